@@ -1,0 +1,47 @@
+"""Just before acting, look again: the provider's view, and what it makes of the case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dunning.core.case import advance
+from dunning.core.events import BillingEvent, InvoiceNews, InvoiceReported, InvoiceStatus
+from dunning.core.facts import Case
+from dunning.core.ports import Doing, Provider, View
+from dunning.core.status import Status, status
+
+_NEWS = {
+    InvoiceStatus.PAID: InvoiceNews.PAID,
+    InvoiceStatus.VOID: InvoiceNews.VOIDED,
+    InvoiceStatus.UNCOLLECTIBLE: InvoiceNews.UNCOLLECTIBLE,
+    InvoiceStatus.OPEN: InvoiceNews.UPDATED,
+    InvoiceStatus.DRAFT: InvoiceNews.UPDATED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The case as it is once what the provider just said is taken in."""
+
+    view: View
+    case: Case
+    status: Status
+    events: tuple[BillingEvent, ...]
+
+
+def look(provider: Provider, doing: Doing) -> Looked:
+    """Ask the provider, and fold its answer into a copy of the case."""
+    view = provider.look(doing.case.invoice)
+    return fold(doing.case, view)
+
+
+def fold(case: Case, view: View) -> Looked:
+    """What the view makes of the case; the events are handed on to be remembered."""
+    for event in view.events:
+        case = advance(case, event)
+    return Looked(view=view, case=case, status=status(case), events=view.events)
+
+
+def news_of(status_: InvoiceStatus) -> InvoiceNews:
+    """What an invoice in this status is news of."""
+    return _NEWS[status_]

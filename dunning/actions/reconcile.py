@@ -1,0 +1,47 @@
+"""Ask the provider what an event did not carry, and take the retries over if they are to be ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dunning.actions.looking import look, news_of
+from dunning.core.events import InvoiceReported, StepResult
+from dunning.core.policy import Retries
+from dunning.core.ports import Doing, Ended, Provider
+
+
+class Reconcile:
+    """The `reconcile` step."""
+
+    def __init__(self, providers: Mapping[str, Provider]) -> None:
+        self._providers = providers
+
+    def act(self, doing: Doing) -> Ended:
+        """Look; where the policy says `ours`, stop the provider's own retries before ours begin."""
+        provider = self._providers[doing.case.source]
+        looked = look(provider, doing)
+        bill = looked.view.bill
+        theirs = bill.next_attempt_at is not None or bill.auto_advance is True
+        ours = doing.policy.retries in (Retries.OURS, Retries.SIGNAL)
+        events, why = looked.events, "asked the provider"
+        if theirs and ours and looked.status.state.is_open:
+            bill = provider.take_over(bill.invoice, key=f"{doing.step.key}:take_over")
+            report = InvoiceReported(
+                id=f"{doing.step.key}/take_over",
+                at=doing.now,
+                news=news_of(bill.status),
+                bill=bill,
+            )
+            events = (*events, report)
+            why = "asked the provider and took its retries over"
+        return Ended(result=StepResult.DONE, why=why, events=events)
+
+
+class Announce:
+    """The `announce` step: we say when, the billing system charges (`retries: signal`)."""
+
+    def act(self, doing: Doing) -> Ended:
+        """Tell the merchant's application that a retry is due."""
+        del doing
+        why = "told the billing system that a retry is due"
+        return Ended(result=StepResult.DONE, why=why, announce="retry.due")

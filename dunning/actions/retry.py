@@ -1,0 +1,205 @@
+"""Charge the invoice: look first, take over if need be, keep within the card's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from dunning.actions.looking import Looked, look, news_of
+from dunning.core.events import (
+    Actor,
+    Attempt,
+    AttemptReported,
+    AttemptStatus,
+    Bill,
+    BillingEvent,
+    Decline,
+    InvoiceReported,
+    StepResult,
+)
+from dunning.core.limits import allowed
+from dunning.core.permission import why_no_charge
+from dunning.core.policy import Retries
+from dunning.core.ports import (
+    ActionNeeded,
+    ChargeOutcome,
+    Declined,
+    Doing,
+    Ended,
+    NotKnown,
+    NotOwed,
+    NotSent,
+    Paid,
+    Processing,
+    Provider,
+    PutOff,
+    Refused,
+)
+from dunning.core.status import freeze
+
+# Stripe keeps idempotency keys for at least 24 hours; past this age of a try, only reading is safe.
+KEY_LIFE = timedelta(hours=20)
+UNKNOWN_WAIT = timedelta(minutes=5)
+FROZEN_WAIT = timedelta(hours=1)
+REFUSED_TRIES = 5
+
+# Every charge try seen on a card, by anyone and for any invoice: (source, fingerprint) -> tries.
+CardHistory = Callable[[str, str], Sequence[Attempt]]
+
+
+class Retry:
+    """The `retry` step."""
+
+    def __init__(self, providers: Mapping[str, Provider], history: CardHistory) -> None:
+        self._providers = providers
+        self._history = history
+
+    def act(self, doing: Doing) -> Ended | PutOff:
+        """Charge once, if nothing that can be known speaks against it."""
+        provider = self._providers[doing.case.source]
+        looked = look(provider, doing)
+        known = looked.view.own_attempts.get(doing.step.key)
+        if known is not None and known.status is not AttemptStatus.PROCESSING:
+            return _already(doing, looked, known)
+        if stopped := self._stopped(doing, looked):
+            return stopped
+        bill = looked.view.bill
+        if doing.policy.retries is not Retries.PROVIDER_FIRST and _theirs(bill):
+            bill = provider.take_over(bill.invoice, key=f"{doing.step.key}:take_over")
+            if _theirs(bill):
+                why = "refused: the provider still retries this invoice by itself"
+                return Ended(result=StepResult.SKIPPED, why=why, events=looked.events)
+        outcome = provider.charge(
+            doing.case.invoice,
+            key=doing.step.key,
+            method=looked.view.method,
+            may_repeat=not doing.again or doing.now - doing.first_started_at < KEY_LIFE,
+        )
+        return _conclude(doing, looked, outcome)
+
+    def _stopped(self, doing: Doing, looked: Looked) -> Ended | PutOff | None:
+        """What the fresh view says against a charge, if anything."""
+        if not looked.status.state.is_open:
+            why = f"not owed any more: {looked.status.reason or looked.view.bill.status.value}"
+            return Ended(result=StepResult.NOT_OWED, why=why, events=looked.events)
+        if standing := freeze(looked.case, doing.now):
+            until = standing.until or doing.now + FROZEN_WAIT
+            return PutOff(until=until, why=standing.why, events=looked.events)
+        if why := why_no_charge(looked.case, doing.policy):
+            return Ended(result=StepResult.SKIPPED, why=why, events=looked.events)
+        last = looked.case.attempts[-1] if looked.case.attempts else None
+        card = last.fingerprint if last else None
+        seen = self._history(doing.case.source, card) if card else ()
+        blocked = allowed(
+            [*seen, *looked.case.attempts],
+            network=last.network if last else None,
+            method_type=last.method_type if last else None,
+            amount=looked.status.at_risk,
+            now=doing.now,
+        )
+        if blocked is None:
+            return None
+        if blocked.until is None:
+            return Ended(result=StepResult.SKIPPED, why=blocked.why, events=looked.events)
+        return PutOff(until=blocked.until, why=blocked.why, events=looked.events)
+
+
+def _theirs(bill: Bill) -> bool:
+    return bill.next_attempt_at is not None or bill.auto_advance is True
+
+
+def _already(doing: Doing, looked: Looked, attempt: Attempt) -> Ended:
+    """An earlier try under this key did happen: its ending is this step's."""
+    results = {
+        AttemptStatus.SUCCEEDED: StepResult.DONE,
+        AttemptStatus.ACTION_NEEDED: StepResult.ACTION_NEEDED,
+    }
+    result = results.get(attempt.status, StepResult.DECLINED)
+    events = (*looked.events, _of(doing, attempt))
+    return Ended(result=result, why="found at the provider after an unknown ending", events=events)
+
+
+def _conclude(doing: Doing, looked: Looked, outcome: ChargeOutcome) -> Ended | PutOff:
+    """Each ending of a charge, and what it means to the step."""
+    seen = looked.events
+    match outcome:
+        case Paid(bill=bill, attempt=attempt):
+            events = (*seen, *_told(doing, attempt), _bill(doing, bill))
+            return Ended(result=StepResult.DONE, why="paid", events=events)
+        case Declined(decline=decline, attempt=attempt):
+            made = attempt or _made(doing, looked, AttemptStatus.DECLINED, decline)
+            events = (*seen, _of(doing, made))
+            return Ended(result=StepResult.DECLINED, why=_words(decline), events=events)
+        case ActionNeeded(decline=decline, attempt=attempt):
+            made = attempt or _made(doing, looked, AttemptStatus.ACTION_NEEDED, decline)
+            events = (*seen, _of(doing, made))
+            why = "the customer has to authenticate"
+            return Ended(result=StepResult.ACTION_NEEDED, why=why, events=events)
+        case NotOwed(bill=bill):
+            why = f"nothing charged: the invoice is {bill.status.value}"
+            events = (*seen, _bill(doing, bill))
+            return Ended(result=StepResult.NOT_OWED, why=why, events=events)
+        case Processing(attempt=attempt):
+            made = attempt or _made(doing, looked, AttemptStatus.PROCESSING, None)
+            events = (*seen, _of(doing, made))
+            why = "the payment is in process"
+            return Ended(result=StepResult.PROCESSING, why=why, events=events)
+        case NotSent(why=why, retry_after_seconds=seconds):
+            return PutOff(until=_again(doing, seconds), why=why, events=seen)
+        case NotKnown(why=why):
+            until = doing.now + UNKNOWN_WAIT * doing.tries
+            return PutOff(until=until, why=why, events=seen, unknown=True)
+        case Refused(why=why):
+            if doing.tries >= REFUSED_TRIES:
+                return Ended(result=StepResult.SKIPPED, why=why, events=seen)
+            return PutOff(until=_again(doing, 3600), why=why, events=seen)
+        case _:
+            assert_never(outcome)
+
+
+def _again(doing: Doing, seconds: float | None) -> datetime:
+    wait = timedelta(minutes=min(2**doing.tries, 360))
+    return doing.now + max(wait, timedelta(seconds=seconds or 0))
+
+
+def _words(decline: Decline) -> str:
+    code = decline.code or decline.outcome_reason or decline.error_code or "no reason given"
+    return f"declined: {code}"
+
+
+def _told(doing: Doing, attempt: Attempt | None) -> tuple[BillingEvent, ...]:
+    return (_of(doing, attempt),) if attempt else ()
+
+
+def _of(doing: Doing, attempt: Attempt) -> AttemptReported:
+    return AttemptReported(
+        id=f"{doing.step.key}/outcome",
+        at=doing.now,
+        attempt=attempt,
+        invoice=doing.case.invoice,
+        customer=doing.case.customer,
+    )
+
+
+def _bill(doing: Doing, bill: Bill) -> InvoiceReported:
+    return InvoiceReported(
+        id=f"{doing.step.key}/outcome", at=doing.now, news=news_of(bill.status), bill=bill
+    )
+
+
+def _made(
+    doing: Doing, looked: Looked, status: AttemptStatus, decline: Decline | None
+) -> Attempt:
+    """Our own record of a try of which the provider gave no charge."""
+    return Attempt(
+        id=doing.step.key,
+        at=doing.now,
+        status=status,
+        amount=looked.status.at_risk,
+        currency=looked.case.currency,
+        by=Actor.OURS,
+        key=doing.step.key,
+        method=looked.view.method,
+        decline=decline,
+    )

@@ -1,0 +1,35 @@
+"""Settings from the environment and policies from a file; refused as a whole if wrong."""
+
+from dunning.config.environment import read_environment
+from dunning.config.json_schema import schema
+from dunning.config.linter import LintWarning, lint
+from dunning.config.policy_file import (
+    PolicyFile,
+    load_policies,
+    load_policy_file,
+    read_policy_text,
+)
+from dunning.config.secret import Secret, Url, safe_url
+from dunning.config.sentences import describe
+from dunning.config.settings import NAMES, Settings, load_settings, needed
+from dunning.config.stripe_keys import Source
+
+__all__ = [
+    "NAMES",
+    "LintWarning",
+    "PolicyFile",
+    "Secret",
+    "Settings",
+    "Source",
+    "Url",
+    "describe",
+    "lint",
+    "load_policies",
+    "load_policy_file",
+    "load_settings",
+    "needed",
+    "read_environment",
+    "read_policy_text",
+    "safe_url",
+    "schema",
+]

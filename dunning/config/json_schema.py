@@ -1,0 +1,193 @@
+"""The JSON Schema of the policy file, for editors. Loading says more, and says it better.
+
+The copy in dunning/policies is written by
+`python -c "from dunning.config.json_schema import write; write()"`.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from pathlib import Path
+from typing import Any
+
+from dunning.config import choosing, policy_file, rungs, sources, stripe_keys, values
+from dunning.core.events import StepKind
+from dunning.core.policy import Collection, Day, Invoice, Retries, Subscription
+
+FILE = Path(__file__).resolve().parent.parent / "policies" / "policy.schema.json"
+
+Schema = dict[str, Any]
+
+
+def schema() -> Schema:
+    """The schema, draft 2020-12."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "dunning policy file",
+        **_table(
+            {
+                "version": {"const": int(policy_file.VERSION)},
+                "defaults": _table(_overridable(), about="What holds for every policy."),
+                "policies": {
+                    "description": "The policies by name.",
+                    "type": "object",
+                    "propertyNames": _pattern(values.NAME),
+                    "additionalProperties": {"$ref": "#/$defs/policy"},
+                    "minProperties": 1,
+                    "maxProperties": policy_file.MAX_POLICIES,
+                },
+                "choose": _list({"$ref": "#/$defs/choice"}, choosing.MAX_CHOICES)
+                | {"description": "First match wins; the last line must match everything."},
+                "sources": _list({"$ref": "#/$defs/source"}, sources.MAX_SOURCES)
+                | {"description": "Several billing accounts; one Stripe account needs none."},
+            },
+            required=("version", "policies"),
+        ),
+        "$defs": {
+            "duration": _pattern(
+                values.DURATION, "A whole number with m, h, d or w: 45m, 0h, 36h, 3d, 2w."
+            ),
+            "policy": _policy(),
+            "rung": {"oneOf": [_rung(kind, own) for kind, own in rungs.STEP_KEYS.items()]},
+            "choice": _choice(),
+            "source": _source(),
+        },
+    }
+
+
+def _policy() -> Schema:
+    return _table(
+        {
+            "grace": _duration("Suspension is not before this."),
+            "window": _duration("The case is given up at this."),
+            "timeline": _list({"$ref": "#/$defs/rung"}, rungs.MAX_RUNGS)
+            | {"description": "Counted from the first failure."},
+            **_overridable(),
+        },
+        required=("grace", "window", "timeline"),
+    )
+
+
+def _overridable() -> Schema:
+    return {
+        "timezone": {
+            "type": "string",
+            "description": "Where the customer's own zone is not known, such as Europe/Berlin.",
+        },
+        "retries": _words(
+            Retries,
+            "Who owns the charges: ours; provider: we write and manage access only;"
+            " provider_first: ours begin when theirs are exhausted; signal: we say when.",
+        ),
+        "send_between": _pattern(
+            values.SPAN, 'When emails may go out, the customer\'s time: "09:00-18:00".'
+        ),
+    }
+
+
+def _rung(kind: StepKind, own: tuple[str, ...]) -> Schema:
+    """A line of the timeline that does this, with either `at` or `before`."""
+    anchors = "|".join(anchor.value for anchor in rungs.ANCHORS)
+    known = {
+        "at": _duration("After the first failure."),
+        "before": _pattern(
+            rf"({anchors}) +{values.DURATION}", "Before another step, such as `suspend 1d`."
+        ),
+        "do": {"const": kind.value},
+        "time": _pattern(values.CLOCK, "The next time the customer's clock shows this."),
+        "on": _one_or_more(_words(Day), len(Day))
+        | {"description": "Days to wait for, at most 3 days, most wanted first."},
+        "template": _pattern(values.NAME, "The name of the message."),
+        "collection": _words(Collection, "What happens to the subscription's later invoices."),
+        "subscription": _words(Subscription, "What happens to the subscription."),
+        "invoice": _words(Invoice, "What happens to the invoice."),
+    }
+    keys = (*rungs.COMMON_KEYS, *own)
+    required = ("do", "template") if "template" in own else ("do",)
+    return _table({key: known[key] for key in keys}, required=required) | {
+        "oneOf": [{"required": [key]} for key in rungs.PLACE_KEYS]
+    }
+
+
+def _choice() -> Schema:
+    country = _pattern(values.COUNTRY)
+    # What is written is compared as text; an editor may take `1` or `true` for something else.
+    scalar = {"type": ["string", "number", "boolean"]}
+    amount = {
+        "type": "string",
+        "description": "An amount and a currency: 500 USD.",
+        "pattern": r"^[0-9][0-9.,]*\s+[A-Za-z]{3}$",
+    }
+    known = {
+        "amount": _table(dict.fromkeys(choosing.AMOUNT_KEYS, amount)) | {"minProperties": 1},
+        "currency": _one_or_more(_pattern("[A-Za-z]{3}"), choosing.MAX_WORDS),
+        "country": _one_or_more(country, choosing.MAX_WORDS),
+        "product": _one_or_more(scalar, choosing.MAX_WORDS),
+        "source": _one_or_more(_pattern(values.SOURCE_NAME), choosing.MAX_WORDS),
+        "metadata": {
+            "type": "object",
+            "additionalProperties": scalar,
+            "minProperties": 1,
+            "maxProperties": choosing.MAX_METADATA,
+        },
+    }
+    when = _table({key: known[key] for key in choosing.WHEN_KEYS}, about="All must hold.")
+    return _table({"when": when, "policy": _pattern(values.NAME)}, required=("policy",))
+
+
+def _source() -> Schema:
+    variable = _pattern(values.VARIABLE, "The name of a variable, never the secret itself.")
+    known = {
+        "name": _pattern(values.SOURCE_NAME, "As in /webhooks/{source}."),
+        "provider": {"type": "string"},
+        "api_key_env": variable,
+        "webhook_secrets_env": _one_or_more(variable, sources.MAX_SECRETS),
+        "mode": {"enum": list(stripe_keys.MODES)},
+        "policy": _pattern(values.NAME, "This policy for all its invoices."),
+        "sender": {"type": "string", "description": "Billing <billing@example.com>"},
+    }
+    keyed = [{"required": ["api_key_env"]}, {"required": ["webhook_secrets_env"]}]
+    fields = {key: known[key] for key in sources.SOURCE_KEYS}
+    return _table(fields, required=("name", "provider")) | {"anyOf": keyed}
+
+
+# --- parts ---------------------------------------------------------------------------------
+
+
+def _table(fields: Schema, *, required: tuple[str, ...] = (), about: str = "") -> Schema:
+    made: Schema = {"type": "object", "properties": fields, "additionalProperties": False}
+    if required:
+        made["required"] = list(required)
+    return {"description": about, **made} if about else made
+
+
+def _list(items: Schema, most: int) -> Schema:
+    return {"type": "array", "items": items, "minItems": 1, "maxItems": most}
+
+
+def _one_or_more(item: Schema, most: int) -> Schema:
+    return {"anyOf": [item, _list(item, most) | {"uniqueItems": True}]}
+
+
+def _pattern(pattern: str, about: str = "") -> Schema:
+    made = {"type": "string", "pattern": f"^(?:{pattern})$"}
+    return made | {"description": about} if about else made
+
+
+def _words(kind: type[enum.StrEnum], about: str = "") -> Schema:
+    made: Schema = {"enum": [each.value for each in kind]}
+    return made | {"description": about} if about else made
+
+
+def _duration(about: str) -> Schema:
+    return {"$ref": "#/$defs/duration", "description": about}
+
+
+def to_text() -> str:
+    """The schema as it is kept in the file."""
+    return json.dumps(schema(), indent=2) + "\n"
+
+
+def write() -> None:
+    FILE.write_text(to_text(), encoding="utf-8")

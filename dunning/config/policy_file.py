@@ -1,0 +1,244 @@
+"""The policy file: YAML -> policies, the rules that choose one, and the accounts they are for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import time
+from importlib import resources
+from pathlib import Path
+
+from dunning.config import values
+from dunning.config.choosing import read_choices
+from dunning.config.cursor import At, Fields, fields, listing, member, text
+from dunning.config.meaning import check_policy
+from dunning.config.problems import Mark, Report, quoted
+from dunning.config.problems import Path as Way
+from dunning.config.rungs import MAX_RUNGS, read_rung
+from dunning.config.sources import read_sources, refuse_live_with_sandbox, source_names
+from dunning.config.stripe_keys import Source, stripe_source
+from dunning.config.yaml_tree import parse
+from dunning.core.policy import Choice, Policy, Retries, When
+from dunning.errors import ConfigError
+
+MAX_BYTES = 1_000_000
+MAX_POLICIES = 200
+VERSION = "1"
+
+TOP_KEYS = ("version", "defaults", "policies", "choose", "sources")
+DEFAULT_KEYS = ("timezone", "retries", "send_between")
+POLICY_KEYS = ("grace", "window", "timeline", *DEFAULT_KEYS)
+PROVIDERS = ("stripe",)
+
+BUILT_IN = "default.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFile:
+    """What a policy file says. `choices` is for `core.policy.choose`.
+
+    `marks` is where everything stands, for the linter.
+    """
+
+    filename: str
+    policies: dict[str, Policy]
+    choices: tuple[Choice, ...]
+    sources: tuple[Source, ...] = ()
+    marks: Mapping[Way, Mark] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Defaults:
+    """What holds for a policy that does not say otherwise."""
+
+    timezone: str = "UTC"
+    retries: Retries = Retries.OURS
+    send_between: tuple[time, time] | None = None
+
+
+def load_policy_file(
+    path: Path | None,
+    *,
+    environ: Mapping[str, str] | None,
+    known_templates: Collection[str],
+    known_providers: Collection[str] = PROVIDERS,
+) -> PolicyFile:
+    """Read the file at this path, or the built-in default; see `load_policies`."""
+    content, filename = read_policy_text(path)
+    return load_policies(
+        content,
+        filename=filename,
+        environ=environ,
+        known_templates=known_templates,
+        known_providers=known_providers,
+    )
+
+
+def read_policy_text(path: Path | None) -> tuple[str, str]:
+    """The text of the file, or of the built-in default, and the name to show for it."""
+    if path is None:
+        default = resources.files("dunning") / "policies" / BUILT_IN
+        return default.read_text(encoding="utf-8"), BUILT_IN
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise ConfigError(f"{path}: cannot be read: {why}; expected a YAML file") from None
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(_too_large(str(path)))
+    try:
+        return raw.decode("utf-8-sig"), str(path)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        message = f"{path}:{line}:{column}: not UTF-8; save the file as UTF-8"
+        raise ConfigError(message) from None
+
+
+def load_policies(
+    content: str,
+    *,
+    filename: str,
+    environ: Mapping[str, str] | None,
+    known_templates: Collection[str],
+    known_providers: Collection[str] = PROVIDERS,
+) -> PolicyFile:
+    """Read a policy file; ConfigError holds every problem with its place and the right words.
+
+    `environ` holds what the variables named in `sources` stand for; None leaves them unread, so
+    that a file can be checked on a machine that has no keys.
+    """
+    if len(content.encode("utf-8", "replace")) > MAX_BYTES:
+        raise ConfigError(_too_large(filename))
+    content = content.removeprefix("\ufeff")
+    report = Report.of(filename, content)
+    root = parse(content, report)
+    top = None if root is None else fields(At(root, (), report), TOP_KEYS)
+    loaded = None
+    if top is not None:
+        loaded = _load(top, environ, known_templates, known_providers)
+    report.raise_if_any()
+    assert loaded is not None
+    return loaded
+
+
+def _too_large(filename: str) -> str:
+    return f"{filename}:1:1: larger than {MAX_BYTES} bytes; expected a policy file"
+
+
+def _load(
+    top: Fields,
+    environ: Mapping[str, str] | None,
+    templates: Collection[str],
+    providers: Collection[str],
+) -> PolicyFile:
+    top.need("version", _version, f"version: {VERSION}")
+    defaults_at = top.get("defaults")
+    defaults = _Defaults() if defaults_at is None else _defaults(defaults_at)
+    policies_at = top.get("policies")
+    policies: dict[str, Policy] = {}
+    names: Collection[str] = ()
+    if policies_at is None:
+        top.at.fail("`policies` is missing; expected names with grace, window and timeline")
+    else:
+        table = fields(policies_at)
+        names = tuple(table.table.entries) if table else ()
+        policies = _policies(table, defaults, templates) if table else {}
+    sources_at = top.get("sources")
+    if sources_at is not None:
+        sources = read_sources(sources_at, environ, names, providers)
+    else:
+        own = stripe_source(environ or {})
+        sources = (own,) if own else ()
+    sandbox = (environ or {}).get("DUNNING_SANDBOX_URL", "").strip()
+    refuse_live_with_sandbox(sources_at or top.at, sources, sandbox)
+    choices = read_choices(top.get("choose"), top, names, source_names(sources_at))
+    return PolicyFile(
+        filename=top.at.report.filename,
+        policies=policies,
+        choices=(*_own_choices(sources), *choices),
+        sources=sources,
+        marks=top.at.report.marks,
+    )
+
+
+def _own_choices(sources: tuple[Source, ...]) -> tuple[Choice, ...]:
+    """A source with a policy of its own is a rule ahead of all others."""
+    return tuple(
+        Choice(policy=source.policy, when=When(source=(source.name,)))
+        for source in sources
+        if source.policy
+    )
+
+
+def _version(at: At) -> str | None:
+    value = text(at, f"version: {VERSION}")
+    if value not in {None, VERSION}:
+        at.fail(f"version {quoted(value or '')} is not known; expected {VERSION}")
+    return value
+
+
+def _defaults(at: At) -> _Defaults:
+    found = fields(at, DEFAULT_KEYS)
+    return _overridden(found, _Defaults()) if found else _Defaults()
+
+
+def _overridden(found: Fields, base: _Defaults) -> _Defaults:
+    """The defaults, with what is said here instead. What is wrong is in the report."""
+    return _Defaults(
+        timezone=found.read("timezone", values.timezone, base.timezone) or base.timezone,
+        retries=found.read("retries", _retries, base.retries) or base.retries,
+        send_between=found.read("send_between", values.span, base.send_between),
+    )
+
+
+def _retries(at: At) -> Retries | None:
+    return member(at, Retries, "an owner of the retries")
+
+
+def _policies(table: Fields, defaults: _Defaults, templates: Collection[str]) -> dict[str, Policy]:
+    entries = table.table.entries
+    if not 1 <= len(entries) <= MAX_POLICIES:
+        table.at.fail(f"{len(entries)} policies; expected 1 to {MAX_POLICIES}")
+        return {}
+    policies = {}
+    for name in entries:
+        if not values.is_name(name):
+            expected = "expected letters, digits, - and _, beginning with a letter"
+            table.fail_key(name, f"{quoted(name)} is not a name; {expected}")
+        at = table.get(name)
+        policy = None if at is None else _policy(at, name, defaults, templates)
+        if policy is not None:
+            policies[name] = policy
+    return policies
+
+
+def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) -> Policy | None:
+    """One policy; whether it makes sense is asked only of one that reads well."""
+    report = at.report
+    problems = len(report.problems)
+    found = fields(at, POLICY_KEYS)
+    if found is None:
+        return None
+    grace = found.need("grace", values.duration, "when suspension may come, such as 14d")
+    window = found.need("window", values.duration, "when the case is given up, such as 28d")
+    own = _overridden(found, defaults)
+    timeline = found.get("timeline")
+    if timeline is None:
+        at.fail("`timeline` is missing; expected a list of steps")
+    lines = [] if timeline is None else listing(timeline, "steps", MAX_RUNGS)
+    rungs = [read_rung(line, templates) for line in lines]
+    if len(report.problems) > problems or grace is None or window is None:
+        return None
+    policy = Policy(
+        name=name,
+        grace=grace,
+        window=window,
+        timeline=tuple(rung for rung in rungs if rung is not None),
+        timezone=own.timezone,
+        retries=own.retries,
+        send_between=own.send_between,
+    )
+    check_policy(policy, at.path, report)
+    return policy

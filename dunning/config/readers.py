@@ -1,0 +1,148 @@
+"""Readers of single settings: text -> value, or Wrong with what is wrong and what is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dunning.config import stripe_keys
+from dunning.config.addresses import wrong_mailbox, wrong_page, wrong_url
+from dunning.config.problems import expected_one_of, quoted
+from dunning.config.secret import Secret, Url
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("console", "json")
+MIN_SECRET = 32
+MIN_WEBHOOK_SECRET = 16
+
+
+class Wrong(ValueError):
+    """The sentence to put behind the variable's name. Never holds a secret."""
+
+
+def _refuse(message: str | None) -> None:
+    if message:
+        raise Wrong(message)
+
+
+def path(value: str) -> Path:
+    if value.startswith("~"):
+        raise Wrong("begins with ~, which only a shell replaces; expected the whole path")
+    if "\0" in value:
+        raise Wrong("has a control character in it; expected a path")
+    return Path(value)
+
+
+def line(value: str) -> str:
+    if len(value) > 200 or not value.isprintable():
+        raise Wrong("is too long or has line breaks; expected one line of at most 200 characters")
+    return value
+
+
+def mailbox(value: str) -> str:
+    _refuse(wrong_mailbox(value))
+    return value
+
+
+def address(value: str) -> str:
+    _refuse(wrong_mailbox(value, named=False))
+    return value
+
+
+def page(value: str) -> str:
+    """The base of web pages, without the slash at its end."""
+    _refuse(wrong_page(value, "https://billing.example.com"))
+    return value.rstrip("/")
+
+
+def database_url(value: str) -> Url:
+    """SQLite in a file, or PostgreSQL, which always goes through psycopg 3."""
+    scheme, _, rest = value.partition("://")
+    scheme = scheme.lower()
+    example = "postgresql://USER:PASSWORD@localhost:5432/dunning"
+    if scheme in {"sqlite", "sqlite+pysqlite"}:
+        file = rest.partition("?")[0]
+        if not file.startswith("/") or file in {"/", "/:memory:"}:
+            raise Wrong("names no file; expected one such as sqlite:////var/lib/dunning/dunning.db")
+        return Url(f"sqlite://{rest}")
+    if scheme in {"postgres", "postgresql", "postgresql+psycopg"}:
+        # A socket's folder may stand in for the host: postgresql:///dunning?host=/run/postgresql
+        if not rest.startswith("/"):
+            _refuse(wrong_url(value, (scheme,), example))
+        return Url(f"postgresql+psycopg://{rest}")
+    raise Wrong(f"is neither SQLite nor PostgreSQL; expected one such as {example}")
+
+
+def broker_url(value: str) -> Url:
+    _refuse(wrong_url(value, ("redis", "rediss", "amqp", "amqps"), "redis://localhost:6379/0"))
+    return Url(value)
+
+
+def smtp_url(value: str) -> Url:
+    _refuse(wrong_url(value, ("smtp", "smtps"), "smtp://USER:PASSWORD@mail.example.com:587"))
+    return Url(value)
+
+
+def webhook_url(value: str) -> Url:
+    _refuse(wrong_url(value, ("http", "https"), "https://app.example.com/dunning"))
+    return Url(value)
+
+
+def secret_key(value: str) -> Secret:
+    if len(value) < MIN_SECRET:
+        raise Wrong(f"is shorter than {MIN_SECRET} characters; expected a long random text")
+    return Secret(value)
+
+
+def secrets(value: str) -> tuple[Secret, ...]:
+    parts = stripe_keys.split(value)
+    if not parts or any(len(part) < MIN_WEBHOOK_SECRET for part in parts):
+        raise Wrong(f"is shorter than {MIN_WEBHOOK_SECRET} characters; expected a random text")
+    return tuple(Secret(part) for part in parts)
+
+
+def api_key(value: str) -> Secret:
+    _refuse(stripe_keys.wrong_key(value))
+    return Secret(value)
+
+
+def webhook_secrets(value: str) -> tuple[Secret, ...]:
+    parts = stripe_keys.split(value)
+    if not parts:
+        raise Wrong("holds only commas; expected the webhook endpoint's signing secret, whsec_…")
+    for part in parts:
+        _refuse(stripe_keys.wrong_webhook_secret(part))
+    return tuple(Secret(part) for part in parts)
+
+
+def mode(value: str) -> bool:
+    return stripe_keys.MODES[_word(value, tuple(stripe_keys.MODES), "a mode")]
+
+
+def log_level(value: str) -> str:
+    return _word(value, LOG_LEVELS, "a level")
+
+
+def log_format(value: str) -> str:
+    return _word(value, LOG_FORMATS, "a format")
+
+
+def _word(value: str, words: tuple[str, ...], noun: str) -> str:
+    lower = value.lower()
+    if lower not in words:
+        raise Wrong(f"{quoted(value)} is not {noun}; {expected_one_of(words, value)}")
+    return lower
+
+
+def number(least: int, most: int) -> Callable[[str], int]:
+    """A reader of whole numbers within bounds."""
+
+    def read(value: str) -> int:
+        expected = f"expected a whole number from {least} to {most}"
+        if not (value.isascii() and value.isdigit()):
+            raise Wrong(f"{quoted(value)} is not a number; {expected}")
+        if len(value) > 12 or not least <= int(value) <= most:
+            raise Wrong(f"{quoted(value)} is out of range; {expected}")
+        return int(value)
+
+    return read

@@ -1,0 +1,205 @@
+"""Settings: everything the environment says, read once, refused as a whole if anything is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dunning.config import readers as read
+from dunning.config import stripe_keys
+from dunning.config.environment import Environment, join_environment
+from dunning.config.problems import nearest
+from dunning.config.readers import Wrong
+from dunning.config.secret import Secret, Url
+from dunning.errors import ConfigError
+
+T = TypeVar("T")
+
+PREFIX = "DUNNING_"
+# Variables of the test suite, not of the program.
+TEST_PREFIX = "DUNNING_TEST_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment says. Secrets and addresses with passwords print as ****."""
+
+    data: Path
+    database_url: Url
+    broker_url: Url | None = None
+    policy_file: Path | None = None
+    templates: Path | None = None
+    smtp_url: Url | None = None
+    mail_from: str | None = None
+    company: str | None = None
+    support_email: str | None = None
+    public_url: str | None = None
+    secret_key: Secret | None = None
+    product_webhook_url: Url | None = None
+    product_webhook_secrets: tuple[Secret, ...] = ()
+    sandbox_url: str | None = None
+    log_level: str = "info"
+    log_format: str = "console"
+    webhook_tolerance_seconds: int = 300
+    max_body_bytes: int = 1_048_576
+    lease_seconds: int = 60
+    stripe_api_key: Secret | None = None
+    stripe_webhook_secrets: tuple[Secret, ...] = ()
+    stripe_live: bool | None = None  # None: the key does not tell; both modes are accepted
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable, the field it fills and how; `example` and `about` go into .env.example."""
+
+    name: str
+    field: str
+    read: Callable[[str], Any]
+    example: str
+    about: str
+
+
+VARIABLES = (
+    Variable("DUNNING_DATA", "data", read.path, "./dunning-data",
+             "folder of the embedded database"),
+    Variable("DUNNING_DATABASE_URL", "database_url", read.database_url,
+             "postgresql://dunning:PASSWORD@localhost:5432/dunning",
+             "PostgreSQL; without it a SQLite file in the folder above"),
+    Variable("DUNNING_BROKER_URL", "broker_url", read.broker_url, "redis://localhost:6379/0",
+             "redis://, rediss:// or amqp://; without it everything runs in one process"),
+    Variable("DUNNING_POLICY_FILE", "policy_file", read.path, "./policies.yaml",
+             "the recovery policies; without it the built-in default"),
+    Variable("DUNNING_TEMPLATES", "templates", read.path, "./templates",
+             "folder with emails of your own, before the built-in ones"),
+    Variable("DUNNING_SMTP_URL", "smtp_url", read.smtp_url,
+             "smtp://USER:PASSWORD@mail.example.com:587",
+             "where email goes out; smtps:// for TLS from the start"),
+    Variable("DUNNING_MAIL_FROM", "mail_from", read.mailbox, "Billing <billing@example.com>",
+             "the sender of the emails"),
+    Variable("DUNNING_COMPANY", "company", read.line, "Example Ltd",
+             "your name, as customers read it in emails"),
+    Variable("DUNNING_SUPPORT_EMAIL", "support_email", read.address, "help@example.com",
+             "where customers can ask back"),
+    Variable("DUNNING_PUBLIC_URL", "public_url", read.page, "https://billing.example.com",
+             "where customers reach this program; links in emails begin with it"),
+    Variable("DUNNING_SECRET_KEY", "secret_key", read.secret_key, "",
+             "32 or more random characters that sign the links in emails"),
+    Variable("DUNNING_PRODUCT_WEBHOOK_URL", "product_webhook_url", read.webhook_url,
+             "https://app.example.com/dunning",
+             "your product, told when access is to be restricted, suspended or restored"),
+    Variable("DUNNING_PRODUCT_WEBHOOK_SECRET", "product_webhook_secrets", read.secrets, "",
+             "signs those calls; two with a comma between while it is being rolled"),
+    Variable("DUNNING_SANDBOX_URL", "sandbox_url", read.page, "http://localhost:12111",
+             "a simulated Stripe instead of the real one; never with a live key"),
+    Variable("DUNNING_LOG_LEVEL", "log_level", read.log_level, "info",
+             "debug, info, warning or error"),
+    Variable("DUNNING_LOG_FORMAT", "log_format", read.log_format, "console",
+             "console for people, json for programs"),
+    Variable("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "webhook_tolerance_seconds",
+             read.number(1, 86_400), "300", "how old a webhook's signature may be"),
+    Variable("DUNNING_MAX_BODY_BYTES", "max_body_bytes", read.number(1_024, 67_108_864),
+             "1048576", "the largest webhook that is accepted"),
+    Variable("DUNNING_LEASE_SECONDS", "lease_seconds", read.number(1, 3_600), "60",
+             "how long a worker may hold a case before another takes over"),
+    Variable(stripe_keys.API_KEY, "stripe_api_key", read.api_key, "",
+             "Stripe's API key, restricted or secret"),
+    Variable(stripe_keys.WEBHOOK_SECRET, "stripe_webhook_secrets", read.webhook_secrets, "",
+             "signing secret of the webhook endpoint; two with a comma while it is being rolled"),
+    Variable(stripe_keys.MODE, "stripe_live", read.mode, "test",
+             "live or test; without it the key tells, and without a key both are accepted"),
+)  # fmt: skip
+NAMES = tuple(variable.name for variable in VARIABLES)
+
+
+def load_settings(environ: Mapping[str, str], cwd: Path) -> Settings:
+    """Read the environment, with the `.env` of this folder behind it.
+
+    Raises ConfigError with one line for each problem; no secret is in them.
+    """
+    found = join_environment(environ, cwd)
+    problems = [*found.problems, *_unknown(found)]
+    values: dict[str, Any] = {}
+    for variable in VARIABLES:
+        text = found.get(variable.name)
+        if not text:
+            continue
+        try:
+            values[variable.field] = variable.read(text)
+        except Wrong as wrong:
+            problems.append(f"{found.place(variable.name)}: {wrong}")
+    problems += _locate(values, found, cwd)
+    problems += _contradictions(values, found)
+    if problems:
+        # The values are let go before the exception can carry this frame anywhere.
+        values.clear()
+        raise ConfigError("\n".join(problems)) from None
+    if values.get("stripe_live") is None and "stripe_api_key" in values:
+        values["stripe_live"] = stripe_keys.is_live(values["stripe_api_key"].reveal())
+    return Settings(**values)
+
+
+def needed(value: T | None, name: str) -> T:
+    """The setting, where there is no doing without; ConfigError says how to give it."""
+    if value is not None:
+        return value
+    variable = next(each for each in VARIABLES if each.name == name)
+    example = f", such as {variable.example}" if variable.example else ""
+    raise ConfigError(f"{name} is not set; expected {variable.about}{example}")
+
+
+def _unknown(found: Environment) -> list[str]:
+    problems = []
+    known = {name.removeprefix(PREFIX): name for name in NAMES if name.startswith(PREFIX)}
+    for name in found.values:
+        if not name.startswith(PREFIX) or name.startswith(TEST_PREFIX) or name in NAMES:
+            continue
+        # Compared without the prefix, which every name shares.
+        meant = nearest(name.removeprefix(PREFIX), known)
+        hint = f"Did you mean {known[meant]}?" if meant else ".env.example lists them all."
+        problems.append(f"{found.place(name)}: there is no such variable. {hint}")
+    return problems
+
+
+def _locate(values: dict[str, Any], found: Environment, cwd: Path) -> list[str]:
+    """Make paths whole, put the database into the data folder, and see that files are there."""
+    problems = []
+    for field in ("data", "policy_file", "templates"):
+        if field in values:
+            values[field] = cwd / values[field]
+    data = values.setdefault("data", cwd / "dunning-data")
+    if "?" in str(data):
+        problems.append("DUNNING_DATA: has a ? in it, which SQLite reads as options")
+    values.setdefault("database_url", Url(f"sqlite:///{data / 'dunning.db'}"))
+    for field, name, check, what in (
+        ("policy_file", "DUNNING_POLICY_FILE", Path.is_file, "file"),
+        ("templates", "DUNNING_TEMPLATES", Path.is_dir, "folder"),
+    ):
+        if field in values and not check(values[field]):
+            problems.append(f"{found.place(name)}: there is no {what} {values[field]}")
+    if data.exists() and not data.is_dir():
+        problems.append(f"{found.place('DUNNING_DATA')}: {data} is not a folder")
+    return problems
+
+
+def _contradictions(values: Mapping[str, Any], found: Environment) -> list[str]:
+    """What is right by itself and wrong together."""
+    problems = []
+    key = values["stripe_api_key"].reveal() if "stripe_api_key" in values else None
+    mode = stripe_keys.wrong_mode(values.get("stripe_live"), key)
+    if mode:
+        problems.append(f"{found.place(stripe_keys.MODE)}: {mode}; expected the key's own mode")
+    live = stripe_keys.is_live(key) or values.get("stripe_live")
+    if live and "sandbox_url" in values:
+        problems.append(
+            f"{found.place('DUNNING_SANDBOX_URL')}: the sandbox together with a live key;"
+            " expected a test key in STRIPE_API_KEY, or no sandbox"
+        )
+    for has, lacks in (
+        ("DUNNING_SMTP_URL", "DUNNING_MAIL_FROM"),
+        ("DUNNING_PRODUCT_WEBHOOK_URL", "DUNNING_PRODUCT_WEBHOOK_SECRET"),
+    ):
+        if found.get(has) and not found.get(lacks):
+            problems.append(f"{lacks}: is not set, and {has} is; expected both")
+    return problems

@@ -1,0 +1,1 @@
+"""The decisions: pure functions over facts. Standard library only; no clock, database, network."""

@@ -1,0 +1,417 @@
+"""BillingEvent: everything that can happen to an invoice, whoever tells us.
+
+A closed union. Every member carries `at`, when it happened at the provider (not when we heard),
+and `id`, a name that is the same each time the same news comes. Amounts are minor units.
+Providers translate into these; `core.case` folds them into a case in any order.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+
+
+class InvoiceStatus(enum.StrEnum):
+    """Where the provider says the invoice stands."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    UNCOLLECTIBLE = "uncollectible"
+    VOID = "void"
+    PAID = "paid"
+
+
+class InvoiceNews(enum.StrEnum):
+    """Why the provider told us of the invoice."""
+
+    PAYMENT_FAILED = "payment_failed"
+    ACTION_REQUIRED = "action_required"
+    PAID = "paid"
+    VOIDED = "voided"
+    UNCOLLECTIBLE = "uncollectible"
+    UPDATED = "updated"
+
+
+class AttemptStatus(enum.StrEnum):
+    """How one charge try stands. Later members win when two reports of one try disagree."""
+
+    PROCESSING = "processing"
+    ACTION_NEEDED = "action_needed"
+    DECLINED = "declined"
+    CANCELED = "canceled"
+    SUCCEEDED = "succeeded"
+
+
+class Actor(enum.StrEnum):
+    """Who made a charge try."""
+
+    OURS = "ours"
+    PROVIDER = "provider"
+    CUSTOMER = "customer"
+    UNKNOWN = "unknown"
+
+
+class DisputeStatus(enum.StrEnum):
+    """What a dispute means for the money."""
+
+    INQUIRY = "inquiry"  # a question from the bank; nothing has been taken
+    OPEN = "open"  # the money has been taken back while it is argued
+    WON = "won"
+    LOST = "lost"
+
+
+class MethodNews(enum.StrEnum):
+    """What happened to a customer's way of paying."""
+
+    NEW = "new"  # the customer gave one, or chose another as the default
+    CHANGED = "changed"  # the customer or the merchant corrected it
+    NETWORK_UPDATED = "network_updated"  # the card network sent fresh details by itself
+    REMOVED = "removed"
+    MANDATE_GONE = "mandate_gone"  # the bank debit mandate is no longer valid
+
+
+class StepKind(enum.StrEnum):
+    """One thing a case does at a time."""
+
+    RETRY = "retry"
+    EMAIL = "email"
+    RESTRICT = "restrict"
+    SUSPEND = "suspend"
+    RESTORE = "restore"
+    GIVE_UP = "give_up"
+    ANNOUNCE = "announce"
+    RECONCILE = "reconcile"
+
+
+class StepResult(enum.StrEnum):
+    """How a step ended."""
+
+    DONE = "done"
+    DECLINED = "declined"
+    ACTION_NEEDED = "action_needed"
+    PROCESSING = "processing"
+    NOT_OWED = "not_owed"
+    SKIPPED = "skipped"
+    DOUBTFUL = "doubtful"  # it may have happened; it is not done again, and it is counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decline:
+    """Why a charge failed, in every word the provider and the networks gave."""
+
+    code: str | None = None
+    error_code: str | None = None
+    advice_code: str | None = None
+    network_code: str | None = None
+    network_advice_code: str | None = None
+    network: str | None = None
+    outcome_type: str | None = None
+    outcome_reason: str | None = None
+    method_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bill:
+    """The invoice as one message showed it. Amounts in minor units of `currency`.
+
+    `remaining` + `paid` + `credited` is the whole bill and stays the same through its life.
+    """
+
+    invoice: str
+    status: InvoiceStatus
+    currency: str
+    remaining: int
+    paid: int = 0
+    credited: int = 0
+    customer: str | None = None
+    subscription: str | None = None
+    number: str | None = None
+    email: str | None = None
+    name: str | None = None
+    country: str | None = None
+    attempt_count: int = 0
+    next_attempt_at: datetime | None = None
+    auto_advance: bool | None = None
+    automatic: bool = True  # False: the customer is sent the bill and pays it by hand
+    out_of_band: bool = False
+    paid_at: datetime | None = None
+    voided_at: datetime | None = None
+    uncollectible_at: datetime | None = None
+    billing_reason: str | None = None
+    products: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One charge try by anyone. `id` is the charge id, else the payment intent's."""
+
+    id: str
+    at: datetime
+    status: AttemptStatus
+    amount: int
+    currency: str
+    by: Actor = Actor.UNKNOWN
+    key: str | None = None  # our idempotency key, when the try was ours
+    charge: str | None = None
+    payment_intent: str | None = None
+    method: str | None = None
+    method_type: str | None = None
+    network: str | None = None
+    fingerprint: str | None = None
+    decline: Decline | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceReported:
+    """The provider showed us the invoice."""
+
+    id: str
+    at: datetime
+    news: InvoiceNews
+    bill: Bill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptReported:
+    """Somebody tried to charge; `invoice` is None when the message did not say for what."""
+
+    id: str
+    at: datetime
+    attempt: Attempt
+    invoice: str | None = None
+    customer: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentReceived:
+    """A payment, whole or in part, was applied to the invoice."""
+
+    id: str
+    at: datetime
+    invoice: str
+    payment: str
+    amount: int
+    currency: str
+    payment_intent: str | None = None
+    charge: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundReported:
+    """One refund; `live` is False once it failed or was canceled."""
+
+    id: str
+    at: datetime
+    refund: str
+    amount: int
+    currency: str
+    live: bool
+    refunded_at: datetime
+    charge: str | None = None
+    payment_intent: str | None = None
+    invoice: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargeRefunded:
+    """How much of a charge has been given back so far, when single refunds are not told."""
+
+    id: str
+    at: datetime
+    charge: str
+    amount: int
+    currency: str
+    payment_intent: str | None = None
+    invoice: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisputeReported:
+    """The cardholder's bank disputes a charge."""
+
+    id: str
+    at: datetime
+    dispute: str
+    status: DisputeStatus
+    amount: int
+    currency: str
+    opened_at: datetime
+    charge: str | None = None
+    payment_intent: str | None = None
+    invoice: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditNoted:
+    """A credit note took `amount` off what is still owed; `live` is False once it was voided."""
+
+    id: str
+    at: datetime
+    invoice: str
+    credit_note: str
+    amount: int
+    currency: str
+    live: bool
+    credited_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodChanged:
+    """A customer's way of paying came, changed or went."""
+
+    id: str
+    at: datetime
+    customer: str
+    news: MethodNews
+    method: str | None = None
+    method_type: str | None = None
+    network: str | None = None
+    last4: str | None = None
+    fingerprint: str | None = None
+    exp_month: int | None = None
+    exp_year: int | None = None
+    country: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CustomerReported:
+    """The customer as the provider knows them."""
+
+    id: str
+    at: datetime
+    customer: str
+    email: str | None = None
+    name: str | None = None
+    locale: str | None = None
+    country: str | None = None
+    timezone: str | None = None
+    default_method: str | None = None
+    deleted: bool = False
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionReported:
+    """The subscription as the provider knows it; `ended_at` once it is over.
+
+    `end_reason` is the provider's word for why: `payment_failed` is involuntary.
+    `ended_by_us` when our own mark is on it, since the provider would call that a request.
+    """
+
+    id: str
+    at: datetime
+    subscription: str
+    customer: str | None
+    status: str
+    ended_at: datetime | None = None
+    end_reason: str | None = None
+    ended_by_us: bool = False
+    paused: bool = False
+    default_method: str | None = None
+    products: tuple[str, ...] = ()
+    started_at: datetime | None = None
+    recurring: int | None = None
+    currency: str | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenewalUpcoming:
+    """The next renewal is near; the invoice does not exist yet."""
+
+    id: str
+    at: datetime
+    customer: str
+    subscription: str | None
+    amount: int
+    currency: str
+    due_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepEnded:
+    """A step of ours ended. `id` is the step key."""
+
+    id: str
+    at: datetime
+    kind: StepKind
+    result: StepResult
+    why: str = ""
+    template: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDeferred:
+    """A step could not be done now and is due again at `until`; it has not been used up."""
+
+    id: str
+    at: datetime
+    until: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A person stopped the case until a date (None: until it is resumed), with a reason."""
+
+    id: str
+    at: datetime
+    until: datetime | None
+    why: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """A person let a held case go on."""
+
+    id: str
+    at: datetime
+    why: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryAsked:
+    """A person wants a charge now."""
+
+    id: str
+    at: datetime
+    why: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedByHand:
+    """A person ended the case: the debt is no longer pursued."""
+
+    id: str
+    at: datetime
+    why: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOpened:
+    """The customer followed the link of one of our messages."""
+
+    id: str
+    at: datetime
+    invoice: str
+
+
+InvoiceEvent = (
+    InvoiceReported
+    | AttemptReported
+    | PaymentReceived
+    | RefundReported
+    | ChargeRefunded
+    | DisputeReported
+    | CreditNoted
+    | LinkOpened
+)
+CustomerEvent = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
+CaseEvent = StepEnded | StepDeferred | Held | Resumed | RetryAsked | ClosedByHand
+BillingEvent = InvoiceEvent | CustomerEvent | CaseEvent

@@ -1,0 +1,141 @@
+"""The facts of a case, as plain records; `core.case` says how they grow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dunning.core.events import (
+    Attempt,
+    Bill,
+    ChargeRefunded,
+    ClosedByHand,
+    CreditNoted,
+    DisputeReported,
+    Held,
+    RefundReported,
+    Resumed,
+    RetryAsked,
+    StepDeferred,
+    StepEnded,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payment:
+    """Money applied to the invoice; `id` is the payment intent, else the charge or payment."""
+
+    id: str
+    at: datetime
+    amount: int
+    charge: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """The last word on one thing; a later `at` wins, and `id` decides between equals."""
+
+    about: str
+    value: str
+    at: datetime
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """A subscription that is over; `reason` is the provider's word, `by_us` when we ended it."""
+
+    subscription: str
+    at: datetime
+    reason: str | None
+    by_us: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """The facts about one invoice. `(id, at)` pairs order the last word; amounts in minor units."""
+
+    id: str
+    source: str
+    provider: str
+    invoice: str
+    currency: str = ""
+    words: tuple[Word, ...] = ()  # who and what it is about: the last word on each
+
+    # the invoice
+    bill: Bill | None = None
+    bill_at: datetime | None = None
+    bill_id: str = ""
+    gross: int = 0  # the whole bill: what was ever asked for
+    failed_at: datetime | None = None  # the first failure: every step is an offset from it
+    action_at: datetime | None = None  # when the customer was last asked to authenticate
+    paid_at: datetime | None = None
+    voided_at: datetime | None = None
+    uncollectible_at: datetime | None = None
+    out_of_band: bool = False
+    paid_marks: tuple[tuple[int, datetime], ...] = ()  # (paid so far, first seen)
+    credit_marks: tuple[tuple[int, datetime], ...] = ()
+    payments: tuple[Payment, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    refunds: tuple[RefundReported, ...] = ()
+    charge_refunds: tuple[ChargeRefunded, ...] = ()
+    disputes: tuple[DisputeReported, ...] = ()
+    credits: tuple[CreditNoted, ...] = ()
+
+    # the ways to pay
+    method: str | None = None  # the newest one the customer gave
+    method_at: datetime | None = None
+    method_fixed_at: datetime | None = None  # details corrected or refreshed by the network
+    methods_gone: tuple[tuple[str, datetime], ...] = ()
+
+    # the relation
+    ends: tuple[End, ...] = ()
+    customer_deleted_at: datetime | None = None
+
+    # people
+    hold: Held | Resumed | None = None
+    retries_asked: tuple[RetryAsked, ...] = ()
+    closed_by_hand: ClosedByHand | None = None
+    link_opened_at: datetime | None = None
+
+    # what we did
+    done: tuple[StepEnded, ...] = ()
+    deferred: tuple[StepDeferred, ...] = ()
+
+    def word(self, about: str) -> str | None:
+        """The last word on one thing, such as `email`."""
+        return next((word.value for word in self.words if word.about == about), None)
+
+    @property
+    def customer(self) -> str | None:
+        """The provider's customer id."""
+        return self.word("customer")
+
+    @property
+    def subscription(self) -> str | None:
+        """The provider's subscription id; None for a one-off invoice."""
+        return self.word("subscription")
+
+    @property
+    def scope(self) -> str:
+        """What access hangs on: the subscription, else the customer, else this invoice."""
+        return self.subscription or self.customer or self.invoice
+
+    @property
+    def end(self) -> End | None:
+        """How this invoice's subscription ended, if it did."""
+        return next((end for end in self.ends if end.subscription == self.subscription), None)
+
+    def step(self, key: str) -> StepEnded | None:
+        """How the step with this key ended, if it did."""
+        return next((step for step in self.done if step.id == key), None)
+
+    @property
+    def links(self) -> frozenset[str]:
+        """Every provider id known to be about this invoice: charges and payment intents."""
+        known = {self.invoice}
+        for attempt in self.attempts:
+            known.update(x for x in (attempt.id, attempt.charge, attempt.payment_intent) if x)
+        for payment in self.payments:
+            known.update(x for x in (payment.id, payment.charge) if x)
+        return frozenset(known)

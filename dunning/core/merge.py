@@ -1,0 +1,310 @@
+"""How two facts become one: every function here is commutative, associative and idempotent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from dunning.core.events import (
+    Attempt,
+    AttemptReported,
+    AttemptStatus,
+    Bill,
+    CreditNoted,
+    CustomerReported,
+    Decline,
+    DisputeReported,
+    DisputeStatus,
+    Held,
+    InvoiceNews,
+    InvoiceReported,
+    InvoiceStatus,
+    MethodChanged,
+    MethodNews,
+    RefundReported,
+    Resumed,
+    StepEnded,
+    SubscriptionReported,
+)
+from dunning.core.facts import Case, End, Payment, Word
+
+_ATTEMPT_RANK = {status: rank for rank, status in enumerate(AttemptStatus)}
+_DISPUTE_RANK = {status: rank for rank, status in enumerate(DisputeStatus)}
+_STATUS_RANK = {status: rank for rank, status in enumerate(InvoiceStatus)}
+_FAILURES = frozenset((InvoiceNews.PAYMENT_FAILED, InvoiceNews.ACTION_REQUIRED))
+_FAILED = frozenset((AttemptStatus.DECLINED, AttemptStatus.ACTION_NEEDED))
+
+
+class _Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def at(self) -> datetime: ...
+
+
+Told = TypeVar("Told", bound=_Identified)
+
+
+def earliest(known: datetime | None, heard: datetime | None) -> datetime | None:
+    """The earlier of two times, either of which may be unknown."""
+    if known is None or heard is None:
+        return known or heard
+    return min(known, heard)
+
+
+def latest(known: datetime | None, heard: datetime | None) -> datetime | None:
+    """The later of two times, either of which may be unknown."""
+    if known is None or heard is None:
+        return known or heard
+    return max(known, heard)
+
+
+def put_latest(
+    known: tuple[Told, ...], heard: Told, about: Callable[[Told], str]
+) -> tuple[Told, ...]:
+    """Keep the last word on each thing; equal times are decided by id, then by content."""
+    by_name = {about(item): item for item in known}
+    name = about(heard)
+    by_name[name] = max(by_name.get(name, heard), heard, key=_order)
+    return tuple(by_name[name] for name in sorted(by_name))
+
+
+def put_first(known: tuple[StepEnded, ...], heard: StepEnded) -> tuple[StepEnded, ...]:
+    """Keep the first ending of each step: a step ends once."""
+    by_key = {step.id: step for step in known}
+    by_key[heard.id] = min(by_key.get(heard.id, heard), heard, key=_order)
+    return tuple(by_key[key] for key in sorted(by_key))
+
+
+def put_merged(
+    known: tuple[Told, ...], heard: Told, merge: Callable[[Told, Told], Told]
+) -> tuple[Told, ...]:
+    """Keep one record of each id, two reports of it merged; in order of time."""
+    by_id = {item.id: item for item in known}
+    by_id[heard.id] = merge(by_id[heard.id], heard) if heard.id in by_id else heard
+    return tuple(sorted(by_id.values(), key=lambda item: (item.at, item.id)))
+
+
+def _order(item: _Identified) -> tuple[datetime, int, str, str]:
+    # Within one second a dispute that is further along, or a refund that failed, came later.
+    rank = 0
+    if isinstance(item, DisputeReported):
+        rank = _DISPUTE_RANK[item.status]
+    elif isinstance(item, RefundReported | CreditNoted):
+        rank = int(not item.live)
+    return (item.at, rank, item.id, repr(item))
+
+
+def later(known: Held | Resumed | None, heard: Held | Resumed) -> Held | Resumed:
+    """The last thing people said about holding the case."""
+    return heard if known is None else max(known, heard, key=_order)
+
+
+def merge_payment(known: Payment, heard: Payment) -> Payment:
+    """Two reports of one payment."""
+    return Payment(
+        id=known.id,
+        at=min(known.at, heard.at),
+        amount=max(known.amount, heard.amount),
+        charge=_either(known.charge, heard.charge),
+    )
+
+
+def merge_attempt(known: Attempt, heard: Attempt) -> Attempt:
+    """Two reports of one charge try: what one does not know the other may."""
+    status = max(known.status, heard.status, key=_ATTEMPT_RANK.__getitem__)
+    return Attempt(
+        id=known.id,
+        at=min(known.at, heard.at),
+        status=status,
+        amount=max(known.amount, heard.amount),
+        currency=max(known.currency, heard.currency),
+        by=min(known.by, heard.by, key=list(type(known.by)).index),
+        key=_either(known.key, heard.key),
+        charge=_either(known.charge, heard.charge),
+        payment_intent=_either(known.payment_intent, heard.payment_intent),
+        method=_either(known.method, heard.method),
+        method_type=_either(known.method_type, heard.method_type),
+        network=_either(known.network, heard.network),
+        fingerprint=_either(known.fingerprint, heard.fingerprint),
+        decline=_merge_decline(known.decline, heard.decline),
+    )
+
+
+def _merge_decline(known: Decline | None, heard: Decline | None) -> Decline | None:
+    if known is None or heard is None:
+        return known or heard
+    pairs = {f.name: _either(getattr(known, f.name), getattr(heard, f.name)) for f in fields(known)}
+    return Decline(**pairs)
+
+
+def _either(known: str | None, heard: str | None) -> str | None:
+    return max(known or "", heard or "") or None
+
+
+def with_words(case: Case, at: datetime, event_id: str, **told: str | None) -> Case:
+    """Take what an event says of who and what the case is about."""
+    words = {word.about: word for word in case.words}
+    for about, value in told.items():
+        if value:
+            word = Word(about=about, value=value, at=at, id=event_id)
+            words[about] = max(words.get(about, word), word, key=_order)
+    return replace(case, words=tuple(words[about] for about in sorted(words)))
+
+
+def with_bill(case: Case, event: InvoiceReported) -> Case:
+    """Take what one view of the invoice shows; the newest view stays, sums only grow."""
+    bill = event.bill
+    known = (case.bill_at, case.bill_id, case.bill)
+    newest = _newest(known, (event.at, event.id, bill))
+    told = with_words(
+        case,
+        event.at,
+        event.id,
+        customer=bill.customer,
+        subscription=bill.subscription,
+        number=bill.number,
+        email=bill.email,
+        name=bill.name,
+        country=bill.country,
+    )
+    uncollectible_at = bill.uncollectible_at
+    if event.news is InvoiceNews.UNCOLLECTIBLE:
+        uncollectible_at = uncollectible_at or event.at
+    return replace(
+        told,
+        bill_at=newest[0],
+        bill_id=newest[1],
+        bill=newest[2],
+        currency=case.currency or bill.currency,
+        gross=max(case.gross, bill.remaining + bill.paid + bill.credited),
+        paid_at=earliest(case.paid_at, _paid_at(event)),
+        voided_at=earliest(case.voided_at, _voided_at(event)),
+        uncollectible_at=earliest(case.uncollectible_at, uncollectible_at),
+        out_of_band=case.out_of_band or bill.out_of_band,
+        paid_marks=_mark(case.paid_marks, bill.paid, event.at),
+        credit_marks=_mark(case.credit_marks, bill.credited, event.at),
+    )
+
+
+def _paid_at(event: InvoiceReported) -> datetime | None:
+    if event.bill.status is InvoiceStatus.PAID:
+        return event.bill.paid_at or event.at
+    return None
+
+
+def _voided_at(event: InvoiceReported) -> datetime | None:
+    if event.bill.status is InvoiceStatus.VOID:
+        return event.bill.voided_at or event.at
+    return None
+
+
+_View = tuple[datetime | None, str, Bill | None]
+
+
+def _newest(known: _View, heard: _View) -> _View:
+    if known[2] is None:
+        return heard
+    return max(known, heard, key=_view_order)
+
+
+def _view_order(view: _View) -> tuple[datetime | None, int, int, int, int, str, str]:
+    at, event_id, bill = view
+    assert bill is not None
+    # Two views of one second: the one further along is the later one.
+    rank = _STATUS_RANK[bill.status]
+    return (at, rank, bill.paid, bill.credited, -bill.remaining, event_id, repr(bill))
+
+
+def _mark(
+    marks: tuple[tuple[int, datetime], ...], total: int, at: datetime
+) -> tuple[tuple[int, datetime], ...]:
+    if total <= 0:
+        return marks
+    seen = dict(marks)
+    seen[total] = min(seen.get(total, at), at)
+    return tuple(sorted(seen.items()))
+
+
+def with_failure(case: Case, event: InvoiceReported | AttemptReported) -> Case:
+    """Remember the first failure; the last time the customer was asked to authenticate."""
+    if isinstance(event, InvoiceReported):
+        failed = event.news in _FAILURES
+        asked = event.news is InvoiceNews.ACTION_REQUIRED
+        at = event.at
+    else:
+        failed = event.attempt.status in _FAILED
+        asked = event.attempt.status is AttemptStatus.ACTION_NEEDED
+        at = event.attempt.at
+    if not failed:
+        return case
+    return replace(
+        case,
+        failed_at=earliest(case.failed_at, at),
+        action_at=latest(case.action_at, at if asked else None),
+    )
+
+
+def with_attempt(case: Case, event: AttemptReported) -> Case:
+    """Take one report of a charge try."""
+    attempt = event.attempt
+    told = with_words(case, event.at, event.id, customer=event.customer)
+    return replace(
+        told,
+        attempts=put_merged(case.attempts, attempt, merge_attempt),
+        currency=case.currency or attempt.currency,
+        gross=max(case.gross, attempt.amount),
+    )
+
+
+def with_method(case: Case, event: MethodChanged) -> Case:
+    """Take news of the customer's ways to pay."""
+    match event.news:
+        case MethodNews.NEW:
+            known = (case.method_at, case.method or "")
+            if case.method_at is None or (event.at, event.method or "") > known:
+                return replace(case, method=event.method, method_at=event.at)
+            return case
+        case MethodNews.CHANGED | MethodNews.NETWORK_UPDATED:
+            return replace(case, method_fixed_at=latest(case.method_fixed_at, event.at))
+        case MethodNews.REMOVED | MethodNews.MANDATE_GONE:
+            gone = dict(case.methods_gone)
+            name = event.method or ""
+            gone[name] = max(gone.get(name, event.at), event.at)
+            return replace(case, methods_gone=tuple(sorted(gone.items())))
+
+
+def with_customer(case: Case, event: CustomerReported) -> Case:
+    """Take what the provider knows of the customer."""
+    told = with_words(
+        case,
+        event.at,
+        event.id,
+        customer=event.customer,
+        email=event.email,
+        name=event.name,
+        locale=event.locale,
+        country=event.country,
+        timezone=event.timezone,
+    )
+    deleted = earliest(case.customer_deleted_at, event.at if event.deleted else None)
+    return replace(told, customer_deleted_at=deleted)
+
+
+def with_subscription(case: Case, event: SubscriptionReported) -> Case:
+    """Take what the provider knows of a subscription; it ends once, at the earliest end."""
+    if event.ended_at is None:
+        return case
+    heard = End(
+        subscription=event.subscription,
+        at=event.ended_at,
+        reason=event.end_reason,
+        by_us=event.ended_by_us,
+    )
+    ends = {end.subscription: end for end in case.ends}
+    known = ends.get(event.subscription, heard)
+    first = min(known, heard, key=lambda end: (end.at, end.reason or ""))
+    ends[event.subscription] = replace(first, by_us=known.by_us or heard.by_us)
+    return replace(case, ends=tuple(ends[name] for name in sorted(ends)))

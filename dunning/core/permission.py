@@ -1,0 +1,34 @@
+"""Whether a charge or a message is allowed for a case now, and if not, why."""
+
+from __future__ import annotations
+
+from dunning.core.declines import permits_charge
+from dunning.core.facts import Case
+from dunning.core.policy import Policy, Retries
+from dunning.core.status import method_gone, verdict
+
+
+def why_no_charge(case: Case, policy: Policy) -> str | None:
+    """The reason not to charge this invoice now, or None when nothing speaks against it."""
+    said = verdict(case)
+    if said is not None and not permits_charge(said.advice):
+        return f"{said.advice.value}: {said.reason}"
+    if method_gone(case):
+        return "new_method: the payment method was removed, and no other has come"
+    bill = case.bill
+    if bill is not None and not bill.automatic:
+        return "the customer pays this invoice by hand; there is no card to charge"
+    if policy.retries is Retries.PROVIDER:
+        return "the provider owns the charges of this policy"
+    theirs = bill is not None and bill.next_attempt_at is not None
+    if policy.retries is Retries.PROVIDER_FIRST and theirs:
+        return "the provider has not finished its own retries"
+    return None
+
+
+def why_no_email(case: Case) -> str | None:
+    """The reason not to write to the customer now, or None."""
+    said = verdict(case)
+    if said is not None and said.quiet:
+        return f"no messages: {said.reason}"
+    return None

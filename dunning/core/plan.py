@@ -1,0 +1,221 @@
+"""Step; plan(case, policy, now) -> all steps still to do, afresh each time.
+
+A step's place is an offset from the first failure, never a count of attempts. A rung whose moment
+passed unused (an outage, a hold) is dropped when a later one of its kind is due as well: no burst.
+A door (suspend, give up) never opens before the last chance ahead of it has been used.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from dunning.core.calendar import at_time, in_window, on_day, zone_of
+from dunning.core.events import StepKind, StepResult
+from dunning.core.facts import Case
+from dunning.core.permission import why_no_charge, why_no_email
+from dunning.core.policy import Policy, Retries, Rung
+from dunning.core.reactions import after_end, while_open
+from dunning.core.status import Freeze, Status, freeze, last_decline, status, verdict
+from dunning.core.steps import Step, fitting_template
+
+DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
+CHARGES = (StepKind.RETRY, StepKind.ANNOUNCE)
+# A payment in process or a dispute: ask the provider once a day how it stands.
+FROZEN_CHECK = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The steps still to do, soonest first, and what stands in their way."""
+
+    steps: tuple[Step, ...] = ()
+    frozen: Freeze | None = None
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When the case must be looked at again; None: only an event can move it."""
+        return min((step.due_at for step in self.steps if not step.held), default=None)
+
+    def due(self, now: datetime) -> tuple[Step, ...]:
+        """The steps whose moment has come, in the order in which they are to be done."""
+        return tuple(step for step in self.steps if step.due_at <= now and not step.held)
+
+
+def plan(case: Case, policy: Policy, now: datetime, known: Status | None = None) -> Plan:
+    """Every step of the case still to do. A case that has ended never plans a charge."""
+    present = known or status(case)
+    if not present.books.entries:
+        return Plan()
+    if not present.state.is_open:
+        return Plan(steps=_ready(case, after_end(case, policy, present)))
+    ladder = _ladder(case, policy, now)
+    steps = _ready(case, [*while_open(case, policy, ladder), *ladder])
+    steps = _bar_doors(steps)
+    standing = freeze(case, now)
+    return Plan(steps=_frozen(case, steps, standing) if standing else steps, frozen=standing)
+
+
+def _ready(case: Case, steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Take out what is done, put off what was deferred, and sort."""
+    ended = {step.id for step in case.done}
+    until = {step.id: step.until for step in case.deferred}
+    left = [
+        replace(step, due_at=max(step.due_at, until.get(step.key, step.due_at)))
+        for step in steps
+        if step.key not in ended
+    ]
+    return tuple(sorted(left, key=lambda step: (step.due_at, step.order, step.key)))
+
+
+def _bar_doors(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """Hold a door until every charge that belongs before it has been tried or ruled out."""
+    held: list[Step] = []
+    for step in steps:
+        due = step.due_at
+        if step.kind in DOORS:
+            before = [
+                other.due_at
+                for other in steps
+                if other.kind in CHARGES and other.order < step.order and other.skip is None
+            ]
+            due = max([due, *before])
+        held.append(replace(step, due_at=due))
+    return tuple(sorted(held, key=lambda step: (step.due_at, step.order, step.key)))
+
+
+def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step, ...]:
+    """Put everything off to the end of the freeze; ask the provider daily if that is unknown."""
+    if standing.until is not None:
+        until = standing.until
+        return tuple(replace(step, due_at=max(step.due_at, until)) for step in steps)
+    held = tuple(replace(step, held=True) for step in steps)
+    if standing.why.startswith("on hold"):
+        return held
+    asked = [step.at for step in case.done if "/reconcile:frozen" in step.id]
+    check = Step(
+        key=f"{case.id}/reconcile:frozen:{len(asked) + 1}",
+        kind=StepKind.RECONCILE,
+        due_at=max([standing.since, *asked]) + FROZEN_CHECK,
+        why=f"{standing.why}: ask the provider how it stands",
+    )
+    return (*_ready(case, [check]), *held)
+
+
+# --- the timeline --------------------------------------------------------------------------
+
+
+def _ladder(case: Case, policy: Policy, now: datetime) -> list[Step]:
+    """The policy's lines as dated steps, with what must be dropped marked as such."""
+    steps = [step for step in timeline(case, policy) if case.step(step.key) is None]
+    return [_judged(case, policy, step, steps, now) for step in steps]
+
+
+def timeline(case: Case, policy: Policy) -> list[Step]:
+    """Every line of the policy with its date for this case, done or not."""
+    assert case.failed_at is not None
+    rungs = list(policy.timeline)
+    if all(rung.do is not StepKind.GIVE_UP for rung in rungs):
+        rungs.append(Rung(do=StepKind.GIVE_UP, after=policy.window))
+    anchors = {
+        rung.do: rung.after for rung in rungs if rung.do in DOORS and rung.after is not None
+    }
+    number: Counter[StepKind] = Counter()
+    steps = []
+    for rung in rungs:
+        number[rung.do] += 1
+        offset = rung.after
+        if offset is None:
+            assert rung.anchor is not None
+            assert rung.before is not None
+            offset = max(anchors[rung.anchor] - rung.before, timedelta(0))
+        steps.append(_dated(case, policy, rung, offset, number[rung.do]))
+    return steps
+
+
+def _dated(case: Case, policy: Policy, rung: Rung, offset: timedelta, number: int) -> Step:
+    assert case.failed_at is not None
+    if rung.do is StepKind.SUSPEND:
+        offset = max(offset, policy.grace)
+    due = case.failed_at + offset
+    zone = zone_of(case.word("timezone"), policy.timezone)
+    if rung.clock is not None:
+        due = at_time(due, rung.clock, zone)
+    if rung.on:
+        due = on_day(due, rung.on, zone)
+    if rung.do is StepKind.EMAIL:
+        due = in_window(due, policy.send_between, zone)
+    kind = rung.do
+    if kind is StepKind.RETRY and policy.retries is Retries.SIGNAL:
+        kind = StepKind.ANNOUNCE
+    return Step(
+        key=f"{case.id}/{rung.do.value}:{number}",
+        kind=kind,
+        due_at=due,
+        # The place on the timeline decides between steps of one moment, and what is a chance
+        # ahead of which door.
+        order=10 + _seconds(offset),
+        rung=rung,
+        template=rung.template,
+        why=f"policy {policy.name}: {rung.do.value} {number} at {_span(offset)}",
+    )
+
+
+def _judged(case: Case, policy: Policy, step: Step, steps: list[Step], now: datetime) -> Step:
+    """Say whether the step may be done at all, and when at the earliest."""
+    if step.kind in CHARGES:
+        step = _spaced(case, step)
+        why = why_no_charge(case, policy)
+        return replace(step, skip=why or _missed(step, steps, now))
+    if step.kind is StepKind.EMAIL:
+        template = fitting_template(step.template or "", verdict(case))
+        why = why_no_email(case)
+        return replace(step, template=template, skip=why or _missed(step, steps, now))
+    if step.kind is StepKind.RESTRICT:
+        return replace(step, skip=_overtaken(step, steps, now))
+    return step
+
+
+def _spaced(case: Case, step: Step) -> Step:
+    """Leave the time between two charges that the bank's answer asks for."""
+    last, said = last_decline(case), verdict(case)
+    if last is None or said is None or said.wait is None:
+        return step
+    return replace(step, due_at=max(step.due_at, last.at + said.wait))
+
+
+def _missed(step: Step, steps: list[Step], now: datetime) -> str | None:
+    """Drop a rung when a later one of its kind is due too, with no door between them."""
+    for other in steps:
+        if other.kind is not step.kind or other.order <= step.order or other.due_at > now:
+            continue
+        door_between = any(
+            door.kind in DOORS and step.order < door.order <= other.order for door in steps
+        )
+        if not door_between:
+            return f"missed: {other.key.rpartition('/')[2]} is due as well"
+    return None
+
+
+def _overtaken(step: Step, steps: list[Step], now: datetime) -> str | None:
+    door = any(s.kind in DOORS and s.order >= step.order and s.due_at <= now for s in steps)
+    return "overtaken by suspension" if door else None
+
+
+def _seconds(span: timedelta) -> int:
+    return span.days * 86_400 + span.seconds
+
+
+def _span(offset: timedelta) -> str:
+    hours, rest = divmod(_seconds(offset), 3600)
+    if rest:
+        return f"{_seconds(offset) // 60}m"
+    return f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
+
+
+def tried(case: Case) -> int:
+    """How many charges of ours were really made for this case."""
+    made = (StepResult.DONE, StepResult.DECLINED, StepResult.ACTION_NEEDED, StepResult.PROCESSING)
+    return sum(1 for s in case.done if s.kind is StepKind.RETRY and s.result in made)

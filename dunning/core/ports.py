@@ -1,0 +1,344 @@
+"""The sockets: what the program asks of a billing system and of a way out.
+
+`Reader` is the pure half of a provider (it needs no key), `Provider` the half that acts.
+Adapters return values for business endings and raise `errors.ProviderError` for broken things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from dunning.core.events import Attempt, Bill, BillingEvent, Decline, StepResult
+from dunning.core.facts import Case
+from dunning.core.policy import Policy
+from dunning.core.steps import Step
+
+# --- the pure half -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """The few words of a webhook the receiver needs before it keeps the raw body."""
+
+    id: str
+    type: str
+    created: datetime
+    livemode: bool | None
+    account: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """What a webhook means to us. Facts that named no invoice have none in their events."""
+
+    events: tuple[BillingEvent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """An event type, or a matter, that dunning has no use for."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """The body says something we cannot use; it is parked with this reason for a person."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incomplete:
+    """A thin event: the object it speaks of must be fetched from the provider first."""
+
+    type: str
+    object_id: str
+    url: str | None = None
+
+
+Reading = Understood | Ignored | Unreadable | Incomplete
+
+
+class Reader(Protocol):
+    """Understands one provider's webhooks. Pure: no network, no key, no clock."""
+
+    name: str
+
+    def verify(
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        secrets: Sequence[str],
+        now: datetime,
+        tolerance_seconds: int,
+    ) -> None:
+        """Raise `SignatureError` unless one of the secrets signed these very bytes lately."""
+
+    def open(self, body: bytes) -> Envelope:
+        """Read the envelope; `MalformedError` when this is not a webhook of this provider."""
+
+    def normalise(self, body: bytes) -> Reading:
+        """Say what the event means; never raises, whatever the bytes are."""
+
+
+# --- the acting half -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paid:
+    """The charge went through; the invoice now reads as in `bill`."""
+
+    bill: Bill
+    attempt: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declined:
+    """The bank said no. The only ending that moves the case on."""
+
+    decline: Decline
+    attempt: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionNeeded:
+    """Only the customer can finish this, by authenticating."""
+
+    decline: Decline
+    attempt: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotOwed:
+    """Nothing was charged: the invoice is paid, void or otherwise closed; see `bill`."""
+
+    bill: Bill
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processing:
+    """A bank debit is under way; the answer takes days."""
+
+    bill: Bill | None = None
+    attempt: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotSent:
+    """The charge certainly did not happen; the same key may be used again later."""
+
+    why: str
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotKnown:
+    """The charge may have happened. Never tried blind: ask the provider first."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The provider will not take this request, now or later; a person must look."""
+
+    why: str
+
+
+ChargeOutcome = (
+    Paid | Declined | ActionNeeded | NotOwed | Processing | NotSent | NotKnown | Refused
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What the provider says right now of one invoice and the people and cards behind it."""
+
+    bill: Bill
+    events: tuple[BillingEvent, ...] = field(default=())
+    method: str | None = None  # the payment method a charge should name, when known
+    own_attempts: Mapping[str, Attempt] = field(default_factory=dict)  # by idempotency key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """One fact about the provider's side for `doctor`: ok, warning or error, and what to do."""
+
+    level: str
+    what: str
+    advice: str = ""
+
+
+class Provider(Protocol):
+    """Acts on one account of a billing system. Every method may raise `ProviderError`."""
+
+    name: str
+
+    def charge(
+        self, invoice: str, *, key: str, method: str | None, may_repeat: bool
+    ) -> ChargeOutcome:
+        """Try to collect the whole remaining amount, under our idempotency key.
+
+        `may_repeat` is False when an earlier try under this key may be older than the
+        provider remembers keys: then the adapter reads, and does not charge.
+        """
+
+    def look(self, invoice: str) -> View:
+        """Read the invoice, its payments with their declines, its customer and card, afresh."""
+
+    def fetch(self, thin: Incomplete, *, event_id: str, created: datetime) -> Reading:
+        """Fetch what a thin event speaks of and read it as if it had come whole."""
+
+    def take_over(self, invoice: str, *, key: str) -> Bill:
+        """Stop the provider's own retries of this invoice; the bill shows whether it worked."""
+
+    def links(self, invoice: str, customer: str | None, *, return_url: str | None) -> Links:
+        """Fresh links where the customer can pay this invoice or give a new card."""
+
+    def suspend(self, subscription: str, *, collection: str, key: str) -> None:
+        """Pause collection of the subscription; `collection` is the provider's behaviour."""
+
+    def restore(self, subscription: str, *, key: str) -> None:
+        """Undo `suspend`."""
+
+    def cancel(self, subscription: str, *, why: str, key: str) -> None:
+        """End the subscription, leaving our own reason on it; already ended is fine."""
+
+    def void(self, invoice: str, *, key: str) -> Bill:
+        """Void the invoice; the bill says how it stands now."""
+
+    def write_off(self, invoice: str, *, key: str) -> Bill:
+        """Mark the invoice uncollectible; the bill says how it stands now."""
+
+    def open_invoices(self) -> Iterator[Bill]:
+        """Every open, attempted and unpaid invoice of the account."""
+
+    def missed(self, since: datetime) -> Iterator[bytes]:
+        """Bodies of the events since then, oldest first, as the webhook would have sent them."""
+
+    def health(self) -> Iterator[Health]:
+        """Check key, mode and whether the provider still retries on its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Links:
+    """Where the customer can act; short-lived, so never stored."""
+
+    pay: str | None
+    update_card: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A rendered message, ready for a channel."""
+
+    to: str
+    to_name: str | None
+    sender: str
+    subject: str
+    text: str
+    html: str
+    id: str  # becomes the Message-ID, so a second sending can be recognised
+    reply_to: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """The channel took it."""
+
+    reference: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounced:
+    """The channel will never take it for this address."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsent:
+    """The channel is away or busy; certainly nothing went out."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubtful:
+    """The connection broke after the message was handed over: it may have gone out."""
+
+    why: str
+
+
+SendOutcome = Sent | Bounced | Unsent | Doubtful
+
+
+class Channel(Protocol):
+    """One way out to a customer."""
+
+    name: str
+
+    def send(self, letter: Letter) -> SendOutcome:
+        """Send one message; business endings are values, nothing is raised for them."""
+
+
+# --- what a kind of step does ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doing:
+    """A step about to be acted on. `again`: an earlier try under its key may have happened."""
+
+    case: Case
+    policy: Policy
+    step: Step
+    now: datetime
+    again: bool = False
+    first_started_at: datetime
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A message that left, or could not, as it is kept."""
+
+    template: str
+    recipient: str
+    locale: str
+    subject: str
+    state: str
+    reference: str | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """The step is over, one way or another; `events` are facts learned on the way."""
+
+    result: StepResult
+    why: str = ""
+    events: tuple[BillingEvent, ...] = ()
+    said: Said | None = None
+    announce: str | None = None  # a call to the merchant's product
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutOff:
+    """The step could not be done now. `unknown`: it may have happened; look before trying again."""
+
+    until: datetime
+    why: str
+    events: tuple[BillingEvent, ...] = ()
+    unknown: bool = False
+
+
+class Action(Protocol):
+    """The code for a kind of step. May raise `ProviderError`; no transaction is open."""
+
+    def act(self, doing: Doing) -> Ended | PutOff:
+        """Do the step, having looked once more that it still makes sense."""

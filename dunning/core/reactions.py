@@ -1,0 +1,160 @@
+"""Steps no policy line asks for: what an event calls for at once, and what follows the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from dunning.core.calendar import in_window, zone_of
+from dunning.core.declines import Advice
+from dunning.core.entries import Cause
+from dunning.core.events import AttemptStatus, StepEnded, StepKind, StepResult
+from dunning.core.facts import Case
+from dunning.core.permission import why_no_charge, why_no_email
+from dunning.core.policy import Policy, Retries
+from dunning.core.status import Access, State, Status, last_decline, verdict
+from dunning.core.steps import Step, fitting_template
+
+# A customer hears at once that only they can help, unless a message is due within this time.
+SOON = timedelta(days=1)
+# Reasons to end a case after which nothing is owed, so the service comes back.
+_NOTHING_OWED = frozenset(
+    (
+        Cause.VOIDED.value,
+        Cause.CREDITED.value,
+        Cause.CLOSED_BY_HAND.value,
+        Cause.WRITTEN_OFF_ELSEWHERE.value,
+    )
+)
+
+
+def while_open(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[Step]:
+    """What the facts of an open case call for beside its timeline."""
+    assert case.failed_at is not None
+    yield Step(
+        key=f"{case.id}/reconcile:open",
+        kind=StepKind.RECONCILE,
+        due_at=case.failed_at,
+        why="ask the provider what the event did not carry, and who owns the retries",
+    )
+    yield from _charge_new_card(case, policy)
+    yield from _charges_by_hand(case, policy)
+    yield from _tell_of_advice(case, policy, ladder)
+    yield from _tell_of_suspension(case, policy)
+
+
+def after_end(case: Case, policy: Policy, present: Status) -> Iterator[Step]:
+    """What is left to do once the case has ended: never a charge."""
+    ended_at = present.ended_at
+    assert ended_at is not None
+    recovered = present.state is State.RECOVERED
+    owes_nothing = recovered or (
+        present.state is State.CLOSED and present.reason in _NOTHING_OWED
+    )
+    if owes_nothing and present.access is not Access.FULL:
+        yield Step(
+            key=f"{case.id}/restore:1",
+            kind=StepKind.RESTORE,
+            due_at=ended_at,
+            why=f"{present.reason}: access comes back",
+        )
+    if recovered and _emails(case):
+        yield Step(
+            key=f"{case.id}/email:recovered",
+            kind=StepKind.EMAIL,
+            due_at=_window(case, policy, ended_at),
+            template="recovered",
+            why="the customer was told of the debt, so they are told it is settled",
+            skip=why_no_email(case),
+        )
+    if recovered and not case.payments and not _succeeded(case):
+        yield Step(
+            key=f"{case.id}/reconcile:paid",
+            kind=StepKind.RECONCILE,
+            due_at=ended_at,
+            why="ask which payment it was, so that a later refund finds its case",
+        )
+
+
+def _charge_new_card(case: Case, policy: Policy) -> Iterator[Step]:
+    at, failed_at = case.method_at, case.failed_at
+    if at is None or failed_at is None or at < failed_at:
+        return
+    # The customer's own try with the new card already answered what ours would ask.
+    if any(attempt.at >= at and attempt.method == case.method for attempt in case.attempts):
+        return
+    if any(attempt.at > at for attempt in case.attempts):
+        return
+    signal = policy.retries is Retries.SIGNAL
+    yield Step(
+        key=f"{case.id}/retry:card:{int(at.timestamp())}",
+        kind=StepKind.ANNOUNCE if signal else StepKind.RETRY,
+        due_at=at,
+        why="the customer gave a new card",
+        skip=why_no_charge(case, policy),
+    )
+
+
+def _charges_by_hand(case: Case, policy: Policy) -> Iterator[Step]:
+    for asked in case.retries_asked:
+        yield Step(
+            key=f"{case.id}/retry:hand:{asked.id}",
+            kind=StepKind.RETRY,
+            due_at=asked.at,
+            why=f"asked for by {asked.by}: {asked.why}",
+            skip=why_no_charge(case, policy),
+        )
+
+
+def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[Step]:
+    """Write when a later decline asks for something only the customer can do."""
+    last, said = last_decline(case), verdict(case)
+    if last is None or said is None:
+        return
+    if said.advice not in (Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP):
+        return
+    template = fitting_template("payment_failed", said)
+    emails = _emails(case)
+    told_before = any(email.at < last.at for email in emails)
+    told_this = any(email.template == template for email in emails)
+    planned = any(
+        step.kind is StepKind.EMAIL and step.due_at <= last.at + SOON for step in ladder
+    )
+    if template == "payment_failed" or not told_before or told_this or planned:
+        return
+    yield Step(
+        key=f"{case.id}/email:{template}",
+        kind=StepKind.EMAIL,
+        due_at=_window(case, policy, last.at),
+        template=template,
+        why=f"{said.advice.value}: {said.reason}",
+        skip=why_no_email(case),
+    )
+
+
+def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
+    for step in case.done:
+        if step.kind is StepKind.SUSPEND and step.result is StepResult.DONE:
+            yield Step(
+                key=f"{case.id}/email:suspended",
+                kind=StepKind.EMAIL,
+                due_at=_window(case, policy, step.at),
+                template="suspended",
+                why="the service was suspended",
+                skip=why_no_email(case),
+            )
+
+
+def _emails(case: Case) -> list[StepEnded]:
+    """Messages that reached, or may have reached, the customer."""
+    sent = (StepResult.DONE, StepResult.DOUBTFUL)
+    return [step for step in case.done if step.kind is StepKind.EMAIL and step.result in sent]
+
+
+def _succeeded(case: Case) -> bool:
+    return any(attempt.status is AttemptStatus.SUCCEEDED for attempt in case.attempts)
+
+
+def _window(case: Case, policy: Policy, moment: datetime) -> datetime:
+    zone = zone_of(case.word("timezone"), policy.timezone)
+    return in_window(moment, policy.send_between, zone)

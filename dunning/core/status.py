@@ -1,0 +1,213 @@
+"""What the facts of a case mean right now: its state, its access, what the bank advises.
+
+            payment failed
+                 ▼            grace ended            window closed
+             in_grace ───────────▶ suspended ───────────▶ lost ─┐ a late payment still counts
+                 │                     │                        │
+                 ├── paid ─────────────┴──▶ recovered ◀─────────┘
+                 └── voided · cancelled by the customer · credited · written off elsewhere ──▶ closed
+
+Every value here is a function of the facts, so it cannot disagree with them or with the ledger:
+a case is open exactly while its books hold money at risk.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime
+
+from dunning.core.declines import UNKNOWN, Advice, Verdict, advise
+from dunning.core.entries import Account, Books, Cause, books
+from dunning.core.events import (
+    Attempt,
+    AttemptStatus,
+    DisputeStatus,
+    Held,
+    StepKind,
+    StepResult,
+)
+from dunning.core.facts import Case
+
+
+class State(enum.StrEnum):
+    """Where the recovery of an invoice stands. NONE: nothing failed, so there is no case."""
+
+    NONE = "none"
+    IN_GRACE = "in_grace"
+    SUSPENDED = "suspended"
+    RECOVERED = "recovered"
+    LOST = "lost"
+    CLOSED = "closed"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether money is still at risk and the timeline goes on."""
+        return self in (State.IN_GRACE, State.SUSPENDED)
+
+
+class Access(enum.StrEnum):
+    """What the customer may use, from best to worst."""
+
+    FULL = "full"
+    RESTRICTED = "restricted"
+    SUSPENDED = "suspended"
+
+
+ACCESS_ORDER = {access: rank for rank, access in enumerate(Access)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Everything that follows from the facts of one case."""
+
+    state: State
+    reason: str  # why it ended; empty while it is open
+    ended_at: datetime | None
+    access: Access
+    books: Books
+
+    @property
+    def at_risk(self) -> int:
+        """What is still owed and pursued, in minor units."""
+        return self.books.balance(Account.AT_RISK)
+
+
+def status(case: Case) -> Status:
+    """Compute the status from the facts."""
+    sheet = books(case)
+    access = _access(case)
+    state, reason = _state(sheet, access)
+    ended_at = None if state.is_open or state is State.NONE else _ended_at(sheet)
+    return Status(state=state, reason=reason, ended_at=ended_at, access=access, books=sheet)
+
+
+_LOST = frozenset((Cause.GIVEN_UP, Cause.ENDED_FOR_NON_PAYMENT))
+
+
+def _state(sheet: Books, access: Access) -> tuple[State, str]:
+    if not sheet.entries:
+        return State.NONE, ""
+    if sheet.balance(Account.AT_RISK) > 0:
+        return (State.SUSPENDED if access is Access.SUSPENDED else State.IN_GRACE), ""
+    ended_by = sheet.ended_by
+    assert ended_by is not None
+    if sheet.balance(Account.LOST) > 0:
+        return (State.LOST if ended_by in _LOST else State.CLOSED), ended_by.value
+    if ended_by in (Cause.PAID, Cause.CREDITED):
+        paid = any(entry.credit is Account.RECOVERED for entry in sheet.entries)
+        return (State.RECOVERED, Cause.PAID) if paid else (State.CLOSED, Cause.CREDITED)
+    paid_late = any(
+        entry.cause is Cause.PAID and entry.debit is not Account.AT_RISK
+        for entry in sheet.entries
+    )
+    if paid_late and not _still_withdrawn(sheet):
+        return State.RECOVERED, Cause.PAID
+    return State.CLOSED, ended_by.value
+
+
+def _still_withdrawn(sheet: Books) -> bool:
+    credited = sum(entry.amount for entry in sheet.entries if entry.cause is Cause.CREDITED)
+    return sheet.balance(Account.WITHDRAWN) > credited
+
+
+def _ended_at(sheet: Books) -> datetime | None:
+    late = [entry.at for entry in sheet.entries if entry.cause is Cause.PAID]
+    return max([sheet.ended_at, *late]) if sheet.ended_at else None
+
+
+_LEVEL = {
+    StepKind.RESTRICT: Access.RESTRICTED,
+    StepKind.SUSPEND: Access.SUSPENDED,
+    StepKind.RESTORE: Access.FULL,
+}
+
+
+def _access(case: Case) -> Access:
+    """The last step about access that was really done says what the customer may use."""
+    steps = [s for s in case.done if s.kind in _LEVEL and s.result is StepResult.DONE]
+    if not steps:
+        return Access.FULL
+    return _LEVEL[max(steps, key=lambda s: (s.at, s.id)).kind]
+
+
+# --- what the bank says --------------------------------------------------------------------
+
+
+def counts(case: Case, attempt: Attempt) -> bool:
+    """Whether an attempt still speaks about the card that would be charged now."""
+    if case.method_at is None or attempt.at > case.method_at:
+        return True
+    # Within the second in which the card changed, the card's own name decides.
+    same_second = attempt.at == case.method_at
+    return same_second and attempt.method in (None, case.method)
+
+
+def verdict(case: Case) -> Verdict | None:
+    """The strictest advice on the present way of paying; None when nobody told us of a decline.
+
+    A detail the customer corrected, or the network refreshed, answers "new method"; it does not
+    answer "stop". A new method answers both.
+    """
+    verdicts = [
+        (attempt, advise(attempt.decline) if attempt.decline else UNKNOWN)
+        for attempt in case.attempts
+        if attempt.status in (AttemptStatus.DECLINED, AttemptStatus.ACTION_NEEDED)
+        and counts(case, attempt)
+    ]
+    fixed_at = case.method_fixed_at
+    valid = [
+        said
+        for attempt, said in verdicts
+        if not (
+            said.advice in (Advice.NEW_METHOD, Advice.AUTHENTICATE)
+            and fixed_at is not None
+            and fixed_at > attempt.at
+        )
+    ]
+    if not valid:
+        return None
+    last = valid[-1]
+    standing = [v for v in valid if v.advice in (Advice.NEW_METHOD, Advice.STOP)]
+    return max([last, *standing], key=lambda v: list(Advice).index(v.advice))
+
+
+def last_decline(case: Case) -> Attempt | None:
+    """The newest attempt that failed, on whatever card."""
+    failed = (AttemptStatus.DECLINED, AttemptStatus.ACTION_NEEDED)
+    return next((a for a in reversed(case.attempts) if a.status in failed), None)
+
+
+def method_gone(case: Case) -> bool:
+    """Whether the card that would be charged was taken away, with nothing in its place."""
+    last = case.attempts[-1].method if case.attempts else None
+    present = case.method or last
+    return any(
+        (not name or name == present) and (case.method_at is None or at > case.method_at)
+        for name, at in case.methods_gone
+    )
+
+
+# --- what stops the clock ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """The timeline stands still, until `until` or until something happens (None)."""
+
+    why: str
+    until: datetime | None
+    since: datetime
+
+
+def freeze(case: Case, now: datetime) -> Freeze | None:
+    """A dispute, a bank debit under way, or a person's hold stops every step."""
+    if isinstance(case.hold, Held) and (case.hold.until is None or case.hold.until > now):
+        return Freeze(f"on hold: {case.hold.why}", case.hold.until, case.hold.at)
+    for dispute in case.disputes:
+        if dispute.status is DisputeStatus.OPEN:
+            return Freeze("a charge of this invoice is disputed", None, dispute.opened_at)
+    for attempt in case.attempts:
+        if attempt.status is AttemptStatus.PROCESSING:
+            return Freeze("a payment is in process", None, attempt.at)
+    return None

@@ -1,0 +1,49 @@
+"""Step: one thing a case is to do, when, and why, or why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dunning.core.declines import Advice, Verdict
+from dunning.core.events import StepKind
+from dunning.core.policy import Rung
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A planned step. `key` is also its idempotency key, wherever it is acted on.
+
+    `skip` says why it will not be done; `held` that its moment depends on something else.
+    """
+
+    key: str
+    kind: StepKind
+    due_at: datetime
+    why: str
+    order: int = 0
+    rung: Rung | None = None
+    template: str | None = None
+    skip: str | None = None
+    held: bool = False
+
+
+# Which message says what the customer has to do, once the bank has said so.
+_ABOUT_THE_DEBT = frozenset(("payment_failed", "reminder"))
+_FOR_ADVICE = {
+    Advice.AUTHENTICATE: "action_required",
+    Advice.NEW_METHOD: "new_card_needed",
+    Advice.STOP: "new_card_needed",
+}
+
+
+def fitting_template(template: str, said: Verdict | None) -> str:
+    """The message to send: a plain one gives way to the one that says what will help.
+
+    What only the merchant can mend is not put to the customer as a matter of their card.
+    """
+    if template not in _ABOUT_THE_DEBT or said is None:
+        return template
+    if said.advice is Advice.STOP and said.tell_ops:
+        return template
+    return _FOR_ADVICE.get(said.advice, template)

@@ -1,0 +1,105 @@
+"""Group commit for the receiver: requests that come while a commit is under way share the next.
+
+One writer thread. An idle server commits at once; under load each commit takes whatever arrived
+during the last one. A request is answered only after its own row is durable. The queue is bounded:
+beyond it the caller is told to come again, and memory stays flat.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Final
+
+import structlog
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from dunning.clock import Clock
+from dunning.inbox import Received, keep
+from dunning.store import transaction
+
+log = structlog.get_logger(__name__)
+
+BATCH: Final = 200
+WAITING: Final = 2_000
+
+
+class BusyError(Exception):
+    """More requests wait for the database than it can serve soon."""
+
+
+_Job = tuple[Received, "Future[bool]"]
+
+
+class Keeper:
+    """Stores webhooks durably; `put` gives a future that says whether the event was new."""
+
+    def __init__(
+        self, engine: Engine, clock: Clock, on_kept: Callable[[Sequence[int]], None]
+    ) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._on_kept = on_kept
+        self._queue: queue.Queue[_Job | None] = queue.Queue(maxsize=WAITING)
+        self._thread = threading.Thread(target=self._run, name="inbox-keeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what was accepted, then end."""
+        self._queue.put(None)
+        self._thread.join(timeout=30)
+
+    def put(self, received: Received) -> Future[bool]:
+        """Hand over a webhook; the future is done once it is durable. `BusyError` when full."""
+        done: Future[bool] = Future()
+        try:
+            self._queue.put_nowait((received, done))
+        except queue.Full:
+            raise BusyError from None
+        return done
+
+    def _run(self) -> None:
+        while (batch := self._gather()) is not None:
+            self._write(batch)
+
+    def _gather(self) -> list[_Job] | None:
+        first = self._queue.get()
+        if first is None:
+            return None
+        batch = [first]
+        while len(batch) < BATCH:
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._queue.put(None)
+                break
+            batch.append(job)
+        return batch
+
+    def _write(self, batch: list[_Job]) -> None:
+        try:
+            with transaction(self._engine) as session:
+                ids = keep(session, [received for received, _ in batch], self._clock.now())
+        except SQLAlchemyError as error:
+            if len(batch) == 1:
+                batch[0][1].set_exception(error)
+                return
+            # One bad row fails alone: its neighbours are written one by one.
+            for job in batch:
+                self._write([job])
+            return
+        for _, done in batch:
+            done.set_result(True)
+        if ids:
+            try:
+                self._on_kept(ids)
+            except Exception:  # noqa: BLE001 - only a hint; the sweep finds the rows
+                log.warning("inbox.hint_lost", count=len(ids), exc_info=True)

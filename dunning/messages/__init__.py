@@ -1,0 +1,23 @@
+"""Render the messages customers get: subject, plain text and HTML from one template each.
+
+Pure: no network and no clock. What comes from outside (names, numbers, links) is only ever a
+value: it is never read as a template, it is one line long, and it is escaped in HTML.
+"""
+
+from __future__ import annotations
+
+from dunning.messages.facts import Facts, every_fact, few_facts
+from dunning.messages.reasons import customer_reason
+from dunning.messages.render import TEMPLATES, Messages, Rendered
+from dunning.messages.values import format_money
+
+__all__ = [
+    "TEMPLATES",
+    "Facts",
+    "Messages",
+    "Rendered",
+    "customer_reason",
+    "every_fact",
+    "few_facts",
+    "format_money",
+]

@@ -1,0 +1,202 @@
+"""Signed calls to the merchant's product: written with the change they tell of, sent in order.
+
+A row is written in the transaction that made it true, so nothing is announced that did not
+happen and nothing that happened goes unannounced. Rows of one case leave one after the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, update
+from sqlmodel import Session, col
+
+from dunning.clock import rfc3339
+from dunning.core.facts import Case
+from dunning.core.status import ACCESS_ORDER, Access, State, Status
+from dunning.store import CaseRow, OutboxRow, insert_into
+
+# After each failure a longer wait, up to hours; after the last the row is dead and ops see it.
+BACKOFF = tuple(
+    timedelta(seconds=s) for s in (10, 30, 120, 600, 1800, 3600, 7200, 14400, 28800, 43200, 86400)
+)
+_ENDINGS = {
+    State.RECOVERED: "case.recovered",
+    State.LOST: "case.lost",
+    State.CLOSED: "case.closed",
+}
+_ACCESS = {
+    Access.FULL: "access.restored",
+    Access.RESTRICTED: "access.restricted",
+    Access.SUSPENDED: "access.suspended",
+}
+
+
+def announce(
+    session: Session, case: Case, before: Status | None, present: Status, now: datetime
+) -> None:
+    """Write what the change of a case means to the merchant's product."""
+    if before is None or before.state is State.NONE:
+        put(session, case, present, "case.opened", "case.opened", now)
+    known_access = before.access if before else Access.FULL
+    if present.access is not known_access:
+        _announce_access(session, case, known_access, present, now)
+    known_state = before.state if before else State.NONE
+    if present.state is not known_state and present.state in _ENDINGS:
+        kind = _ENDINGS[present.state]
+        put(session, case, present, kind, kind, now)
+
+
+def _announce_access(
+    session: Session, case: Case, known: Access, present: Status, now: datetime
+) -> None:
+    """The product hears of a change of the whole scope: the worst of its cases decides."""
+    others = session.scalars(
+        select(col(CaseRow.access)).where(
+            col(CaseRow.source) == case.source,
+            col(CaseRow.scope) == case.scope,
+            col(CaseRow.id) != case.id,
+        )
+    )
+    rest = max((Access(other) for other in others), key=ACCESS_ORDER.__getitem__, default=Access.FULL)
+    was = max(known, rest, key=ACCESS_ORDER.__getitem__)
+    now_is = max(present.access, rest, key=ACCESS_ORDER.__getitem__)
+    if was is not now_is:
+        kind = _ACCESS[now_is]
+        steps = sum(1 for step in case.done if step.kind.value in ("restrict", "suspend", "restore"))
+        put(session, case, present, kind, f"{kind}:{steps}", now)
+
+
+def put(
+    session: Session, case: Case, present: Status, kind: str, name: str, now: datetime
+) -> None:
+    """Write one call; the same call about the same change is written once."""
+    body = {
+        "type": kind,
+        "timestamp": rfc3339(now),
+        "data": {
+            "case": case.id,
+            "source": case.source,
+            "invoice": case.invoice,
+            "customer": case.customer,
+            "subscription": case.subscription,
+            "scope": case.scope,
+            "state": present.state.value,
+            "access": present.access.value,
+            "reason": present.reason or None,
+            "amount_at_risk": present.at_risk,
+            "currency": case.currency,
+        },
+    }
+    session.execute(
+        insert_into(session, OutboxRow)
+        .values(
+            key=f"{case.id}/{name}",
+            case_id=case.id,
+            source=case.source,
+            type=kind,
+            body=json.dumps(body, separators=(",", ":")),
+            state="pending",
+            tries=0,
+            leased=False,
+            created_at=now,
+            wake_at=now,
+            error="",
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call to make now, under a lease."""
+
+    id: int
+    key: str
+    body: bytes
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the product answered: taken, or why not and whether it is worth another try."""
+
+    taken: bool
+    why: str = ""
+    retry_after: timedelta | None = None
+    final: bool = False
+
+
+def claim_calls(session: Session, now: datetime, *, limit: int, lease: timedelta) -> list[Call]:
+    """Take the calls that are due: of each case only the first that is not yet delivered."""
+    first = (
+        select(func.min(col(OutboxRow.id)))
+        .where(col(OutboxRow.state) == "pending")
+        .group_by(col(OutboxRow.case_id))
+    )
+    rows = session.scalars(
+        select(OutboxRow)
+        .where(
+            col(OutboxRow.state) == "pending",
+            col(OutboxRow.wake_at) <= now,
+            col(OutboxRow.id).in_(first),
+        )
+        .order_by(col(OutboxRow.wake_at), col(OutboxRow.id))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    calls = []
+    for row in rows:
+        row.wake_at = now + lease
+        row.tries += 1
+        row.leased = True
+        session.add(row)
+        assert row.id is not None
+        calls.append(Call(id=row.id, key=row.key, body=row.body.encode(), tries=row.tries))
+    return calls
+
+
+def settle_call(session: Session, call: Call, heard: Heard, now: datetime) -> None:
+    """Write what came of a call. What cannot be delivered is dead: seen by ops, never dropped."""
+    values: dict[str, object]
+    if heard.taken:
+        values = {"state": "sent", "sent_at": now, "error": ""}
+    elif heard.final or call.tries > len(BACKOFF):
+        values = {"state": "dead", "error": heard.why}
+    else:
+        wait = max(BACKOFF[call.tries - 1], heard.retry_after or timedelta(0))
+        values = {"wake_at": now + wait, "error": heard.why}
+    session.execute(
+        update(OutboxRow).where(col(OutboxRow.id) == call.id).values(leased=False, **values)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How the outbox stands."""
+
+    pending: int
+    under_way: int
+    dead: int
+    next_at: datetime | None
+
+
+def backlog(session: Session, now: datetime) -> Backlog:
+    """Count the calls to be made, those being made, and those nobody took."""
+    pending = col(OutboxRow.state) == "pending"
+    count, next_at = session.execute(
+        select(func.count(), func.min(col(OutboxRow.wake_at))).where(pending)
+    ).one()
+    leased = pending & col(OutboxRow.leased) & (col(OutboxRow.wake_at) > now)
+    under_way = session.execute(select(func.count()).where(leased)).scalar_one()
+    dead = session.execute(
+        select(func.count()).where(col(OutboxRow.state) == "dead")
+    ).scalar_one()
+    return Backlog(pending=count, under_way=under_way, dead=dead, next_at=next_at)
+
+
+# How a call leaves: the product webhook channel, handed in by wiring.
+Deliver = Callable[[str, bytes, datetime], Heard]

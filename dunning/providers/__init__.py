@@ -1,0 +1,1 @@
+"""Billing systems: one package each, with a pure half that reads and a half that acts."""

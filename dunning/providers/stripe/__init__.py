@@ -1,0 +1,1 @@
+"""Stripe: `reader` understands its webhooks without a key, `acting` calls its API."""

@@ -1,0 +1,100 @@
+"""The events since a moment, oldest first, for the time when nobody was there to receive them.
+
+Stripe lists events newest first and keeps them for thirty days. Going forward in time needs one
+event to start behind, so the oldest is looked for first, in windows that double.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dunning.providers.stripe.calls import Calls
+from dunning.providers.stripe.normalise import RULES
+from dunning.providers.stripe.outcomes import Obj
+
+if TYPE_CHECKING:
+    from stripe import StripeClient
+
+PAGE = 100
+MOST_TYPES = 20  # Stripe takes no more in one list
+FIRST_WINDOW_SECONDS = 60
+LONGEST_WINDOW_SECONDS = 31 * 86_400
+
+# Finer names that only thin events have; the list of events knows the snapshot names.
+THIN_ONLY = frozenset(
+    f"customer.subscription.{state}"
+    for state in (
+        "active",
+        "default_payment_method_changed",
+        "incomplete",
+        "incomplete_expired",
+        "past_due",
+        "trialing",
+        "unpaid",
+    )
+)
+TYPES = tuple(sorted(set(RULES) - THIN_ONLY))
+
+
+class Missed:
+    """Reads the list of events of one account."""
+
+    def __init__(self, client: StripeClient, calls: Calls) -> None:
+        self._events = client.v1.events
+        self._calls = calls
+
+    def since(self, moment: datetime) -> Iterator[bytes]:
+        """The body of every event of a type we use, as the webhook would have had it."""
+        start = int(moment.timestamp())
+        streams = [self._stream(types, start) for types in _batches(TYPES)]
+        for event in heapq.merge(*streams, key=lambda event: event["created"]):
+            yield json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _stream(self, types: Sequence[str], start: int) -> Iterator[Obj]:
+        """Events of these types, oldest first."""
+        oldest = self._oldest(types, start)
+        if oldest is None:
+            return
+        yield oldest
+        cursor = oldest["id"]
+        while True:
+            page = self._page(types, {"gte": start}, ending_before=cursor)
+            # Each page is the one just newer than the cursor, and itself newest first.
+            yield from reversed(page["data"])
+            if not page["data"] or not page.get("has_more"):
+                return
+            cursor = page["data"][0]["id"]
+
+    def _oldest(self, types: Sequence[str], start: int) -> Obj | None:
+        length = FIRST_WINDOW_SECONDS
+        while length < LONGEST_WINDOW_SECONDS:
+            found = self._last(types, {"gte": start, "lt": start + length})
+            if found is not None:
+                return found
+            length *= 2
+        return self._last(types, {"gte": start})
+
+    def _last(self, types: Sequence[str], created: dict[str, int]) -> Obj | None:
+        """The last, and so the oldest, event of a list."""
+        oldest: Obj | None = None
+        more = True
+        while more:
+            after = {"starting_after": oldest["id"]} if oldest else {}
+            page = self._page(types, created, **after)
+            oldest = page["data"][-1] if page["data"] else oldest
+            more = bool(page.get("has_more") and page["data"])
+        return oldest
+
+    def _page(self, types: Sequence[str], created: dict[str, int], **cursor: str) -> Obj:
+        params: Any = {"types": list(types), "created": created, "limit": PAGE, **cursor}
+        return self._calls.read(partial(self._events.list, params))
+
+
+def _batches(types: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(types), MOST_TYPES):
+        yield types[start : start + MOST_TYPES]

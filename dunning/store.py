@@ -1,0 +1,474 @@
+"""Engine, transaction(), and the tables on one page.
+
+SQLite and PostgreSQL from the same code. Times are aware and UTC, refused otherwise; money is
+64-bit integers of minor units. Nothing here decides: rows are rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    Engine,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    TypeDecorator,
+    create_engine,
+    event,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlmodel import Field, Session, SQLModel
+
+from dunning.clock import utc
+from dunning.errors import ConfigError
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware time, kept as UTC on both databases; SQLite alone would drop the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times; store UTC."""
+        if value is None:
+            return None
+        moment = utc(value)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back an aware UTC time."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite counts row ids only in INTEGER columns.
+_Id = BigInteger().with_variant(Integer(), "sqlite")
+
+SQLModel.metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _when(*, nullable: bool = True) -> Any:
+    return Field(sa_column=Column(UTCDateTime(), nullable=nullable), default=None)
+
+
+def _money() -> Any:
+    return Field(sa_type=BigInteger, default=0)
+
+
+def _text(*, nullable: bool = False) -> Any:
+    return Field(sa_column=Column(Text(), nullable=nullable), default=None if nullable else "")
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    condition = text(where)
+    return Index(
+        name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition
+    )
+
+
+class InboxRow(SQLModel, table=True):
+    """A webhook as it came, once. new -> handled | ignored | parked; parked -> new (replay)."""
+
+    __tablename__ = "inbox"
+    __table_args__ = (
+        Index("uq_inbox_source_event_id", "source", "event_id", unique=True),
+        _partial("ix_inbox_new", "wake_at", "id", where="state = 'new'"),
+        _partial("ix_inbox_waiting", "source", "ref", where="waiting"),
+        Index("ix_inbox_state", "state", "id"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
+    source: str
+    event_id: str
+    type: str
+    created_at: datetime = _when(nullable=False)
+    received_at: datetime = _when(nullable=False)
+    body: bytes = Field(sa_column=Column(LargeBinary(), nullable=False))
+    state: str = "new"
+    reason: str = _text()
+    # Understood, but about an invoice no case exists for (yet); found again by `ref`.
+    ref: str | None = None
+    waiting: bool = False
+    wake_at: datetime = _when(nullable=False)
+    tries: int = 0
+    handled_at: datetime | None = _when()
+
+
+class PolicyRow(SQLModel, table=True):
+    """A policy as some case began under it, by the hash of its content."""
+
+    __tablename__ = "policies"
+
+    version: str = Field(primary_key=True)
+    name: str
+    body: str = _text()
+    first_used_at: datetime = _when(nullable=False)
+
+
+class CustomerRow(SQLModel, table=True):
+    """The customer as last heard of, and the newest way to pay they gave."""
+
+    __tablename__ = "customers"
+
+    source: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    as_of: datetime = _when(nullable=False)
+    email: str | None = None
+    name: str | None = None
+    locale: str | None = None
+    country: str | None = None
+    timezone: str | None = None
+    deleted_at: datetime | None = _when()
+    method: str | None = None
+    method_at: datetime | None = _when()
+    method_fixed_at: datetime | None = _when()
+
+
+class SubscriptionRow(SQLModel, table=True):
+    """The subscription as last heard of."""
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (Index("ix_subscriptions_customer", "source", "customer"),)
+
+    source: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    as_of: datetime = _when(nullable=False)
+    customer: str | None = None
+    status: str = ""
+    started_at: datetime | None = _when()
+    ended_at: datetime | None = _when()
+    end_reason: str | None = None
+    ended_by_us: bool = False
+    recurring: int | None = Field(default=None, sa_type=BigInteger)
+    currency: str | None = None
+
+
+class MethodRow(SQLModel, table=True):
+    """A way to pay as last heard of: enough to find an expiring card."""
+
+    __tablename__ = "payment_methods"
+    __table_args__ = (Index("ix_payment_methods_customer", "source", "customer"),)
+
+    source: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    as_of: datetime = _when(nullable=False)
+    customer: str
+    type: str | None = None
+    network: str | None = None
+    last4: str | None = None
+    fingerprint: str | None = None
+    exp_month: int | None = None
+    exp_year: int | None = None
+    gone_at: datetime | None = _when()
+
+
+class CaseRow(SQLModel, table=True):
+    """A case: its facts as one document, what follows from them as columns, and the cursor.
+
+    `wake_at` is the schedule: when the case is looked at next. A claim moves it past the lease,
+    so a lost claim wakes up again by itself; `lease_token` fences what a late holder writes.
+    """
+
+    __tablename__ = "cases"
+    __table_args__ = (
+        Index("uq_cases_source_invoice", "source", "invoice", unique=True),
+        _partial("ix_cases_due", "wake_at", "id", where="wake_at IS NOT NULL"),
+        Index("ix_cases_customer", "source", "customer"),
+        Index("ix_cases_scope", "source", "scope"),
+        Index("ix_cases_state", "state", "opened_at"),
+    )
+
+    id: str = Field(primary_key=True)
+    source: str
+    provider: str
+    invoice: str
+    customer: str | None = None
+    subscription: str | None = None
+    scope: str
+    state: str
+    access: str
+    currency: str
+    amount_due: int = _money()
+    amount_at_risk: int = _money()
+    decline_code: str | None = None
+    advice: str | None = None
+    policy: str
+    policy_version: str
+    opened_at: datetime = _when(nullable=False)
+    recorded_at: datetime = _when(nullable=False)
+    next_at: datetime | None = _when()
+    next_step: str | None = None
+    closed_at: datetime | None = _when()
+    closed_reason: str | None = None
+    facts: str = _text()
+    version: int = 0
+    wake_at: datetime | None = _when()
+    lease_token: str | None = None
+
+
+class LinkRow(SQLModel, table=True):
+    """Which invoice a charge or a payment intent is about."""
+
+    __tablename__ = "links"
+
+    source: str = Field(primary_key=True)
+    object_id: str = Field(primary_key=True)
+    invoice: str
+
+
+class StepRow(SQLModel, table=True):
+    """A step that was begun: intent first, outcome after. running -> ended | deferred."""
+
+    __tablename__ = "steps"
+    __table_args__ = (Index("ix_steps_case", "case_id", "started_at"),)
+
+    key: str = Field(primary_key=True)
+    case_id: str
+    kind: str
+    state: str
+    due_at: datetime = _when(nullable=False)
+    started_at: datetime = _when(nullable=False)
+    first_started_at: datetime = _when(nullable=False)
+    ended_at: datetime | None = _when()
+    result: str | None = None
+    why: str = _text()
+    template: str | None = None
+    tries: int = 1
+    lease_token: str | None = None
+    policy_version: str = ""
+
+
+class AttemptRow(SQLModel, table=True):
+    """One charge try by anyone; the limits of a card are counted here, across invoices."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        Index("ix_attempts_card", "source", "fingerprint", "at"),
+        Index("ix_attempts_case", "case_id", "at"),
+    )
+
+    source: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    case_id: str
+    at: datetime = _when(nullable=False)
+    status: str
+    amount: int = _money()
+    currency: str
+    by: str
+    key: str | None = None
+    method: str | None = None
+    network: str | None = None
+    fingerprint: str | None = None
+    decline_code: str | None = None
+    network_code: str | None = None
+    advice: str | None = None
+
+
+class MessageRow(SQLModel, table=True):
+    """What was said to whom. reserved -> sent | bounced | doubtful."""
+
+    __tablename__ = "messages"
+    __table_args__ = (Index("ix_messages_case", "case_id", "at"),)
+
+    step_key: str = Field(primary_key=True)
+    case_id: str
+    source: str
+    customer: str | None = None
+    channel: str = "email"
+    template: str
+    recipient: str
+    locale: str
+    subject: str = _text()
+    state: str
+    at: datetime = _when(nullable=False)
+    reference: str | None = None
+    why: str = _text()
+
+
+class EntryRow(SQLModel, table=True):
+    """One immutable transfer. `base` is the fact it stands for; `reverses` undoes another row."""
+
+    __tablename__ = "entries"
+    __table_args__ = (
+        Index("uq_entries_key", "key", unique=True),
+        Index("ix_entries_case", "case_id", "id"),
+        Index("ix_entries_occurred", "occurred_at", "currency"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
+    key: str
+    base: str
+    case_id: str
+    source: str
+    debit: str
+    credit: str
+    amount: int = _money()
+    currency: str
+    cause: str
+    how: str = ""
+    occurred_at: datetime = _when(nullable=False)
+    recorded_at: datetime = _when(nullable=False)
+    reverses: str | None = None
+
+
+class OutboxRow(SQLModel, table=True):
+    """A signed call to the merchant's product. pending -> sent | dead; in order per case."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index("uq_outbox_key", "key", unique=True),
+        _partial("ix_outbox_pending", "wake_at", "id", where="state = 'pending'"),
+        Index("ix_outbox_case", "case_id", "id"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
+    key: str
+    case_id: str
+    source: str
+    type: str
+    body: str = _text()
+    state: str = "pending"
+    tries: int = 0
+    leased: bool = False  # somebody is calling right now
+    created_at: datetime = _when(nullable=False)
+    wake_at: datetime = _when(nullable=False)
+    sent_at: datetime | None = _when()
+    error: str = _text()
+
+
+class ActRow(SQLModel, table=True):
+    """What a person did by hand, and why."""
+
+    __tablename__ = "acts"
+    __table_args__ = (Index("ix_acts_case", "case_id", "id"),)
+
+    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
+    case_id: str
+    act: str
+    by: str
+    why: str = _text()
+    until: datetime | None = _when()
+    at: datetime = _when(nullable=False)
+
+
+# --- engine and transactions ---------------------------------------------------------------
+
+
+def engine_for(url: str, *, pool_size: int = 8) -> Engine:
+    """Connect to the database behind the URL; nothing is opened yet."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database and parsed.database != ":memory:":
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+    message = f"database {parsed.get_backend_name()!r} is not supported; use sqlite or postgresql"
+    raise ConfigError(message)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    # FULL: a 2xx is only given for what survives a power cut.
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    # Without it INSERT OR REPLACE would slip past the ledger's DELETE trigger.
+    cursor.execute("PRAGMA recursive_triggers=ON")
+    cursor.close()
+
+
+def _begin_immediate(connection: Any) -> None:
+    # A deferred BEGIN that reads and then writes fails at once under a concurrent writer.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """One unit of work: commits at the end, rolls back on any error. Never open over a call out."""
+    with Session(engine, expire_on_commit=False, autoflush=False) as session, session.begin():
+        yield session
+
+
+def insert_into(session: Session, table: type[SQLModel]) -> Any:
+    """The dialect's INSERT, which knows ON CONFLICT on both databases."""
+    module = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
+    return module.insert(table)
+
+
+def guard(session: Session, names: Collection[str]) -> None:
+    """Make everybody who speaks of these things wait for this transaction to end.
+
+    A row cannot be locked before it exists; what a name stands for may not exist yet. Taken in
+    one order by all, before any row is locked. SQLite has one writer anyway.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return
+    for name in sorted(names):
+        session.execute(
+            text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
+        )
+
+
+def migrate(url: str) -> None:
+    """Bring the database to this version of the program; safe to run again, and at once by two."""
+    from alembic import command  # noqa: PLC0415 - slow to import, needed once
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", os.fspath(Path(__file__).parent / "migrations"))
+    engine = engine_for(url)
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(715517)"))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def version(engine: Engine) -> str | None:
+    """The migration the database stands at; None when it has none of our tables."""
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest_version() -> str:
+    """The migration this program needs."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    folder = os.fspath(Path(__file__).parent / "migrations")
+    head = ScriptDirectory(folder).get_current_head()
+    assert head is not None
+    return head

@@ -1,0 +1,71 @@
+"""The routes, and the one form every error takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from dunning.keeper import Keeper
+from dunning.web.health import healthz, metrics, readyz
+from dunning.web.links import follow
+from dunning.web.problems import problem
+from dunning.web.webhooks import receive
+from dunning.wiring import Program
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Edge:
+    """What the handlers need: the program, and the writer that stores webhooks."""
+
+    program: Program
+    keeper: Keeper
+
+
+def build_app(program: Program, on_kept: Callable[[Sequence[int]], None]) -> Starlette:
+    """Make the application; `on_kept` hears the ids of webhooks once they are durable."""
+    edge = Edge(program, Keeper(program.engine, program.clock, on_kept))
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        edge.keeper.start()
+        yield
+        await asyncio.to_thread(edge.keeper.stop)
+
+    app = Starlette(
+        routes=[
+            Route("/webhooks/{source}", receive, methods=["POST"]),
+            Route("/r/{token}", follow, methods=["GET"]),
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/readyz", readyz, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
+        ],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: _http_error, Exception: _fault},
+    )
+    app.state.edge = edge
+    return app
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    return problem(error.status_code, codes.get(error.status_code, "refused"), str(error.detail))
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    # Never a traceback, never an echo of the body; the provider will send again.
+    log.error("web.fault", path=request.url.path, exc_info=error)
+    answer: JSONResponse = problem(503, "unavailable", "something is wrong here; try again later")
+    answer.headers["Retry-After"] = "30"
+    return answer

@@ -1,0 +1,280 @@
+"""Puts the parts together; the only module that names concrete ones.
+
+A new billing system is one package under `providers`, one line in READERS and one in `_provider`.
+Tests hand in doubles for what lives on the internet through the arguments of `assemble`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine, select
+from sqlmodel import Session, col
+
+from dunning import links
+from dunning.actions.access import GiveUp, Restore, Restrict, Suspend
+from dunning.actions.message import Sender, Write
+from dunning.actions.reconcile import Announce, Reconcile
+from dunning.actions.retry import Retry
+from dunning.cases import CaseBook, Chooser
+from dunning.channels.email import EmailChannel
+from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
+from dunning.clock import Clock, FollowedClock, SystemClock
+from dunning.config import (
+    PolicyFile,
+    Settings,
+    Source,
+    load_policies,
+    load_policy_file,
+)
+from dunning.core.events import Actor, Attempt, AttemptStatus, StepKind
+from dunning.core.facts import Case
+from dunning.core.policy import Policy, Subject, choose
+from dunning.core.ports import Action, Channel, Provider, Reader
+from dunning.core.status import Access, State
+from dunning.errors import ConfigError
+from dunning.executor import Executor
+from dunning.inbox import Inbox, SourceReader
+from dunning.messages import Messages
+from dunning.outbox import Deliver, Heard
+from dunning.providers.stripe.reader import StripeReader
+from dunning.store import AttemptRow, CaseRow, engine_for, transaction
+
+READERS: Mapping[str, type[Reader]] = {"stripe": StripeReader}
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSource:
+    """A configured billing account, with what reads it and, given a key, what acts on it."""
+
+    config: Source
+    reader: Reader
+    provider: Provider | None
+
+
+@dataclass(slots=True)
+class Program:
+    """The parts of one process, assembled."""
+
+    settings: Settings
+    policies: PolicyFile
+    clock: Clock
+    engine: Engine
+    sources: Mapping[str, LiveSource]
+    cases: CaseBook
+    inbox: Inbox
+    executor: Executor
+    messages: Messages
+    mail: Channel | None
+    product: Deliver | None
+    lease: timedelta = field(default=timedelta(seconds=60))
+
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """The sources we can act on, by name."""
+        return {name: live.provider for name, live in self.sources.items() if live.provider}
+
+    @property
+    def acting(self) -> Sequence[str]:
+        """The names of the sources whose cases are worked on."""
+        return sorted(self.providers)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+
+def assemble(
+    settings: Settings,
+    *,
+    environ: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    providers: Mapping[str, Provider] | None = None,
+    mail: Channel | None = None,
+    product: Deliver | None = None,
+    policy_text: str | None = None,
+) -> Program:
+    """Build the program from its settings; `ConfigError` when they do not fit together."""
+    messages = Messages(settings.templates)
+    policies = _policies(settings, environ, messages, policy_text)
+    clock = clock or clock_for(settings)
+    engine = engine_for(settings.database_url.reveal())
+    sources = _sources(settings, policies, clock, providers)
+    acting = {name: live.provider for name, live in sources.items() if live.provider}
+    mail = mail or _mail(settings)
+    product = product or _product(settings)
+    cases = CaseBook(choose=_chooser(policies), announces=product is not None)
+    readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
+    inbox = Inbox(engine, cases, readers)
+    actions = _actions(settings, engine, acting, mail, messages, sources)
+    executor = Executor(engine, clock, cases, actions, announces=product is not None)
+    return Program(
+        settings=settings,
+        policies=policies,
+        clock=clock,
+        engine=engine,
+        sources=sources,
+        cases=cases,
+        inbox=inbox,
+        executor=executor,
+        messages=messages,
+        mail=mail,
+        product=product,
+        lease=timedelta(seconds=settings.lease_seconds),
+    )
+
+
+def clock_for(settings: Settings, role: str = "dunning") -> Clock:
+    """The machine's clock, or the sandbox's when there is one."""
+    if settings.sandbox_url is None:
+        return SystemClock()
+    return FollowedClock(settings.sandbox_url, f"{role}-{os.getpid()}")
+
+
+def _policies(
+    settings: Settings,
+    environ: Mapping[str, str] | None,
+    messages: Messages,
+    policy_text: str | None,
+) -> PolicyFile:
+    names = messages.names()
+    if policy_text is None:
+        return load_policy_file(settings.policy_file, environ=environ, known_templates=names)
+    return load_policies(policy_text, filename="policy", environ=environ, known_templates=names)
+
+
+def _chooser(policies: PolicyFile) -> Chooser:
+    def choose_policy(subject: Subject) -> Policy:
+        return policies.policies[choose(policies.choices, subject)]
+
+    return choose_policy
+
+
+def _sources(
+    settings: Settings,
+    policies: PolicyFile,
+    clock: Clock,
+    providers: Mapping[str, Provider] | None,
+) -> dict[str, LiveSource]:
+    found = {}
+    for source in policies.sources:
+        provider = (providers or {}).get(source.name)
+        if provider is None and source.api_key is not None:
+            provider = _provider(source, settings, clock)
+        found[source.name] = LiveSource(source, READERS[source.provider](), provider)
+    return found
+
+
+def _provider(source: Source, settings: Settings, clock: Clock) -> Provider:
+    assert source.api_key is not None
+    if source.provider == "stripe":
+        # The SDK takes half a second to import; commands that do not act need not wait for it.
+        from dunning.providers.stripe.acting import StripeProvider
+
+        return StripeProvider(
+            source.api_key.reveal(), api_base=settings.sandbox_url, clock=clock
+        )
+    message = f"source {source.name}: no provider {source.provider!r}"
+    raise ConfigError(message)
+
+
+def _mail(settings: Settings) -> Channel | None:
+    return EmailChannel(settings.smtp_url.reveal()) if settings.smtp_url else None
+
+
+def _product(settings: Settings) -> Deliver | None:
+    if settings.product_webhook_url is None:
+        return None
+    channel = WebhookChannel(
+        settings.product_webhook_url.reveal(),
+        [secret.reveal() for secret in settings.product_webhook_secrets],
+    )
+
+    def deliver(name: str, body: bytes, now: datetime) -> Heard:
+        match channel.deliver(name, body, now):
+            case Delivered():
+                return Heard(taken=True)
+            case Refused(status=status):
+                return Heard(taken=False, why=f"answered {status}", final=status == 410)
+            case Failed(why=why, retry_after=seconds):
+                wait = timedelta(seconds=seconds) if seconds else None
+                return Heard(taken=False, why=why, retry_after=wait)
+
+    return deliver
+
+
+def _actions(
+    settings: Settings,
+    engine: Engine,
+    acting: Mapping[str, Provider],
+    mail: Channel | None,
+    messages: Messages,
+    sources: Mapping[str, LiveSource],
+) -> dict[StepKind, Action]:
+    senders = {
+        name: Sender(
+            address=address,
+            company=settings.company or "Your supplier",
+            support_email=settings.support_email,
+        )
+        for name, live in sources.items()
+        if (address := live.config.sender or settings.mail_from)
+    }
+
+    def link_for(case: Case, purpose: str) -> str | None:
+        if settings.public_url is None or settings.secret_key is None:
+            return None
+        return links.url_for(settings.public_url, settings.secret_key.reveal(), case, purpose)
+
+    return {
+        StepKind.RETRY: Retry(acting, lambda source, card: _card_history(engine, source, card)),
+        StepKind.EMAIL: Write(acting, mail, messages, senders, link_for),
+        StepKind.RESTRICT: Restrict(),
+        StepKind.SUSPEND: Suspend(acting),
+        StepKind.RESTORE: Restore(acting, lambda case: _held_by_others(engine, case)),
+        StepKind.GIVE_UP: GiveUp(acting),
+        StepKind.RECONCILE: Reconcile(acting),
+        StepKind.ANNOUNCE: Announce(),
+    }
+
+
+def _card_history(engine: Engine, source: str, card: str) -> list[Attempt]:
+    with transaction(engine) as session:
+        rows = session.scalars(
+            select(AttemptRow).where(
+                col(AttemptRow.source) == source, col(AttemptRow.fingerprint) == card
+            )
+        ).all()
+    return [
+        Attempt(
+            id=row.id,
+            at=row.at,
+            status=AttemptStatus(row.status),
+            amount=row.amount,
+            currency=row.currency,
+            by=Actor(row.by),
+            network=row.network,
+            fingerprint=row.fingerprint,
+        )
+        for row in rows
+    ]
+
+
+def _held_by_others(engine: Engine, case: Case) -> bool:
+    with transaction(engine) as session:
+        return others_suspend(session, case)
+
+
+def others_suspend(session: Session, case: Case) -> bool:
+    """Whether another case of the same scope still keeps the service suspended."""
+    query = select(col(CaseRow.id)).where(
+        col(CaseRow.source) == case.source,
+        col(CaseRow.scope) == case.scope,
+        col(CaseRow.id) != case.id,
+        col(CaseRow.access) == Access.SUSPENDED.value,
+        col(CaseRow.state).in_((State.SUSPENDED.value, State.LOST.value)),
+    )
+    return session.execute(query.limit(1)).first() is not None

@@ -1,0 +1,198 @@
+"""Dramatiq actors (a message carries many ids) and the loop that feeds them.
+
+The broker only carries hints. What is due is found in the database, again and again, so a broker
+may lose everything at any moment. Dramatiq's own retries and delays are not used: seconds belong
+to the adapters, minutes to the leases, days to the policy.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import dramatiq
+import structlog
+from dramatiq.brokers.stub import StubBroker
+from dramatiq.middleware import CurrentMessage, ShutdownNotifications
+from sqlalchemy.exc import SQLAlchemyError
+
+from dunning import inbox, outbox, schedule
+from dunning.clock import FollowedClock
+from dunning.schedule import Claim
+from dunning.store import transaction
+from dunning.wiring import Program
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 0.5
+FOLLOW_POLL_SECONDS = 0.005
+FOLLOW_WAIT_SECONDS = 5.0
+INBOX_BATCH = 100
+CALLS_BATCH = 20
+CALL_LEASE = timedelta(seconds=60)
+# At most so many cases are claimed at once for each worker thread: a claim must not grow old
+# in the queue.
+CLAIMS_PER_THREAD = 8
+
+
+def build_broker(url: str | None) -> dramatiq.Broker:
+    """The broker of that URL; None: in this process. No retries, no delays, no results."""
+    middleware = [ShutdownNotifications(), CurrentMessage()]
+    if url is None:
+        return StubBroker(middleware=middleware)
+    if url.startswith("amqp"):
+        from dramatiq.brokers.rabbitmq import RabbitmqBroker
+
+        return RabbitmqBroker(url=url, middleware=middleware)
+    from dramatiq.brokers.redis import RedisBroker
+
+    # A worker that was killed is noticed within seconds, on a queue that is mostly idle.
+    return RedisBroker(
+        url=url, middleware=middleware, heartbeat_timeout=15_000, maintenance_chance=100_000
+    )
+
+
+class Work:
+    """The actors of one process."""
+
+    def __init__(self, program: Program, broker: dramatiq.Broker) -> None:
+        self._program = program
+        self.broker = broker
+        self.poke = threading.Event()
+        # Without the Retries middleware a message that fails is not repeated.
+        options: dict[str, Any] = {"broker": broker}
+        self.handle_inbox = dramatiq.actor(
+            self._handle_inbox, actor_name="handle_inbox", queue_name="inbox", **options
+        )
+        self.run_steps = dramatiq.actor(
+            self._run_steps, actor_name="run_steps", queue_name="steps", **options
+        )
+        self.make_calls = dramatiq.actor(
+            self._make_calls, actor_name="make_calls", queue_name="calls", **options
+        )
+
+    def hint(self, ids: Sequence[int]) -> None:
+        """Tell the workers of webhooks just kept."""
+        self.handle_inbox.send(list(ids))
+
+    def _handle_inbox(self, ids: list[int]) -> None:
+        try:
+            self._program.inbox.handle(ids, self._program.clock.now())
+        except SQLAlchemyError as error:
+            # One row may have spoiled the batch; each is tried alone, and the sweep does the rest.
+            log.warning("inbox.batch_failed", count=len(ids), error=type(error).__name__)
+            for row_id in ids if len(ids) > 1 else ():
+                self._program.inbox.handle([row_id], self._program.clock.now())
+        finally:
+            self.poke.set()
+
+    def _run_steps(self, claims: list[list[str]]) -> None:
+        try:
+            for case_id, source, token in claims:
+                self._program.executor.run(Claim(case_id, source, token))
+        finally:
+            self.poke.set()
+
+    def _make_calls(self) -> None:
+        program = self._program
+        if program.product is None:
+            return
+        now = program.clock.now()
+        try:
+            with transaction(program.engine) as session:
+                calls = outbox.claim_calls(session, now, limit=CALLS_BATCH, lease=CALL_LEASE)
+            for call in calls:
+                heard = program.product(call.key, call.body, program.clock.now())
+                with transaction(program.engine) as session:
+                    outbox.settle_call(session, call, heard, program.clock.now())
+        finally:
+            self.poke.set()
+
+
+class Feeder:
+    """Finds what is due and hands it to the actors; any number of them may run at once."""
+
+    def __init__(self, program: Program, work: Work, *, window: int) -> None:
+        self._program = program
+        self._work = work
+        self._window = window
+        self._stop = threading.Event()
+        self._calls_hinted = False
+
+    def stop(self) -> None:
+        """End the loop after the present turn."""
+        self._stop.set()
+        self._work.poke.set()
+
+    def run(self) -> None:
+        """Feed until stopped. A database that is away is waited for."""
+        while not self._stop.is_set():
+            try:
+                self._turn()
+            except (SQLAlchemyError, OSError, dramatiq.errors.DramatiqError) as error:
+                log.warning("feeder.waits", error=type(error).__name__, why=str(error)[:200])
+                self._stop.wait(POLL_SECONDS)
+
+    def _turn(self) -> None:
+        clock = self._program.clock
+        if isinstance(clock, FollowedClock):
+            self._follow(clock)
+            return
+        busy = self.tick(clock.now())
+        if not busy:
+            self._work.poke.wait(POLL_SECONDS)
+            self._work.poke.clear()
+
+    def tick(self, now: datetime) -> bool:
+        """Hand out what is due now; whether there was anything."""
+        program = self._program
+        with transaction(program.engine) as session:
+            rows = inbox.sweep(session, now, limit=1_000)
+            standing = schedule.backlog(session, now, program.acting)
+            room = self._window - standing.claimed
+            claims = []
+            if standing.due and room > 0:
+                claims = schedule.claim_due(
+                    session, now, limit=room, lease=program.lease, sources=program.acting
+                )
+            calls = outbox.backlog(session, now)
+        for start in range(0, len(rows), INBOX_BATCH):
+            self._work.handle_inbox.send(rows[start : start + INBOX_BATCH])
+        size = max(1, len(claims) // CLAIMS_PER_THREAD)
+        for start in range(0, len(claims), size):
+            part = claims[start : start + size]
+            self._work.run_steps.send([[c.case_id, c.source, c.token] for c in part])
+        calls_due = calls.next_at is not None and calls.next_at <= now
+        if calls_due and program.product is not None:
+            self._work.make_calls.send()
+        return bool(rows or claims)
+
+    # --- beside a sandbox, whose time waits for us -----------------------------------------
+
+    def _follow(self, clock: FollowedClock) -> None:
+        version = clock.version
+        self._work.poke.clear()
+        busy = self.tick(clock.now())
+        idle, next_at = (False, None) if busy else self._quiet(clock.now())
+        wait = FOLLOW_WAIT_SECONDS if idle else 0
+        if idle or version == 0:
+            clock.report(version=version, idle=idle, next_at=next_at, wait=wait)
+        else:
+            self._work.poke.wait(FOLLOW_POLL_SECONDS)
+
+    def _quiet(self, now: datetime) -> tuple[bool, datetime | None]:
+        """Whether nothing is left to do at this moment, and when something will be."""
+        program = self._program
+        with transaction(program.engine) as session:
+            kept = inbox.backlog(session)
+            due = schedule.backlog(session, now, program.acting)
+            calls = outbox.backlog(session, now)
+        waiting = [due.next_at, kept.next_at]
+        calling = program.product is not None
+        if calling:
+            waiting.append(calls.next_at)
+        under_way = kept.fresh or due.due or due.claimed or (calling and calls.under_way)
+        overdue = any(at is not None and at <= now for at in waiting)
+        return not under_way and not overdue, min((at for at in waiting if at), default=None)

@@ -1,0 +1,1 @@
+"""Tests of dunning, and the servers and guards they run behind."""

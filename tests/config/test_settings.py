@@ -1,0 +1,366 @@
+"""Settings: every variable, right and wrong; all problems at once; nothing secret in them."""
+
+from __future__ import annotations
+
+import dataclasses
+import traceback
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dunning.config import NAMES, Secret, Settings, Url, load_settings, needed, read_environment
+from dunning.config.settings import VARIABLES
+from dunning.errors import ConfigError
+
+LIVE = "sk_live_51HunterHunter"
+TEST = "sk_test_51HunterHunter"
+KEY = "k" * 31 + "!"
+
+
+def problems(cwd: Path, **environ: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(environ, cwd)
+    return str(caught.value).splitlines()
+
+
+def test_nothing_needs_to_be_set(tmp_path: Path) -> None:
+    settings = load_settings({}, tmp_path)
+    assert settings.data == tmp_path / "dunning-data"
+    assert settings.database_url.reveal() == f"sqlite:///{tmp_path}/dunning-data/dunning.db"
+    assert settings == Settings(data=settings.data, database_url=settings.database_url)
+    assert (settings.webhook_tolerance_seconds, settings.max_body_bytes) == (300, 1024 * 1024)
+    assert (settings.lease_seconds, settings.log_level, settings.log_format) == (
+        60,
+        "info",
+        "console",
+    )
+    secrets = [v for v in dataclasses.asdict(settings).values() if isinstance(v, Secret)]
+    assert secrets == [settings.database_url], "no secret has a default"
+
+
+def test_settings_cannot_be_changed(tmp_path: Path) -> None:
+    settings = load_settings({}, tmp_path)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.log_level = "debug"  # type: ignore[misc]
+
+
+def test_every_field_has_its_variable() -> None:
+    fields = {field.name for field in dataclasses.fields(Settings)}
+    assert [v.field for v in VARIABLES] == list(dict.fromkeys(v.field for v in VARIABLES))
+    assert {variable.field for variable in VARIABLES} == fields
+    assert set(NAMES) == {name for name, *_ in GOOD}, "each has a good value below"
+    free = {"DUNNING_DATA", "DUNNING_COMPANY"}
+    assert set(NAMES) - free == {name for name, *_ in BAD} - free, "and a bad one"
+
+
+PG = "postgresql+psycopg://u:p@h:5432/d"
+GOOD: list[tuple[str, str, str, Any]] = [
+    ("DUNNING_DATA", "store", "data", Path("/cwd/store")),
+    ("DUNNING_DATA", "/var/lib/dunning", "data", Path("/var/lib/dunning")),
+    ("DUNNING_DATABASE_URL", "postgres://u:p@h:5432/d", "database_url", Url(PG)),
+    ("DUNNING_DATABASE_URL", "postgresql://u:p@h:5432/d", "database_url", Url(PG)),
+    ("DUNNING_DATABASE_URL", PG, "database_url", Url(PG)),
+    (
+        "DUNNING_DATABASE_URL",
+        "postgresql:///d?host=/run/postgresql",
+        "database_url",
+        Url("postgresql+psycopg:///d?host=/run/postgresql"),
+    ),
+    ("DUNNING_DATABASE_URL", "sqlite:////a/b.db", "database_url", Url("sqlite:////a/b.db")),
+    ("DUNNING_BROKER_URL", "redis://h:6379/1", "broker_url", Url("redis://h:6379/1")),
+    ("DUNNING_BROKER_URL", "rediss://:p@h/0", "broker_url", Url("rediss://:p@h/0")),
+    ("DUNNING_BROKER_URL", "amqp://u:p@h/v", "broker_url", Url("amqp://u:p@h/v")),
+    ("DUNNING_POLICY_FILE", __file__, "policy_file", Path(__file__)),
+    ("DUNNING_TEMPLATES", str(Path(__file__).parent), "templates", Path(__file__).parent),
+    ("DUNNING_SMTP_URL", "smtp://u:p@h:587", "smtp_url", Url("smtp://u:p@h:587")),
+    ("DUNNING_SMTP_URL", "smtps://h", "smtp_url", Url("smtps://h")),
+    ("DUNNING_MAIL_FROM", "Bücher <a@b.example>", "mail_from", "Bücher <a@b.example>"),
+    ("DUNNING_MAIL_FROM", "a@b.example", "mail_from", "a@b.example"),
+    ("DUNNING_COMPANY", "Bücher & Co", "company", "Bücher & Co"),
+    ("DUNNING_SUPPORT_EMAIL", "help@b.example", "support_email", "help@b.example"),
+    ("DUNNING_PUBLIC_URL", "https://b.example/pay/", "public_url", "https://b.example/pay"),
+    ("DUNNING_PUBLIC_URL", "http://localhost:8000", "public_url", "http://localhost:8000"),
+    ("DUNNING_SECRET_KEY", KEY, "secret_key", Secret(KEY)),
+    ("DUNNING_PRODUCT_WEBHOOK_URL", "https://h/x?y=1", "product_webhook_url", Url("https://h/x?y=1")),
+    (
+        "DUNNING_PRODUCT_WEBHOOK_SECRET",
+        "0123456789abcdef, fedcba9876543210",
+        "product_webhook_secrets",
+        (Secret("0123456789abcdef"), Secret("fedcba9876543210")),
+    ),
+    ("DUNNING_SANDBOX_URL", "http://localhost:12111/", "sandbox_url", "http://localhost:12111"),
+    ("DUNNING_LOG_LEVEL", "WARNING", "log_level", "warning"),
+    ("DUNNING_LOG_FORMAT", "json", "log_format", "json"),
+    ("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "600", "webhook_tolerance_seconds", 600),
+    ("DUNNING_MAX_BODY_BYTES", "2048", "max_body_bytes", 2048),
+    ("DUNNING_LEASE_SECONDS", "5", "lease_seconds", 5),
+    ("STRIPE_API_KEY", LIVE, "stripe_api_key", Secret(LIVE)),
+    ("STRIPE_WEBHOOK_SECRET", "whsec_a,whsec_b", "stripe_webhook_secrets",
+     (Secret("whsec_a"), Secret("whsec_b"))),
+    ("STRIPE_MODE", "Test", "stripe_live", False),
+]  # fmt: skip
+# What only goes together with another variable.
+PARTNERS = {
+    "DUNNING_SMTP_URL": {"DUNNING_MAIL_FROM": "a@b.example"},
+    "DUNNING_PRODUCT_WEBHOOK_URL": {"DUNNING_PRODUCT_WEBHOOK_SECRET": "0123456789abcdef"},
+}
+
+
+@pytest.mark.parametrize(("name", "text", "field", "value"), GOOD)
+def test_a_good_value(name: str, text: str, field: str, value: object) -> None:
+    settings = load_settings({name: f" {text} ", **PARTNERS.get(name, {})}, Path("/cwd"))
+    assert getattr(settings, field) == value
+
+
+BAD = [
+    ("DUNNING_DATA", "~/data", "begins with ~"),
+    ("DUNNING_DATA", "what?", "has a ? in it"),
+    ("DUNNING_DATABASE_URL", "mysql://u:hunter@h/d", "is neither SQLite nor PostgreSQL; expected"),
+    ("DUNNING_DATABASE_URL", "postgresql+asyncpg://u:hunter@h/d", "is neither SQLite nor"),
+    ("DUNNING_DATABASE_URL", "sqlite://", "names no file; expected one such as sqlite:////"),
+    ("DUNNING_DATABASE_URL", "sqlite:///:memory:", "names no file"),
+    ("DUNNING_DATABASE_URL", "postgresql://u:hun/ter@h/d", "special characters as %XX"),
+    ("DUNNING_DATABASE_URL", "postgresql://u:hunter@h:x/d", "has no usable host and port"),
+    ("DUNNING_DATABASE_URL", "postgresql://u:hun#ter@h/d", "%XX"),
+    ("DUNNING_DATABASE_URL", "postgresql://u:hun[ter@h/d", "%XX"),
+    ("DUNNING_BROKER_URL", "kafka://hunter", "does not begin with redis://, rediss://, amqp://"),
+    ("DUNNING_BROKER_URL", "localhost:6379", "does not begin with"),
+    ("DUNNING_POLICY_FILE", "none.yaml", "there is no file /cwd/none.yaml"),
+    ("DUNNING_TEMPLATES", "none", "there is no folder /cwd/none"),
+    ("DUNNING_SMTP_URL", "http://h", "does not begin with smtp://, smtps://; expected one such"),
+    ("DUNNING_SMTP_URL", "smtp://h\n@x", "has a space or a control character"),
+    ("DUNNING_MAIL_FROM", "Billing", "is not a mail address; expected one such as Billing <"),
+    ("DUNNING_MAIL_FROM", "a@b\nBcc: c@d", "is not a mail address"),
+    ("DUNNING_MAIL_FROM", "A <a@b>, B <b@c>", "is not a mail address"),
+    ("DUNNING_COMPANY", "a\nb", "is too long or has line breaks"),
+    ("DUNNING_SUPPORT_EMAIL", "Help <a@b.example>", "expected one such as help@example.com"),
+    ("DUNNING_PUBLIC_URL", "billing.example.com", "does not begin with http://, https://"),
+    ("DUNNING_PUBLIC_URL", "https://u:hunter@h", "has more than scheme, host and path"),
+    ("DUNNING_PUBLIC_URL", "https://h/?a=hunter", "has more than scheme, host and path"),
+    ("DUNNING_SECRET_KEY", "hunter2", "is shorter than 32 characters; expected a long random"),
+    ("DUNNING_PRODUCT_WEBHOOK_URL", "ftp://hunter", "does not begin with http://, https://"),
+    ("DUNNING_PRODUCT_WEBHOOK_SECRET", "hunter2", "is shorter than 16 characters"),
+    ("DUNNING_PRODUCT_WEBHOOK_SECRET", ", ,", "is shorter than 16 characters"),
+    ("DUNNING_SANDBOX_URL", "localhost", "does not begin with http://, https://"),
+    ("DUNNING_LOG_LEVEL", "warn", "one of debug, error, info, warning. Did you mean 'warning'?"),
+    ("DUNNING_LOG_FORMAT", "xml", "'xml' is not a format; expected one of console, json"),
+    ("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "5m", "'5m' is not a number; expected a whole number"),
+    ("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "0", "from 1 to 86400"),
+    ("DUNNING_MAX_BODY_BYTES", "9" * 99, "is out of range; expected a whole number from 1024 to"),
+    ("DUNNING_LEASE_SECONDS", "-1", "'-1' is not a number; expected a whole number from 1 to 3600"),
+    ("STRIPE_API_KEY", "pk_live_hunter", "is a publishable key, which cannot charge"),
+    ("STRIPE_API_KEY", "whsec_hunter", "is a webhook secret; expected an API key"),
+    ("STRIPE_API_KEY", "sk_live_hunter,sk_live_hunter", "has a space or a comma"),
+    ("STRIPE_WEBHOOK_SECRET", "whsec_a,sk_live_hunter", "is an API key; expected the webhook"),
+    ("STRIPE_WEBHOOK_SECRET", "hunter a", "has a space in it"),
+    ("STRIPE_WEBHOOK_SECRET", ",", "holds only commas"),
+    ("STRIPE_MODE", "prod", "'prod' is not a mode; expected one of live, test"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "text", "message"), BAD)
+def test_a_bad_value(name: str, text: str, message: str) -> None:
+    (problem,) = problems(Path("/cwd"), **{name: text}, **PARTNERS.get(name, {}))
+    assert problem.startswith(f"{name}: ")
+    assert message in problem
+    assert "hun" not in problem
+
+
+@pytest.mark.parametrize("name", [variable.name for variable in VARIABLES])
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_value_is_no_value(name: str, empty: str, tmp_path: Path) -> None:
+    assert load_settings({name: empty}, tmp_path) == load_settings({}, tmp_path)
+
+
+def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        DUNNING_LOG_LEVEL="loud",
+        DUNNING_LEASE_SECONDS="soon",
+        DUNNING_DATABSE_URL="x",
+        DUNNING_SECRET_KEY="short",
+    )
+    assert sorted(line.partition(":")[0] for line in found) == [
+        "DUNNING_DATABSE_URL",
+        "DUNNING_LEASE_SECONDS",
+        "DUNNING_LOG_LEVEL",
+        "DUNNING_SECRET_KEY",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("DUNNING_DATABSE_URL", "Did you mean DUNNING_DATABASE_URL?"),
+        ("DUNNING_DATABASE", "Did you mean DUNNING_DATABASE_URL?"),
+        ("DUNNING_SMTP", "Did you mean DUNNING_SMTP_URL?"),
+        ("DUNNING_SECRET", "Did you mean DUNNING_SECRET_KEY?"),
+        ("DUNNING_XQZZ", ".env.example lists them all."),
+        ("DUNNING_TEST", "there is no such variable"),
+    ],
+)
+def test_an_unknown_variable_is_refused(name: str, hint: str, tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, **{name: "hunter2"})
+    assert problem.startswith(f"{name}: there is no such variable. ")
+    assert hint in problem
+    assert "hunter" not in problem
+
+
+def test_variables_of_others_and_of_the_tests_are_left_alone(tmp_path: Path) -> None:
+    environ = {"DUNNING_TEST_DATABASE_URL": "x", "STRIPE_DEVICE_NAME": "y", "PATH": "/bin"}
+    assert load_settings(environ, tmp_path) == load_settings({}, tmp_path)
+
+
+# --- .env ----------------------------------------------------------------------------------
+
+
+def test_the_file_stands_behind_the_environment(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "# ours\nDUNNING_LOG_LEVEL=debug # why\nexport DUNNING_COMPANY='A # B'\n"
+        "DUNNING_LEASE_SECONDS=30\nDUNNING_SMTP_URL=  # not yet\nOTHER=1\n",
+        encoding="utf-8-sig",
+    )
+    settings = load_settings({"DUNNING_LEASE_SECONDS": "40"}, tmp_path)
+    assert (settings.log_level, settings.company) == ("debug", "A # B")
+    assert settings.lease_seconds == 40
+    assert settings.smtp_url is None
+    environ = read_environment({"DUNNING_LEASE_SECONDS": "40"}, tmp_path)
+    assert (environ["OTHER"], environ["DUNNING_LEASE_SECONDS"]) == ("1", "40")
+
+
+def test_an_empty_variable_hides_the_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DUNNING_COMPANY=A\n")
+    assert load_settings({"DUNNING_COMPANY": ""}, tmp_path).company is None
+
+
+def test_dollars_in_the_file_stay(tmp_path: Path) -> None:
+    secret = "a$b${HOME}c" * 4
+    (tmp_path / ".env").write_text(f"DUNNING_SECRET_KEY={secret}\n")
+    assert load_settings({"HOME": "/x"}, tmp_path).secret_key == Secret(secret)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\nDUNNING_LOG_LEVEL=loud\n", ".env:2: DUNNING_LOG_LEVEL: 'loud' is not a level"),
+        (b"DUNNING_DATABSE_URL=x\n", ".env:1: DUNNING_DATABSE_URL: there is no such variable."),
+        (b"DUNNING_COMPANY\n", ".env:1: cannot be read; expected NAME=value"),
+        (b"# a\nDUNNING_COMPANY: hunter\n", ".env:2: cannot be read; expected NAME=value"),
+        (b"A=1\nDUNNING_COMPANY='hunter\n", ".env:2: cannot be read"),
+        (b"DUNNING_COMPANY=A\n\nDUNNING_COMPANY=B\n",
+         ".env:3: DUNNING_COMPANY: is set twice; first in line 1"),
+        ("DUNNING_COMPANY=A\n".encode("utf-16"), ".env: not UTF-8; expected a UTF-8 text file"),
+        (b"#" * 1_000_001, ".env: more than 1000000 bytes"),
+    ],
+    ids=lambda value: str(value)[:30],
+)  # fmt: skip
+def test_a_file_that_is_wrong(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    (problem,) = problems(tmp_path)
+    assert problem.startswith(message)
+    assert "hunter" not in problem
+
+
+# --- what only goes together ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "live"),
+    [
+        ({}, None),
+        ({"STRIPE_API_KEY": LIVE}, True),
+        ({"STRIPE_API_KEY": "rk_live_1"}, True),
+        ({"STRIPE_API_KEY": TEST}, False),
+        ({"STRIPE_API_KEY": "something"}, None),
+        ({"STRIPE_API_KEY": "something", "STRIPE_MODE": "live"}, True),
+        ({"STRIPE_MODE": "test"}, False),
+    ],
+)
+def test_the_mode_is_the_key_s(environ: dict[str, str], live: bool | None, tmp_path: Path) -> None:
+    assert load_settings(environ, tmp_path).stripe_live is live
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"STRIPE_API_KEY": LIVE, "STRIPE_MODE": "test"},
+         "STRIPE_MODE: is test, but the API key is a live one"),
+        ({"STRIPE_API_KEY": TEST, "STRIPE_MODE": "live"},
+         "STRIPE_MODE: is live, but the API key is a test one"),
+        ({"STRIPE_API_KEY": LIVE, "DUNNING_SANDBOX_URL": "http://localhost:12111"},
+         "DUNNING_SANDBOX_URL: the sandbox together with a live key"),
+        ({"STRIPE_API_KEY": "rk_live_1", "DUNNING_SANDBOX_URL": "http://localhost:12111"},
+         "DUNNING_SANDBOX_URL: the sandbox together with a live key"),
+        ({"STRIPE_MODE": "live", "DUNNING_SANDBOX_URL": "http://localhost:12111"},
+         "DUNNING_SANDBOX_URL: the sandbox together with a live key"),
+        ({"DUNNING_SMTP_URL": "smtp://h"}, "DUNNING_MAIL_FROM: is not set, and DUNNING_SMTP_URL"),
+        ({"DUNNING_PRODUCT_WEBHOOK_URL": "https://h"},
+         "DUNNING_PRODUCT_WEBHOOK_SECRET: is not set, and DUNNING_PRODUCT_WEBHOOK_URL is"),
+    ],
+)  # fmt: skip
+def test_contradictions(environ: dict[str, str], message: str, tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, **environ)
+    assert problem.startswith(message)
+
+
+def test_a_test_key_goes_with_the_sandbox(tmp_path: Path) -> None:
+    environ = {"STRIPE_API_KEY": TEST, "DUNNING_SANDBOX_URL": "http://localhost:12111"}
+    assert load_settings(environ, tmp_path).stripe_live is False
+
+
+def test_a_file_where_the_data_should_be(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    (problem,) = problems(tmp_path, DUNNING_DATA="data")
+    assert problem == f"DUNNING_DATA: {tmp_path}/data is not a folder"
+
+
+def test_what_cannot_be_done_without_says_how_to_give_it(tmp_path: Path) -> None:
+    assert needed("x", "DUNNING_PUBLIC_URL") == "x"
+    with pytest.raises(
+        ConfigError, match=r"^DUNNING_PUBLIC_URL is not set; expected where .* such"
+    ):
+        needed(load_settings({}, tmp_path).public_url, "DUNNING_PUBLIC_URL")
+    with pytest.raises(ConfigError, match=r"^STRIPE_API_KEY is not set; expected Stripe's API key"):
+        needed(load_settings({}, tmp_path).stripe_api_key, "STRIPE_API_KEY")
+
+
+# --- secrets -------------------------------------------------------------------------------
+
+
+def full(tmp_path: Path) -> dict[str, str]:
+    """Every variable set, with `hunter` in everything secret."""
+    return {
+        "DUNNING_DATABASE_URL": "postgresql://u:hunter@h/d",
+        "DUNNING_BROKER_URL": "redis://:hunter@h/0",
+        "DUNNING_SMTP_URL": "smtp://u:hunter@h",
+        "DUNNING_MAIL_FROM": "a@b.example",
+        "DUNNING_SECRET_KEY": "hunter" * 6,
+        "DUNNING_PRODUCT_WEBHOOK_URL": "https://h/x?token=hunter",
+        "DUNNING_PRODUCT_WEBHOOK_SECRET": "hunter" * 3,
+        "STRIPE_API_KEY": "sk_test_hunter",
+        "STRIPE_WEBHOOK_SECRET": "whsec_hunter,whsec_hunter2",
+    }
+
+
+def test_settings_print_without_their_secrets(tmp_path: Path) -> None:
+    settings = load_settings(full(tmp_path), tmp_path)
+    for shown in (repr(settings), str(dataclasses.asdict(settings)), f"{settings}"):
+        assert "hunter" not in shown
+    assert "postgresql+psycopg://u:****@h/d" in repr(settings)
+
+
+def test_no_secret_is_in_an_error_or_its_traceback(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "".join(f"{name}='{value}'\n" for name, value in full(tmp_path).items())
+        + "DUNNING_PRODUCT_WEBHOOK_SECRETS=hunter\nDUNNING_LOG_LEVEL=loud\nSTRIPE_MODE=live\n"
+    )
+    try:
+        load_settings({}, tmp_path)
+    except ConfigError as error:
+        told = traceback.TracebackException.from_exception(error, capture_locals=True)
+        text = "".join(told.format())
+    else:
+        pytest.fail("these are wrong")
+    assert "DUNNING_LOG_LEVEL" in text
+    assert "hunter" not in text
