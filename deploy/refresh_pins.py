@@ -10,6 +10,7 @@ hold names, versions and hashes, never the address of a package registry. Then: 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import subprocess
@@ -42,8 +43,9 @@ def main() -> None:
 
 
 def uv(folder: Path, *arguments: str) -> str:
+    program = os.environ.get("UV", "uv")  # `uv run` says where it is itself
     done = subprocess.run(
-        ["uv", "--quiet", *arguments], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
+        [program, "--quiet", *arguments], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
     )
     return done.stdout
 

@@ -39,7 +39,8 @@ REFUSALS = 6
 
 def backoff(tries: int) -> timedelta:
     """How long to leave a step alone after its n-th fruitless try."""
-    return min(FIRST_WAIT * 2 ** min(tries - 1, 10), LONGEST_WAIT)
+    doublings: int = min(max(tries, 1) - 1, 10)
+    return min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
 
 
 @dataclass(frozen=True, slots=True)

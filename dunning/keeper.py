@@ -101,5 +101,5 @@ class Keeper:
         if ids:
             try:
                 self._on_kept(ids)
-            except Exception:  # noqa: BLE001 - only a hint; the sweep finds the rows
+            except Exception:
                 log.warning("inbox.hint_lost", count=len(ids), exc_info=True)

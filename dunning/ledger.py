@@ -7,16 +7,19 @@ rows of a case is what its facts say, whatever order they came in.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import ColumnElement, func, insert, select, text
 from sqlmodel import Session, col
 
+from dunning.clock import rfc3339
 from dunning.core.entries import Account, Entry
-from dunning.store import EntryRow
+from dunning.core.identity import TRANSFERS, Flows, add_entries, broken_months, differences
+from dunning.core.status import State
+from dunning.store import CaseRow, EntryRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ def record(session: Session, postings: Sequence[Posting], now: datetime) -> int:
 def _rows_of(session: Session, case_ids: Sequence[str]) -> Mapping[str, list[EntryRow]]:
     found: defaultdict[str, list[EntryRow]] = defaultdict(list)
     query = select(EntryRow).where(col(EntryRow.case_id).in_(case_ids)).order_by(col(EntryRow.id))
-    for row in session.scalars(query):
+    for row in session.scalars(query.execution_options(populate_existing=True)):
         found[row.case_id].append(row)
     return found
 
@@ -139,24 +142,68 @@ def balances(session: Session) -> dict[str, dict[str, int]]:
             col(EntryRow.currency), side
         )
         for currency, account, amount in session.execute(query):
-            sums[currency][account] += sign * int(amount)
+            # A word that is no account is `verify`'s to complain of.
+            held = sums[currency].get(account, 0)
+            sums[currency][account] = held + sign * int(amount)
     return {currency: sums[currency] for currency in sorted(sums)}
+
+
+_GUARDS = {
+    "sqlite": text(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"
+        " AND name IN ('entries_no_update', 'entries_no_delete') AND sql LIKE '%RAISE(ABORT%'"
+    ),
+    # Disabled is as good as gone.
+    "postgresql": text(
+        "SELECT count(*) FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
+        " WHERE tgrelid = 'entries'::regclass AND tgenabled IN ('O', 'A') AND tgqual IS NULL"
+        " AND tgname IN ('entries_no_change', 'entries_no_truncate')"
+        " AND prosrc LIKE '%RAISE EXCEPTION%'"
+    ),
+}
 
 
 def guarded(session: Session) -> bool:
     """Whether the database itself refuses to change or delete entries."""
-    if session.get_bind().dialect.name == "sqlite":
-        query = text(
-            "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"
-        )
-    else:
-        query = text(
-            "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'entries'::regclass AND NOT tgisinternal"
-        )
-    return int(session.execute(query).scalar_one()) >= 2
+    query = _GUARDS[session.get_bind().dialect.name]
+    return int(session.execute(query).scalar_one()) == 2
+
+
+# --- export --------------------------------------------------------------------------------
+
+EXPORTED = (
+    "id key base case source debit credit amount currency cause how occurred_at recorded_at "
+    "reverses"
+).split()
+
+
+def export(session: Session, batch: int = 5000) -> Iterator[dict[str, object]]:
+    """Every entry in the order of its id, as a program reads it; flat memory."""
+    table = EntryRow.__table__  # type: ignore[attr-defined]
+    last = 0
+    while True:
+        query = select(table).where(table.c.id > last).order_by(table.c.id).limit(batch)
+        found = session.execute(query).mappings().all()
+        for row in found:
+            told: dict[str, object] = {
+                name: row["case_id" if name == "case" else name] for name in EXPORTED
+            }
+            told["occurred_at"] = rfc3339(row["occurred_at"])
+            told["recorded_at"] = rfc3339(row["recorded_at"])
+            yield told
+        if len(found) < batch:
+            return
+        last = found[-1]["id"]
 
 
 # --- proof ---------------------------------------------------------------------------------
+
+
+# What a fault of no single case is said of.
+LEDGER = "ledger"
+# More are counted, not kept.
+FAULTS_KEPT = 10_000
+CASES_A_BATCH = 500
 
 
 @dataclass(slots=True)
@@ -166,29 +213,31 @@ class Proof:
     rows: int = 0
     cases: int = 0
     faults: list[tuple[str, str]] = field(default_factory=list)  # (case id, what is wrong)
+    more_faults: int = 0  # beyond those kept
+    currencies: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
         """Whether every identity held."""
         return not self.faults
 
+    def fault(self, case_id: str, what: str) -> None:
+        """Note that something does not hold for a case, or for the `LEDGER` as a whole."""
+        if len(self.faults) < FAULTS_KEPT:
+            self.faults.append((case_id, what))
+        else:
+            self.more_faults += 1
 
-_TRANSFERS = frozenset(
-    (debit.value, credit.value)
-    for debit, credit in (
-        (Account.OWED, Account.AT_RISK),
-        (Account.AT_RISK, Account.RECOVERED),
-        (Account.AT_RISK, Account.LOST),
-        (Account.AT_RISK, Account.WITHDRAWN),
-        (Account.LOST, Account.RECOVERED),
-        (Account.LOST, Account.WITHDRAWN),
-        (Account.WITHDRAWN, Account.RECOVERED),
-        (Account.RECOVERED, Account.REFUNDED),
-        (Account.RECOVERED, Account.DISPUTED),
-        (Account.REFUNDED, Account.RECOVERED),
-        (Account.DISPUTED, Account.RECOVERED),
-    )
-)
+    def summary(self) -> dict[str, object]:
+        """The proof for programs: amounts in minor units, never added across currencies."""
+        return {
+            "holds": self.holds,
+            "rows": self.rows,
+            "cases": self.cases,
+            "currencies": self.currencies,
+            "faults": [{"case": case_id, "fault": what} for case_id, what in self.faults],
+            "more_faults": self.more_faults,
+        }
 
 
 def prove_case(proof: Proof, posting: Posting, rows: Sequence[EntryRow]) -> None:
@@ -196,26 +245,151 @@ def prove_case(proof: Proof, posting: Posting, rows: Sequence[EntryRow]) -> None
     proof.cases += 1
     proof.rows += len(rows)
     by_key = {row.key: row for row in rows}
+    if len(by_key) < len(rows):
+        proof.fault(posting.case_id, "a key is there twice")
     undone: set[str] = set()
     for row in rows:
-        pair = (row.debit, row.credit)
-        if row.amount <= 0:
-            proof.faults.append((posting.case_id, f"{row.key}: the amount is not positive"))
-        if row.currency != posting.currency:
-            proof.faults.append((posting.case_id, f"{row.key}: in {row.currency}"))
-        if row.reverses is None:
-            if pair not in _TRANSFERS:
-                proof.faults.append((posting.case_id, f"{row.key}: {pair[0]} to {pair[1]}"))
-            continue
-        target = by_key.get(row.reverses)
-        mirrors = target is not None and (target.credit, target.debit, target.amount) == (
-            *pair,
-            row.amount,
+        for wrong in _wrong_with(row, posting):
+            proof.fault(posting.case_id, f"{row.key}: {wrong}")
+        if row.reverses is not None:
+            target = by_key.get(row.reverses)
+            if target is None or not _takes_back(row, target) or row.reverses in undone:
+                proof.fault(posting.case_id, f"{row.key}: takes back nothing that stood")
+            undone.add(row.reverses)
+    for missing in _difference(posting, rows, datetime.min.replace(tzinfo=UTC)):
+        proof.fault(posting.case_id, f"the facts and the ledger differ: {missing['key']}")
+
+
+def _wrong_with(row: EntryRow, posting: Posting) -> Iterator[str]:
+    """What no row of this case may be, whatever the others say."""
+    if row.amount <= 0:
+        yield "the amount is not positive"
+    if row.currency != posting.currency:
+        yield f"in {row.currency}, the case is in {posting.currency}"
+    if row.source != posting.source:
+        yield f"from {row.source}, the case is from {posting.source}"
+    if not row.key.startswith(posting.case_id + "/"):
+        yield "the key is another case's"
+    if row.reverses is None and (row.debit, row.credit) not in TRANSFERS:
+        yield f"{row.debit} to {row.credit} is no transfer of this ledger"
+
+
+def _takes_back(counter: EntryRow, target: EntryRow) -> bool:
+    """Whether a counter-entry undoes the target to the unit, in the same period and breakdown."""
+    return (
+        target.reverses is None
+        and target.id != counter.id
+        and (counter.debit, counter.credit) == (target.credit, target.debit)
+        and all(getattr(counter, name) == getattr(target, name) for name in _SHARED)
+    )
+
+
+_SHARED = ("base", "amount", "currency", "source", "cause", "how", "occurred_at")
+
+
+# --- the whole ledger ----------------------------------------------------------------------
+
+# What the ledger should say of a case; what is wrong with the case itself goes into the proof.
+# None: it cannot be said.
+ReadPosting = Callable[[CaseRow, Proof], Posting | None]
+# Called after every batch with the number of cases proved so far.
+Progress = Callable[[int], None]
+
+
+def verify(session: Session, read_posting: ReadPosting, progress: Progress | None = None) -> Proof:
+    """Prove every row and every sum from the facts of the cases; memory does not grow with them."""
+    proof = Proof()
+    if not guarded(session):
+        proof.fault(LEDGER, "the database no longer refuses to change entries: a trigger is gone")
+    by_facts: Flows = Counter()
+    for cases in _batches(session):
+        stored = _rows_of(session, [case.id for case in cases])
+        for case in cases:
+            posting = read_posting(case, proof)
+            if posting is None:
+                proof.cases += 1
+                proof.rows += len(stored[case.id])
+                continue
+            prove_case(proof, posting, stored[case.id])
+            add_entries(by_facts, posting.currency, posting.entries)
+        if progress is not None:
+            progress(proof.cases)
+    _prove_strays(session, proof)
+    by_rows = _flows(session)
+    for wrong in (*differences(by_rows, by_facts), *broken_months(by_rows, by_facts)):
+        proof.fault(LEDGER, wrong)
+    _prove_open(session, proof)
+    return proof
+
+
+def _batches(session: Session) -> Iterator[Sequence[CaseRow]]:
+    """All cases by id. What the session remembers is read again: the database is on trial."""
+    last = ""
+    while True:
+        query = (
+            select(CaseRow)
+            .where(col(CaseRow.id) > last)
+            .order_by(col(CaseRow.id))
+            .limit(CASES_A_BATCH)
+            .execution_options(populate_existing=True)
         )
-        if not mirrors or row.reverses in undone:
-            proof.faults.append((posting.case_id, f"{row.key}: takes back nothing that stood"))
-        undone.add(row.reverses)
-    for missing in _difference(posting, rows, datetime.min):
-        proof.faults.append(
-            (posting.case_id, f"the facts and the ledger differ: {missing['key']}")
-        )
+        cases = session.scalars(query).all()
+        if cases:
+            yield cases
+            last = cases[-1].id
+        if len(cases) < CASES_A_BATCH:
+            return
+
+
+def _prove_strays(session: Session, proof: Proof) -> None:
+    """No entry without a case, and none that was not looked at."""
+    query = (
+        select(col(EntryRow.case_id), func.count())
+        .outerjoin(CaseRow, col(CaseRow.id) == col(EntryRow.case_id))
+        .where(col(CaseRow.id).is_(None))
+        .group_by(col(EntryRow.case_id))
+        .order_by(col(EntryRow.case_id))
+    )
+    for case_id, count in session.execute(query):
+        proof.rows += count
+        proof.fault(case_id, f"entries without a case: {count}")
+    there = session.execute(select(func.count()).select_from(EntryRow)).scalar_one()
+    if there != proof.rows:
+        proof.fault(LEDGER, f"{there} entries are there, {proof.rows} were found by their cases")
+
+
+def _flows(session: Session) -> Flows:
+    """The ledger's own sums; a counter-entry counts against the transfer that it takes back."""
+    occurred = col(EntryRow.occurred_at)
+    if session.get_bind().dialect.name == "sqlite":
+        month: ColumnElement[str] = func.strftime("%Y-%m", occurred)
+    else:
+        month = func.to_char(func.timezone("UTC", occurred), "YYYY-MM")
+    accounts = (col(EntryRow.debit), col(EntryRow.credit))
+    keys = (col(EntryRow.currency), month, *accounts, col(EntryRow.reverses).is_not(None))
+    query = select(*keys, func.sum(col(EntryRow.amount))).group_by(*keys)
+    flows: Flows = Counter()
+    for currency, at, debit, credit, is_counter, amount in session.execute(query):
+        if is_counter:
+            flows[currency, at, credit, debit] -= int(amount)
+        else:
+            flows[currency, at, debit, credit] += int(amount)
+    return flows
+
+
+def _prove_open(session: Session, proof: Proof) -> None:
+    """The balance at risk is what the open cases say, and every balance adds up to what failed."""
+    is_open = col(CaseRow.state).in_([state.value for state in State if state.is_open])
+    sums = select(col(CaseRow.currency), func.sum(col(CaseRow.amount_at_risk))).where(is_open)
+    query = sums.group_by(col(CaseRow.currency))
+    said = {currency: int(amount) for currency, amount in session.execute(query)}
+    held = balances(session)
+    for currency in sorted(said.keys() | held.keys()):
+        accounts = Counter(held.get(currency, {}))
+        at_risk = accounts[Account.AT_RISK.value]
+        if at_risk != said.get(currency, 0):
+            what = f"the ledger holds {at_risk} at risk, open cases say {said.get(currency, 0)}"
+            proof.fault(LEDGER, f"{currency}: {what}")
+        proof.currencies[currency] = {"opened": -accounts[Account.OWED.value]} | {
+            name.value: accounts[name] for name in Account if name is not Account.OWED
+        }

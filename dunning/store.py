@@ -440,8 +440,8 @@ def guard(session: Session, names: Collection[str]) -> None:
 
 def migrate(url: str) -> None:
     """Bring the database to this version of the program; safe to run again, and at once by two."""
-    from alembic import command  # noqa: PLC0415 - slow to import, needed once
-    from alembic.config import Config  # noqa: PLC0415
+    from alembic import command
+    from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", os.fspath(Path(__file__).parent / "migrations"))
@@ -458,7 +458,7 @@ def migrate(url: str) -> None:
 
 def version(engine: Engine) -> str | None:
     """The migration the database stands at; None when it has none of our tables."""
-    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+    from alembic.runtime.migration import MigrationContext
 
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
@@ -466,7 +466,7 @@ def version(engine: Engine) -> str | None:
 
 def newest_version() -> str:
     """The migration this program needs."""
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.script import ScriptDirectory
 
     folder = os.fspath(Path(__file__).parent / "migrations")
     head = ScriptDirectory(folder).get_current_head()

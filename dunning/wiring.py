@@ -83,7 +83,9 @@ class Program:
         return sorted(self.providers)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Let go of the database and of the providers."""
+        for provider in self.providers.values():
+            provider.close()
         self.engine.dispose()
 
 
@@ -191,6 +193,9 @@ def _product(settings: Settings) -> Deliver | None:
     channel = WebhookChannel(
         settings.product_webhook_url.reveal(),
         [secret.reveal() for secret in settings.product_webhook_secrets],
+        # The address comes from ops, not from a customer: the merchant's own network is fine.
+        allow_http=True,
+        allow_private=True,
     )
 
     def deliver(name: str, body: bytes, now: datetime) -> Heard:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 import dramatiq
 import structlog
@@ -49,7 +48,7 @@ def build_broker(url: str | None) -> dramatiq.Broker:
     from dramatiq.brokers.redis import RedisBroker
 
     # A worker that was killed is noticed within seconds, on a queue that is mostly idle.
-    return RedisBroker(
+    return RedisBroker(  # type: ignore[no-untyped-call]
         url=url, middleware=middleware, heartbeat_timeout=15_000, maintenance_chance=100_000
     )
 
@@ -62,16 +61,15 @@ class Work:
         self.broker = broker
         self.poke = threading.Event()
         # Without the Retries middleware a message that fails is not repeated.
-        options: dict[str, Any] = {"broker": broker}
         self.handle_inbox = dramatiq.actor(
-            self._handle_inbox, actor_name="handle_inbox", queue_name="inbox", **options
-        )
+            broker=broker, actor_name="handle_inbox", queue_name="inbox"
+        )(self._handle_inbox)
         self.run_steps = dramatiq.actor(
-            self._run_steps, actor_name="run_steps", queue_name="steps", **options
-        )
+            broker=broker, actor_name="run_steps", queue_name="steps"
+        )(self._run_steps)
         self.make_calls = dramatiq.actor(
-            self._make_calls, actor_name="make_calls", queue_name="calls", **options
-        )
+            broker=broker, actor_name="make_calls", queue_name="calls"
+        )(self._make_calls)
 
     def hint(self, ids: Sequence[int]) -> None:
         """Tell the workers of webhooks just kept."""
@@ -79,7 +77,7 @@ class Work:
 
     def _handle_inbox(self, ids: list[int]) -> None:
         try:
-            self._program.inbox.handle(ids, self._program.clock.now())
+            self._program.inbox.handle(ids, self._program.clock.fresh())
         except SQLAlchemyError as error:
             # One row may have spoiled the batch; each is tried alone, and the sweep does the rest.
             log.warning("inbox.batch_failed", count=len(ids), error=type(error).__name__)
@@ -90,6 +88,7 @@ class Work:
 
     def _run_steps(self, claims: list[list[str]]) -> None:
         try:
+            self._program.clock.fresh()
             for case_id, source, token in claims:
                 self._program.executor.run(Claim(case_id, source, token))
         finally:
@@ -99,8 +98,8 @@ class Work:
         program = self._program
         if program.product is None:
             return
-        now = program.clock.now()
         try:
+            now = program.clock.fresh()
             with transaction(program.engine) as session:
                 calls = outbox.claim_calls(session, now, limit=CALLS_BATCH, lease=CALL_LEASE)
             for call in calls:
@@ -119,7 +118,6 @@ class Feeder:
         self._work = work
         self._window = window
         self._stop = threading.Event()
-        self._calls_hinted = False
 
     def stop(self) -> None:
         """End the loop after the present turn."""
@@ -196,3 +194,21 @@ class Feeder:
         under_way = kept.fresh or due.due or due.claimed or (calling and calls.under_way)
         overdue = any(at is not None and at <= now for at in waiting)
         return not under_way and not overdue, min((at for at in waiting if at), default=None)
+
+
+class Threads:
+    """The worker threads of this process, taking messages from the broker."""
+
+    def __init__(self, broker: dramatiq.Broker, count: int) -> None:
+        self._worker = dramatiq.Worker(broker, worker_threads=count)
+        self._broker = broker
+
+    def start(self) -> None:
+        """Begin to take messages."""
+        self._broker.emit_after("process_boot")
+        self._worker.start()
+
+    def stop(self) -> None:
+        """Finish what was begun, then end."""
+        self._worker.stop(timeout=60_000)
+        self._broker.close()

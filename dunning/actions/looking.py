@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dunning.core.case import advance
-from dunning.core.events import BillingEvent, InvoiceNews, InvoiceReported, InvoiceStatus
+from dunning.core.events import BillingEvent, InvoiceNews, InvoiceStatus
 from dunning.core.facts import Case
 from dunning.core.ports import Doing, Provider, View
 from dunning.core.status import Status, status

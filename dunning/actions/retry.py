@@ -86,8 +86,9 @@ class Retry:
         if standing := freeze(looked.case, doing.now):
             until = standing.until or doing.now + FROZEN_WAIT
             return PutOff(until=until, why=standing.why, events=looked.events)
-        if why := why_no_charge(looked.case, doing.policy):
-            return Ended(result=StepResult.SKIPPED, why=why, events=looked.events)
+        reason = why_no_charge(looked.case, doing.policy)
+        if reason is not None:
+            return Ended(result=StepResult.SKIPPED, why=reason, events=looked.events)
         last = looked.case.attempts[-1] if looked.case.attempts else None
         card = last.fingerprint if last else None
         seen = self._history(doing.case.source, card) if card else ()

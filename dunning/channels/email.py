@@ -13,7 +13,7 @@ import ssl
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email import policy
 from email.errors import MessageError
@@ -103,7 +103,7 @@ class EmailChannel:
         self._timeout = timeout
         self._retrying = Retrying(
             stop=stop_after_attempt(_CONNECT_ATTEMPTS),
-            wait=wait or wait_exponential_jitter(initial=0.5, max=5),
+            wait=wait or wait_exponential_jitter(multiplier=0.5, max=5),
             sleep=sleep,
             retry=retry_if_exception_type(_AwayError),
             reraise=True,
@@ -182,7 +182,7 @@ class EmailChannel:
                 return _RefusedError(why)
             case smtplib.SMTPResponseException() if error.smtp_code >= 500:
                 return _RefusedError(f"{server} refused us: {_fault(error)}")
-            case TimeoutError():  # waited long enough already
+            case _ if _is_timeout(error):  # waited long enough already
                 return _RefusedError(f"{server} did not answer in time")
             case _:
                 return _AwayError(f"{server} cannot be reached: {_fault(error)}")
@@ -239,14 +239,13 @@ def _refused(what: str, code: int, reply: bytes) -> SendOutcome:
 
 @contextmanager
 def _hanging_up(connection: smtplib.SMTP) -> Iterator[None]:
-    """Say goodbye; the outcome is known by now, and a rude server cannot change it."""
+    """Say goodbye, and do not wait to hear it: the outcome is known and wants to be written."""
     try:
         yield
     finally:
-        try:
-            connection.quit()
-        except OSError:
-            connection.close()
+        with suppress(OSError):
+            connection.putcmd("QUIT")
+        connection.close()
 
 
 def _reply(code: int, reply: bytes) -> str:
@@ -257,7 +256,12 @@ def _fault(error: OSError) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         reply = error.smtp_error
         return _reply(error.smtp_code, reply if isinstance(reply, bytes) else reply.encode())
-    return "no answer in time" if isinstance(error, TimeoutError) else _one_line(str(error))
+    return "no answer in time" if _is_timeout(error) else _one_line(str(error))
+
+
+def _is_timeout(error: OSError) -> bool:
+    # smtplib reports a timeout as a connection closed, while handling the timeout.
+    return isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
 
 
 # --- the letter as bytes ---------------------------------------------------------------------
@@ -297,7 +301,11 @@ def _message_id(letter_id: str, domain: str) -> str:
 
 
 def _one_line(text: str, limit: int = _REPLY_LENGTH) -> str:
-    """One line without control characters and direction marks, at most `limit` long."""
+    """One line without control characters and direction marks, at most `limit` long.
+
+    Nor can it pass for an encoded word (`=?utf-8?q?=0D=0A?=`), which mail programs, and the
+    email package itself, would decode into what was kept out here.
+    """
     kept = []
     for character in text:
         category = unicodedata.category(character)
@@ -305,7 +313,7 @@ def _one_line(text: str, limit: int = _REPLY_LENGTH) -> str:
             kept.append(" ")
         elif category not in {"Cf", "Cs", "Co"} or character in _JOINERS:
             kept.append(character)
-    line = " ".join("".join(kept).split())
+    line = " ".join("".join(kept).split()).replace("=?", "= ?")
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 

@@ -35,6 +35,12 @@ _BODY_LIMIT = 64 * 1024
 _RETRY_AFTER_LIMIT = 24 * 3600.0
 _SHORTEST_KEY, _LONGEST_KEY = 24, 64  # bytes; the specification's bounds
 _LOCAL_NAMES = (".local", ".localhost", ".internal", ".lan", ".home.arpa", ".test")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Where machines in the cloud get their credentials, besides the link-local 169.254.169.254.
+_METADATA = frozenset(
+    ipaddress.ip_address(text)
+    for text in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
+)
 
 _IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -271,13 +277,23 @@ def _resolve(target: _Target) -> list[str]:
 
 
 def _allowed(address: _IPAddress, public: bool, private: bool) -> bool:
-    inner = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+    inner = _embedded(address)
     if inner is not None:
         return _allowed(inner, public, private)
-    # Cloud machines hand out their credentials on link-local addresses: never go there.
     if address.is_link_local or address.is_multicast or address.is_unspecified:
         return False
-    return public if address.is_global else private and address.is_private
+    if address in _METADATA:
+        return False
+    return public if address.is_global else private
+
+
+def _embedded(address: _IPAddress) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 one stands for, which is where the call would end."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 @contextlib.contextmanager

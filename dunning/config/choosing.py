@@ -46,14 +46,14 @@ def _check_last(at: At, last: Choice | None) -> None:
 
 
 def _choice(at: At, policies: Collection[str], sources: Collection[str]) -> Choice | None:
-    problems = len(at.report.problems)
+    problems = at.report.count
     found = fields(at, CHOICE_KEYS)
     if found is None:
         return None
     policy = found.need("policy", lambda at: policy_name(at, policies), "the name of a policy")
     condition = found.get("when")
     when = When() if condition is None else _when(condition, sources)
-    if policy is None or when is None or len(at.report.problems) > problems:
+    if policy is None or when is None or at.report.count > problems:
         return None
     return Choice(policy=policy, when=when)
 
@@ -103,7 +103,7 @@ def _amount(at: At | None) -> tuple[Money | None, Money | None]:
     found = fields(at, AMOUNT_KEYS)
     if found is None:
         return None, None
-    if not any(key in found for key in AMOUNT_KEYS):
+    if not found.table.entries:
         at.fail("expected at_least, below or both, such as {at_least: 500 USD}")
     low = found.read("at_least", values.money, None)
     high = found.read("below", values.money, None)

@@ -34,10 +34,6 @@ class At:
     def fail(self, message: str, *, show_line: bool = True) -> None:
         self.report.add(self.node.mark, self.path, message, show_line=show_line)
 
-    @property
-    def is_empty(self) -> bool:
-        return isinstance(self.node, Scalar) and self.node.empty
-
 
 @dataclass(frozen=True, slots=True)
 class Fields:

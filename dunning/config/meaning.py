@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dunning.config.problems import Path, Report, quoted
-from dunning.config.timing import anchor_offset, in_order, offset, span_words, timed
+from dunning.config.timing import anchor_offset, in_order, span_words, timed
 from dunning.core.events import StepKind
 from dunning.core.policy import Policy, Rung
 
@@ -127,8 +127,3 @@ class _Check:
 
 def _key(rung: Rung) -> str:
     return "at" if rung.after is not None else "before"
-
-
-def has_place(policy: Policy) -> bool:
-    """Whether every line has one, so that the policy can be described and linted."""
-    return all(offset(policy, rung) is not None for rung in policy.timeline)

@@ -217,7 +217,7 @@ def _policies(table: Fields, defaults: _Defaults, templates: Collection[str]) ->
 def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) -> Policy | None:
     """One policy; whether it makes sense is asked only of one that reads well."""
     report = at.report
-    problems = len(report.problems)
+    problems = report.count
     found = fields(at, POLICY_KEYS)
     if found is None:
         return None
@@ -229,7 +229,7 @@ def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) 
         at.fail("`timeline` is missing; expected a list of steps")
     lines = [] if timeline is None else listing(timeline, "steps", MAX_RUNGS)
     rungs = [read_rung(line, templates) for line in lines]
-    if len(report.problems) > problems or grace is None or window is None:
+    if report.count > problems or grace is None or window is None:
         return None
     policy = Policy(
         name=name,

@@ -43,6 +43,7 @@ class Report:
     lines: list[str]
     problems: list[Problem] = field(default_factory=list)
     noted: set[tuple[Mark, str]] = field(default_factory=set)
+    count: int = 0  # with repetitions: grows whenever anything is found wrong
     marks: dict[Path, Mark] = field(default_factory=dict)
 
     @classmethod
@@ -51,6 +52,7 @@ class Report:
 
     def add(self, mark: Mark, path: Path, message: str, *, show_line: bool = True) -> None:
         """Note a problem; one that an alias repeats is noted once."""
+        self.count += 1
         self.noted.add((mark, message))
         if len(self.noted) > len(self.problems):
             self.problems.append(Problem(mark, dotted(path), message, show_line))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from dunning.config.secret import Secret, Url
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("console", "json")
 MIN_SECRET = 32
-MIN_WEBHOOK_SECRET = 16
+# As the Standard Webhooks have it: whsec_ and the base64 of a key of this many bytes.
+SIGNING_KEY_BYTES = (24, 64)
 
 
 class Wrong(ValueError):
@@ -79,7 +81,11 @@ def broker_url(value: str) -> Url:
 
 
 def smtp_url(value: str) -> Url:
-    _refuse(wrong_url(value, ("smtp", "smtps"), "smtp://USER:PASSWORD@mail.example.com:587"))
+    _refuse(
+        wrong_url(
+            value, ("smtp", "smtp+starttls", "smtps"), "smtp://USER:PASSWORD@mail.example.com:587"
+        )
+    )
     return Url(value)
 
 
@@ -96,9 +102,20 @@ def secret_key(value: str) -> Secret:
 
 def secrets(value: str) -> tuple[Secret, ...]:
     parts = stripe_keys.split(value)
-    if not parts or any(len(part) < MIN_WEBHOOK_SECRET for part in parts):
-        raise Wrong(f"is shorter than {MIN_WEBHOOK_SECRET} characters; expected a random text")
+    if not parts or not all(_is_signing_key(part) for part in parts):
+        least, most = SIGNING_KEY_BYTES
+        expected = f"expected whsec_ and the base64 of {least} to {most} random bytes"
+        raise Wrong(f"is not a signing secret; {expected}")
     return tuple(Secret(part) for part in parts)
+
+
+def _is_signing_key(text: str) -> bool:
+    text = text.removeprefix("whsec_")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        return False
+    return SIGNING_KEY_BYTES[0] <= len(key) <= SIGNING_KEY_BYTES[1]
 
 
 def api_key(value: str) -> Secret:

@@ -35,7 +35,7 @@ _BEFORE = "a step and a duration, such as `suspend 1d`"
 
 def read_rung(at: At, templates: Collection[str]) -> Rung | None:
     """One line of a timeline; None when anything about it is wrong."""
-    problems = len(at.report.problems)
+    problems = at.report.count
     found = fields(at)
     if found is None:
         return None
@@ -51,7 +51,7 @@ def read_rung(at: At, templates: Collection[str]) -> Rung | None:
     collection = found.read("collection", _collection, Collecting.KEEP_AS_DRAFT)
     subscription = found.read("subscription", _subscription, Subscription.KEEP)
     invoice = found.read("invoice", _invoice, Invoice.KEEP)
-    if len(at.report.problems) > problems:
+    if at.report.count > problems:
         return None
     # Everything that can be None only after a problem was noted has been turned away above.
     assert kind is not None

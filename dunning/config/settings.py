@@ -90,7 +90,7 @@ VARIABLES = (
              "https://app.example.com/dunning",
              "your product, told when access is to be restricted, suspended or restored"),
     Variable("DUNNING_PRODUCT_WEBHOOK_SECRET", "product_webhook_secrets", read.secrets, "",
-             "signs those calls; two with a comma between while it is being rolled"),
+             "signs those calls: whsec_ and base64; two with a comma while it is rolled"),
     Variable("DUNNING_SANDBOX_URL", "sandbox_url", read.page, "http://localhost:12111",
              "a simulated Stripe instead of the real one; never with a live key"),
     Variable("DUNNING_LOG_LEVEL", "log_level", read.log_level, "info",

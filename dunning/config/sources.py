@@ -70,7 +70,7 @@ def _source(
     policies: Collection[str],
     providers: Collection[str],
 ) -> Source | None:
-    problems = len(found.at.report.problems)
+    problems = found.at.report.count
     name = found.need("name", values.source_name, "a name such as stripe-eu")
     provider = found.need("provider", lambda at: word(at, providers, "a provider"), "stripe")
     key_at, secrets_at = found.get("api_key_env"), found.get("webhook_secrets_env")
@@ -86,7 +86,7 @@ def _source(
     if provider == "stripe":
         _check_stripe(found, live, key, secrets)
         live = stripe_keys.is_live(key) if live is None else live
-    if len(found.at.report.problems) > problems or name is None or provider is None:
+    if found.at.report.count > problems or name is None or provider is None:
         return None
     return Source(
         name=name,

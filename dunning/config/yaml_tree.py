@@ -133,8 +133,14 @@ class _Converter:
                     mark, (*path, name), f"{quoted(name)} is given twice; first in line {first}"
                 )
             else:
-                own[name] = Entry(mark, self.convert(value, (*path, name)))
+                own[name] = Entry(mark, self._value(value, mark, (*path, name)))
         return {**merged, **own}
+
+    def _value(self, node: Any, key: Mark, path: Path) -> Node:
+        """A value; one that is not there at all is at its key, not where the next line begins."""
+        if isinstance(node, ScalarNode) and node.tag == _STANDARD + "null" and not node.value:
+            return Scalar(key, "", empty=True)
+        return self.convert(node, path)
 
     def _merged(self, value: Any, mark: Mark, path: Path) -> list[Mapping[str, Entry]]:
         node = self.convert(value, (*path, "<<"))

@@ -48,6 +48,7 @@ from dunning.core.merge import (
     put_merged,
     with_attempt,
     with_bill,
+    with_currency,
     with_customer,
     with_failure,
     with_method,
@@ -96,9 +97,28 @@ def advance(case: Case, event: BillingEvent) -> Case:
 def _about_invoice(case: Case, event: InvoiceEvent) -> Case:
     match event:
         case InvoiceReported():
+            case = with_currency(case, event.bill.currency)
             return with_failure(with_bill(case, event), event)
         case AttemptReported():
+            case = with_currency(case, event.attempt.currency)
             return with_failure(with_attempt(case, event), event)
+        case LinkOpened():
+            first = min(case.link_opened_at or event.at, event.at)
+            return replace(case, link_opened_at=first)
+        case (
+            PaymentReceived() | RefundReported() | ChargeRefunded() | DisputeReported()
+            | CreditNoted()
+        ):
+            return _about_money(with_currency(case, event.currency), event)
+        case _:
+            assert_never(event)
+
+
+def _about_money(
+    case: Case,
+    event: PaymentReceived | RefundReported | ChargeRefunded | DisputeReported | CreditNoted,
+) -> Case:
+    match event:
         case PaymentReceived():
             payment = Payment(
                 id=event.payment_intent or event.charge or event.payment,
@@ -110,15 +130,14 @@ def _about_invoice(case: Case, event: InvoiceEvent) -> Case:
         case RefundReported():
             return replace(case, refunds=put_latest(case.refunds, event, lambda e: e.refund))
         case ChargeRefunded():
-            latest = put_latest(case.charge_refunds, event, lambda e: e.charge)
-            return replace(case, charge_refunds=latest)
+            told = put_latest(case.charge_refunds, event, lambda e: e.charge)
+            return replace(case, charge_refunds=told)
         case DisputeReported():
-            return replace(case, disputes=put_latest(case.disputes, event, lambda e: e.dispute))
+            # Its last status decides, and that it was open once says that money was taken.
+            latest = put_latest(case.disputes, event, lambda e: f"{e.dispute}/{e.status}")
+            return replace(case, disputes=latest)
         case CreditNoted():
             return replace(case, credits=put_latest(case.credits, event, lambda e: e.credit_note))
-        case LinkOpened():
-            first = min(case.link_opened_at or event.at, event.at)
-            return replace(case, link_opened_at=first)
         case _:
             assert_never(event)
 

@@ -116,7 +116,7 @@ class _Sheet:
         self.balances: dict[Account, int] = {}
         self.ended: tuple[datetime, Cause] | None = None
 
-    def move(  # noqa: PLR0913 - the six words of a transfer
+    def move(
         self, name: str, debit: Account, credit: Account, amount: int, cause: Cause, at: datetime
     ) -> int:
         """Move at most what the debit account holds; return how much that was."""

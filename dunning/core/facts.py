@@ -66,8 +66,10 @@ class Case:
     bill: Bill | None = None
     bill_at: datetime | None = None
     bill_id: str = ""
-    gross: int = 0  # the whole bill: what was ever asked for
-    failed_at: datetime | None = None  # the first failure: every step is an offset from it
+    billed: int = 0  # the whole bill, as seen while some of it was still to be paid
+    settled: int = 0  # the whole bill, as seen once nothing was left; may hold an overpayment
+    refused_at: datetime | None = None  # the first failure, as the invoice or a card had it
+    debit_begun_at: datetime | None = None  # when the first bank debit that failed had begun
     action_at: datetime | None = None  # when the customer was last asked to authenticate
     paid_at: datetime | None = None
     voided_at: datetime | None = None
@@ -105,6 +107,20 @@ class Case:
     def word(self, about: str) -> str | None:
         """The last word on one thing, such as `email`."""
         return next((word.value for word in self.words if word.about == about), None)
+
+    @property
+    def gross(self) -> int:
+        """The whole bill: what was ever asked for. While no bill was seen, the dearest try."""
+        tried = max((attempt.amount for attempt in self.attempts), default=0)
+        return self.billed or self.settled or tried
+
+    @property
+    def failed_at(self) -> datetime | None:
+        """The first failure: every step is an offset from it.
+
+        A bank debit says when it began, days before it failed; that is only the last resort.
+        """
+        return self.refused_at or self.debit_begun_at
 
     @property
     def customer(self) -> str | None:

@@ -29,12 +29,25 @@ from dunning.core.events import (
     SubscriptionReported,
 )
 from dunning.core.facts import Case, End, Payment, Word
+from dunning.errors import MoneyError
 
 _ATTEMPT_RANK = {status: rank for rank, status in enumerate(AttemptStatus)}
 _DISPUTE_RANK = {status: rank for rank, status in enumerate(DisputeStatus)}
 _STATUS_RANK = {status: rank for rank, status in enumerate(InvoiceStatus)}
 _FAILURES = frozenset((InvoiceNews.PAYMENT_FAILED, InvoiceNews.ACTION_REQUIRED))
 _FAILED = frozenset((AttemptStatus.DECLINED, AttemptStatus.ACTION_NEEDED))
+# These take days: such a try is dated when it began, not when it failed or went through.
+DEBITS = frozenset(
+    (
+        "us_bank_account",
+        "ach_debit",
+        "sepa_debit",
+        "bacs_debit",
+        "acss_debit",
+        "au_becs_debit",
+        "nz_bank_account",
+    )
+)
 
 
 class _Identified(Protocol):
@@ -88,12 +101,15 @@ def put_merged(
 
 
 def _order(item: _Identified) -> tuple[datetime, int, str, str]:
-    # Within one second a dispute that is further along, or a refund that failed, came later.
+    # Within one second a dispute that is further along, a refund that failed and a hold that was
+    # ended came later.
     rank = 0
     if isinstance(item, DisputeReported):
         rank = _DISPUTE_RANK[item.status]
     elif isinstance(item, RefundReported | CreditNoted):
         rank = int(not item.live)
+    elif isinstance(item, Resumed):
+        rank = 1
     return (item.at, rank, item.id, repr(item))
 
 
@@ -154,9 +170,18 @@ def with_words(case: Case, at: datetime, event_id: str, **told: str | None) -> C
     return replace(case, words=tuple(words[about] for about in sorted(words)))
 
 
+def with_currency(case: Case, currency: str) -> Case:
+    """An invoice has one currency; MoneyError when something about it is in another."""
+    if case.currency and case.currency != currency:
+        raise MoneyError(f"{case.invoice} is in {case.currency}, not in {currency}")
+    return case if case.currency else replace(case, currency=currency)
+
+
 def with_bill(case: Case, event: InvoiceReported) -> Case:
     """Take what one view of the invoice shows; the newest view stays, sums only grow."""
     bill = event.bill
+    # A draft may still change; nobody has been asked to pay it.
+    whole = 0 if bill.status is InvoiceStatus.DRAFT else bill.remaining + bill.paid + bill.credited
     known = (case.bill_at, case.bill_id, case.bill)
     newest = _newest(known, (event.at, event.id, bill))
     told = with_words(
@@ -178,8 +203,8 @@ def with_bill(case: Case, event: InvoiceReported) -> Case:
         bill_at=newest[0],
         bill_id=newest[1],
         bill=newest[2],
-        currency=case.currency or bill.currency,
-        gross=max(case.gross, bill.remaining + bill.paid + bill.credited),
+        billed=max(case.billed, whole if bill.remaining > 0 else 0),
+        settled=max(case.settled, whole),
         paid_at=earliest(case.paid_at, _paid_at(event)),
         voided_at=earliest(case.voided_at, _voided_at(event)),
         uncollectible_at=earliest(case.uncollectible_at, uncollectible_at),
@@ -240,9 +265,11 @@ def with_failure(case: Case, event: InvoiceReported | AttemptReported) -> Case:
         at = event.attempt.at
     if not failed:
         return case
+    if isinstance(event, AttemptReported) and event.attempt.method_type in DEBITS:
+        return replace(case, debit_begun_at=earliest(case.debit_begun_at, at))
     return replace(
         case,
-        failed_at=earliest(case.failed_at, at),
+        refused_at=earliest(case.refused_at, at),
         action_at=latest(case.action_at, at if asked else None),
     )
 
@@ -254,8 +281,6 @@ def with_attempt(case: Case, event: AttemptReported) -> Case:
     return replace(
         told,
         attempts=put_merged(case.attempts, attempt, merge_attempt),
-        currency=case.currency or attempt.currency,
-        gross=max(case.gross, attempt.amount),
     )
 
 

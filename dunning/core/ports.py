@@ -223,6 +223,9 @@ class Provider(Protocol):
     def health(self) -> Iterator[Health]:
         """Check key, mode and whether the provider still retries on its own."""
 
+    def close(self) -> None:
+        """Let go of connections."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:

@@ -40,8 +40,9 @@ class Clock:
         settings = world.settings
         self._sender = Sender(settings.delivery_timeout, settings.delivery_concurrency)
         self._thread: threading.Thread | None = None
-        self._stopping = False
+        self.stopping = False
         self._sending = False
+        self._holds = 0  # errands of simulated people that time has to wait for
         self._finished = True  # False from an advance until time has arrived and all is quiet
 
     # --- life ------------------------------------------------------------------------------
@@ -52,7 +53,7 @@ class Clock:
 
     def stop(self) -> None:
         """End; what is queued stays queued."""
-        self._stopping = True
+        self.stopping = True
         self.world.wake()
         if self._thread is not None:
             self._thread.join(timeout=5)
@@ -88,7 +89,8 @@ class Clock:
     def quiet(self) -> bool:
         """True when nothing is due and nothing is under way."""
         with self.world.lock:
-            return self._finished and not self._sending and not self._due()
+            busy = self._sending or self._holds > 0 or self._due()
+            return self._finished and not busy
 
     def report(self, name: str, version: int, idle: bool, next_at: int | None) -> Follower:
         """A follower's word."""
@@ -110,21 +112,33 @@ class Clock:
             self.world.wake()
             return gone is not None
 
+    def hold(self) -> None:
+        """Time has to wait until `unhold`: something goes on over HTTP."""
+        with self.world.lock:
+            self._holds += 1
+
+    def unhold(self) -> None:
+        """Time may go on."""
+        with self.world.lock:
+            self._holds -= 1
+            self.world.bump()
+
     # --- the engine ------------------------------------------------------------------------
     def _run(self) -> None:
         if self.world.settings.speed > 0:
             threading.Thread(target=self._drive, name="sandbox-speed", daemon=True).start()
-        while not self._stopping:
+        while not self.stopping:
             try:
                 self._turn()
             except Exception:  # noqa: BLE001
                 # One broken job must not stop time for everybody; the log has the place.
                 log.exception("clock.turn_failed")
+                time.sleep(_SPEED_STEP)  # and must not fill it, should it happen every time
 
     def _drive(self) -> None:
         """With a speed, the target runs ahead with the machine's monotonic clock."""
         began, start = time.monotonic(), self.world.now
-        while not self._stopping:
+        while not self.stopping:
             time.sleep(_SPEED_STEP)
             passed = (time.monotonic() - began) * self.world.settings.speed
             with self.world.lock:
@@ -200,6 +214,8 @@ class Clock:
 
     def _settled(self) -> bool:
         """Every follower has seen the current version and has nothing left to do."""
+        if self._holds:
+            return False
         version = self.world.version
         return all(one.idle and one.version == version for one in self.followers.values())
 

@@ -1,4 +1,33 @@
-"""The control API under `/_sandbox/`: faults, people's acts, books, logs, the clock."""
+"""The control API under `/_sandbox/`: faults, people's acts, books, logs, the clock. All JSON.
+
+| request | what it does |
+|---|---|
+| POST charges/next | the next `times` charges of `customer`, `payment_method`, `invoice`, |
+|  | `subscription` (or any) end as `outcome`: "succeed", "requires_action", "processing", |
+|  | {"processing": {"seconds", "then"}}, {"decline_code", "advice_code", |
+|  | "network_decline_code", "network_advice_code", "outcome_type"}; or the answer breaks: |
+|  | {"hang": seconds} (charged first), {"drop": "before" or "after"}, {"status": 500, 429, 409, |
+|  | "retry_after", "should_retry", "when": "before" or "after"} |
+| POST requests/next | the same breaks for any request, by `path` (a part of it) and `method` |
+| DELETE faults | forget all of these |
+| POST settings | `smart_retries` "off" or {"days": []}, `after_exhaustion`, `tick`, … |
+| POST customers/ID/pays | pays `invoice` on the hosted page, with `number` or the saved card |
+| POST customers/ID/new_card | `number` or `token`, through the portal; `for_subscriptions` too |
+| POST customers/ID/cancels, …/disputes, …/source_expiring | what they say |
+| POST payment_methods/ID/automatically_updated | the network's updater: `number`, `exp_year` |
+| POST invoices/ID/partial_payment | `amount` |
+| POST disputes/ID/close, refunds/ID/fail, mandates/ID/revoke | what they say |
+| POST endpoints | a webhook endpoint: `url`, `secret`, `enabled_events`, `api_version`, |
+|  | `event_payload` |
+| POST endpoints/ID/roll | a new secret; the old one signs beside it for `keep_seconds` |
+| POST deliveries/rules | `action` duplicate, reorder, delay, drop or hold; `types`, `times`, |
+|  | `seconds`, `copies` |
+| DELETE deliveries/rules, POST deliveries/release | no more of it; let go of what is held |
+| GET books, requests, deliveries, clock | reading |
+| POST clock/advance | {"to"} or {"seconds"}; answers at once |
+| POST clock/followers | {"name", "version", "idle", "next_at", "wait"}: a program that keeps step |
+| DELETE clock/followers/NAME | goodbye |
+"""
 
 from __future__ import annotations
 

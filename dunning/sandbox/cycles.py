@@ -113,4 +113,5 @@ def _cycle_line(world: World, subscription: Obj, item: Obj) -> Obj:
         },
         quantity=item["quantity"],
         quantity_decimal=str(item["quantity"]),
+        subscription=subscription["id"],
     )

@@ -107,18 +107,22 @@ def render_thin(event: Event) -> Obj:
             "type": "request",
             "request": {"id": event.request_id, "idempotency_key": event.key or ""},
         }
-    moment = datetime.fromtimestamp(event.created, UTC)
     return {
         "id": event.thin_id,
         "object": "v2.core.event",
         "type": f"v1.{event.type}",
-        "created": moment.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "created": moment(event.created),
         "livemode": False,
         "context": None,
         "related_object": related,
         "reason": reason,
         "snapshot_event": event.id,
     }
+
+
+def moment(at: int) -> str:
+    """A time as version 2 of the API writes it."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def _public(obj: Obj) -> Obj:

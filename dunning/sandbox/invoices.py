@@ -34,6 +34,7 @@ def new_line(world: World, invoice: str, amount: int, currency: str, **facts: An
         "pricing": None,
         "quantity": 1,
         "quantity_decimal": "1",
+        "subscription": None,
         "subtotal": amount,
         "taxes": [],
         **facts,

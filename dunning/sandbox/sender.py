@@ -20,6 +20,8 @@ class Sender:
     def __init__(self, timeout: float, concurrency: int) -> None:
         self._timeout = timeout
         self._local = threading.local()
+        # Every one that lives, to be closed at the end whatever thread opened it.
+        self._opened: set[http.client.HTTPConnection] = set()
         self._pool = ThreadPoolExecutor(concurrency) if concurrency > 1 else None
 
     def send(self, posts: list[Post]) -> list[Answer]:
@@ -29,9 +31,11 @@ class Sender:
         return list(self._pool.map(self._one, posts))
 
     def close(self) -> None:
-        """Let the threads go."""
+        """Let the threads and the connections go."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
+        for connection in list(self._opened):
+            connection.close()
 
     def _one(self, post: Post) -> Answer:
         url = urlsplit(post.url)
@@ -48,7 +52,7 @@ class Sender:
                 answer = connection.getresponse()
                 answer.read(_READ_LIMIT)
             except (OSError, http.client.HTTPException) as error:
-                connection.close()
+                self._close(connection)
                 # An idle connection the receiver has closed meanwhile says nothing about the
                 # receiver; a time-out does, and must not be sent twice in a row.
                 gone = isinstance(error, http.client.RemoteDisconnected | BrokenPipeError)
@@ -56,12 +60,18 @@ class Sender:
                     continue
                 return None, f"{type(error).__name__}: {error}"[:200]
             if answer.will_close:
-                connection.close()
+                self._close(connection)
             else:
                 kept[key] = connection
             return answer.status, None
         return None, "connection lost"
 
+    def _close(self, connection: http.client.HTTPConnection) -> None:
+        connection.close()
+        self._opened.discard(connection)
+
     def _open(self, scheme: str, netloc: str) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
-        return kind(netloc, timeout=self._timeout)
+        connection = kind(netloc, timeout=self._timeout)
+        self._opened.add(connection)
+        return connection

@@ -240,6 +240,15 @@ def _end_trial(world: World, subscription: Obj) -> bool:
     return True
 
 
+@job("subscription.cancel_at")
+def _cancel_at_job(world: World, key: str, planned: int) -> None:
+    subscription = world.find("subscription", key)
+    if subscription is None or subscription["cancel_at"] != planned:
+        return
+    if subscription["status"] not in substates.ENDED:
+        substates.end(world, subscription, "cancellation_requested")
+
+
 @job("subscription.trial_will_end")
 def _trial_notice_job(world: World, key: str) -> None:
     subscription = world.find("subscription", key)

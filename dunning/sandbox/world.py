@@ -101,6 +101,7 @@ class World:
         self.actor = "stripe"
         self.issuer: Callable[[Attempt], Outcome | None] | None = None
         self.clock: Clock | None = None
+        self.people: object = None  # a population, when one has moved in
         self.base_url = "http://127.0.0.1"
         self.listeners: set[Callable[[], None]] = set()
         self._sequence = itertools.count()

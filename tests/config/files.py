@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from textwrap import dedent
 
+import pytest
+
 from dunning.config import PolicyFile, load_policies
 from dunning.core.policy import Policy
+from dunning.errors import ConfigError
 
 TEMPLATES = frozenset(("payment_failed", "reminder", "final_notice"))
 
@@ -56,3 +59,15 @@ def text_of(*lines: str, policy: str = "grace: 14d, window: 28d", more: str = ""
 
 def policy_of(*lines: str, policy: str = "grace: 14d, window: 28d") -> Policy:
     return load(text_of(*lines, policy=policy)).policies["p"]
+
+
+def refusal(content: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(content)
+    return str(caught.value)
+
+
+def heads(content: str) -> list[str]:
+    """The first lines of the problems, without the name of the file."""
+    lines = refusal(content).splitlines()
+    return [line.removeprefix("p.yaml:") for line in lines if line.startswith("p.yaml:")]

@@ -30,7 +30,7 @@ def test_every_line_can_be_taken_into_use(tmp_path: Path) -> None:
     text = re.sub(r"(?m)^#([A-Z_]+=)", r"\1", EXAMPLE.read_text(encoding="utf-8"))
     # The one that needs a secret, which an example does not have.
     text = text.replace(
-        "DUNNING_PRODUCT_WEBHOOK_SECRET=", "DUNNING_PRODUCT_WEBHOOK_SECRET=" + "x" * 20
+        "DUNNING_PRODUCT_WEBHOOK_SECRET=", "DUNNING_PRODUCT_WEBHOOK_SECRET=" + "x" * 32
     )
     (tmp_path / ".env").write_text(text, encoding="utf-8")
     (tmp_path / "policies.yaml").write_text("")

@@ -16,6 +16,7 @@ from dunning.errors import ConfigError
 LIVE = "sk_live_51HunterHunter"
 TEST = "sk_test_51HunterHunter"
 KEY = "k" * 31 + "!"
+SIGNING = "0123456789abcdef" * 2
 
 
 def problems(cwd: Path, **environ: str) -> list[str]:
@@ -74,6 +75,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("DUNNING_POLICY_FILE", __file__, "policy_file", Path(__file__)),
     ("DUNNING_TEMPLATES", str(Path(__file__).parent), "templates", Path(__file__).parent),
     ("DUNNING_SMTP_URL", "smtp://u:p@h:587", "smtp_url", Url("smtp://u:p@h:587")),
+    ("DUNNING_SMTP_URL", "smtp+starttls://h", "smtp_url", Url("smtp+starttls://h")),
     ("DUNNING_SMTP_URL", "smtps://h", "smtp_url", Url("smtps://h")),
     ("DUNNING_MAIL_FROM", "Bücher <a@b.example>", "mail_from", "Bücher <a@b.example>"),
     ("DUNNING_MAIL_FROM", "a@b.example", "mail_from", "a@b.example"),
@@ -82,12 +84,12 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("DUNNING_PUBLIC_URL", "https://b.example/pay/", "public_url", "https://b.example/pay"),
     ("DUNNING_PUBLIC_URL", "http://localhost:8000", "public_url", "http://localhost:8000"),
     ("DUNNING_SECRET_KEY", KEY, "secret_key", Secret(KEY)),
-    ("DUNNING_PRODUCT_WEBHOOK_URL", "https://h/x?y=1", "product_webhook_url", Url("https://h/x?y=1")),
+    ("DUNNING_PRODUCT_WEBHOOK_URL", "https://h?y=1", "product_webhook_url", Url("https://h?y=1")),
     (
         "DUNNING_PRODUCT_WEBHOOK_SECRET",
-        "0123456789abcdef, fedcba9876543210",
+        f"{SIGNING}, whsec_{SIGNING}",
         "product_webhook_secrets",
-        (Secret("0123456789abcdef"), Secret("fedcba9876543210")),
+        (Secret(SIGNING), Secret(f"whsec_{SIGNING}")),
     ),
     ("DUNNING_SANDBOX_URL", "http://localhost:12111/", "sandbox_url", "http://localhost:12111"),
     ("DUNNING_LOG_LEVEL", "WARNING", "log_level", "warning"),
@@ -103,7 +105,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
 # What only goes together with another variable.
 PARTNERS = {
     "DUNNING_SMTP_URL": {"DUNNING_MAIL_FROM": "a@b.example"},
-    "DUNNING_PRODUCT_WEBHOOK_URL": {"DUNNING_PRODUCT_WEBHOOK_SECRET": "0123456789abcdef"},
+    "DUNNING_PRODUCT_WEBHOOK_URL": {"DUNNING_PRODUCT_WEBHOOK_SECRET": SIGNING},
 }
 
 
@@ -128,7 +130,7 @@ BAD = [
     ("DUNNING_BROKER_URL", "localhost:6379", "does not begin with"),
     ("DUNNING_POLICY_FILE", "none.yaml", "there is no file /cwd/none.yaml"),
     ("DUNNING_TEMPLATES", "none", "there is no folder /cwd/none"),
-    ("DUNNING_SMTP_URL", "http://h", "does not begin with smtp://, smtps://; expected one such"),
+    ("DUNNING_SMTP_URL", "http://h", "does not begin with smtp://, smtp+starttls://, smtps://;"),
     ("DUNNING_SMTP_URL", "smtp://h\n@x", "has a space or a control character"),
     ("DUNNING_MAIL_FROM", "Billing", "is not a mail address; expected one such as Billing <"),
     ("DUNNING_MAIL_FROM", "a@b\nBcc: c@d", "is not a mail address"),
@@ -140,8 +142,9 @@ BAD = [
     ("DUNNING_PUBLIC_URL", "https://h/?a=hunter", "has more than scheme, host and path"),
     ("DUNNING_SECRET_KEY", "hunter2", "is shorter than 32 characters; expected a long random"),
     ("DUNNING_PRODUCT_WEBHOOK_URL", "ftp://hunter", "does not begin with http://, https://"),
-    ("DUNNING_PRODUCT_WEBHOOK_SECRET", "hunter2", "is shorter than 16 characters"),
-    ("DUNNING_PRODUCT_WEBHOOK_SECRET", ", ,", "is shorter than 16 characters"),
+    ("DUNNING_PRODUCT_WEBHOOK_SECRET", "whsec_hunter2", "is not a signing secret; expected"),
+    ("DUNNING_PRODUCT_WEBHOOK_SECRET", ", ,", "is not a signing secret"),
+    ("DUNNING_PRODUCT_WEBHOOK_SECRET", "hunter-2" * 5, "the base64 of 24 to 64 random bytes"),
     ("DUNNING_SANDBOX_URL", "localhost", "does not begin with http://, https://"),
     ("DUNNING_LOG_LEVEL", "warn", "one of debug, error, info, warning. Did you mean 'warning'?"),
     ("DUNNING_LOG_FORMAT", "xml", "'xml' is not a format; expected one of console, json"),
@@ -337,7 +340,7 @@ def full(tmp_path: Path) -> dict[str, str]:
         "DUNNING_MAIL_FROM": "a@b.example",
         "DUNNING_SECRET_KEY": "hunter" * 6,
         "DUNNING_PRODUCT_WEBHOOK_URL": "https://h/x?token=hunter",
-        "DUNNING_PRODUCT_WEBHOOK_SECRET": "hunter" * 3,
+        "DUNNING_PRODUCT_WEBHOOK_SECRET": "hunter" * 6,
         "STRIPE_API_KEY": "sk_test_hunter",
         "STRIPE_WEBHOOK_SECRET": "whsec_hunter,whsec_hunter2",
     }

@@ -18,14 +18,16 @@ KEY = "sk_test_sandbox"
 HOUR, DAY = 3_600, 86_400
 
 
-def sdk(url: str, version: str | None = None) -> stripe.StripeClient:
+def sdk(
+    url: str, version: str | None = None, http_client: stripe.HTTPClient | None = None
+) -> stripe.StripeClient:
     """A client as a program would make it; no retries, so that every answer is seen."""
     return stripe.StripeClient(
         KEY,
         base_addresses={"api": url},
         stripe_version=version,
         max_network_retries=0,
-        http_client=stripe.RequestsClient(timeout=(3, 20)),
+        http_client=http_client or stripe.RequestsClient(timeout=(3, 20)),
     )
 
 
@@ -106,16 +108,18 @@ class Receiver:
                 self.send_response(status)
                 if status in (301, 302):
                     self.send_header("Location", "http://127.0.0.1:1/")
-                self.send_header("Content-Length", "2")
+                # No body: a second small write would wait for the first one's receipt.
+                self.send_header("Content-Length", "0")
                 self.end_headers()
-                self.wfile.write(b"ok")
 
             def log_message(self, format: str, *args: Any) -> None:
                 """Say nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), daemon=True
+        )
         self.url = f"http://127.0.0.1:{self._server.server_port}/webhooks/stripe"
 
     def __enter__(self) -> Self:
@@ -145,6 +149,7 @@ class Follower:
         self._work = work
         self.seen: list[int] = []
         self.stop = False
+        self.on_end: Callable[[], None] | None = None  # on the follower's own thread
         self._joined = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -176,6 +181,8 @@ class Follower:
                 self._work(self.due.pop(0))
             clock = self._report(clock["version"], 0.5 if self._joined.is_set() else 0)
             self._joined.set()
+        if self.on_end is not None:
+            self.on_end()
 
 
 # --- common beginnings -------------------------------------------------------------------------

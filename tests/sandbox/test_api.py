@@ -67,9 +67,12 @@ def test_a_declined_payment_is_a_402_with_every_field(
     assert error.error.advice_code == "do_not_try_again"
     assert error.error.network_decline_code == "41"
     assert error.error.network_advice_code == "03"
+    assert error.error.payment_intent is not None
+    assert error.error.payment_method is not None
     assert error.error.payment_intent.status == "requires_payment_method"
     assert error.error.payment_method.type == "card"
-    assert error.error.doc_url and error.error.request_log_url
+    assert error.error.doc_url
+    assert error.error.request_log_url
     charge = client.v1.charges.retrieve(str(error.error.charge))
     assert charge.outcome is not None
     assert (charge.status, charge.outcome.reason) == ("failed", "lost_card")
@@ -225,7 +228,7 @@ def test_only_test_keys_are_let_in(sandbox: Sandbox) -> None:
 
 def test_unknown_things_are_refused_in_stripes_words(client: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError) as unknown:
-        client.v1.customers.create({"nme": "x"})  # type: ignore[typeddict-unknown-key]
+        client.v1.customers.create({"nme": "x"})  # type: ignore[arg-type]
     assert (unknown.value.code, unknown.value.param) == ("parameter_unknown", "nme")
     with pytest.raises(stripe.InvalidRequestError) as missing:
         client.v1.invoices.retrieve("in_nothing")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
+
+import structlog
 
 from dunning.clock import Clock
 from dunning.core.events import Actor, Attempt, Bill
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from stripe.params import InvoiceListParams, SubscriptionUpdateParams
     from stripe.params.billing_portal import SessionCreateParams
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 COLLECTIONS = ("keep_as_draft", "mark_uncollectible", "void")
 OUR_KEY_MARK = "dunning_key"
@@ -180,7 +181,7 @@ class StripeProvider:
             session = self._calls.read(partial(self._api.billing_portal.sessions.create, params))
         except ProviderError as exc:
             # Not configured, no right, or away: the page with the pay link is still of use.
-            log.warning("no link to give a new card for %s: %s", customer, exc)
+            log.warning("portal.refused", customer=customer, why=str(exc))
             return None
         url = session.get("url")
         return url if isinstance(url, str) else None
@@ -248,7 +249,7 @@ def _bill_or_warning(invoice: Obj) -> Iterator[Bill]:
     try:
         yield objects.bill(invoice)
     except MalformedError as exc:
-        log.warning("invoice %s cannot be used: %s", invoice.get("id"), exc)
+        log.warning("invoice.unreadable", invoice=invoice.get("id"), why=str(exc))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from dunning.providers.stripe.outcomes import (
     Ending,
     Obj,
     StripeDownError,
+    StripeRefusedError,
     failure,
     read_trouble,
 )
@@ -70,8 +71,8 @@ class Calls:
     def put(self, ask: AskUnder, key: str) -> Obj:
         """Set a state, under our key so that the events it causes can be recognised as ours.
 
-        Stripe replays a 500 for as long as it remembers the key. Setting a state twice is
-        harmless, so after one the key is given up instead of the request.
+        Stripe replays a 500 for as long as it remembers the key, and refuses other parameters.
+        Setting a state twice is harmless, so then the key is given up and not the request.
         """
         keys: list[str | None] = [key]
 
@@ -83,7 +84,12 @@ class Calls:
             if isinstance(exc, StripeDownError) and exc.trouble.ending is Ending.BROKEN:
                 keys.append(None)
 
-        return self._retrying(_READING, after=note)(_once, once)
+        try:
+            return self._retrying(_READING, after=note)(_once, once)
+        except StripeRefusedError as exc:
+            if exc.trouble.ending is not Ending.MISMATCH:
+                raise
+        return self.read(partial(ask, None))
 
     def pages(self, ask: Callable[[str | None], StripeObject]) -> Iterator[list[Obj]]:
         """Page by page; `ask` gets the last id of the page before."""

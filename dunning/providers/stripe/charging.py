@@ -81,10 +81,10 @@ class Charging:
         self, invoice: str, *, key: str, method: str | None, may_repeat: bool
     ) -> ChargeOutcome:
         """See `ports.Provider.charge`."""
+        if not may_repeat:
+            return self._only_read(invoice, key)
         try:
             before = self._records.invoice(invoice)
-            if not may_repeat:
-                return self._only_read(before, key)
             closed = self._closed(before, key)
         except StripeDownError as exc:
             return NotSent(why=str(exc), retry_after_seconds=exc.retry_after)
@@ -125,7 +125,7 @@ class Charging:
         """An earlier call under this key may have paid it and died before it could say so."""
         try:
             own, _ = self._own(invoice, key, None, KEY_LIFE)
-        except (StripeDownError, StripeRefusedError):
+        except (StripeDownError, StripeRefusedError, MalformedError):
             own = None
         return outcome_of(own, now) if own else NotOwed(bill=now)
 
@@ -224,8 +224,7 @@ class Charging:
         self, trouble: Trouble, invoice: str, key: str, method: str | None
     ) -> ChargeOutcome:
         """A 400 or 404: no code tells why, so the invoice decides by how it stands now."""
-        if trouble.param in _METHOD_PARAMS and trouble.code == "resource_missing":
-            return NotSent(why=f"the payment method cannot be charged any more: {trouble.why}")
+        method_gone = trouble.param in _METHOD_PARAMS and trouble.code == "resource_missing"
         try:
             invoice_now = self._records.invoice_with_people(invoice)
             closed = self._closed(invoice_now, key)
@@ -236,8 +235,10 @@ class Charging:
             return closed
         if asks_for_action(decline_of(trouble.error)):
             return refusal(decline_of(trouble.error), None)
-        if nothing_to_charge:
-            # Not an error of ours: the customer has no card, and has to be asked for one.
+        if method_gone or nothing_to_charge:
+            # Not an error of ours: this card is gone, or there is none, and the customer has to
+            # be asked for one. The key is spent: Stripe replays its refusal to this request, and
+            # refuses another card under the same key.
             return Declined(decline=Decline(code="missing", error_code="missing"))
         return Refused(why=trouble.why)
 
@@ -264,8 +265,14 @@ class Charging:
             return refusal(ACTION, replace(ours(asked, key), at=self._clock.now()))
         return NotKnown(why=f"{why}; the invoice is open and shows no try of ours so far")
 
-    def _only_read(self, invoice: Obj, key: str) -> ChargeOutcome:
+    def _only_read(self, name: str, key: str) -> ChargeOutcome:
         """Past the life of the key: what the records show, and never a charge."""
+        try:
+            return self._found(self._records.invoice(name), key)
+        except (StripeDownError, StripeRefusedError, MalformedError) as exc:
+            return NotKnown(why=str(exc))
+
+    def _found(self, invoice: Obj, key: str) -> ChargeOutcome:
         now = bill(invoice)
         own, unsure = self._own(invoice, key, None, EVENTS_KEPT)
         if own is not None:
@@ -300,8 +307,10 @@ class Charging:
         since = self._clock.now() - reach
         unsure: Attempt | None = None
         tries = [t for t in self._records.tries(invoice) if t.at >= since and t.charge]
+        new = known is not None
         for attempt in tries[:MOST_OWNERS_ASKED]:
-            new = known is not None and attempt.id not in known
+            # Newest first: from the first one that is known, all are older than our request.
+            new = new and attempt.id not in (known or ())
             made_by_us = self._is_ours(attempt, key, new=new)
             if made_by_us:
                 return ours(attempt, key), None

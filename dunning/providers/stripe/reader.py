@@ -20,7 +20,7 @@ from dunning.providers.stripe.fields import LAST_SECOND, MAX_ID, FieldError, Fie
 from dunning.providers.stripe.normalise import RULES, THIN_PREFIX, read_object
 
 _NAME = re.compile(rf"[!-~]{{1,{MAX_ID}}}\Z")
-_URL = re.compile(r"/v1/[A-Za-z0-9_/.-]{1,255}\Z")
+_URL = re.compile(r"/v1(?:/[A-Za-z0-9_]{1,255}){2,4}\Z")
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})\Z")
 
 _SNAPSHOT: Final = "event"
@@ -58,8 +58,6 @@ class StripeReader:
             return _read_snapshot(event, envelope)
         except MalformedError as error:
             return Unreadable(why=str(error))
-        except RecursionError:
-            return Unreadable(why="the event is nested too deeply")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -121,30 +121,30 @@ class Records:
 
     def _tries_of(self, payment: Obj) -> Iterator[Attempt]:
         intent, charge = payment.get("payment_intent"), payment.get("charge")
-        if isinstance(intent, str):
-            intent = self._calls.read(partial(self._api.payment_intents.retrieve, intent))
         if isinstance(intent, Mapping):
             yield from self._tries_of_intent(intent)
+        elif intent:
+            yield from self._charged(intent)
         elif charge:
             whole = charge if isinstance(charge, Mapping) else self.charge(charge)
             yield attempt_of_charge(whole)
 
     def _tries_of_intent(self, intent: Mapping[str, Any]) -> Iterator[Attempt]:
         if intent.get("latest_charge"):
-            for page in self._charge_pages(intent["id"]):
-                yield from (attempt_of_charge(charge) for charge in page)
+            yield from self._charged(intent["id"])
         if chargeless(intent):
             bare = {**intent, "latest_charge": None, "charges": None}
             yield from attempts_of_payment_intent(bare)
 
-    def _charge_pages(self, intent: str) -> Iterator[list[Obj]]:
+    def _charged(self, intent: str) -> Iterator[Attempt]:
         def ask(after: str | None) -> StripeObject:
             params: ChargeListParams = {"payment_intent": intent, "limit": PAGE}
             if after is not None:
                 params["starting_after"] = after
             return self._api.charges.list(params)
 
-        return self._calls.pages(ask)
+        for page in self._calls.pages(ask):
+            yield from (attempt_of_charge(charge) for charge in page)
 
     # --- whose request it was ----------------------------------------------------------------
     def request_behind(self, attempt: Attempt) -> Obj | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dunning.sandbox.api.routes import Call, route
 from dunning.sandbox.delivery import new_endpoint
 from dunning.sandbox.errors import Obj, invalid, missing, missing_param
-from dunning.sandbox.events import Event, emit, render_event, render_thin, wanted
+from dunning.sandbox.events import Event, emit, moment, render_event, render_thin, wanted
 from dunning.sandbox.listing import PAGE, Page, page
 from dunning.sandbox.params import merge_metadata
 from dunning.sandbox.world import DAY, World
@@ -169,6 +169,44 @@ def list_endpoints(call: Call) -> Page:
     return page(
         call.world, call.params, "/v1/webhook_endpoints", call.world.all("webhook_endpoint")
     )
+
+
+@route(
+    "POST",
+    "/v2/core/event_destinations",
+    "",
+    "description enabled_events event_payload events_from include metadata name"
+    " snapshot_api_version type webhook_endpoint",
+    raw=True,
+)
+def create_destination(call: Call) -> Obj:
+    """POST /v2/core/event_destinations: the way to thin events; webhooks only."""
+    params = call.params
+    payload = params.choice("event_payload", ("snapshot", "thin")) or "thin"
+    endpoint = new_endpoint(
+        call.world,
+        params.sub("webhook_endpoint").need("url"),
+        events=params.words("enabled_events") or ["*"],
+        version=params.text("snapshot_api_version"),
+        payload=payload,
+        description=params.text("description"),
+    )
+    return {
+        "id": endpoint["id"],
+        "object": "v2.core.event_destination",
+        "created": moment(call.world.now),
+        "description": endpoint["description"] or "",
+        "enabled_events": endpoint["enabled_events"],
+        "event_payload": payload,
+        "livemode": False,
+        "metadata": {},
+        "name": params.text("name") or "",
+        "snapshot_api_version": endpoint["api_version"],
+        "status": "enabled",
+        "type": "webhook_endpoint",
+        "updated": moment(call.world.now),
+        "webhook_endpoint": {"signing_secret": endpoint["_secret"], "url": endpoint["url"]},
+    }
 
 
 # --- test clocks -------------------------------------------------------------------------------

@@ -146,6 +146,8 @@ def _fill(world: World, subscription: Obj, params: Params) -> None:
         subscription["days_until_due"] = params.number("days_until_due")
     if "cancel_at_period_end" in params:
         _cancel_at_period_end(world, subscription, params.flag("cancel_at_period_end"))
+    if "cancel_at" in params:
+        _cancel_at(world, subscription, params.number("cancel_at"))
     end = params.sub("trial_settings").sub("end_behavior").text("missing_payment_method")
     if end is not None:
         subscription["trial_settings"] = {"end_behavior": {"missing_payment_method": end}}
@@ -158,6 +160,13 @@ def _cancel_at_period_end(world: World, subscription: Obj, wanted: bool) -> None
     subscription["canceled_at"] = world.now if wanted else None
     if wanted:
         subscription["cancellation_details"]["reason"] = "cancellation_requested"
+
+
+def _cancel_at(world: World, subscription: Obj, at: int | None) -> None:
+    subscription["cancel_at"] = at
+    subscription["canceled_at"] = world.now if at else None
+    if at is not None:
+        world.at(at, "subscription.cancel_at", subscription["id"], at)
 
 
 @route("GET", "/v1/subscriptions/{id}", "subscription")

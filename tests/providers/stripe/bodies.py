@@ -65,7 +65,7 @@ def thin(type: str, kind: str | None = "invoice", name: str = "in_1") -> Body:
     }
 
 
-def raw(body: Any) -> bytes:  # noqa: ANN401 - also what is no event at all
+def raw(body: Any) -> bytes:
     return json.dumps(body).encode()
 
 

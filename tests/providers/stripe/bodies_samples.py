@@ -68,9 +68,9 @@ def _invoice_samples() -> dict[str, Body]:
 
 
 def _money_samples() -> dict[str, Body]:
-    waiting = {"last_payment_error": None, "status": "requires_action", "latest_charge": None}
-    done = {"last_payment_error": None, "status": "succeeded", "payment_method": "pm_1"}
-    under_way = done | {"status": "processing", "payment_method_types": ["sepa_debit"]}
+    waiting: Body = {"last_payment_error": None, "status": "requires_action", "latest_charge": None}
+    done: Body = {"last_payment_error": None, "status": "succeeded", "payment_method": "pm_1"}
+    under_way: Body = done | {"status": "processing", "payment_method_types": ["sepa_debit"]}
     back = paid_charge("old", amount_refunded=1000)
     back["refunds"] = {"object": "list", "data": [refund()], "has_more": False}
     found = {

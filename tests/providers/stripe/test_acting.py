@@ -19,8 +19,10 @@ from dunning.core.ports import (
     Processing,
     Refused,
 )
-from tests.providers.contract import KEY, NEXT_KEY, Failing, ProviderContract
-from tests.providers.stripe.harness import StripeHarness, harness as running
+from tests.providers.base import KEY, NEXT_KEY, Failing
+from tests.providers.contract import ProviderContract
+from tests.providers.stripe.harness import StripeHarness
+from tests.providers.stripe.harness import harness as running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,18 +56,17 @@ def failing(harness: StripeHarness) -> Failing:
     return harness.failing()
 
 
-# --- what is sent --------------------------------------------------------------------------------
+# --- what is sent ----------------------------------------------------------------------------
 
 
-def test_one_charge_takes_four_requests(harness: StripeHarness, failing: Failing) -> None:
+def test_one_charge_takes_three_requests(harness: StripeHarness, failing: Failing) -> None:
     start = len(harness.asked())
     assert isinstance(harness.charge(failing), Paid)
     invoice = f"/v1/invoices/{failing.invoice}"
-    assert [path for _, path in harness.asked(start)] == [
-        invoice,
-        f"{invoice}/pay",
-        "/v1/payment_intents/" + harness.sandbox.world.requests[-2]["path"].rpartition("/")[2],
-        "/v1/charges",
+    assert harness.asked(start) == [
+        ("GET", invoice),
+        ("POST", f"{invoice}/pay"),
+        ("GET", "/v1/charges"),
     ]
 
 
@@ -93,7 +94,7 @@ def test_a_first_charge_by_us_is_found_when_its_answer_is_lost(harness: StripeHa
     assert (outcome.attempt.by, outcome.attempt.key) == (Actor.OURS, KEY)
 
 
-# --- what Stripe refuses -------------------------------------------------------------------------
+# --- what Stripe refuses ---------------------------------------------------------------------
 
 
 def test_a_customer_without_any_card_has_to_be_asked_for_one(harness: StripeHarness) -> None:
@@ -103,16 +104,14 @@ def test_a_customer_without_any_card_has_to_be_asked_for_one(harness: StripeHarn
     assert (outcome.decline.code, outcome.attempt) == ("missing", None)
 
 
-def test_a_card_of_somebody_else_is_looked_up_again(
+def test_a_card_that_was_taken_away_meanwhile_has_to_be_replaced(
     harness: StripeHarness, failing: Failing
 ) -> None:
-    other = harness.failing()
-    outcome = harness.provider.charge(
-        failing.invoice, key=KEY, method=other.method, may_repeat=True
-    )
-    assert isinstance(outcome, NotSent)
-    # Stripe does not keep such a refusal under the key.
-    assert isinstance(harness.charge(failing), Paid)
+    harness.api.payment_methods.detach(failing.method)
+    outcome = harness.charge(failing)
+    assert isinstance(outcome, Declined)
+    assert (outcome.decline.code, outcome.attempt) == ("missing", None)
+    assert harness.tries(failing) == 1
 
 
 def test_an_invoice_that_does_not_exist(harness: StripeHarness) -> None:
@@ -150,7 +149,7 @@ def test_a_key_without_the_right_to_charge(harness: StripeHarness, failing: Fail
     assert harness.tries(failing) == 1
 
 
-# --- doubt ---------------------------------------------------------------------------------------
+# --- doubt -----------------------------------------------------------------------------------
 
 
 def test_without_the_right_to_read_events_the_moment_tells(
@@ -164,6 +163,17 @@ def test_without_the_right_to_read_events_the_moment_tells(
     assert (outcome.attempt.by, outcome.attempt.key) == (Actor.OURS, KEY)
 
 
+def test_without_the_right_to_read_events_older_tries_are_not_taken_for_ours(
+    harness: StripeHarness, failing: Failing
+) -> None:
+    for number in range(2):
+        harness.next_charge(failing, "insufficient_funds")
+        harness.charge(failing, f"case_other/retry:{number}")
+    harness.sandbox.next_request({"drop": "before"}, path="/pay")
+    harness.sandbox.next_request({"status": 403}, path="/v1/events", times=99)
+    assert isinstance(harness.charge(failing), NotKnown)
+
+
 def test_late_and_without_the_right_to_read_events_nobody_can_tell(
     harness: StripeHarness, failing: Failing
 ) -> None:
@@ -173,6 +183,14 @@ def test_late_and_without_the_right_to_read_events_nobody_can_tell(
     harness.sandbox.next_request({"status": 403}, path="/v1/events", times=99)
     assert isinstance(harness.charge(failing, may_repeat=False), NotKnown)
     assert harness.tries(failing) == 2
+
+
+@pytest.mark.parametrize("status", [403, 429, 500])
+def test_late_and_unreadable_the_doubt_stands(
+    harness: StripeHarness, failing: Failing, status: int
+) -> None:
+    harness.sandbox.next_request({"status": status, "retry_after": 60}, times=3)
+    assert isinstance(harness.charge(failing, may_repeat=False), NotKnown)
 
 
 def test_a_key_used_for_another_card_before_gives_what_it_gave_then(
@@ -237,9 +255,7 @@ def test_a_decline_is_told_even_when_its_charge_cannot_be_read(
     assert outcome.attempt.charge == harness.line(failing.invoice)["attempts"][-1]["charge"]
 
 
-def test_a_lost_wish_for_authentication_is_found(
-    harness: StripeHarness, failing: Failing
-) -> None:
+def test_a_lost_wish_for_authentication_is_found(harness: StripeHarness, failing: Failing) -> None:
     harness.next_charge(failing, "action")
     harness.sandbox.next_request({"drop": "after"}, path="/pay")
     outcome = harness.charge(failing)

@@ -86,7 +86,7 @@ def broken(body: Body, path: Path, value: object) -> Body:
     return changed
 
 
-def at(body: Body, path: Path) -> Any:  # noqa: ANN401 - any JSON value
+def at(body: Body, path: Path) -> Any:
     place: Any = body
     for step in path:
         place = place[step]
@@ -111,7 +111,7 @@ def leaves(value: object) -> Iterator[object]:
 
 def invented(answer: Understood, body: Body, truth: Understood) -> list[object]:
     """Values that neither the event nor the reading of the unbroken event has."""
-    known = set(leaves(truth.events)) | {None, True, False, 0}
+    known = set(leaves(truth.events)) | {None, True, False}
     for path in paths(body):
         place = at(body, path)
         if isinstance(place, str | int):
@@ -119,7 +119,8 @@ def invented(answer: Understood, body: Body, truth: Understood) -> list[object]:
     found = []
     for value in leaves(answer.events):
         plain = int(value.timestamp()) if isinstance(value, datetime) else value
-        derived = isinstance(value, enum.Enum) or (isinstance(value, str) and "evt_1/" in value)
+        named = isinstance(value, str) and value.startswith(f"{body['id']}/")
+        derived = named or isinstance(value, enum.Enum)
         if not derived and value not in known and plain not in known:
             found.append(value)
     return found

@@ -223,9 +223,7 @@ def test_an_expiring_card_is_no_mended_one() -> None:
 
 
 def test_a_set_up_method() -> None:
-    bare = MethodChanged(
-        id="evt_1", at=AT, customer="cus_1", news=MethodNews.NEW, method="pm_1"
-    )
+    bare = MethodChanged(id="evt_1", at=AT, customer="cus_1", news=MethodNews.NEW, method="pm_1")
     assert events("setup_intent.succeeded", setup_intent()) == (bare,)
     whole = setup_intent(payment_method=method())
     assert events("setup_intent.succeeded", whole) == (changed(MethodNews.NEW),)

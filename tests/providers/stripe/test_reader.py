@@ -15,7 +15,7 @@ from stripe.params import WebhookEndpointCreateParams
 
 from dunning.core.ports import Envelope, Ignored, Incomplete, Reader, Understood, Unreadable
 from dunning.errors import MalformedError, SignatureError
-from dunning.providers.stripe.normalise import RULES
+from dunning.providers.stripe.normalise import RULES, read_object
 from dunning.providers.stripe.reader import StripeReader
 from tests.providers.stripe.bodies import AT, event, invoice, raw, thin
 
@@ -137,7 +137,7 @@ def test_thin_events_without_a_proper_time(created: object) -> None:
 
 @given(st.binary())
 def test_any_bytes_get_an_answer(body: bytes) -> None:
-    assert READER.normalise(body)
+    assert isinstance(READER.normalise(body), Unreadable)
     with pytest.raises(MalformedError):
         READER.open(body)
 
@@ -204,7 +204,9 @@ def test_thin_events_of_no_use(body: dict[str, Any]) -> None:
         ("url", "https://example.org/v1/invoices/in_1"),
         ("url", "//example.org/v1/"),
         ("url", "/v1/invoices/in_1?expand[]=x"),
-        ("url", "/v2/invoices"),
+        ("url", "/v2/invoices/in_1"),
+        ("url", "/v1/../v2/in_1"),
+        ("url", "/v1//in_1"),
         ("url", 5),
     ],
 )
@@ -253,7 +255,8 @@ def test_events_with_a_wrong_frame(path: str, value: object, why: str) -> None:
 
 
 def test_the_api_version_is_not_looked_at() -> None:
-    for version in (None, "2018-02-28", "2026-10-28.endive", 5, {}):
+    versions: list[Any] = [None, "2018-02-28", "2026-10-28.endive", 5, {}]
+    for version in versions:
         body = event("invoice.updated", invoice()) | {"api_version": version}
         assert isinstance(READER.normalise(raw(body)), Understood)
 
@@ -264,10 +267,17 @@ def test_a_bare_request_id_is_fine() -> None:
 
 
 def test_unknown_types_are_ignored_whatever_they_carry() -> None:
-    for data in (None, 5, {}, {"object": []}):
+    useless: list[Any] = [None, 5, {}, {"object": []}]
+    for data in useless:
         body = event("radar.early_fraud_warning.created", {}) | {"data": data}
         answer = READER.normalise(raw(body))
         assert answer == Ignored(why="radar.early_fraud_warning.created events are not used")
+
+
+def test_an_object_fetched_for_a_type_of_no_use() -> None:
+    for name in ("invoice.sent", "v1.invoice.sent", "v2.invoice.paid", ""):
+        answer = read_object(name, invoice(), event_id="evt_1", created=AT)
+        assert isinstance(answer, Ignored)
 
 
 # --- the table is closed ---------------------------------------------------------------------

@@ -1,0 +1,236 @@
+"""Starts and stops the kinds of process: everything in one, or web, worker and dispatch apart."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+import uvicorn
+
+from dunning import store
+from dunning.clock import FollowedClock
+from dunning.config import Settings
+from dunning.errors import ConfigError
+from dunning.web.app import build_app
+from dunning.wiring import Program, assemble
+from dunning.worker import CLAIMS_PER_THREAD, Feeder, Threads, Work, build_broker
+
+# SQLite has one writer; more threads would only queue up behind it.
+EMBEDDED_THREADS = 4
+START_SECONDS = 15.0
+GRACE_SECONDS = 20
+
+
+class Up:
+    """Everything in one process: the receiver, the worker threads and the loop that feeds them."""
+
+    def __init__(self, program: Program, *, threads: int = EMBEDDED_THREADS) -> None:
+        self.program = program
+        self.broker = build_broker(None)
+        self.work = Work(program, self.broker)
+        self.threads = Threads(self.broker, threads)
+        self.feeder = Feeder(program, self.work, window=threads * CLAIMS_PER_THREAD)
+        self._loop = threading.Thread(target=self.feeder.run, name="feeder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work on what is due."""
+        self.threads.start()
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Finish the steps that were begun; nothing new is started."""
+        self.feeder.stop()
+        self._loop.join(timeout=GRACE_SECONDS)
+        self.threads.stop()
+        if isinstance(self.program.clock, FollowedClock):
+            self.program.clock.leave()
+        self.program.close()
+
+    def server(self, host: str, port: int) -> uvicorn.Server:
+        """The web server of this process, not yet running."""
+        return web_server(self.program, self.work, host, port)
+
+
+def web_server(program: Program, work: Work, host: str, port: int) -> uvicorn.Server:
+    """A web server; a webhook is worked on at once if the broker takes the hint."""
+    config = uvicorn.Config(
+        build_app(program, work.hint),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    return uvicorn.Server(config)
+
+
+@contextmanager
+def running(up: Up, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Run everything on threads beside the caller's own work; yields the base URL."""
+    listener = socket.create_server((host, port))
+    server = up.server(host, port)
+    thread = threading.Thread(target=server.run, args=([listener],), name="web", daemon=True)
+    up.start()
+    thread.start()
+    began = time.monotonic()
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() - began > START_SECONDS:
+            message = "the web server did not start"
+            raise ConfigError(message)
+        thread.join(0.01)
+    try:
+        yield f"http://{host}:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=GRACE_SECONDS)
+        up.stop()
+
+
+def run_up(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[Program, str], None],
+) -> None:
+    """`dunning up`: serve until interrupted."""
+    listener = _listen(host, port)
+    store.migrate(settings.database_url.reveal())
+    program = assemble(settings, environ=environ)
+    up = Up(program)
+    server = up.server(host, port)
+    up.start()
+    ready(program, f"http://{_shown(host)}:{listener.getsockname()[1]}")
+    try:
+        server.run([listener])
+    finally:
+        up.stop()
+
+
+def run_web(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    host: str,
+    port: int,
+    ready: Callable[[Program, str], None],
+) -> None:
+    """`dunning web`: receive webhooks only."""
+    _needs_broker(settings)
+    listener = _listen(host, port)
+    program = assemble(settings, environ=environ)
+    _needs_tables(program)
+    work = Work(program, build_broker(_broker(settings)))
+    server = web_server(program, work, host, port)
+    ready(program, f"http://{_shown(host)}:{listener.getsockname()[1]}")
+    try:
+        server.run([listener])
+    finally:
+        work.broker.close()
+        program.close()
+
+
+def run_worker(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    threads: int,
+    ready: Callable[[Program, str], None],
+) -> None:
+    """`dunning worker`: take messages until interrupted."""
+    _needs_broker(settings)
+    program = assemble(settings, environ=environ)
+    _needs_tables(program)
+    broker = build_broker(_broker(settings))
+    Work(program, broker)
+    pool = Threads(broker, threads)
+    pool.start()
+    ready(program, f"{threads} threads")
+    _until_told_to_stop()
+    pool.stop()
+    program.close()
+
+
+def run_dispatch(
+    settings: Settings,
+    environ: Mapping[str, str],
+    *,
+    window: int,
+    ready: Callable[[Program, str], None],
+) -> None:
+    """`dunning dispatch`: find what is due and hand it to the workers until interrupted."""
+    _needs_broker(settings)
+    program = assemble(settings, environ=environ)
+    _needs_tables(program)
+    broker = build_broker(_broker(settings))
+    feeder = Feeder(program, Work(program, broker), window=window)
+    loop = threading.Thread(target=feeder.run, name="feeder", daemon=True)
+    loop.start()
+    ready(program, f"at most {window} cases at once")
+    _until_told_to_stop()
+    feeder.stop()
+    loop.join(timeout=GRACE_SECONDS)
+    if isinstance(program.clock, FollowedClock):
+        program.clock.leave()
+    broker.close()
+    program.close()
+
+
+def _until_told_to_stop() -> None:
+    told = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        told.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    told.wait()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    with suppress(ValueError):
+        try:
+            return socket.create_server((host, port), backlog=2048)
+        except OSError as error:
+            message = (
+                f"cannot listen on {host}:{port}: {error.strerror}; "
+                "choose another with --port, or stop what is using it"
+            )
+            raise ConfigError(message) from None
+    message = f"{host}:{port} is not an address to listen on"
+    raise ConfigError(message)
+
+
+def _shown(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - shown only
+
+
+def _broker(settings: Settings) -> str | None:
+    return settings.broker_url.reveal() if settings.broker_url else None
+
+
+def _needs_broker(settings: Settings) -> None:
+    if settings.broker_url is None:
+        message = (
+            "DUNNING_BROKER_URL is not set: web, worker and dispatch meet over Redis or RabbitMQ; "
+            "`dunning up` does everything in one process without one"
+        )
+        raise ConfigError(message)
+
+
+def _needs_tables(program: Program) -> None:
+    have, need = store.version(program.engine), store.newest_version()
+    if have != need:
+        message = (
+            f"the database stands at {have or 'nothing'}, this version needs {need}; "
+            "run `dunning migrate`"
+        )
+        raise ConfigError(message)

@@ -1,0 +1,31 @@
+"""Reports: at-risk, recovered and lost revenue from the ledger, and the proof of the ledger.
+
+Read them within `snapshot(engine)`. Figures are integers of minor units, per currency.
+"""
+
+from dunning.reports.at_risk import at_risk
+from dunning.reports.formats import csv_lines, json_array, to_csv, to_json, to_xlsx
+from dunning.reports.lost import lost
+from dunning.reports.proof import verify_all
+from dunning.reports.recovered import recovered
+from dunning.reports.report import Column, Kind, Report, cells, columns, total_cells
+from dunning.reports.snapshot import snapshot
+
+__all__ = [
+    "Column",
+    "Kind",
+    "Report",
+    "at_risk",
+    "cells",
+    "columns",
+    "csv_lines",
+    "json_array",
+    "lost",
+    "recovered",
+    "snapshot",
+    "to_csv",
+    "to_json",
+    "to_xlsx",
+    "total_cells",
+    "verify_all",
+]

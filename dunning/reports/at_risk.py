@@ -1,0 +1,122 @@
+"""at_risk(): what is open now, by age, state, policy, decline code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Select, SQLColumnExpression, case, func, select
+from sqlmodel import Session, col
+
+from dunning.clock import utc
+from dunning.reports.flows import Scope
+from dunning.reports.freshness import data_until, why_empty
+from dunning.reports.report import (
+    Column,
+    Kind,
+    Report,
+    Row,
+    checked_breakdown,
+    in_order,
+)
+from dunning.store import CaseRow
+
+BY = ("currency", "age", "state", "policy", "decline_code", "source")
+# Whole days since the first failure, up to and with the number.
+_AGES = (("0-3d", 3), ("4-7d", 7), ("8-14d", 14), ("15-30d", 30))
+_OLDEST = "30d+"
+AGES = (*(label for label, _ in _AGES), _OLDEST)
+
+DEFINITIONS = {
+    "at_risk": "What is still owed and pursued: for every open case, the invoice's amount less "
+    "what was paid, credited, given up or withdrawn. It is the balance of the ledger's account "
+    "at_risk, and `dunning ledger verify` proves it so.",
+    "cases": "Open cases: those with money at risk, whether or not the service is suspended.",
+    "oldest": "When the first payment of the oldest of these cases failed.",
+    "age": "Whole days since the first failed payment; 30d+ is more than 30.",
+    "state": "in_grace: the service goes on; suspended: it is off until the invoice is paid.",
+    "decline_code": "The provider's reason for the last charge that failed.",
+    "currency": "Amounts are minor units of their own currency; currencies are never added.",
+}
+_SHOWN = {
+    "age": "Age",
+    "state": "State",
+    "policy": "Policy",
+    "decline_code": "Decline code",
+    "source": "Source",
+    "currency": "Currency",
+}
+
+
+def at_risk(
+    session: Session,
+    now: datetime,
+    *,
+    by: Sequence[str] = ("currency",),
+    source: str | None = None,
+    policy: str | None = None,
+    currency: str | None = None,
+) -> Report:
+    """What is open now. `RefusedError` for a breakdown nobody knows."""
+    chosen = checked_breakdown("at-risk", by, BY)
+    scope = Scope(by=chosen, source=source, policy=policy, currency=currency)
+    until, sentence = data_until(session, now)
+    rows = in_order(_sums(session, scope.keys, scope, now), scope.by, {"age": AGES})
+    empty = "nothing is at risk: no case is open"
+    filters = scope.filters()
+    for unused in ("since", "until", "zone"):
+        del filters[unused]
+    return Report(
+        name="at-risk",
+        filters=filters,
+        definitions=DEFINITIONS | {"data_until": sentence},
+        data_until=until,
+        rows=rows,
+        totals=in_order(_sums(session, ("currency",), scope, now), (), {}),
+        shown=(
+            *(Column(key, _SHOWN[key]) for key in scope.keys),
+            Column("at_risk", "At risk", Kind.MONEY),
+            Column("cases", "Cases", Kind.COUNT),
+            Column("oldest", "Oldest", Kind.TIME),
+        ),
+        note="" if rows else why_empty(session, empty, policy=policy, source=source),
+    )
+
+
+def _sums(session: Session, keys: Sequence[str], scope: Scope, now: datetime) -> list[Row]:
+    dimensions = _dimensions(now)
+    groups = [dimensions[key] for key in keys]
+    figures = (
+        func.sum(col(CaseRow.amount_at_risk)),
+        func.count(),
+        func.min(col(CaseRow.opened_at)),
+    )
+    # One meaning of open, for access and for finance: money is at risk.
+    query: Select[Any] = select(*groups, *figures).where(col(CaseRow.amount_at_risk) > 0)
+    query = query.group_by(*groups)
+    for column, value in (
+        (col(CaseRow.source), scope.source),
+        (col(CaseRow.policy), scope.policy),
+        (col(CaseRow.currency), scope.currency),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    rows = []
+    for *names, amount, cases, oldest in session.execute(query):
+        row: Row = dict(zip(keys, names, strict=True))
+        rows.append(row | {"at_risk": int(amount), "cases": cases, "oldest": oldest})
+    return rows
+
+
+def _dimensions(now: datetime) -> Mapping[str, SQLColumnExpression[Any]]:
+    opened = col(CaseRow.opened_at)
+    young = [(opened > utc(now) - timedelta(days=most + 1), label) for label, most in _AGES]
+    return {
+        "age": case(*young, else_=_OLDEST),
+        "state": col(CaseRow.state),
+        "policy": col(CaseRow.policy),
+        "decline_code": col(CaseRow.decline_code),
+        "source": col(CaseRow.source),
+        "currency": col(CaseRow.currency),
+    }

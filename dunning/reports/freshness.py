@@ -1,0 +1,51 @@
+"""Up to when the figures are complete, and what to tell people when there are none."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from dunning.clock import utc
+from dunning.reports.report import time_text
+from dunning.store import CaseRow, EntryRow, InboxRow
+
+DATA_UNTIL = "Everything received before this moment is in the figures."
+
+
+def data_until(session: Session, now: datetime) -> tuple[datetime, str]:
+    """The moment before which everything received is counted, and the sentence that says so."""
+    query = (
+        select(col(InboxRow.state), func.count(), func.min(col(InboxRow.received_at)))
+        .where(col(InboxRow.state).in_(("new", "parked")))
+        .group_by(col(InboxRow.state))
+    )
+    found = {state: (count, oldest) for state, count, oldest in session.execute(query)}
+    waiting, oldest = found.get("new", (0, None))
+    parked, _ = found.get("parked", (0, None))
+    sentence = DATA_UNTIL
+    if waiting:
+        sentence += f" Still to be handled: {waiting}."
+    if parked:
+        sentence += f" Parked and not counted: {parked}; see `dunning inbox list --state parked`."
+    return min(utc(now), oldest) if oldest else utc(now), sentence
+
+
+def why_empty(session: Session, plain: str, *, policy: str | None, source: str | None) -> str:
+    """One line on why a report has no rows; a misspelt filter is the likeliest reason."""
+    for column, given, word in (
+        (col(CaseRow.policy), policy, "policy"),
+        (col(CaseRow.source), source, "source"),
+    ):
+        if given is None:
+            continue
+        known = sorted(session.scalars(select(column).distinct()))
+        if given not in known:
+            have = f"; there are cases of {', '.join(known)}" if known else ""
+            return f"{plain}: no case is of {word} {given!r}{have}"
+    occurred = col(EntryRow.occurred_at)
+    first, last = session.execute(select(func.min(occurred), func.max(occurred))).one()
+    if first is None:
+        return f"{plain}: no payment has failed, so the ledger is empty"
+    return f"{plain}; the ledger goes from {time_text(first)} to {time_text(last)}"

@@ -1,0 +1,138 @@
+"""lost(): what was written off or withdrawn, and what came in after all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, datetime
+
+from sqlalchemy import ColumnElement, case, distinct, func
+from sqlmodel import Session, col
+
+from dunning.core.entries import Account
+from dunning.reports.flows import Scope, sums
+from dunning.reports.freshness import data_until, why_empty
+from dunning.reports.periods import UNITS
+from dunning.reports.recovered import period_sentence, totalled
+from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
+from dunning.store import EntryRow
+
+BY = (*UNITS, "kind", "cause", "policy", "decline_code", "source", "currency")
+KINDS = ("lost", "withdrawn", "late_recovery")
+
+DEFINITIONS = {
+    "lost": "Given up by us, ended by the provider for non-payment, or written off elsewhere. "
+    "A credit note for a lost invoice moves it from lost to withdrawn.",
+    "withdrawn": "No longer owed: voided, credited, cancelled by the customer, customer deleted, "
+    "or closed by hand.",
+    "late_recovery": "Paid after it had been lost or withdrawn, with a minus: it takes that much "
+    "off net. The same money is in the report `recovered`.",
+    "net": "lost plus withdrawn plus late_recovery: what left the books unpaid and stayed so.",
+    "cases": "Cases with such a movement in this row, each once; once in the total.",
+    "kind": "lost, withdrawn or late_recovery, as above.",
+    "cause": "What ended the pursuit of the debt; for a late recovery: paid.",
+    "decline_code": "The provider's reason for the last charge that failed.",
+    "corrections": "What the ledger corrected counts as corrected, in the period it is about.",
+    "currency": "Amounts are minor units of their own currency; currencies are never added.",
+}
+_SHOWN = {
+    "kind": "Kind",
+    "cause": "Cause",
+    "policy": "Policy",
+    "decline_code": "Decline code",
+    "source": "Source",
+    "currency": "Currency",
+}
+_MONEY = {
+    "lost": "Lost",
+    "withdrawn": "Withdrawn",
+    "late_recovery": "Late recoveries",
+    "net": "Net",
+}
+
+
+def lost(
+    session: Session,
+    now: datetime,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    by: Sequence[str] = ("month",),
+    source: str | None = None,
+    policy: str | None = None,
+    currency: str | None = None,
+    zone: str = "UTC",
+) -> Report:
+    """What is no longer pursued, and what of it came in late; both dates are part of the range."""
+    chosen = checked_breakdown("lost", by, BY)
+    scope = Scope(
+        by=chosen,
+        since=since,
+        until=until,
+        source=source,
+        policy=policy,
+        currency=currency,
+        zone=zone,
+    )
+    fresh_until, sentence = data_until(session, now)
+    rows = in_order(list(_rows(session, scope)), scope.by, {"kind": KINDS})
+    empty = "nothing lost"
+    return Report(
+        name="lost",
+        filters=scope.filters(),
+        definitions=DEFINITIONS | {"period": period_sentence(zone), "data_until": sentence},
+        data_until=fresh_until,
+        rows=rows,
+        totals=in_order(list(_rows(session, totalled(scope))), (), {}),
+        shown=(
+            *(Column(key, _SHOWN.get(key, key.capitalize())) for key in scope.keys),
+            *(Column(name, heading, Kind.MONEY) for name, heading in _MONEY.items()),
+            Column("cases", "Cases", Kind.COUNT),
+        ),
+        note="" if rows else why_empty(session, empty, policy=policy, source=source),
+    )
+
+
+def _rows(session: Session, scope: Scope) -> Iterator[Row]:
+    """A row for each key; broken down by kind, one for each kind that is in it."""
+    bare = replace(scope, by=tuple(key for key in scope.by if key != "kind"))
+    for found in sums(session, bare, _measures(), _left()):
+        if "kind" not in scope.by:
+            yield _row(scope, found, found, found["cases"])
+            continue
+        for kind in KINDS:
+            if found[f"{kind}_cases"]:
+                amounts = {name: found[name] if name == kind else 0 for name in KINDS}
+                yield _row(scope, found | {"kind": kind}, amounts, found[f"{kind}_cases"])
+
+
+def _row(scope: Scope, keys: Row, amounts: Row, cases: int) -> Row:
+    row: Row = {key: keys[key] for key in scope.keys}
+    money = {kind: amounts[kind] for kind in KINDS}
+    return row | money | {"net": sum(money.values()), "cases": cases}
+
+
+_debit, _credit, _amount = col(EntryRow.debit), col(EntryRow.credit), col(EntryRow.amount)
+_lost, _withdrawn = Account.LOST.value, Account.WITHDRAWN.value
+_gone = (_lost, _withdrawn)
+
+
+def _left() -> ColumnElement[bool]:
+    return _credit.in_(_gone) | _debit.in_(_gone)
+
+
+def _measures() -> dict[str, ColumnElement[int]]:
+    late = _debit.in_(_gone) & (_credit == Account.RECOVERED.value)
+    moved = (_debit == _lost) & (_credit == _withdrawn)
+    rules = {
+        "lost": (((_credit == _lost), _amount), (moved, -_amount)),
+        "withdrawn": (((_credit == _withdrawn), _amount),),
+        "late_recovery": ((late, -_amount),),
+    }
+    measures: dict[str, ColumnElement[int]] = {}
+    for kind, whens in rules.items():
+        measures[kind] = func.sum(case(*whens, else_=0))
+        concerned = case(*((when, col(EntryRow.case_id)) for when, _ in whens), else_=None)
+        measures[f"{kind}_cases"] = func.count(distinct(concerned))
+    measures["cases"] = func.count(distinct(col(EntryRow.case_id)))
+    return measures

@@ -1,0 +1,129 @@
+"""Report: rows and totals as programs read them, and the same as text for people."""
+
+from __future__ import annotations
+
+import difflib
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from dunning.clock import utc
+from dunning.core.money import Money
+from dunning.errors import RefusedError
+
+Row = dict[str, Any]
+
+# What a table shows where there is nothing to say.
+NOTHING = "—"
+
+
+class Kind(enum.StrEnum):
+    """What the values of a column are."""
+
+    TEXT = "text"
+    MONEY = "money"  # integer minor units of the row's currency
+    COUNT = "count"
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its key in the rows, and what stands above it."""
+
+    name: str
+    heading: str
+    kind: Kind = Kind.TEXT
+
+    @property
+    def is_money(self) -> bool:
+        """Whether the values are minor units of the row's currency."""
+        return self.kind is Kind.MONEY
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the column is set flush right."""
+        return self.kind in (Kind.MONEY, Kind.COUNT)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Figures with what they mean. `totals` has one row per currency; they are never added."""
+
+    name: str
+    filters: dict[str, Any]
+    definitions: dict[str, str]  # one plain sentence or two per figure, for whoever must defend it
+    data_until: datetime  # everything received before this moment is in the figures
+    rows: list[Row]
+    totals: list[Row]
+    shown: tuple[Column, ...] = field(default=())
+    note: str = ""  # for people, when there is nothing to show
+
+
+def columns(report: Report) -> list[Column]:
+    """The columns of the report's rows, in order."""
+    return list(report.shown)
+
+
+def cells(report: Report) -> list[list[str]]:
+    """The rows as text for people, in the order of `columns`."""
+    return [_texts(report, row) for row in report.rows]
+
+
+def total_cells(report: Report) -> list[list[str]]:
+    """The totals as text for people, in the order of `columns`: one line per currency."""
+    lines = [_texts(report, total, missing="") for total in report.totals]
+    for line in lines:
+        if not line[0]:
+            line[0] = "total"
+    return lines
+
+
+def _texts(report: Report, row: Mapping[str, Any], missing: str = NOTHING) -> list[str]:
+    texts = []
+    for column in report.shown:
+        value = row.get(column.name)
+        if value is None:
+            texts.append(missing)
+        elif column.is_money:
+            texts.append(str(Money(value, row["currency"])))
+        elif column.name == "currency":
+            texts.append(str(value).upper())
+        elif column.kind is Kind.COUNT:
+            texts.append(f"{value:,}")
+        else:
+            texts.append(time_text(value) if isinstance(value, datetime) else str(value))
+    return texts
+
+
+def time_text(moment: datetime) -> str:
+    """A moment for people: `2026-01-05 12:00 UTC`."""
+    return utc(moment).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def refuse_unknown(what: str, given: str, valid: Sequence[str]) -> None:
+    """`RefusedError` that names the valid words and the nearest, unless `given` is one of them."""
+    if given in valid:
+        return
+    near = difflib.get_close_matches(given.lower(), valid, n=1, cutoff=0.5)
+    meant = f". Did you mean '{near[0]}'?" if near else ""
+    raise RefusedError(f"{what} {given!r} is not known; it can be {', '.join(valid)}{meant}")
+
+
+def checked_breakdown(report: str, by: Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
+    """The keys of a breakdown, each once; `RefusedError` when one of them is not known."""
+    for key in by:
+        refuse_unknown(f"{report} by", key, valid)
+    return tuple(dict.fromkeys(by))
+
+
+def in_order(rows: list[Row], keys: Sequence[str], ranks: Mapping[str, Sequence[str]]) -> list[Row]:
+    """Sorted by their keys, then by currency; `ranks` are keys whose words have their own order."""
+
+    def place(row: Row, key: str) -> tuple[bool, int, str]:
+        value = row[key]
+        rank = ranks[key].index(value) if value in ranks.get(key, ()) else 0
+        return (value is None, rank, str(value))
+
+    return sorted(rows, key=lambda row: [place(row, key) for key in (*keys, "currency")])

@@ -1,0 +1,95 @@
+"""Which recovery a refund or a dispute takes back, so that breakdowns stay equal to the total.
+
+The ledger knows how much of a case's money went back, not which of its payments. The newest money
+goes first, and what a won dispute returns is again what it was before.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from sqlmodel import Session
+
+from dunning.core.entries import Account
+from dunning.reports.flows import (
+    Movement,
+    Scope,
+    mechanism_of,
+    periods_of,
+    reversed_cases,
+    step_of,
+)
+from dunning.reports.periods import UNITS, label_at, span, zone_named
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Part of a refund or a dispute, with the keys of the recovery it takes back."""
+
+    keys: tuple[str | None, ...]
+    mechanism: str
+    account: Account  # refunded or disputed
+    amount: int  # negative: it came back
+
+
+_Lots = list[tuple[str, int]]  # how it came in, and how much of it there is; oldest first
+
+
+def take_backs(session: Session, scope: Scope) -> Iterator[TakeBack]:
+    """Every part that was taken back, or came back again, within the span of the scope."""
+    starts, ends = span(scope.since, scope.until, zone_named(scope.zone))
+    periods = periods_of(session, scope)
+    for _, rows in groupby(reversed_cases(session, scope), key=lambda row: row.case_id):
+        for row, how, amount in walk(rows):
+            if (starts and row.at < starts) or (ends and row.at >= ends):
+                continue
+            keys = row.keys | {"mechanism": mechanism_of(how), "step": step_of(how)}
+            label = label_at(periods, row.at)
+            yield TakeBack(
+                keys=tuple(label if key in UNITS else keys[key] for key in scope.keys),
+                mechanism=mechanism_of(how),
+                account=Account(row.credit if amount > 0 else row.debit),
+                amount=amount,
+            )
+
+
+def walk(rows: Iterable[Movement]) -> Iterator[tuple[Movement, str, int]]:
+    """Go through one case in the order of events: each part taken back, with how it came in."""
+    lots: _Lots = []
+    taken: defaultdict[str, _Lots] = defaultdict(list)
+    for row in sorted(rows, key=_order):
+        if row.debit == Account.RECOVERED:
+            for how, amount in _take(lots, row.amount):
+                taken[row.credit].append((how, amount))
+                yield row, how, amount
+        elif row.credit == Account.RECOVERED and row.debit in _TAKEN:
+            for how, amount in _take(taken[row.debit], row.amount):
+                lots.append((how, amount))
+                yield row, how, -amount
+        elif row.credit == Account.RECOVERED:
+            lots.append((row.how, row.amount))
+
+
+_TAKEN = (Account.REFUNDED, Account.DISPUTED)
+
+
+def _order(row: Movement) -> tuple[datetime, int, str]:
+    # Within one moment money comes before it goes, and goes before it returns.
+    rank = 1 if row.debit == Account.RECOVERED else 2 if row.debit in _TAKEN else 0
+    return (row.at, rank, row.base)
+
+
+def _take(lots: _Lots, amount: int) -> Iterator[tuple[str, int]]:
+    """Take this much, the newest first. Every unit is named, even one that was never there."""
+    left = amount
+    while left > 0:
+        how, held = lots.pop() if lots else ("", left)
+        part = min(held, left)
+        if held > part:
+            lots.append((how, held - part))
+        left -= part
+        yield how, part

@@ -1,0 +1,137 @@
+"""Fixed values: what customers and people do, and how our own steps end; see `tests.builders`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from dunning.core.events import (
+    ClosedByHand,
+    CustomerReported,
+    Held,
+    LinkOpened,
+    MethodChanged,
+    MethodNews,
+    RenewalUpcoming,
+    Resumed,
+    RetryAsked,
+    StepDeferred,
+    StepEnded,
+    StepKind,
+    StepResult,
+    SubscriptionReported,
+)
+from tests.builders import (
+    AMOUNT,
+    CUSTOMER,
+    INVOICE,
+    NEW_CARD,
+    SUBSCRIPTION,
+    T0,
+    USD,
+    empty,
+    event_id,
+)
+
+# --- the customer ------------------------------------------------------------------------------
+
+
+def method(news: MethodNews, at: datetime = T0, name: str | None = NEW_CARD) -> MethodChanged:
+    """A way to pay came, changed or went."""
+    return MethodChanged(
+        id=event_id(f"method_{news.value}", at), at=at, customer=CUSTOMER, news=news, method=name
+    )
+
+
+def new_card(at: datetime = T0, name: str = NEW_CARD) -> MethodChanged:
+    """The customer gave a new card."""
+    return method(MethodNews.NEW, at, name)
+
+
+def customer(at: datetime = T0, **other: Any) -> CustomerReported:
+    """The customer as the provider knows them."""
+    return CustomerReported(id=event_id("customer", at), at=at, customer=CUSTOMER, **other)
+
+
+def subscription(
+    at: datetime = T0, *, status: str = "active", name: str = SUBSCRIPTION, **other: Any
+) -> SubscriptionReported:
+    """The subscription as the provider knows it; see `ended` for one that is over."""
+    return SubscriptionReported(
+        id=event_id(f"{name}_{status}", at),
+        at=at,
+        subscription=name,
+        customer=CUSTOMER,
+        status=status,
+        **other,
+    )
+
+
+def ended(
+    at: datetime = T0, *, reason: str | None = "cancellation_requested", by_us: bool = False
+) -> SubscriptionReported:
+    """The subscription is over; `reason="payment_failed"` when the provider ended it for that."""
+    return subscription(at, status="canceled", ended_at=at, end_reason=reason, ended_by_us=by_us)
+
+
+def renewal(at: datetime = T0) -> RenewalUpcoming:
+    """The next renewal is near."""
+    return RenewalUpcoming(
+        id=event_id("renewal", at),
+        at=at,
+        customer=CUSTOMER,
+        subscription=SUBSCRIPTION,
+        amount=AMOUNT,
+        currency=USD,
+        due_at=at + timedelta(days=7),
+    )
+
+
+# --- people and our own steps ------------------------------------------------------------------
+
+
+def held(at: datetime = T0, until: datetime | None = None) -> Held:
+    """A person stopped the case."""
+    return Held(id=event_id("held", at), at=at, until=until, why="they called", by="ops")
+
+
+def resumed(at: datetime = T0) -> Resumed:
+    """A person let the case go on."""
+    return Resumed(id=event_id("resumed", at), at=at, why="talked", by="ops")
+
+
+def retry_asked(at: datetime = T0) -> RetryAsked:
+    """A person wants a charge now."""
+    return RetryAsked(id=event_id("asked", at), at=at, why="they said now", by="ops")
+
+
+def closed_by_hand(at: datetime = T0) -> ClosedByHand:
+    """A person ended the case."""
+    return ClosedByHand(id=event_id("closed", at), at=at, why="goodwill", by="ops")
+
+
+def link_opened(at: datetime = T0) -> LinkOpened:
+    """The customer followed the link in a message."""
+    return LinkOpened(id=event_id("link", at), at=at, invoice=INVOICE)
+
+
+def step_key(name: str) -> str:
+    """The key of a step of the default case: `step_key("retry:1")`."""
+    return f"{empty().id}/{name}"
+
+
+def step(
+    name: str,
+    at: datetime = T0,
+    result: StepResult = StepResult.DONE,
+    *,
+    template: str | None = None,
+) -> StepEnded:
+    """A step of ours ended, such as `retry:1`, `email:2`, `suspend:1` or `retry:card:17…`."""
+    kind = StepKind(name.partition(":")[0])
+    return StepEnded(id=step_key(name), at=at, kind=kind, result=result, template=template)
+
+
+def deferred(name: str, at: datetime, until: datetime) -> StepDeferred:
+    """A step of ours could not be done and is due again at `until`."""
+    return StepDeferred(id=step_key(name), at=at, until=until, why="the provider is away")
