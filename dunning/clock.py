@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
-import urllib.request
+import threading
 from datetime import UTC, datetime
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 
 class Clock(Protocol):
@@ -57,7 +59,12 @@ class FollowedClock:
     """
 
     def __init__(self, url: str, name: str) -> None:
-        self._url = url.rstrip("/") + "/_sandbox/clock"
+        parts = urlsplit(url)
+        self._address = parts.netloc
+        self._path = parts.path.rstrip("/") + "/_sandbox/clock"
+        self._lines = threading.local()
+        self._all: list[http.client.HTTPConnection] = []
+        self._lock = threading.Lock()
         self._name = name
         self._now: datetime | None = None
         self.version = 0
@@ -86,8 +93,9 @@ class FollowedClock:
 
     def leave(self) -> None:
         """Stop following; time no longer waits for us."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, http.client.HTTPException):
             self._call(f"/followers/{self._name}", None, method="DELETE")
+        self.close()
 
     def _take(self, told: dict[str, Any]) -> datetime:
         self._now = from_unix(int(told["now"]))
@@ -96,10 +104,38 @@ class FollowedClock:
     def _call(
         self, path: str, word: dict[str, object] | None, *, method: str | None = None
     ) -> dict[str, Any]:
-        body = None if word is None else json.dumps(word).encode()
-        request = urllib.request.Request(  # noqa: S310 - an http address from our own settings
-            self._url + path, body, {"Content-Type": "application/json"}, method=method
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-            told: dict[str, Any] = json.load(answer)
-            return told
+        body = None if word is None else json.dumps(word)
+        verb = method or ("GET" if body is None else "POST")
+        headers = {"Content-Type": "application/json"}
+        # A kept connection may have been closed by the other side: asked once more on a new one.
+        for last in (False, True):
+            line = self._line()
+            try:
+                line.request(verb, self._path + path, body, headers)
+                answer = line.getresponse()
+                told = json.loads(answer.read())
+            except (OSError, http.client.HTTPException):
+                line.close()
+                if last:
+                    raise
+                continue
+            if answer.status != http.HTTPStatus.OK:
+                message = f"the sandbox's clock answered {answer.status}"
+                raise ConnectionError(message)
+            return dict(told)
+        raise AssertionError
+
+    def _line(self) -> http.client.HTTPConnection:
+        """This thread's own connection."""
+        line: http.client.HTTPConnection | None = getattr(self._lines, "own", None)
+        if line is None:
+            line = self._lines.own = http.client.HTTPConnection(self._address, timeout=30)
+            with self._lock:
+                self._all.append(line)
+        return line
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        with self._lock:
+            for line in self._all:
+                line.close()

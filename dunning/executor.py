@@ -145,9 +145,10 @@ class Executor:
             return self._actions[step.kind].act(doing)
         except ProviderDownError as error:
             wait = max(backoff(doing.tries), timedelta(seconds=error.retry_after or 0))
-            return PutOff(until=self._clock.now() + wait, why=str(error))
+            # What an earlier try under this key did is still not known.
+            return PutOff(until=self._clock.now() + wait, why=str(error), unknown=doing.again)
         except ProviderRefusedError as error:
-            return self._refused(doing, str(error))
+            return self._refused(doing, str(error), unknown=doing.again)
         except Exception as error:
             # A fault of ours must not stop the case for ever, nor repeat a charge blindly.
             log.exception("step.failed", step=step.key)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 import structlog
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, case, func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
@@ -30,7 +30,7 @@ from dunning.core.ports import (
     Unreadable,
 )
 from dunning.errors import DunningError, NotFoundError, ProviderError
-from dunning.store import InboxRow, insert_into, transaction
+from dunning.store import InboxRow, insert_into, reading, transaction
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +103,7 @@ class Inbox:
 
     def handle(self, ids: Iterable[int], now: datetime) -> int:
         """Handle these rows; how many were still to be done. Safe to call twice or at once."""
-        with transaction(self._engine) as session:
+        with reading(self._engine) as session:
             rows = _new_rows(session, list(ids))
         readings = {row.id: self._read(row) for row in rows}
         done = 0
@@ -268,14 +268,15 @@ class Backlog:
 
 def backlog(session: Session) -> Backlog:
     """Count what is still to be handled and what waits for a person."""
-    new, oldest, wake = session.execute(
+    untried = case((col(InboxRow.tries) == 0, 1), else_=0)
+    new, fresh, oldest, wake = session.execute(
         select(
-            func.count(), func.min(col(InboxRow.received_at)), func.min(col(InboxRow.wake_at))
+            func.count(),
+            func.coalesce(func.sum(untried), 0),
+            func.min(col(InboxRow.received_at)),
+            func.min(col(InboxRow.wake_at)),
         ).where(col(InboxRow.state) == "new")
     ).one()
-    fresh = session.execute(
-        select(func.count()).where(col(InboxRow.state) == "new", col(InboxRow.tries) == 0)
-    ).scalar_one()
     parked = session.execute(
         select(func.count()).where(col(InboxRow.state) == "parked")
     ).scalar_one()

@@ -72,9 +72,9 @@ def web_server(program: Program, work: Work, host: str, port: int) -> uvicorn.Se
 
 
 @contextmanager
-def running(up: Up, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def running(up: Up, listener: socket.socket) -> Iterator[str]:
     """Run everything on threads beside the caller's own work; yields the base URL."""
-    listener = socket.create_server((host, port))
+    host, port = listener.getsockname()[:2]
     server = up.server(host, port)
     thread = threading.Thread(target=server.run, args=([listener],), name="web", daemon=True)
     up.start()
@@ -86,7 +86,7 @@ def running(up: Up, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
             raise ConfigError(message)
         thread.join(0.01)
     try:
-        yield f"http://{host}:{listener.getsockname()[1]}"
+        yield f"http://{host}:{port}"
     finally:
         server.should_exit = True
         thread.join(timeout=GRACE_SECONDS)

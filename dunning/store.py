@@ -407,8 +407,21 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_immediate(connection: Any) -> None:
-    # A deferred BEGIN that reads and then writes fails at once under a concurrent writer.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    # A deferred BEGIN that reads and then writes fails at once under a concurrent writer; one
+    # that only reads need not wait for the writer.
+    only_reads = connection.get_execution_options().get(_ONLY_READS, False)
+    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
+
+
+_ONLY_READS = "dunning_only_reads"
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A look at one moment of the database, which keeps nobody from writing."""
+    view = engine.execution_options(**{_ONLY_READS: True})
+    with Session(view, expire_on_commit=False, autoflush=False) as session, session.begin():
+        yield session
 
 
 @contextmanager

@@ -41,7 +41,7 @@ from dunning.inbox import Inbox, SourceReader
 from dunning.messages import Messages
 from dunning.outbox import Deliver, Heard
 from dunning.providers.stripe.reader import StripeReader
-from dunning.store import AttemptRow, CaseRow, engine_for, transaction
+from dunning.store import AttemptRow, CaseRow, engine_for, reading
 
 READERS: Mapping[str, type[Reader]] = {"stripe": StripeReader}
 
@@ -247,7 +247,7 @@ def _actions(
 
 
 def _card_history(engine: Engine, source: str, card: str) -> list[Attempt]:
-    with transaction(engine) as session:
+    with reading(engine) as session:
         rows = session.scalars(
             select(AttemptRow).where(
                 col(AttemptRow.source) == source, col(AttemptRow.fingerprint) == card
@@ -269,7 +269,7 @@ def _card_history(engine: Engine, source: str, card: str) -> list[Attempt]:
 
 
 def _held_by_others(engine: Engine, case: Case) -> bool:
-    with transaction(engine) as session:
+    with reading(engine) as session:
         return others_suspend(session, case)
 
 

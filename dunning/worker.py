@@ -8,7 +8,9 @@ to the adapters, minutes to the leases, days to the policy.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import dramatiq
@@ -16,17 +18,18 @@ import structlog
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.middleware import CurrentMessage, ShutdownNotifications
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
 
 from dunning import inbox, outbox, schedule
 from dunning.clock import FollowedClock
 from dunning.schedule import Claim
-from dunning.store import transaction
+from dunning.store import reading, transaction
 from dunning.wiring import Program
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.5
-FOLLOW_POLL_SECONDS = 0.005
+FOLLOW_POLL_SECONDS = 0.05
 FOLLOW_WAIT_SECONDS = 5.0
 INBOX_BATCH = 100
 CALLS_BATCH = 20
@@ -118,6 +121,7 @@ class Feeder:
         self._work = work
         self._window = window
         self._stop = threading.Event()
+        self._still: tuple[object, float] = (None, 0.0)
 
     def stop(self) -> None:
         """End the loop after the present turn."""
@@ -138,62 +142,98 @@ class Feeder:
         if isinstance(clock, FollowedClock):
             self._follow(clock)
             return
-        busy = self.tick(clock.now())
-        if not busy:
+        standing = self.tick(clock.now())
+        # With more due than the window holds, look again as soon as somebody is done.
+        if not standing.due or standing.claimed >= self._window:
             self._work.poke.wait(POLL_SECONDS)
             self._work.poke.clear()
 
-    def tick(self, now: datetime) -> bool:
-        """Hand out what is due now; whether there was anything."""
+    def tick(self, now: datetime) -> Standing:
+        """Hand out what is due now; how things stood, and whether there was anything."""
         program = self._program
-        with transaction(program.engine) as session:
-            rows = inbox.sweep(session, now, limit=1_000)
-            standing = schedule.backlog(session, now, program.acting)
-            room = self._window - standing.claimed
-            claims = []
-            if standing.due and room > 0:
+        with reading(program.engine) as session:
+            standing = _standing(session, program, now)
+        rows: list[int] = []
+        claims: list[Claim] = []
+        room = self._window - standing.claimed
+        if standing.swept or (standing.due and room > 0):
+            with transaction(program.engine) as session:
+                rows = inbox.sweep(session, now, limit=1_000)
                 claims = schedule.claim_due(
-                    session, now, limit=room, lease=program.lease, sources=program.acting
+                    session, now, limit=max(room, 0), lease=program.lease, sources=program.acting
                 )
-            calls = outbox.backlog(session, now)
         for start in range(0, len(rows), INBOX_BATCH):
             self._work.handle_inbox.send(rows[start : start + INBOX_BATCH])
         size = max(1, len(claims) // CLAIMS_PER_THREAD)
         for start in range(0, len(claims), size):
             part = claims[start : start + size]
             self._work.run_steps.send([[c.case_id, c.source, c.token] for c in part])
-        calls_due = calls.next_at is not None and calls.next_at <= now
-        if calls_due and program.product is not None:
+        if standing.calls_due:
             self._work.make_calls.send()
-        return bool(rows or claims)
+        return standing
 
     # --- beside a sandbox, whose time waits for us -----------------------------------------
 
     def _follow(self, clock: FollowedClock) -> None:
         version = clock.version
         self._work.poke.clear()
-        busy = self.tick(clock.now())
-        idle, next_at = (False, None) if busy else self._quiet(clock.now())
-        wait = FOLLOW_WAIT_SECONDS if idle else 0
+        standing = self.tick(clock.now())
+        idle = not standing.overdue and (not standing.working or self._abandoned(standing))
         if idle or version == 0:
-            clock.report(version=version, idle=idle, next_at=next_at, wait=wait)
+            clock.report(
+                version=version,
+                idle=idle and version > 0,
+                next_at=standing.next_at,
+                wait=FOLLOW_WAIT_SECONDS if version else 0,
+            )
         else:
             self._work.poke.wait(FOLLOW_POLL_SECONDS)
 
-    def _quiet(self, now: datetime) -> tuple[bool, datetime | None]:
-        """Whether nothing is left to do at this moment, and when something will be."""
-        program = self._program
-        with transaction(program.engine) as session:
-            kept = inbox.backlog(session)
-            due = schedule.backlog(session, now, program.acting)
-            calls = outbox.backlog(session, now)
-        waiting = [due.next_at, kept.next_at]
-        calling = program.product is not None
-        if calling:
-            waiting.append(calls.next_at)
-        under_way = kept.fresh or due.due or due.claimed or (calling and calls.under_way)
-        overdue = any(at is not None and at <= now for at in waiting)
-        return not under_way and not overdue, min((at for at in waiting if at), default=None)
+    def _abandoned(self, standing: Standing) -> bool:
+        """Whether nothing has moved for as long as a lease: then its worker is dead.
+
+        Time must go on, as otherwise the lease would never run out.
+        """
+        known, since = self._still
+        if standing != known:
+            self._still = (standing, time.monotonic())
+            return False
+        return time.monotonic() - since > self._program.lease.total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How much there is to do at a moment, and when there will be more."""
+
+    swept: bool  # kept webhooks nobody took in time
+    due: int
+    claimed: int
+    calls_due: bool
+    overdue: bool  # something is due and nobody has taken it yet
+    working: bool  # something has been taken and is not done yet
+    next_at: datetime | None
+
+
+def _standing(session: Session, program: Program, now: datetime) -> Standing:
+    kept = inbox.backlog(session)
+    cases = schedule.backlog(session, now, program.acting)
+    moments = [cases.next_at, kept.next_at]
+    calls_due = calling = False
+    if program.product is not None:
+        calls = outbox.backlog(session, now)
+        moments.append(calls.next_at)
+        calls_due = calls.next_at is not None and calls.next_at <= now
+        calling = bool(calls.under_way)
+    overdue = any(at is not None and at <= now for at in moments)
+    return Standing(
+        swept=kept.next_at is not None and kept.next_at <= now,
+        due=cases.due,
+        claimed=cases.claimed,
+        calls_due=calls_due,
+        overdue=overdue or cases.due > 0,
+        working=bool(kept.fresh or cases.claimed or calling),
+        next_at=min((at for at in moments if at), default=None),
+    )
 
 
 class Threads:

@@ -11,6 +11,7 @@ import asyncio
 import email
 import http.server
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -337,7 +338,8 @@ def world_on(
         }
         settings = load_settings(env, folder)
         program = assemble(settings, environ=env, policy_text=policy)
-        address = stack.enter_context(running(Up(program)))
+        listener = socket.create_server(("127.0.0.1", 0))
+        address = stack.enter_context(running(Up(program), listener))
         sandbox.add_webhook(f"{address}/webhooks/stripe", SECRET)
         world = World(program, sandbox, url, mailbox, product)
         stack.callback(world.close)

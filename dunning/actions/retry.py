@@ -70,13 +70,16 @@ class Retry:
             if _theirs(bill):
                 why = "refused: the provider still retries this invoice by itself"
                 return Ended(result=StepResult.SKIPPED, why=why, events=looked.events)
+        may_repeat = not doing.again or doing.now - doing.first_started_at < KEY_LIFE
         outcome = provider.charge(
             doing.case.invoice,
             key=doing.step.key,
             method=looked.view.method,
-            may_repeat=not doing.again or doing.now - doing.first_started_at < KEY_LIFE,
+            may_repeat=may_repeat,
         )
-        return _conclude(doing, looked, outcome)
+        # "Not sent" speaks of this call; only a provider that was asked and did not charge speaks
+        # of the earlier ones as well.
+        return _conclude(doing, looked, outcome, doubt=doing.again and may_repeat)
 
     def _stopped(self, doing: Doing, looked: Looked) -> Ended | PutOff | None:
         """What the fresh view says against a charge, if anything."""
@@ -121,7 +124,9 @@ def _already(doing: Doing, looked: Looked, attempt: Attempt) -> Ended:
     return Ended(result=result, why="found at the provider after an unknown ending", events=events)
 
 
-def _conclude(doing: Doing, looked: Looked, outcome: ChargeOutcome) -> Ended | PutOff:
+def _conclude(
+    doing: Doing, looked: Looked, outcome: ChargeOutcome, *, doubt: bool
+) -> Ended | PutOff:
     """Each ending of a charge, and what it means to the step."""
     seen = looked.events
     match outcome:
@@ -147,14 +152,15 @@ def _conclude(doing: Doing, looked: Looked, outcome: ChargeOutcome) -> Ended | P
             why = "the payment is in process"
             return Ended(result=StepResult.PROCESSING, why=why, events=events)
         case NotSent(why=why, retry_after_seconds=seconds):
-            return PutOff(until=_again(doing, seconds), why=why, events=seen)
+            until = _again(doing, seconds)
+            return PutOff(until=until, why=why, events=seen, unknown=doubt)
         case NotKnown(why=why):
             until = doing.now + UNKNOWN_WAIT * doing.tries
             return PutOff(until=until, why=why, events=seen, unknown=True)
         case Refused(why=why):
             if doing.tries >= REFUSED_TRIES:
                 return Ended(result=StepResult.SKIPPED, why=why, events=seen)
-            return PutOff(until=_again(doing, 3600), why=why, events=seen)
+            return PutOff(until=_again(doing, 3600), why=why, events=seen, unknown=doubt)
         case _:
             assert_never(outcome)
 

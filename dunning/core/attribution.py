@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dunning.core.events import Actor, Attempt, AttemptStatus, StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.merge import DEBITS
 
 OUTSIDE = "outside"  # marked as paid elsewhere: a cheque, a transfer
 PROVIDER = "provider_retry"
@@ -13,6 +14,10 @@ NEW_CARD = "new_card"  # our charge, made because the customer gave a new card
 BY_HAND = "retry_by_hand"
 LINK = "link"  # the customer paid after one of our messages had reached them
 NATURAL = "natural"  # paid without any act of ours
+
+# How far a charge and the payment it brought may lie apart; one further off brought another.
+NEAR = timedelta(days=1)
+NEAR_DEBIT = timedelta(days=14)
 
 
 def mechanism(case: Case, paid_at: datetime) -> str:
@@ -22,7 +27,7 @@ def mechanism(case: Case, paid_at: datetime) -> str:
         return _own(attempt.key.removeprefix(case.id + "/"))
     if case.out_of_band:
         return OUTSIDE
-    if attempt is not None and attempt.by is Actor.PROVIDER:
+    if attempt is not None and attempt.by is Actor.PROVIDER and _provider_retried(case):
         return PROVIDER
     written = any(
         step.kind is StepKind.EMAIL and step.result is StepResult.DONE and step.at <= paid_at
@@ -38,7 +43,18 @@ def _own(step: str) -> str:
 
 
 def _nearest(case: Case, paid_at: datetime) -> Attempt | None:
-    succeeded = [a for a in case.attempts if a.status is AttemptStatus.SUCCEEDED]
-    if not succeeded:
-        return None
-    return min(succeeded, key=lambda a: (abs((a.at - paid_at).total_seconds()), a.id))
+    near = [
+        attempt
+        for attempt in case.attempts
+        if attempt.status is AttemptStatus.SUCCEEDED
+        and abs(attempt.at - paid_at) <= (NEAR_DEBIT if attempt.method_type in DEBITS else NEAR)
+    ]
+    return min(near, key=lambda attempt: (abs(attempt.at - paid_at), attempt.id), default=None)
+
+
+def _provider_retried(case: Case) -> bool:
+    """Whether the provider itself tried again: its count grows with its own tries only.
+
+    A payment on its hosted page looks the same as its own retry but for this.
+    """
+    return case.bill is not None and case.bill.attempt_count > 1

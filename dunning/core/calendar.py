@@ -34,11 +34,13 @@ def zone_of(customer: str | None, policy: str) -> ZoneInfo:
 
 def at_time(moment: datetime, clock: time, zone: ZoneInfo) -> datetime:
     """The first time the customer's clock shows `clock` at or after `moment`, in UTC."""
-    local = moment.astimezone(zone)
-    candidate = datetime.combine(local.date(), clock, tzinfo=zone)
-    if candidate.astimezone(UTC) < moment:
-        candidate = datetime.combine(local.date() + timedelta(days=1), clock, tzinfo=zone)
-    return candidate.astimezone(UTC)
+    today = moment.astimezone(zone).date()
+    for fold in (0, 1):  # on the night the clocks go back it shows some times twice
+        candidate = datetime.combine(today, clock.replace(fold=fold), tzinfo=zone)
+        if candidate.astimezone(UTC) >= moment:
+            return candidate.astimezone(UTC)
+    tomorrow = datetime.combine(today + timedelta(days=1), clock, tzinfo=zone)
+    return tomorrow.astimezone(UTC)
 
 
 def on_day(moment: datetime, days: Sequence[Day], zone: ZoneInfo) -> datetime:

@@ -50,6 +50,7 @@ from dunning.core.merge import (
     with_bill,
     with_currency,
     with_customer,
+    with_dispute,
     with_failure,
     with_method,
     with_subscription,
@@ -86,9 +87,7 @@ def advance(case: Case, event: BillingEvent) -> Case:
             return _about_invoice(case, event)
         case MethodChanged() | CustomerReported() | SubscriptionReported() | RenewalUpcoming():
             return _about_customer(case, event)
-        case (
-            StepEnded() | StepDeferred() | Held() | Resumed() | RetryAsked() | ClosedByHand()
-        ):
+        case StepEnded() | StepDeferred() | Held() | Resumed() | RetryAsked() | ClosedByHand():
             return _about_case(case, event)
         case _:
             assert_never(event)
@@ -106,7 +105,10 @@ def _about_invoice(case: Case, event: InvoiceEvent) -> Case:
             first = min(case.link_opened_at or event.at, event.at)
             return replace(case, link_opened_at=first)
         case (
-            PaymentReceived() | RefundReported() | ChargeRefunded() | DisputeReported()
+            PaymentReceived()
+            | RefundReported()
+            | ChargeRefunded()
+            | DisputeReported()
             | CreditNoted()
         ):
             return _about_money(with_currency(case, event.currency), event)
@@ -133,9 +135,7 @@ def _about_money(
             told = put_latest(case.charge_refunds, event, lambda e: e.charge)
             return replace(case, charge_refunds=told)
         case DisputeReported():
-            # Its last status decides, and that it was open once says that money was taken.
-            latest = put_latest(case.disputes, event, lambda e: f"{e.dispute}/{e.status}")
-            return replace(case, disputes=latest)
+            return with_dispute(case, event)
         case CreditNoted():
             return replace(case, credits=put_latest(case.credits, event, lambda e: e.credit_note))
         case _:

@@ -52,20 +52,24 @@ def broken_months(stored: Flows, wanted: Flows) -> Iterator[str]:
     """Each month in which opening + newly failed is not recovered + lost + withdrawn + closing.
 
     Per currency, in minor units. The left side is folded from the ledger's rows, the right side
-    from the facts of the cases, so neither can hide what is missing in the other.
+    from the facts of the cases, so neither can hide what is missing in the other. What went wrong
+    in one month is carried on through all the later ones; only the month itself is named.
     """
     opening: Counter[str] = Counter()
     closing: Counter[str] = Counter()
+    carried: Counter[str] = Counter()
     for currency, month in sorted({flow[:2] for flow in stored.keys() | wanted.keys()}):
         failed, gone = _at_risk(stored, currency, month)
         failed_by_facts, ended = _at_risk(wanted, currency, month)
         closing[currency] += failed_by_facts - ended
-        if opening[currency] + failed != ended + closing[currency]:
+        gap = opening[currency] + failed - ended - closing[currency]
+        if gap != carried[currency]:
             yield (
                 f"{currency} {month}: opening {opening[currency]} + newly failed {failed} is not "
                 f"recovered, lost and withdrawn {ended} + closing {closing[currency]}"
             )
         opening[currency] += failed - gone
+        carried[currency] = opening[currency] - closing[currency]
 
 
 def _at_risk(flows: Flows, currency: str, month: str) -> tuple[int, int]:

@@ -284,6 +284,22 @@ def with_attempt(case: Case, event: AttemptReported) -> Case:
     )
 
 
+def with_dispute(case: Case, event: DisputeReported) -> Case:
+    """Take news of a dispute. Each status is kept: that it was open once says money was taken."""
+    told = {(dispute.dispute, dispute.status): dispute for dispute in case.disputes}
+    name = (event.dispute, event.status)
+    # The money came back when it was first said to be won; other words are as of the last time.
+    choose = min if event.status is DisputeStatus.WON else max
+    told[name] = choose(told.get(name, event), event, key=_order)
+    return replace(case, disputes=tuple(told[name] for name in sorted(told)))
+
+
+def last_words(disputes: tuple[DisputeReported, ...]) -> tuple[DisputeReported, ...]:
+    """How each dispute stands now."""
+    last = {told.dispute: told for told in sorted(disputes, key=_order)}
+    return tuple(last[name] for name in sorted(last))
+
+
 def with_method(case: Case, event: MethodChanged) -> Case:
     """Take news of the customer's ways to pay."""
     match event.news:

@@ -50,12 +50,16 @@ def plan(case: Case, policy: Policy, now: datetime, known: Status | None = None)
     if not present.books.entries:
         return Plan()
     if not present.state.is_open:
-        return Plan(steps=_ready(case, after_end(case, policy, present)))
+        left = _ready(case, after_end(case, policy, present))
+        return Plan(steps=_in_window(case, policy, left, now))
     ladder = _ladder(case, policy, now)
     steps = _ready(case, [*while_open(case, policy, ladder), *ladder])
     steps = _bar_doors(steps)
     standing = freeze(case, now)
-    return Plan(steps=_frozen(case, steps, standing) if standing else steps, frozen=standing)
+    if standing:
+        steps = _frozen(case, steps, standing)
+    steps = _one_message(_one_charge(steps, now), now)
+    return Plan(steps=_in_window(case, policy, steps, now), frozen=standing)
 
 
 def _ready(case: Case, steps: Iterable[Step]) -> tuple[Step, ...]:
@@ -67,7 +71,7 @@ def _ready(case: Case, steps: Iterable[Step]) -> tuple[Step, ...]:
         for step in steps
         if step.key not in ended
     ]
-    return tuple(sorted(left, key=lambda step: (step.due_at, step.order, step.key)))
+    return _sorted(left)
 
 
 def _bar_doors(steps: tuple[Step, ...]) -> tuple[Step, ...]:
@@ -83,7 +87,63 @@ def _bar_doors(steps: tuple[Step, ...]) -> tuple[Step, ...]:
             ]
             due = max([due, *before])
         held.append(replace(step, due_at=due))
-    return tuple(sorted(held, key=lambda step: (step.due_at, step.order, step.key)))
+    return _sorted(held)
+
+
+def _sorted(steps: Iterable[Step]) -> tuple[Step, ...]:
+    return tuple(sorted(steps, key=lambda step: (step.due_at, step.order, step.key)))
+
+
+def _one_charge(steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
+    """Of what is due, one charge at a time; a door waits for those before it, and others for it.
+
+    A held step is neither dropped nor used up: it is due as soon as what it waits for is done.
+    """
+    doors = [step.order for step in steps if step.kind in DOORS]
+    waiting = {step.key for step in steps if step.rung and any(door < step.order for door in doors)}
+    due = [step for step in steps if _stands(step, now) and step.key not in waiting]
+    charges = [step for step in due if step.kind in CHARGES]
+    waiting.update(step.key for step in charges[1:])
+    waiting.update(
+        door.key
+        for door in due
+        if door.kind in DOORS and any(charge.order < door.order for charge in charges)
+    )
+    return tuple(
+        replace(step, held=True) if step.key in waiting and _stands(step, now) else step
+        for step in steps
+    )
+
+
+def _one_message(steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
+    """Of the messages that are due, the last one says it all."""
+    emails = [step for step in steps if _stands(step, now) and step.kind is StepKind.EMAIL]
+    if not emails:
+        return steps
+    why = f"missed: {_short(emails[-1])} is due as well"
+    return tuple(replace(step, skip=why) if step in emails[:-1] else step for step in steps)
+
+
+def _stands(step: Step, now: datetime) -> bool:
+    return step.due_at <= now and step.skip is None and not step.held
+
+
+def _in_window(
+    case: Case, policy: Policy, steps: tuple[Step, ...], now: datetime
+) -> tuple[Step, ...]:
+    """Let a message whose moment passed (an outage, a hold) wait for the next opening."""
+    zone = zone_of(case.word("timezone"), policy.timezone)
+    opens = in_window(now, policy.send_between, zone)
+    return _sorted(
+        replace(step, due_at=opens)
+        if step.kind is StepKind.EMAIL and _stands(step, now) and opens > now
+        else step
+        for step in steps
+    )
+
+
+def _short(step: Step) -> str:
+    return step.key.rpartition("/")[2]
 
 
 def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step, ...]:
@@ -109,8 +169,13 @@ def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step
 
 def _ladder(case: Case, policy: Policy, now: datetime) -> list[Step]:
     """The policy's lines as dated steps, with what must be dropped marked as such."""
-    steps = [step for step in timeline(case, policy) if case.step(step.key) is None]
-    return [_judged(case, policy, step, steps, now) for step in steps]
+    ended = {step.id: step.result for step in case.done}
+    whole = timeline(case, policy)
+    opened = [
+        step for step in whole if step.kind in DOORS and ended.get(step.key) is StepResult.DONE
+    ]
+    steps = [step for step in whole if step.key not in ended]
+    return [_judged(case, policy, step, steps, opened, now) for step in steps]
 
 
 def timeline(case: Case, policy: Policy) -> list[Step]:
@@ -119,9 +184,7 @@ def timeline(case: Case, policy: Policy) -> list[Step]:
     rungs = list(policy.timeline)
     if all(rung.do is not StepKind.GIVE_UP for rung in rungs):
         rungs.append(Rung(do=StepKind.GIVE_UP, after=policy.window))
-    anchors = {
-        rung.do: rung.after for rung in rungs if rung.do in DOORS and rung.after is not None
-    }
+    anchors = {rung.do: rung.after for rung in rungs if rung.do in DOORS and rung.after is not None}
     number: Counter[StepKind] = Counter()
     steps = []
     for rung in rungs:
@@ -163,7 +226,9 @@ def _dated(case: Case, policy: Policy, rung: Rung, offset: timedelta, number: in
     )
 
 
-def _judged(case: Case, policy: Policy, step: Step, steps: list[Step], now: datetime) -> Step:
+def _judged(
+    case: Case, policy: Policy, step: Step, steps: list[Step], opened: list[Step], now: datetime
+) -> Step:
     """Say whether the step may be done at all, and when at the earliest."""
     if step.kind in CHARGES:
         step = _spaced(case, step)
@@ -172,7 +237,10 @@ def _judged(case: Case, policy: Policy, step: Step, steps: list[Step], now: date
     if step.kind is StepKind.EMAIL:
         template = fitting_template(step.template or "", verdict(case))
         why = why_no_email(case)
-        return replace(step, template=template, skip=why or _missed(step, steps, now))
+        # What was to be said before a door is not true any more once it has opened.
+        late = next((door.kind.value for door in opened if door.order > step.order), None)
+        why = why or (late and f"overtaken by {late}") or _missed(step, steps, now)
+        return replace(step, template=template, skip=why)
     if step.kind is StepKind.RESTRICT:
         return replace(step, skip=_overtaken(step, steps, now))
     return step
@@ -187,15 +255,20 @@ def _spaced(case: Case, step: Step) -> Step:
 
 
 def _missed(step: Step, steps: list[Step], now: datetime) -> str | None:
-    """Drop a rung when a later one of its kind is due too, with no door between them."""
+    """Drop a rung when a later one of its kind is due too.
+
+    The last charge ahead of a door that is still to open is not dropped: it is its last chance.
+    """
+    if step.due_at > now:
+        return None
     for other in steps:
         if other.kind is not step.kind or other.order <= step.order or other.due_at > now:
             continue
-        door_between = any(
+        last_chance = step.kind in CHARGES and any(
             door.kind in DOORS and step.order < door.order <= other.order for door in steps
         )
-        if not door_between:
-            return f"missed: {other.key.rpartition('/')[2]} is due as well"
+        if not last_chance:
+            return f"missed: {_short(other)} is due as well"
     return None
 
 

@@ -58,6 +58,7 @@ class Incomplete:
     type: str
     object_id: str
     url: str | None = None
+    key: str | None = None  # the idempotency key of the request that caused it
 
 
 Reading = Understood | Ignored | Unreadable | Incomplete
@@ -149,9 +150,7 @@ class Refused:
     why: str
 
 
-ChargeOutcome = (
-    Paid | Declined | ActionNeeded | NotOwed | Processing | NotSent | NotKnown | Refused
-)
+ChargeOutcome = Paid | Declined | ActionNeeded | NotOwed | Processing | NotSent | NotKnown | Refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

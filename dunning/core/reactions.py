@@ -48,12 +48,11 @@ def after_end(case: Case, policy: Policy, present: Status) -> Iterator[Step]:
     ended_at = present.ended_at
     assert ended_at is not None
     recovered = present.state is State.RECOVERED
-    owes_nothing = recovered or (
-        present.state is State.CLOSED and present.reason in _NOTHING_OWED
-    )
+    owes_nothing = recovered or (present.state is State.CLOSED and present.reason in _NOTHING_OWED)
     if owes_nothing and present.access is not Access.FULL:
         yield Step(
-            key=f"{case.id}/restore:1",
+            # A case may end, be restored, open again (a credit note is voided) and end again.
+            key=f"{case.id}/restore:{_restored(case) + 1}",
             kind=StepKind.RESTORE,
             due_at=ended_at,
             why=f"{present.reason}: access comes back",
@@ -80,15 +79,17 @@ def _charge_new_card(case: Case, policy: Policy) -> Iterator[Step]:
     at, failed_at = case.method_at, case.failed_at
     if at is None or failed_at is None or at < failed_at:
         return
+    key = f"{case.id}/retry:card:{int(at.timestamp())}"
     # The customer's own try with the new card already answered what ours would ask.
-    if any(attempt.at >= at and attempt.method == case.method for attempt in case.attempts):
+    if any(
+        attempt.at > at or (attempt.at == at and attempt.method == case.method)
+        for attempt in case.attempts
+        if attempt.key != key
+    ):
         return
-    if any(attempt.at > at for attempt in case.attempts):
-        return
-    signal = policy.retries is Retries.SIGNAL
     yield Step(
-        key=f"{case.id}/retry:card:{int(at.timestamp())}",
-        kind=StepKind.ANNOUNCE if signal else StepKind.RETRY,
+        key=key,
+        kind=_charge(policy),
         due_at=at,
         why="the customer gave a new card",
         skip=why_no_charge(case, policy),
@@ -96,14 +97,26 @@ def _charge_new_card(case: Case, policy: Policy) -> Iterator[Step]:
 
 
 def _charges_by_hand(case: Case, policy: Policy) -> Iterator[Step]:
+    last = max(case.retries_asked, key=lambda asked: (asked.at, asked.id), default=None)
     for asked in case.retries_asked:
+        key = f"{case.id}/retry:hand:{asked.id}"
+        skip = why_no_charge(case, policy)
+        if asked is not last:
+            skip = "it was asked for again since"
+        if any(attempt.at > asked.at and attempt.key != key for attempt in case.attempts):
+            skip = "a charge was tried since it was asked for"
         yield Step(
-            key=f"{case.id}/retry:hand:{asked.id}",
-            kind=StepKind.RETRY,
+            key=key,
+            kind=_charge(policy),
             due_at=asked.at,
             why=f"asked for by {asked.by}: {asked.why}",
-            skip=why_no_charge(case, policy),
+            skip=skip,
         )
+
+
+def _charge(policy: Policy) -> StepKind:
+    """Where the billing system makes the charges, we say when."""
+    return StepKind.ANNOUNCE if policy.retries is Retries.SIGNAL else StepKind.RETRY
 
 
 def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[Step]:
@@ -118,7 +131,8 @@ def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Itera
     told_before = any(email.at < last.at for email in emails)
     told_this = any(email.template == template for email in emails)
     planned = any(
-        step.kind is StepKind.EMAIL and step.due_at <= last.at + SOON for step in ladder
+        step.kind is StepKind.EMAIL and step.skip is None and step.due_at <= last.at + SOON
+        for step in ladder
     )
     if template == "payment_failed" or not told_before or told_this or planned:
         return
@@ -133,6 +147,8 @@ def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Itera
 
 
 def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
+    if any(rung.template == "suspended" for rung in policy.timeline):
+        return  # the timeline says it in its own time
     for step in case.done:
         if step.kind is StepKind.SUSPEND and step.result is StepResult.DONE:
             yield Step(
@@ -143,6 +159,11 @@ def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
                 why="the service was suspended",
                 skip=why_no_email(case),
             )
+
+
+def _restored(case: Case) -> int:
+    done = (step.result is StepResult.DONE for step in case.done if step.kind is StepKind.RESTORE)
+    return sum(done)
 
 
 def _emails(case: Case) -> list[StepEnded]:

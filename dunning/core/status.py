@@ -5,7 +5,7 @@
              in_grace ───────────▶ suspended ───────────▶ lost ─┐ a late payment still counts
                  │                     │                        │
                  ├── paid ─────────────┴──▶ recovered ◀─────────┘
-                 └── voided · cancelled by the customer · credited · written off elsewhere ──▶ closed
+                 └── voided · cancelled by the customer · credited · written off elsewhere ─▶ closed
 
 Every value here is a function of the facts, so it cannot disagree with them or with the ledger:
 a case is open exactly while its books hold money at risk.
@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from dunning.core.declines import UNKNOWN, Advice, Verdict, advise
+from dunning.core.declines import STRICTNESS, UNKNOWN, Advice, Verdict, advise
 from dunning.core.entries import Account, Books, Cause, books
 from dunning.core.events import (
     Attempt,
@@ -28,6 +28,7 @@ from dunning.core.events import (
     StepResult,
 )
 from dunning.core.facts import Case
+from dunning.core.merge import last_words
 
 
 class State(enum.StrEnum):
@@ -78,7 +79,7 @@ def status(case: Case) -> Status:
     sheet = books(case)
     access = _access(case)
     state, reason = _state(sheet, access)
-    ended_at = None if state.is_open or state is State.NONE else _ended_at(sheet)
+    ended_at = None if state.is_open or state is State.NONE else _ended_at(sheet, state)
     return Status(state=state, reason=reason, ended_at=ended_at, access=access, books=sheet)
 
 
@@ -94,26 +95,25 @@ def _state(sheet: Books, access: Access) -> tuple[State, str]:
     assert ended_by is not None
     if sheet.balance(Account.LOST) > 0:
         return (State.LOST if ended_by in _LOST else State.CLOSED), ended_by.value
-    if ended_by in (Cause.PAID, Cause.CREDITED):
-        paid = any(entry.credit is Account.RECOVERED for entry in sheet.entries)
-        return (State.RECOVERED, Cause.PAID) if paid else (State.CLOSED, Cause.CREDITED)
-    paid_late = any(
-        entry.cause is Cause.PAID and entry.debit is not Account.AT_RISK
-        for entry in sheet.entries
-    )
-    if paid_late and not _still_withdrawn(sheet):
-        return State.RECOVERED, Cause.PAID
-    return State.CLOSED, ended_by.value
+    if _still_withdrawn(sheet):
+        return State.CLOSED, ended_by.value
+    # Whatever is not written off or withdrawn was paid or credited, in time or late.
+    paid = any(entry.cause is Cause.PAID for entry in sheet.entries)
+    return (State.RECOVERED, Cause.PAID) if paid else (State.CLOSED, Cause.CREDITED)
 
 
 def _still_withdrawn(sheet: Books) -> bool:
+    """Whether more stands withdrawn than credit notes took off."""
     credited = sum(entry.amount for entry in sheet.entries if entry.cause is Cause.CREDITED)
     return sheet.balance(Account.WITHDRAWN) > credited
 
 
-def _ended_at(sheet: Books) -> datetime | None:
-    late = [entry.at for entry in sheet.entries if entry.cause is Cause.PAID]
-    return max([sheet.ended_at, *late]) if sheet.ended_at else None
+def _ended_at(sheet: Books, state: State) -> datetime | None:
+    if state is not State.RECOVERED or sheet.ended_at is None:
+        return sheet.ended_at
+    # A case given up or withdrawn is recovered once the last of it has come in.
+    settles = (Cause.PAID, Cause.CREDITED)
+    return max([sheet.ended_at, *(e.at for e in sheet.entries if e.cause in settles)])
 
 
 _LEVEL = {
@@ -128,7 +128,9 @@ def _access(case: Case) -> Access:
     steps = [s for s in case.done if s.kind in _LEVEL and s.result is StepResult.DONE]
     if not steps:
         return Access.FULL
-    return _LEVEL[max(steps, key=lambda s: (s.at, s.id)).kind]
+    # Within one second they happened in the order of the table: what was taken comes back.
+    order = list(_LEVEL)
+    return _LEVEL[max(steps, key=lambda s: (s.at, order.index(s.kind))).kind]
 
 
 # --- what the bank says --------------------------------------------------------------------
@@ -157,19 +159,16 @@ def verdict(case: Case) -> Verdict | None:
     ]
     fixed_at = case.method_fixed_at
     valid = [
-        said
+        (attempt.at, said)
         for attempt, said in verdicts
-        if not (
-            said.advice in (Advice.NEW_METHOD, Advice.AUTHENTICATE)
-            and fixed_at is not None
-            and fixed_at > attempt.at
-        )
+        if not (said.advice is Advice.NEW_METHOD and fixed_at is not None and fixed_at > attempt.at)
     ]
     if not valid:
         return None
-    last = valid[-1]
-    standing = [v for v in valid if v.advice in (Advice.NEW_METHOD, Advice.STOP)]
-    return max([last, *standing], key=lambda v: list(Advice).index(v.advice))
+    newest = max(at for at, _ in valid)
+    lasting = (Advice.NEW_METHOD, Advice.STOP)
+    standing = [said for at, said in valid if at == newest or said.advice in lasting]
+    return max(standing, key=lambda said: STRICTNESS[said.advice])
 
 
 def last_decline(case: Case) -> Attempt | None:
@@ -204,10 +203,27 @@ def freeze(case: Case, now: datetime) -> Freeze | None:
     """A dispute, a bank debit under way, or a person's hold stops every step."""
     if isinstance(case.hold, Held) and (case.hold.until is None or case.hold.until > now):
         return Freeze(f"on hold: {case.hold.why}", case.hold.until, case.hold.at)
-    for dispute in case.disputes:
+    for dispute in last_words(case.disputes):
         if dispute.status is DisputeStatus.OPEN:
             return Freeze("a charge of this invoice is disputed", None, dispute.opened_at)
     for attempt in case.attempts:
-        if attempt.status is AttemptStatus.PROCESSING:
+        if attempt.status is AttemptStatus.PROCESSING and not _settled(case, attempt):
             return Freeze("a payment is in process", None, attempt.at)
     return None
+
+
+# A try may be heard of before its charge exists: by its payment intent, or by our own key.
+_SAME_TRY = timedelta(minutes=5)
+
+
+def _settled(case: Case, waiting: Attempt) -> bool:
+    """Whether a try known without its charge has ended since, under the charge's own name."""
+    if waiting.charge is not None:
+        return False
+    names = {waiting.payment_intent, waiting.key} - {None}
+    return any(payment.id in names for payment in case.payments) or any(
+        not names.isdisjoint((other.payment_intent, other.key))
+        and other.status is not AttemptStatus.PROCESSING
+        and other.at >= waiting.at - _SAME_TRY
+        for other in case.attempts
+    )

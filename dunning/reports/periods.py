@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from dunning.core.calendar import known_zone
 from dunning.errors import RefusedError
-from dunning.reports.report import refuse_unknown
 
 Unit = Literal["day", "week", "month", "quarter", "year"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
@@ -31,11 +30,13 @@ class Period:
 
 def zone_named(name: str) -> ZoneInfo:
     """The zone; `RefusedError` when nobody knows it, since a guess would move a day's money."""
+    # What a machine calls local is another zone on the next machine.
     zone = known_zone(name) if name != "localtime" else None
     if zone is None:
-        near = sorted(known for known in available_timezones() if name.lower() in known.lower())
-        refuse_unknown("time zone", name, near[:5] or ["UTC", "Europe/Berlin", "America/New_York"])
-    assert zone is not None
+        known = sorted(available_timezones() - {"localtime"})
+        near = [real for real in known if name and name.lower() in real.lower()][:5]
+        such_as = ", ".join(near or ("UTC", "Europe/Berlin", "America/New_York"))
+        raise RefusedError(f"time zone {name!r} is not known; use one such as {such_as}")
     return zone
 
 

@@ -6,7 +6,7 @@ goes first, and what a won dispute returns is again what it was before.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,12 +61,12 @@ def walk(rows: Iterable[Movement]) -> Iterator[tuple[Movement, str, int]]:
     """Go through one case in the order of events: each part taken back, with how it came in."""
     lots: _Lots = []
     taken: defaultdict[str, _Lots] = defaultdict(list)
-    for row in sorted(rows, key=_order):
+    for row in _in_order(rows):
         if row.debit == Account.RECOVERED:
             for how, amount in _take(lots, row.amount):
                 taken[row.credit].append((how, amount))
                 yield row, how, amount
-        elif row.credit == Account.RECOVERED and row.debit in _TAKEN:
+        elif row.debit in _TAKEN:
             for how, amount in _take(taken[row.debit], row.amount):
                 lots.append((how, amount))
                 yield row, how, -amount
@@ -75,12 +75,23 @@ def walk(rows: Iterable[Movement]) -> Iterator[tuple[Movement, str, int]]:
 
 
 _TAKEN = (Account.REFUNDED, Account.DISPUTED)
+_OUT_OF = (Account.RECOVERED, *_TAKEN)
 
 
-def _order(row: Movement) -> tuple[datetime, int, str]:
-    # Within one moment money comes before it goes, and goes before it returns.
-    rank = 1 if row.debit == Account.RECOVERED else 2 if row.debit in _TAKEN else 0
-    return (row.at, rank, row.base)
+def _in_order(rows: Iterable[Movement]) -> Iterator[Movement]:
+    """By time; of one moment, first what there is money for: it comes in before it goes out."""
+    held: Counter[str] = Counter()
+    ordered = sorted(rows, key=lambda row: (row.at, row.debit in _TAKEN, row.base))
+    for _, same in groupby(ordered, key=lambda row: row.at):
+        left = list(same)
+        while left:
+            incoming = (row for row in left if row.debit not in _OUT_OF)
+            covered = (row for row in left if held[row.debit] >= row.amount)
+            row = next(incoming, None) or next(covered, left[0])
+            left.remove(row)
+            held[row.credit] += row.amount
+            held[row.debit] -= row.amount
+            yield row
 
 
 def _take(lots: _Lots, amount: int) -> Iterator[tuple[str, int]]:

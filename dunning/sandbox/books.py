@@ -81,7 +81,8 @@ def _fold(line: Obj, entry: Obj) -> None:
         line["finalized_at"] = line["finalized_at"] or entry["at"]
     elif what == "attempt":
         line["attempts"].append({name: entry.get(name) for name in _TRIED})
-        if entry["outcome"] != "succeed" and line["first_failed_at"] is None:
+        failed = entry["outcome"] not in ("succeed", "processing")
+        if failed and line["first_failed_at"] is None:
             line["first_failed_at"] = entry["at"]
     elif what == "paid":
         line["payments"].append({name: entry.get(name) for name in _KEPT})

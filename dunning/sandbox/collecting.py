@@ -105,6 +105,7 @@ def pay(
         payment["amount_requested"] = intent["amount"]
     before = snapshot(invoice)
     if method is None:
+        _write_missing(world, invoice)
         _count_attempt(invoice, automatic)
         _failed(world, invoice, before, None, automatic)
         return None
@@ -128,6 +129,20 @@ def pay(
     else:
         _failed(world, invoice, before, outcome, automatic)
     return outcome
+
+
+def _write_missing(world: World, invoice: Obj) -> None:
+    """An attempt that failed for want of a method is one in the books too."""
+    world.books.write(
+        "attempt",
+        world.now,
+        invoice["id"],
+        invoice["currency"],
+        amount=invoice["amount_remaining"],
+        by=world.actor,
+        how="none",
+        outcome="no_method",
+    )
 
 
 def pay_or_raise(

@@ -6,11 +6,12 @@ import base64
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from dunning.sandbox import faults
+from dunning.sandbox import faults, jobs
 from dunning.sandbox.api import routes
 from dunning.sandbox.errors import ApiError, DropConnection, Obj, invalid
 from dunning.sandbox.expand import Path, check, expand
@@ -162,6 +163,10 @@ class Gateway:
                 lost = faults.status_error({"status": context.status_after})
                 answer = self._render_error(context, lost)
                 answer.finish_key = context.key
+            # What follows at once, such as a dispute of a disputing card, is there before the
+            # next request. A job that breaks is logged where it breaks and spoils no answer.
+            with suppress(Exception):
+                jobs.run_due(world)
         answer.drop = context.drop_after
         answer.hang = context.hang
         return answer

@@ -55,11 +55,8 @@ def _nothing_yet() -> Obj:
         "attempted": False,
         "auto_advance": False,
         "automatic_tax": {
-            "disabled_reason": None,
+            **dict.fromkeys(("disabled_reason", "liability", "provider", "status")),
             "enabled": False,
-            "liability": None,
-            "provider": None,
-            "status": None,
         },
         "automatically_finalizes_at": None,
         "billing_reason": "manual",
@@ -113,14 +110,19 @@ def _nothing_yet() -> Obj:
         "total_pretax_credit_amounts": [],
         "total_taxes": [],
         "webhooks_delivered_at": None,
-        "_charge": None,
-        "_default_payment": None,
-        "_payment_intent": None,
-        "_paid_out_of_band": False,
-        "_retries_done": 0,
-        "_last_decline": None,
-        "_last_method": None,
     }
+
+
+# What only the sandbox knows of an invoice.
+_OURS: Obj = {
+    "_charge": None,
+    "_default_payment": None,
+    "_payment_intent": None,
+    "_paid_out_of_band": False,
+    "_retries_done": 0,
+    "_last_decline": None,
+    "_last_method": None,
+}
 
 
 def new_invoice(world: World, customer: Obj, currency: str, lines: list[Obj], **facts: Any) -> Obj:
@@ -134,6 +136,7 @@ def new_invoice(world: World, customer: Obj, currency: str, lines: list[Obj], **
     invoice: Obj = {
         "object": "invoice",
         **_nothing_yet(),
+        **_OURS,
         "id": key,
         "account_country": world.settings.country,
         "created": world.now,
@@ -204,6 +207,8 @@ def finalize(world: World, invoice: Obj, *, collect: bool = True) -> None:
     invoice["status"] = "open"
     invoice["effective_at"] = world.now
     invoice["automatically_finalizes_at"] = None
+    planned = invoice["next_payment_attempt"]
+    invoice["next_payment_attempt"] = planned if collect else None
     invoice["status_transitions"]["finalized_at"] = world.now
     if invoice["collection_method"] == "send_invoice":
         days = invoice.get("_days_until_due") or 30

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 
@@ -40,7 +41,8 @@ def run(
     if ready_callback is not None:
         ready_callback(sandbox)
     try:
-        server.run(sockets=[listener])
+        with suppress(KeyboardInterrupt):  # the usual end
+            server.run(sockets=[listener])
     finally:
         sandbox.clock.stop()
         listener.close()

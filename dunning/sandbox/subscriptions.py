@@ -169,6 +169,9 @@ def _first_payment(world: World, subscription: Obj, invoice: Obj, behavior: str)
         collecting.pay_or_raise(world, invoice)
         return
     collecting.pay(world, invoice)
+    if invoice["status"] == "open":
+        # Stripe does not repeat the payment of a beginning by itself.
+        substates.stop_collection(world, invoice)
 
 
 @job("subscription.expire")

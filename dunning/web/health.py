@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from dunning import inbox, outbox, schedule
 from dunning.clock import rfc3339
-from dunning.store import transaction
+from dunning.store import reading
 
 if TYPE_CHECKING:
     from dunning.wiring import Program
@@ -43,7 +43,7 @@ async def readyz(request: Request) -> Response:
 def _readiness(program: Program) -> tuple[bool, dict[str, Any]]:
     try:
         now = program.clock.fresh()
-        with transaction(program.engine) as session:
+        with reading(program.engine) as session:
             kept = inbox.backlog(session)
             due = schedule.backlog(session, now, program.acting)
             calls = outbox.backlog(session, now)

@@ -149,8 +149,10 @@ def test_two_requests_at_once_with_one_key(sandbox: Sandbox, client: stripe.Stri
 
     thread = threading.Thread(target=first)
     thread.start()
-    while sandbox.books()["invoices"][invoice.id]["successful_charges"] == 0:
-        pass
+    with sandbox.world.changed:
+        assert sandbox.world.changed.wait_for(
+            lambda: sandbox.books()["invoices"][invoice.id]["successful_charges"], timeout=10
+        )
     clash = call(sandbox.url, "POST", path, {}, Idempotency_Key="k")
     thread.join()
     assert clash.status == 409
@@ -279,3 +281,39 @@ def test_ids_depend_on_the_seed_alone() -> None:
             return [customer.id, subscription.id, str(subscription.latest_invoice)]
 
     assert run() == run()
+
+
+def test_without_a_method_the_renewal_fails_without_a_charge(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
+    customer = make_customer(client)
+    subscription = subscribe(client, customer.id, make_price(client))
+    method = client.v1.payment_methods.list({"customer": customer.id}).data[0]
+    client.v1.payment_methods.detach(method.id)
+    sandbox.advance(32 * 86_400)
+    subscription = client.v1.subscriptions.retrieve(subscription.id)
+    invoice = client.v1.invoices.retrieve(str(subscription.latest_invoice))
+    assert (subscription.status, invoice.status, invoice.attempt_count) == ("past_due", "open", 1)
+    with pytest.raises(stripe.InvalidRequestError, match="no attached payment source"):
+        client.v1.invoices.pay(invoice.id)
+    book = sandbox.books()["invoices"][invoice.id]
+    assert [one["outcome"] for one in book["attempts"]] == ["no_method"]
+
+
+def test_a_method_of_somebody_else_is_refused(
+    sandbox: Sandbox, client: stripe.StripeClient
+) -> None:
+    _, _, invoice = failed_renewal(sandbox, client)
+    other = make_customer(client)
+    method = client.v1.payment_methods.list({"customer": other.id}).data[0]
+    with pytest.raises(stripe.InvalidRequestError, match="must be attached to the customer"):
+        client.v1.invoices.pay(invoice.id, {"payment_method": method.id})
+
+
+def test_paid_somewhere_else(sandbox: Sandbox, client: stripe.StripeClient) -> None:
+    _, _, invoice = failed_renewal(sandbox, client)
+    paid = client.v1.invoices.pay(invoice.id, {"paid_out_of_band": True})
+    assert (paid.status, paid.amount_paid) == ("paid", 4900)
+    book = sandbox.books()["invoices"][invoice.id]
+    assert (book["paid_by"], book["successful_charges"]) == ("api", 0)
+    assert book["payments"][0]["how"] == "out_of_band"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -23,8 +24,8 @@ from tests.sandbox.helpers import (
 
 def test_time_stands_still_until_it_is_moved(sandbox: Sandbox) -> None:
     before = control(sandbox, "clock", method="GET")
-    time.sleep(0.05)
-    assert control(sandbox, "clock", method="GET") == before
+    for _ in range(20):
+        assert control(sandbox, "clock", method="GET") == before
     assert before == {
         "now": sandbox.settings.start,
         "version": before["version"],
@@ -46,11 +47,8 @@ def test_a_test_clock_moves_the_one_clock(sandbox: Sandbox, client: stripe.Strip
     goal = sandbox.now + 31 * DAY + 2 * HOUR
     advanced = client.v1.test_helpers.test_clocks.advance(clock.id, {"frozen_time": goal})
     assert advanced.status == "advancing"
-    for _ in range(500):
-        clock = client.v1.test_helpers.test_clocks.retrieve(clock.id)
-        if clock.status == "ready":
-            break
-        time.sleep(0.01)
+    assert sandbox.clock.wait(10)
+    clock = client.v1.test_helpers.test_clocks.retrieve(clock.id)
     assert (clock.status, clock.frozen_time) == ("ready", goal)
     invoices = client.v1.invoices.list({"subscription": subscription.id}).data
     assert [one.billing_reason for one in invoices] == [
@@ -128,15 +126,21 @@ def test_time_waits_for_webhooks_that_are_not_answered(
     customer = make_customer(client)
     subscribe(client, customer.id, make_price(client))
     sandbox.settle()
-    seen: list[int] = []
+    arrived, may_answer = threading.Event(), threading.Event()
 
     def slowly(event: object) -> None:
-        time.sleep(0.2)
-        seen.append(sandbox.now)
+        arrived.set()
+        assert may_answer.wait(10)
 
     receiver.on_event = slowly
-    sandbox.advance(32 * DAY)
-    assert seen == [receiver.got[-1].event["created"]]
+    start = sandbox.now
+    sandbox.clock.advance(start + 32 * DAY)
+    assert arrived.wait(10)
+    assert not sandbox.clock.wait(0.2)
+    assert sandbox.now == receiver.got[-1].event["created"] < start + 32 * DAY
+    may_answer.set()
+    assert sandbox.clock.wait(10)
+    assert sandbox.now == start + 32 * DAY
 
 
 def test_a_silent_follower_is_dropped() -> None:
@@ -165,11 +169,10 @@ def test_a_long_poll_ends_with_the_next_change(sandbox: Sandbox) -> None:
 
 def test_with_a_speed_time_runs_by_itself() -> None:
     made = Sandbox(seed=1, speed=36_000)
-    with made.serve():
-        began = time.monotonic()
-        while made.now < made.settings.start + HOUR and time.monotonic() - began < 10:
-            time.sleep(0.01)
-        assert made.now >= made.settings.start + HOUR
+    with made.serve(), made.world.changed:
+        assert made.world.changed.wait_for(
+            lambda: made.now >= made.settings.start + HOUR, timeout=10
+        )
 
 
 def test_stripes_own_retries_can_be_switched_on(

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,12 +44,12 @@ def shared_sandbox() -> Iterator[Sandbox]:
 
 def _happened(sandbox: Sandbox, kind: str, since: int) -> bool:
     """Some events come from the clock's own thread, a moment later."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        if any(event.type == kind for event in sandbox.world.events[since:]):
-            return True
-        time.sleep(0.01)
-    return False
+
+    def there() -> bool:
+        return any(event.type == kind for event in sandbox.world.events[since:])
+
+    with sandbox.world.changed:
+        return sandbox.world.changed.wait_for(there, timeout=10)
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)

@@ -37,14 +37,14 @@ _CREDIT_LIVE: Final = {"issued": True, "void": False}
 _DISPUTES: Final = {
     "warning_needs_response": DisputeStatus.INQUIRY,
     "warning_under_review": DisputeStatus.INQUIRY,
-    "warning_closed": DisputeStatus.WON,
+    "warning_closed": DisputeStatus.INQUIRY,
     "needs_response": DisputeStatus.OPEN,
     "under_review": DisputeStatus.OPEN,
     # An appeal follows a loss: the money is with the cardholder while it is argued again.
     "appeal_needs_response": DisputeStatus.OPEN,
     "appeal_under_review": DisputeStatus.OPEN,
     "won": DisputeStatus.WON,
-    "prevented": DisputeStatus.WON,
+    "prevented": DisputeStatus.INQUIRY,
     # Until 2019: an inquiry that ended in an ordinary refund, which is told as a refund.
     "charge_refunded": DisputeStatus.WON,
     "lost": DisputeStatus.LOST,

@@ -159,13 +159,16 @@ def _read_thin(event: dict[str, Any], envelope: Envelope) -> Reading:
     if rule is None:
         return Ignored(why=f"{name} events are not used")
     try:
-        related = Fields(event, "event").inner("related_object")
+        whole = Fields(event, "event")
+        related = whole.inner("related_object")
         if not related.data:
             return Ignored(why=f"{name} names no object that could be fetched")
         kind = related.word("type")
         if kind not in rule.kinds:
             raise related.unknown("type", " or ".join(rule.kinds))
-        return Incomplete(type=name, object_id=related.id("id"), url=_url(related))
+        request = whole.inner("reason").inner("request")
+        key = request.word_or_none("idempotency_key")
+        return Incomplete(type=name, object_id=related.id("id"), url=_url(related), key=key)
     except FieldError as error:
         return Unreadable(why=f"{name}: {error}")
 

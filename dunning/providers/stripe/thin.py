@@ -36,7 +36,11 @@ _BY_PREFIX = {
     "sub": "subscriptions",
 }
 # What the webhook of a whole event does not carry either, but helps to tell what was paid.
-_EXPAND = {"invoices": ["payments"], "payment_intents": ["latest_charge"]}
+_EXPAND = {
+    "invoices": ["payments"],
+    "payment_intents": ["latest_charge"],
+    "mandates": ["payment_method"],  # the only way to whose mandate it is
+}
 
 
 def fetch(
@@ -56,7 +60,8 @@ def fetch(
         if thin.type.endswith(".deleted"):
             return Ignored(why=f"{thin.object_id} is gone")
         return Unreadable(why=f"{thin.type} names {thin.object_id}: {exc}")
-    return read_object(thin.type, obj, event_id=event_id, created=created)
+    request = {"id": None, "idempotency_key": thin.key} if thin.key else None
+    return read_object(thin.type, obj, event_id=event_id, created=created, request=request)
 
 
 def _guess(name: str) -> Iterator[str]:

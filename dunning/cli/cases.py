@@ -1,0 +1,392 @@
+"""`cases …`: look at cases, understand them, and act by hand."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dunning.cli.opening import Reading, program, reading
+from dunning.cli.options import (
+    ByOption,
+    CaseArgument,
+    DataOption,
+    FormatOption,
+    PageFormatOption,
+    SourceOption,
+    WhyOption,
+    author,
+)
+from dunning.cli.output import (
+    Column,
+    Format,
+    PageFormat,
+    csv_list,
+    is_terminal,
+    json_list,
+    json_page,
+    say,
+    table,
+)
+from dunning.cli.words import (
+    NOTHING,
+    amount_text,
+    count_text,
+    hint,
+    moment_and_hint,
+    moment_text,
+    read_after,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+
+    from dunning.acts import ByHand, Person
+    from dunning.store import CaseRow
+
+SCREENFUL = 50
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Cases: one for each unpaid invoice, with its timeline; and what you do by hand.",
+    epilog="""\
+Examples:
+  dunning cases list --state open --policy standard
+  dunning cases show case_hsyq        (the beginning of an id is enough; so is in_1Q…)
+  dunning cases explain in_1Qx8Yz
+  dunning cases hold case_hsyq --until 7d --why "pays on Friday, ticket 4711"
+""",
+)
+
+
+class StateFilter(enum.StrEnum):
+    """States to ask for; `open` is in_grace or suspended."""
+
+    OPEN = "open"
+    IN_GRACE = "in_grace"
+    SUSPENDED = "suspended"
+    RECOVERED = "recovered"
+    LOST = "lost"
+    CLOSED = "closed"
+
+
+_OPEN = ("in_grace", "suspended")
+
+
+@app.command("list")
+def list_(
+    state: Annotated[
+        list[StateFilter] | None,
+        typer.Option("--state", help="Only in this state; may be given several times."),
+    ] = None,
+    policy: Annotated[
+        str | None, typer.Option("--policy", metavar="NAME", help="Only of this policy.")
+    ] = None,
+    customer: Annotated[
+        str | None, typer.Option("--customer", metavar="ID", help="Only of this customer.")
+    ] = None,
+    due: Annotated[
+        bool, typer.Option("--due", help="Only with a step that is due, the longest due first.")
+    ] = False,
+    source: SourceOption = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            min=0,
+            help="At most so many, 0 for all; 50 in a table and all in json and csv if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    form: FormatOption = Format.TABLE,
+    data: DataOption = None,
+) -> None:
+    """List cases, the newest failure first."""
+    states = {
+        name
+        for each in state or ()
+        for name in (_OPEN if each is StateFilter.OPEN else (each.value,))
+    }
+    if limit is None:
+        limit = SCREENFUL if form is Format.TABLE else 0
+    with reading(data) as view:
+        query = _chosen(view.now, states, policy, customer, source, due=due)
+        if form is Format.TABLE:
+            _show(view, query, limit, asked=bool(states or policy or customer or source or due))
+            return
+        records = _records(view, query, limit)
+        if form is Format.JSON:
+            json_list(records)
+        else:
+            csv_list(SUMMARY_KEYS, records)
+
+
+SUMMARY_KEYS = (
+    "id source provider invoice customer subscription state access amount_due amount_at_risk "
+    "currency decline_code advice policy policy_version opened_at next_at next_step closed_at "
+    "closed_reason"
+).split()
+
+
+def _chosen(
+    now: datetime,
+    states: set[str],
+    policy: str | None,
+    customer: str | None,
+    source: str | None,
+    *,
+    due: bool,
+) -> Select[tuple[CaseRow]]:
+    from sqlalchemy import select
+    from sqlmodel import col
+
+    from dunning.store import CaseRow
+
+    query = select(CaseRow)
+    for column, value in (
+        (col(CaseRow.policy), policy),
+        (col(CaseRow.customer), customer),
+        (col(CaseRow.source), source),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if states:
+        query = query.where(col(CaseRow.state).in_(sorted(states)))
+    if due:
+        return query.where(col(CaseRow.next_at) <= now).order_by(
+            col(CaseRow.next_at), col(CaseRow.id)
+        )
+    return query.order_by(col(CaseRow.opened_at).desc(), col(CaseRow.id))
+
+
+def _records(
+    view: Reading, query: Select[tuple[CaseRow]], limit: int
+) -> Iterator[dict[str, object]]:
+    from dunning.cases import summary
+
+    if limit:
+        query = query.limit(limit)
+    for row in view.session.scalars(query.execution_options(yield_per=500)):
+        yield summary(row)
+        view.session.expunge(row)
+
+
+def _show(view: Reading, query: Select[tuple[CaseRow]], limit: int, *, asked: bool) -> None:
+    from sqlalchemy import func, select
+
+    rows = list(view.session.scalars(query.limit(limit) if limit else query))
+    if not rows:
+        say(_nothing(asked))
+        return
+    left_out = table(list_columns(view.now), rows)
+    whole = len(rows)
+    if limit and len(rows) == limit:
+        count = select(func.count()).select_from(query.order_by(None).subquery())
+        whole = view.session.execute(count).scalar_one()
+    hints = []
+    if whole > len(rows):
+        hints.append(f"{count_text(whole - len(rows), 'more case')}: --limit 0 shows all")
+    if left_out:
+        hints.append(f"no room for {count_text(left_out, 'column')}: --format csv has all")
+    if hints and is_terminal():
+        say("; ".join(hints), style="dim")
+
+
+def _nothing(asked: bool) -> str:
+    if asked:
+        return "No case is like that. `dunning cases list` shows all there are."
+    return (
+        "No cases yet: a case begins with the first webhook of a failed payment. "
+        "`dunning doctor` checks what is set up; `dunning demo` shows the whole job."
+    )
+
+
+STATE_COLOURS = {
+    "in_grace": "yellow",
+    "suspended": "red",
+    "recovered": "green",
+    "lost": "magenta",
+    "closed": "dim",
+}
+
+
+def list_columns(now: datetime) -> list[Column]:
+    """The columns of the list; the last ones to go say what, how much, and what is next."""
+
+    def amount(row: CaseRow) -> str:
+        return amount_text(row.amount_due, row.currency)
+
+    def following(row: CaseRow) -> str:
+        if row.next_step and row.next_at:
+            return f"{row.next_step} {hint(row.next_at, now)}"
+        return f"({row.closed_reason})" if row.closed_reason else NOTHING
+
+    return [
+        Column("CASE", lambda row: str(row.id)),
+        Column("STATE", lambda row: str(row.state), paint=STATE_COLOURS),
+        Column("AMOUNT", amount, right=True),
+        Column("NEXT", following, rank=1),
+        Column("DECLINE", lambda row: row.decline_code or NOTHING, rank=2),
+        Column("ADVICE", lambda row: row.advice or NOTHING, rank=4),
+        Column("CUSTOMER", lambda row: row.customer or NOTHING, rank=3),
+        Column("POLICY", lambda row: str(row.policy), rank=6),
+        Column("ACCESS", lambda row: str(row.access), rank=7),
+        Column("OPENED (UTC)", lambda row: moment_text(row.opened_at), rank=5),
+        Column("INVOICE", lambda row: str(row.invoice), rank=8),
+        Column("SOURCE", lambda row: str(row.source), rank=9),
+    ]
+
+
+@app.command("show")
+def show(
+    name: CaseArgument, form: PageFormatOption = PageFormat.TABLE, data: DataOption = None
+) -> None:
+    """Show one case whole: facts, timeline, attempts, emails, ledger entries, acts."""
+    with reading(data) as view:
+        from dunning.cli import case_file, case_page
+
+        file = case_file.read(view.session, case_file.find(view.session, name), view.now)
+        if form is PageFormat.JSON:
+            json_page(case_file.as_json(file))
+        else:
+            case_page.show(file)
+
+
+@app.command("explain")
+def explain(
+    name: CaseArgument, form: PageFormatOption = PageFormat.TABLE, data: DataOption = None
+) -> None:
+    """Explain why the last step happened or did not, and what comes next."""
+    with reading(data) as view:
+        from dunning.cli import case_file, explaining
+
+        file = case_file.read(view.session, case_file.find(view.session, name), view.now)
+        explanation = explaining.explain(file)
+        if form is PageFormat.JSON:
+            json_page(explaining.as_json(explanation))
+        else:
+            explaining.show(explanation)
+
+
+# --- by hand ---------------------------------------------------------------------------------
+
+
+@app.command("hold")
+def hold(
+    name: CaseArgument,
+    why: WhyOption,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until",
+            metavar="WHEN",
+            help="7d, 2026-03-20, or a time in UTC; until it is resumed if left out.",
+        ),
+    ] = None,
+    by: ByOption = None,
+    form: PageFormatOption = PageFormat.TABLE,
+    data: DataOption = None,
+) -> None:
+    """Stop a case until a date: no charge, no email, no suspension."""
+
+    def act(hand: ByHand, case: str, person: Person) -> dict[str, object]:
+        end = read_after(until, person.now, "--until") if until else None
+        return hand.hold(case, person, until=end)
+
+    _by_hand(name, why, by, form, data, act, "on hold")
+
+
+@app.command("resume")
+def resume(
+    name: CaseArgument,
+    why: WhyOption,
+    by: ByOption = None,
+    form: PageFormatOption = PageFormat.TABLE,
+    data: DataOption = None,
+) -> None:
+    """Let a held case go on; what fell due meanwhile is not made up for in a burst."""
+
+    def act(hand: ByHand, case: str, person: Person) -> dict[str, object]:
+        return hand.resume(case, person)
+
+    _by_hand(name, why, by, form, data, act, "goes on")
+
+
+@app.command("retry")
+def retry(
+    name: CaseArgument,
+    why: WhyOption,
+    by: ByOption = None,
+    form: PageFormatOption = PageFormat.TABLE,
+    data: DataOption = None,
+) -> None:
+    """Charge once more now, beside the timeline; refused where the card must not be charged."""
+
+    def act(hand: ByHand, case: str, person: Person) -> dict[str, object]:
+        return hand.retry(case, person)
+
+    _by_hand(name, why, by, form, data, act, "will be charged as soon as a worker takes it")
+
+
+@app.command("close")
+def close(
+    name: CaseArgument,
+    why: WhyOption,
+    by: ByOption = None,
+    form: PageFormatOption = PageFormat.TABLE,
+    data: DataOption = None,
+) -> None:
+    """End a case for good: the debt is no longer pursued and access comes back.
+
+    The invoice at the provider stays as it is. This cannot be undone.
+    """
+
+    def act(hand: ByHand, case: str, person: Person) -> dict[str, object]:
+        return hand.close(case, person)
+
+    _by_hand(name, why, by, form, data, act, "closed")
+
+
+def _by_hand(
+    name: str,
+    why: str,
+    by: str | None,
+    form: PageFormat,
+    data: Any,
+    act: Callable[[ByHand, str, Person], dict[str, object]],
+    done: str,
+) -> None:
+    with program(data) as running:
+        from dunning.acts import ByHand, Person
+        from dunning.cli.case_file import find
+        from dunning.store import transaction
+
+        with transaction(running.engine) as session:
+            case = find(session, name).id
+        now = running.clock.fresh()
+        told = act(
+            ByHand(running.engine, running.cases),
+            case,
+            Person(by=author(by), why=why, now=now),
+        )
+        acts = str(told["source"]) in running.providers
+    if form is PageFormat.JSON:
+        json_page(told)
+        return
+    say(f"{told['id']}: {done}. It is {told['state']}, {_next(told, now)}.")
+    if not acts and told["next_step"]:
+        say(
+            f"There is no API key for {told['source']} here; a worker that has one must do it.",
+            style="yellow",
+        )
+
+
+def _next(told: dict[str, object], now: datetime) -> str:
+    at = told["next_at"]
+    if not told["next_step"] or at is None:
+        return "with nothing to do until something happens"
+    when = datetime.fromisoformat(str(at))
+    return f"next {told['next_step']} at {moment_and_hint(when, now)}"

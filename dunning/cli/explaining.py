@@ -1,0 +1,214 @@
+"""Why the last step of a case happened or did not, and what comes next: rule, facts, version."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from dunning.cli.case_file import CaseFile, Line, line_json
+from dunning.cli.output import heading, pairs, say
+from dunning.cli.words import amount_text, local_text, moment_and_hint
+from dunning.config.sentences import describe
+from dunning.config.timing import in_order
+from dunning.core.events import StepKind
+from dunning.core.permission import why_no_charge
+from dunning.core.policy import Policy, Retries
+from dunning.core.status import last_decline, verdict
+
+_HOW = {
+    "done": "was done",
+    "declined": "was tried, and the bank declined it",
+    "action_needed": "was tried, and the bank wants the customer to confirm it",
+    "processing": "was tried, and the bank has not answered yet",
+    "not_owed": "was not done, as nothing is owed",
+    "skipped": "was not done",
+    "doubtful": "may have happened; it is not done twice",
+    "put off": "could not be done and was put off",
+    "running": "is being done right now",
+    "unknown": "may have happened; the provider is asked first",
+}
+_BESIDE = {
+    "reconcile": "Beside the timeline: the provider is asked how the invoice stands.",
+    "restore": "Beside the timeline: access comes back once nothing is owed.",
+    "card": "Beside the timeline: a new card is charged at once.",
+    "hand": "Beside the timeline: a person asked for this charge.",
+    "email": "Beside the timeline: the customer hears at once of what only they can do, or of a "
+    "suspension or payment.",
+}
+_OWNERS = {
+    Retries.OURS: "dunning makes every charge",
+    Retries.PROVIDER: "the provider makes every charge; dunning makes none",
+    Retries.PROVIDER_FIRST: "the provider tries first, dunning when it has given up",
+    Retries.SIGNAL: "dunning says when, the billing system charges",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One step with the rule behind it."""
+
+    line: Line
+    sentence: str  # what became of it, or when it will be
+    rule: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """The answer to why."""
+
+    file: CaseFile
+    facts: list[tuple[str, str]]
+    last: Told | None
+    next: Told | None
+    dropped: list[Line]
+
+
+def explain(file: CaseFile) -> Explanation:
+    """Find the last step, the next one, and what speaks for and against them."""
+    last, following = _last(file.timeline), _next(file.timeline)
+    return Explanation(
+        file=file,
+        facts=_facts(file),
+        last=_told(file, last, _became(file, last)) if last else None,
+        next=_told(file, following, _will_be(file, following)) if following else None,
+        dropped=[line for line in file.timeline if line.state == "dropped"],
+    )
+
+
+def rule(policy: Policy, step: str) -> str:
+    """The policy's line behind a step such as `retry:2`, in words."""
+    kind, _, number = step.partition(":")
+    if number.isdecimal() and kind not in ("restore", "reconcile"):
+        # `describe` ends with giving up at the window where no line says so.
+        lines = {line.index: text for line, text in zip(in_order(policy), describe(policy))}  # noqa: B905
+        count: Counter[StepKind] = Counter()
+        for index, rung in enumerate(policy.timeline):
+            count[rung.do] += 1
+            if rung.do.value == kind and count[rung.do] == int(number):
+                return lines[index]
+        return describe(policy)[-1]
+    about = number.partition(":")[0]
+    return _BESIDE.get(about) or _BESIDE.get(kind, "Beside the timeline.")
+
+
+# --- parts -----------------------------------------------------------------------------------
+
+
+def _last(timeline: Any) -> Line | None:
+    """What was begun and not finished, else what ended last; questions to the provider aside."""
+    own = [line for line in timeline if line.kind != StepKind.RECONCILE.value]
+    begun = [line for line in own if line.state in ("running", "unknown", "put off")]
+    ended = [line for line in own if line.at is not None]
+    return next(iter(begun), None) or (ended[-1] if ended else None)
+
+
+def _next(timeline: Any) -> Line | None:
+    return next(
+        (line for line in timeline if line.at is None and line.state in ("planned", "put off")),
+        None,
+    )
+
+
+def _told(file: CaseFile, line: Line, sentence: str) -> Told:
+    return Told(
+        line=line, sentence=sentence, rule=rule(file.policy, line.step), because=line.why
+    )
+
+
+def _became(file: CaseFile, line: Line) -> str:
+    how = _HOW.get(line.state, line.state)
+    when = "until" if line.state == "put off" else "on"
+    return f"{_name(line)} {how}, {when} {moment_and_hint(line.when, file.now)}"
+
+
+def _will_be(file: CaseFile, line: Line) -> str:
+    local = local_text(line.due_at, file.zone)
+    when = f"{moment_and_hint(line.due_at, file.now)}, {local} in {file.zone}"
+    return f"{_name(line)} at {when}"
+
+
+def _name(line: Line) -> str:
+    return f"{line.step} ({line.template})" if line.template else line.step
+
+
+def _facts(file: CaseFile) -> list[tuple[str, str]]:
+    case, row = file.case, file.row
+    told = [("first failed", moment_and_hint(row.opened_at, file.now))]
+    last, said = last_decline(case), verdict(case)
+    if last is not None:
+        code = row.decline_code or "no reason given"
+        told.append(("last decline", f"{code}, {moment_and_hint(last.at, file.now)}"))
+    if said is not None:
+        wait = f"; not before {said.wait} after it" if said.wait else ""
+        told.append(("advice", f"{said.advice.value}: {said.reason}{wait}"))
+        told.append(("as told by", ", ".join(said.sources) or "nobody"))
+    against = why_no_charge(case, file.policy)
+    if row.closed_at is None:
+        told.append(("charge now", f"no: {against}" if against else "allowed"))
+    told.append(("who charges", _OWNERS[file.policy.retries]))
+    if file.plan.frozen is not None:
+        told.append(("stands still", file.plan.frozen.why))
+    if row.closed_at is not None:
+        told.append(("ended", f"{moment_and_hint(row.closed_at, file.now)}: {row.closed_reason}"))
+    told.append(("customer's time", str(file.zone)))
+    return told
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def show(explanation: Explanation) -> None:
+    """Write it for people."""
+    file = explanation.file
+    row = file.row
+    say(f"{row.id}: {amount_text(row.amount_due, row.currency)}, {row.state}", style="bold")
+    say(f"policy {row.policy}, version {row.policy_version}, as it was when the case began")
+    heading("Last")
+    if explanation.last is None:
+        say("  nothing has been done yet")
+    else:
+        _show_told(explanation.last)
+    heading("Facts")
+    pairs([(f"  {name}", value) for name, value in explanation.facts])
+    heading("Next")
+    if explanation.next is not None:
+        _show_told(explanation.next)
+    elif file.plan.frozen is not None:
+        say(f"  nothing until this ends: {file.plan.frozen.why}")
+    else:
+        say("  nothing: only news from the provider moves this case")
+    if explanation.dropped:
+        heading("Will not be done")
+        pairs([(f"  {_name(line)}", line.why) for line in explanation.dropped])
+
+
+def _show_told(told: Told) -> None:
+    lines = [("  step", told.sentence), ("  rule", told.rule)]
+    if told.because:
+        lines.append(("  because", told.because))
+    pairs(lines)
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """The same for programs."""
+    file = explanation.file
+    standing = file.plan.frozen
+    return {
+        "id": file.row.id,
+        "state": file.row.state,
+        "policy": file.row.policy,
+        "policy_version": file.row.policy_version,
+        "last": _told_json(file, explanation.last),
+        "facts": dict(explanation.facts),
+        "frozen": standing.why if standing else None,
+        "next": _told_json(file, explanation.next),
+        "dropped": [line_json(line, file.zone) for line in explanation.dropped],
+    }
+
+
+def _told_json(file: CaseFile, told: Told | None) -> dict[str, Any] | None:
+    if told is None:
+        return None
+    return {**line_json(told.line, file.zone), "sentence": told.sentence, "rule": told.rule}

@@ -1,0 +1,164 @@
+"""What a demo came to: counts, the ledger, and the proof that two sets of books agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from dunning import ledger
+from dunning.core.entries import Account
+from dunning.core.events import StepKind, StepResult
+from dunning.demo.stage import Stage
+from dunning.reports.proof import verify_all
+from dunning.store import CaseRow, EntryRow, InboxRow, MessageRow, StepRow, transaction
+
+CHARGED = ("done", "declined", "action_needed", "processing")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The report of a run; `data` is what `--format json` prints."""
+
+    data: dict[str, Any]
+    differences: list[str]
+
+
+def outcome(stage: Stage, *, seed: int, customers: int, days: int, seconds: float) -> Outcome:
+    """Read both sets of books and compare them, invoice by invoice, to the minor unit."""
+    books = stage.sandbox.books()
+    with transaction(stage.program.engine) as session:
+        balances = ledger.balances(session)
+        proof = verify_all(session)
+        differences = compare(books["invoices"], _our_invoices(session))
+        data: dict[str, Any] = {
+            "seed": seed,
+            "customers": customers,
+            "days": days,
+            "webhooks_received": _count(session, InboxRow),
+            "webhooks_parked": _count(session, InboxRow, col(InboxRow.state) == "parked"),
+            "cases": _by(session, col(CaseRow.state)),
+            "retries": _steps(session, StepKind.RETRY, CHARGED),
+            "emails": _count(session, MessageRow, col(MessageRow.state) == "sent"),
+            "emails_by_template": _by(session, col(MessageRow.template)),
+            "suspensions": _steps(session, StepKind.SUSPEND, ("done",)),
+            "restorations": _steps(session, StepKind.RESTORE, ("done",)),
+            "ledger": balances,
+            "recovered": {c: sums[Account.RECOVERED] for c, sums in balances.items()},
+            "recovered_by": _recovered_by(session),
+            "lost": {c: sums[Account.LOST] for c, sums in balances.items()},
+            "at_risk": {c: sums[Account.AT_RISK] for c, sums in balances.items()},
+            "identity_holds": proof.holds,
+            "agrees_with_billing_system": not differences,
+            "charged_twice": _charged_twice(books["invoices"]),
+            "emails_after_payment": _emails_after_payment(session, books["invoices"]),
+            "emails_doubtful": _steps(session, StepKind.EMAIL, (StepResult.DOUBTFUL.value,)),
+            "seconds": round(seconds, 2),
+        }
+    faults = [f"{case}: {what}" for case, what in proof.faults]
+    return Outcome(data, [*differences, *faults])
+
+
+def compare(theirs: Mapping[str, Any], ours: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Every difference between the billing system's books and our ledger, in words."""
+    found = []
+    for invoice, line in sorted(theirs.items()):
+        if line["first_failed_at"] is None or line["amount_due"] == 0:
+            continue
+        mine = ours.get(invoice)
+        if mine is None:
+            found.append(f"{invoice} failed at the billing system, and we have no case")
+            continue
+        expected = {
+            "currency": line["currency"],
+            "opened": line["amount_due"],
+            "paid": line["amount_paid"],
+            "refunded": line["refunded"],
+            "disputed": line["disputed"],
+            "owed": line["amount_remaining"] if mine["open"] else 0,
+        }
+        found += [
+            f"{invoice}: {name} is {value} there and {mine[name]} in our ledger"
+            for name, value in expected.items()
+            if mine[name] != value
+        ]
+    failed = {invoice for invoice, line in theirs.items() if line["first_failed_at"] is not None}
+    found += [f"{invoice}: a case of ours, but it never failed" for invoice in ours.keys() - failed]
+    return found
+
+
+def _our_invoices(session: Session) -> dict[str, dict[str, Any]]:
+    lines: dict[str, dict[str, Any]] = {}
+    by_case: dict[str, dict[str, Any]] = {}
+    for row in session.scalars(select(CaseRow)):
+        line = {"currency": row.currency, "opened": 0, "paid": 0, "refunded": 0, "disputed": 0}
+        lines[row.invoice] = by_case[row.id] = {**line, "owed": 0, "open": row.closed_at is None}
+    for entry in session.scalars(select(EntryRow)):
+        line, amount = by_case[entry.case_id], entry.amount
+        sign = -1 if entry.reverses else 1
+        pair = (entry.debit, entry.credit) if sign > 0 else (entry.credit, entry.debit)
+        for account, change in ((pair[0], -sign * amount), (pair[1], sign * amount)):
+            if account in (Account.REFUNDED, Account.DISPUTED):
+                line[account] += change
+            elif account == Account.AT_RISK:
+                line["owed"] += change
+        if pair[0] == Account.OWED:
+            line["opened"] += sign * amount
+        if pair[1] == Account.RECOVERED and pair[0] not in (Account.REFUNDED, Account.DISPUTED):
+            line["paid"] += sign * amount
+    return lines
+
+
+def _charged_twice(invoices: Mapping[str, Any]) -> int:
+    return sum(
+        1
+        for line in invoices.values()
+        if line["successful_charges"] > 1 and line["amount_paid"] > line["amount_due"]
+    )
+
+
+def _emails_after_payment(session: Session, invoices: Mapping[str, Any]) -> int:
+    """Messages about a debt that left after the billing system had its money."""
+    rows = session.execute(
+        select(col(MessageRow.at), col(CaseRow.invoice))
+        .join(CaseRow, col(CaseRow.id) == col(MessageRow.case_id))
+        .where(col(MessageRow.state) == "sent", col(MessageRow.template) != "recovered")
+    ).all()
+    paid_at = {invoice: line["paid_at"] for invoice, line in invoices.items()}
+    return sum(1 for at, invoice in rows if (paid := paid_at.get(invoice)) and at.timestamp() > paid)
+
+
+def _recovered_by(session: Session) -> dict[str, dict[str, int]]:
+    query = select(
+        col(EntryRow.currency),
+        col(EntryRow.how),
+        col(EntryRow.reverses).is_not(None),
+        func.sum(col(EntryRow.amount)),
+    )
+    found: dict[str, Counter[str]] = {}
+    paid = query.where(col(EntryRow.cause) == "paid").group_by(
+        col(EntryRow.currency), col(EntryRow.how), col(EntryRow.reverses).is_not(None)
+    )
+    for currency, how, reversed_, amount in session.execute(paid):
+        found.setdefault(currency, Counter())[how] += -int(amount) if reversed_ else int(amount)
+    return {currency: {h: a for h, a in sums.items() if a} for currency, sums in found.items()}
+
+
+def _count(session: Session, table: Any, *conditions: Any) -> int:
+    query = select(func.count()).select_from(table).where(*conditions)
+    return int(session.execute(query).scalar_one())
+
+
+def _by(session: Session, column: Any) -> dict[str, int]:
+    query = select(column, func.count()).group_by(column).order_by(column)
+    return {str(value): int(count) for value, count in session.execute(query)}
+
+
+def _steps(session: Session, kind: StepKind, results: tuple[str, ...]) -> int:
+    return _count(
+        session, StepRow, col(StepRow.kind) == kind.value, col(StepRow.result).in_(results)
+    )

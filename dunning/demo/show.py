@@ -1,0 +1,84 @@
+"""The report of a demo for a person: what was at stake, what came back, and how we know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from dunning.core.money import Money
+
+_MECHANISMS = {
+    "new_card": "our charge after the customer gave a new card",
+    "link": "paid by the customer after a message of ours",
+    "natural": "paid without any act of ours (not claimed)",
+    "outside": "marked as paid elsewhere (not claimed)",
+    "provider_retry": "the provider's own retry (not claimed)",
+    "retry_by_hand": "a charge asked for by a person",
+}
+
+
+def show(data: dict[str, Any], folder: Path | None) -> None:
+    """Print the report to standard output."""
+    out = Console(highlight=False)
+    out.print(_money(data))
+    out.print(_mechanisms(data))
+    states = ", ".join(f"{count} {state}" for state, count in data["cases"].items())
+    out.print(f"Cases: {states}")
+    out.print(
+        f"{data['webhooks_received']:,} webhooks received, {data['retries']} charges tried, "
+        f"{data['emails']} emails sent, {data['suspensions']} suspensions, "
+        f"{data['restorations']} restored"
+    )
+    out.print("\n[bold]What must be so[/bold]")
+    for text, held in (
+        ("every sum of the ledger proves itself from its entries", data["identity_holds"]),
+        (
+            "our ledger and the billing system's own books agree to the minor unit",
+            data["agrees_with_billing_system"],
+        ),
+        ("no invoice was charged twice", data["charged_twice"] == 0),
+        ("nobody was written to about a debt already paid", data["emails_after_payment"] == 0),
+        ("no webhook waits for a person", data["webhooks_parked"] == 0),
+    ):
+        out.print(f"  [green]yes[/green]  {text}" if held else f"  [red]NO[/red]   {text}")
+    out.print(f"\n{data['days']} days in {data['seconds']} s, all of it simulated.")
+    if folder is not None:
+        out.print(f"Look around: dunning cases list --data {folder}")
+    else:
+        out.print("With --data DIR the database stays, for `cases`, `report` and `ledger`.")
+
+
+def _money(data: dict[str, Any]) -> Table:
+    table = Table(title="Money that failed to come in", title_justify="left", box=None)
+    for heading in ("currency", "failed", "recovered", "lost", "withdrawn", "still at risk"):
+        table.add_column(heading, justify="left" if heading == "currency" else "right")
+    for currency, sums in data["ledger"].items():
+        recovered = sums["recovered"] + sums["refunded"] + sums["disputed"]
+        table.add_row(
+            currency.upper(),
+            *(
+                str(Money(amount, currency)).rpartition(" ")[0]
+                for amount in (
+                    -sums["owed"],
+                    recovered,
+                    sums["lost"],
+                    sums["withdrawn"],
+                    sums["at_risk"],
+                )
+            ),
+        )
+    return table
+
+
+def _mechanisms(data: dict[str, Any]) -> Table:
+    table = Table(title="\nWhat brought it back", title_justify="left", box=None, show_header=False)
+    table.add_column("how")
+    table.add_column("amount", justify="right")
+    for currency, sums in data["recovered_by"].items():
+        for how, amount in sorted(sums.items(), key=lambda item: -item[1]):
+            ours = f"retry {how.rpartition(':')[2]} of the timeline"
+            table.add_row(_MECHANISMS.get(how, ours), str(Money(amount, currency)))
+    return table

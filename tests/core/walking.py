@@ -1,0 +1,230 @@
+"""Walk a case to its end as the executor would: one step at a time, on a clock that jumps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from dunning.core.case import advance
+from dunning.core.events import (
+    Actor,
+    AttemptStatus,
+    BillingEvent,
+    StepDeferred,
+    StepEnded,
+    StepKind,
+    StepResult,
+)
+from dunning.core.facts import Case
+from dunning.core.plan import CHARGES, Plan, plan
+from dunning.core.policy import Day, Policy, Retries, Rung
+from dunning.core.steps import Step
+from tests import builders as b
+from tests.policies import policy, rung
+
+FOREVER = 500
+PUT_OFF = "put off"
+# How a step may end: a decline code for a charge, a result for anything, or put off for hours.
+Answer = str | StepResult
+
+
+@dataclass(frozen=True)
+class Act:
+    """One step that was really begun, in the case and with the plan as they were."""
+
+    at: datetime
+    step: Step
+    case: Case
+    result: Answer
+
+    @property
+    def name(self) -> str:
+        return self.step.key.rpartition("/")[2]
+
+    @property
+    def ended(self) -> bool:
+        return self.result != PUT_OFF
+
+
+@dataclass
+class Walk:
+    """A case being walked; `looks` is every plan that was made on the way."""
+
+    case: Case
+    policy: Policy
+    now: datetime = b.T0
+    acts: list[Act] = field(default_factory=list)
+    skips: list[tuple[datetime, Step]] = field(default_factory=list)
+    looks: list[tuple[datetime, Plan]] = field(default_factory=list)
+
+    def look(self) -> Plan:
+        """The plan of this moment, with what must hold of every plan."""
+        seen = plan(self.case, self.policy, self.now)
+        assert seen == plan(self.case, self.policy, self.now)
+        assert self.now >= b.T0
+        due = seen.due(self.now)
+        if not due:
+            assert seen.next_at is None or seen.next_at > self.now, seen
+        self.looks.append((self.now, seen))
+        return seen
+
+    def tell(self, *events: BillingEvent) -> None:
+        for event in events:
+            self.case = advance(self.case, event)
+
+    def names(self, *kinds: StepKind) -> list[str]:
+        """What was begun, in order."""
+        return [act.name for act in self.acts if not kinds or act.step.kind in kinds]
+
+    def skipped(self) -> dict[str, str]:
+        """What was not to be done, and why."""
+        return {step.key.rpartition("/")[2]: step.skip or "" for _, step in self.skips}
+
+    def one_look(self, answers: Iterator[Answer]) -> bool:
+        """Put the skipped on record and do the next step. False: nothing is due now."""
+        seen = self.look()
+        while passed := [step for step in seen.due(self.now) if step.skip]:
+            for step in passed:
+                self.skips.append((self.now, step))
+                self.tell(ending(step, self.now, StepResult.SKIPPED))
+            seen = self.look()
+        due = next(iter(seen.due(self.now)), None)
+        if due is None:
+            return False
+        answer = next(answers, None) or default(due)
+        self.acts.append(Act(self.now, due, self.case, answer))
+        self.tell(*told(due, self.now, answer))
+        return True
+
+
+def default(step: Step) -> Answer:
+    """Charges are declined for want of money, everything else works."""
+    return "insufficient_funds" if step.kind is StepKind.RETRY else StepResult.DONE
+
+
+def ending(step: Step, now: datetime, result: StepResult) -> StepEnded:
+    return StepEnded(id=step.key, at=now, kind=step.kind, result=result, template=step.template)
+
+
+def told(step: Step, now: datetime, answer: Answer) -> list[BillingEvent]:
+    """What the executor and the provider say of a step that was begun."""
+    if answer == PUT_OFF:
+        until = now + timedelta(hours=7)
+        return [StepDeferred(id=step.key, at=now, until=until, why="the provider is away")]
+    if isinstance(answer, StepResult):
+        return [ending(step, now, answer)]
+    if step.kind is not StepKind.RETRY:
+        return [ending(step, now, StepResult.DONE)]
+    tried = b.attempt(
+        AttemptStatus.DECLINED,
+        now,
+        code=answer,
+        by=Actor.OURS,
+        key=step.key,
+        name=f"ch_{step.key[-16:]}_{now:%d%H%M}",
+        method=None,
+    )
+    return [b.attempted(tried), ending(step, now, StepResult.DECLINED)]
+
+
+def walk(
+    case: Case,
+    by: Policy,
+    *,
+    start: datetime = b.T0,
+    world: Iterable[BillingEvent] = (),
+    answers: Iterable[Answer] = (),
+    until: datetime | None = None,
+) -> Walk:
+    """Walk from `start` (the worker was away before) until nothing is planned any more.
+
+    `world` is what happens meanwhile, told when its time comes; `answers` how the steps end.
+    """
+    walked = Walk(case, by, start)
+    coming = sorted(world, key=lambda event: event.at)
+    answered = iter(answers)
+    for _ in range(FOREVER):
+        while coming and coming[0].at <= walked.now:
+            walked.tell(coming.pop(0))
+        if walked.one_look(answered):
+            continue
+        moments = [walked.looks[-1][1].next_at, coming[0].at if coming else None]
+        next_at = min((moment for moment in moments if moment), default=None)
+        if next_at is None or (until is not None and next_at > until):
+            return walked
+        walked.now = next_at
+    raise AssertionError(f"no end after {FOREVER} looks: {walked.names()}")
+
+
+# --- policies and answers at random ----------------------------------------------------------
+
+DAYS = st.sampled_from((0, 0.25, 1, 2, 3, 5, 7, 9, 10, 12, 13))
+LATE_DAYS = st.sampled_from((14.5, 16, 18, 20, 21, 25))
+TEMPLATES = st.sampled_from(("payment_failed", "reminder", "final_notice"))
+CLOCKS = st.sampled_from((None, None, time(2, 30), time(8), time(23, 59)))
+PREFERRED = st.sampled_from(((), (), (Day.PAYDAY,), (Day.PAYDAY, Day.WEEKDAY)))
+
+
+def charges(days: st.SearchStrategy[float]) -> st.SearchStrategy[Rung]:
+    return st.builds(
+        lambda at, clock, on: rung("retry", at, clock=clock, on=on), days, CLOCKS, PREFERRED
+    )
+
+
+def emails(days: st.SearchStrategy[float]) -> st.SearchStrategy[Rung]:
+    return st.builds(lambda at, what: rung("email", at, template=what), days, TEMPLATES)
+
+
+def _last_chance(anchor: StepKind) -> st.SearchStrategy[Rung]:
+    spans = st.sampled_from(
+        (timedelta(0), timedelta(hours=1), timedelta(days=1), timedelta(days=3))
+    )
+    return st.builds(lambda before: rung("retry", before=before, anchor=anchor), spans)
+
+
+@st.composite
+def policies(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Policy:
+    """Valid policies of every shape: with and without suspension, last chances, late rungs."""
+    lines: list[Rung] = []
+    for kind, most in (
+        (charges(DAYS), 4),
+        (emails(DAYS), 3),
+        (st.just(rung("restrict", 10)), 1),
+        (st.just(rung("suspend", 14)), 1),
+        (charges(LATE_DAYS), 2),
+        (emails(LATE_DAYS), 2),
+        (_last_chance(StepKind.GIVE_UP), 1),
+    ):
+        key = lambda line: (line.after, line.before, line.template)  # noqa: E731
+        lines += draw(st.lists(kind, max_size=most, unique_by=key))
+    if any(line.do is StepKind.SUSPEND for line in lines):
+        lines += draw(st.lists(_last_chance(StepKind.SUSPEND), max_size=1))
+    lines = list(draw(st.permutations(lines)))
+    if any(line.anchor is StepKind.GIVE_UP for line in lines) or draw(st.booleans()):
+        lines.append(rung("give_up", 28))
+    window = draw(st.sampled_from(((time(9), time(18)), (time(0), time(23, 59)), None)))
+    return policy(
+        *lines,
+        send_between=window,
+        timezone=draw(st.sampled_from(("UTC", "America/New_York", "Asia/Kolkata"))),
+        retries=draw(st.sampled_from((Retries.OURS, Retries.OURS, Retries.SIGNAL))),
+    )
+
+
+SOFT = ("insufficient_funds", "generic_decline", "processing_error", "no_such_code")
+HARD = ("lost_card", "expired_card", "authentication_required")
+
+
+def answers(*codes: str) -> st.SearchStrategy[list[Answer]]:
+    """How the first steps of a walk end; every later one works, or is declined for want of money."""
+    results = (StepResult.DONE, StepResult.DOUBTFUL, StepResult.SKIPPED, StepResult.ACTION_NEEDED)
+    return st.lists(st.sampled_from((PUT_OFF, *codes, *codes, *results)), max_size=25)
+
+
+def charged(walked: Walk) -> list[Act]:
+    """The charges that were really begun."""
+    return [act for act in walked.acts if act.step.kind in CHARGES]

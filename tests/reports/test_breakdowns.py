@@ -1,0 +1,203 @@
+"""However a report is broken down, it adds up: to its totals, to the ledger, over filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlmodel import Session
+
+from dunning import ledger
+from dunning.core.events import DisputeStatus
+from dunning.reports import Report, at_risk, lost, recovered, verify_all
+from dunning.reports.at_risk import BY as AT_RISK_BY
+from dunning.reports.flows import PERIODS_A_QUERY
+from dunning.reports.lost import BY as LOST_BY
+from dunning.reports.periods import UNITS
+from dunning.reports.recovered import BY as RECOVERED_BY
+from tests.reports.shop import NOW, Shop, Unpaid, money, on
+
+Tell = Callable[[Unpaid, Any, int], None]
+
+# What may happen to an invoice, at a moment, with part of its amount.
+HAPPENINGS: dict[str, Tell] = {
+    "part of ours": lambda unpaid, at, part: unpaid.charged(at, "retry:2", part),
+    "part of theirs": lambda unpaid, at, part: unpaid.charged(at, None, part),
+    "part": lambda unpaid, at, part: unpaid.part_paid(at, part),
+    "ours": lambda unpaid, at, _: unpaid.charged(at, "retry:1"),
+    "paid": lambda unpaid, at, _: unpaid.paid(at),
+    "outside": lambda unpaid, at, _: unpaid.paid(at, outside=True),
+    "written to": lambda unpaid, at, _: unpaid.written_to(at),
+    "refunded": lambda unpaid, at, part: unpaid.refunded(at, part),
+    "refund failed": lambda unpaid, at, part: unpaid.refunded(at, part, live=False),
+    "disputed": lambda unpaid, at, _: unpaid.disputed(at),
+    "dispute won": lambda unpaid, at, _: unpaid.disputed(at, DisputeStatus.WON, days=9),
+    "credited": lambda unpaid, at, part: unpaid.credited(at, part),
+    "voided": lambda unpaid, at, _: unpaid.voided(at),
+    "given up": lambda unpaid, at, _: unpaid.given_up(at),
+    "uncollectible": lambda unpaid, at, _: unpaid.uncollectible(at),
+    "ended": lambda unpaid, at, _: unpaid.ended(at, "payment_failed"),
+    "closed": lambda unpaid, at, _: unpaid.closed_by_hand(at),
+}
+
+# In whatever order: what is told late corrects what was written before.
+HISTORY = st.tuples(
+    st.integers(1, 80_000),
+    st.sampled_from(["usd", "eur", "jpy"]),
+    st.sampled_from(["stripe", "second"]),
+    st.sampled_from(["insufficient_funds", "expired_card"]),
+    st.lists(
+        st.tuples(st.sampled_from(sorted(HAPPENINGS)), st.integers(0, 150 * 24), st.floats(0, 1)),
+        max_size=6,
+    ),
+)
+LEDGERS = st.lists(HISTORY, max_size=6)
+
+
+def live(shop: Shop, histories: list[Any]) -> None:
+    for number, (amount, currency, source, code, happenings) in enumerate(histories):
+        began = on(1, 5 + number)
+        unpaid = shop.failed(began, amount, currency, source=source, code=code)
+        for name, hours, part in happenings:
+            at = began + timedelta(hours=hours)
+            HAPPENINGS[name](unpaid, at, max(1, int(amount * part)))
+
+
+REPORTS = {"recovered": RECOVERED_BY, "lost": LOST_BY, "at-risk": AT_RISK_BY}
+ASK: dict[str, Callable[..., Report]] = {"recovered": recovered, "lost": lost, "at-risk": at_risk}
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> tuple[str, tuple[str, ...]]:
+    """A report, and up to three keys to break it down by."""
+    name = draw(st.sampled_from(sorted(REPORTS)))
+    keys = draw(st.lists(st.sampled_from(REPORTS[name]), max_size=3, unique=True))
+    units = [key for key in keys if key in UNITS]
+    return name, tuple(key for key in keys if key not in units[1:])
+
+
+ANY_LEDGER = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@ANY_LEDGER
+@given(histories=LEDGERS, asked=st.lists(questions(), min_size=5, max_size=5))
+def test_a_breakdown_adds_up_to_its_totals_and_to_the_ledger(
+    shop: Shop, histories: list[Any], asked: list[tuple[str, tuple[str, ...]]]
+) -> None:
+    with shop.trial() as session:
+        live(shop, histories)
+        for name, by in asked:
+            assert_adds_up(session, ASK[name](session, NOW, by=by))
+
+
+def test_every_key_adds_up(shop: Shop) -> None:
+    with shop.trial() as session:
+        for number, name in enumerate(HAPPENINGS):
+            happenings = [("part of ours", 24, 0.5), (name, 900, 0.9), ("written to", 1, 1.0)]
+            live(shop, [(1000 + number, "usd", "stripe", "expired_card", happenings)])
+        for name, keys in REPORTS.items():
+            for key in keys:
+                report = ASK[name](session, NOW, by=(key,))
+                assert report.rows
+                assert_adds_up(session, report)
+
+
+def assert_adds_up(session: Session, report: Report) -> None:
+    for figure in (column.name for column in report.shown if column.is_money):
+        by_row, total = money(report.rows, figure), money(report.totals, figure)
+        assert by_row == total, (report.name, report.filters["by"], figure)
+    totals = {total["currency"]: total for total in report.totals}
+    for currency, accounts in ledger.balances(session).items():
+        assert_agrees(report.name, totals.get(currency), accounts)
+
+
+def assert_agrees(name: str, total: dict[str, Any] | None, accounts: dict[str, int]) -> None:
+    """A total is what the ledger's own balances say; no total: nothing moved."""
+    total = total or dict.fromkeys(("at_risk", "recovered", "refunded", "disputed", "net"), 0)
+    match name:
+        case "at-risk":
+            assert total["at_risk"] == accounts["at_risk"]
+        case "recovered":
+            for account in ("recovered", "refunded", "disputed"):
+                assert total[account] == accounts[account]
+        case _:
+            assert total["net"] == accounts["lost"] + accounts["withdrawn"]
+
+
+@ANY_LEDGER
+@given(histories=LEDGERS, hours=st.integers(0, 160 * 24))
+def test_ranges_and_filters_cut_without_loss(shop: Shop, histories: list[Any], hours: int) -> None:
+    with shop.trial() as session:
+        live(shop, histories)
+        day = (on(1, 5) + timedelta(hours=hours)).date()
+        for ask in (recovered, lost):
+            whole = ask(session, NOW, by=("source",))
+            figures = [column.name for column in whole.shown if column.is_money]
+            before = ask(session, NOW, until=day, by=("policy",))
+            after = ask(session, NOW, since=day + timedelta(days=1), by=("policy",))
+            sources = [ask(session, NOW, source=s, by=()) for s in ("stripe", "second")]
+            policies = [ask(session, NOW, policy=p, by=()) for p in ("standard", "patient")]
+            for figure in figures:
+                total = plain(money(whole.totals, figure))
+                assert plain(money(before.totals + after.totals, figure)) == total
+                for parts in (sources, policies):
+                    rows = [row for part in parts for row in part.totals]
+                    assert plain(money(rows, figure)) == total
+
+
+def plain(sums: dict[str, int]) -> dict[str, int]:
+    return {currency: amount for currency, amount in sums.items() if amount}
+
+
+@ANY_LEDGER
+@given(histories=LEDGERS)
+def test_whatever_happened_the_ledger_is_proved(shop: Shop, histories: list[Any]) -> None:
+    with shop.trial() as session:
+        live(shop, histories)
+        proof = verify_all(session)
+        assert proof.faults == []
+        assert proof.cases == len(histories)
+        for told in proof.currencies.values():
+            opened = told.pop("opened")
+            assert opened == sum(told.values())
+
+
+def test_more_periods_than_one_statement_takes(shop: Shop) -> None:
+    shop.failed(on(1, 5).replace(year=2000), 100).paid(on(1, 6).replace(year=2000))
+    shop.failed(on(1, 5), 200).paid(on(1, 8))
+    with shop.reading() as session:
+        report = recovered(session, NOW, by=("day",))
+        assert (NOW.date() - date(2000, 1, 5)).days > PERIODS_A_QUERY
+    assert [(row["day"], row["recovered"]) for row in report.rows] == [
+        ("2000-01-06", 100),
+        ("2026-01-08", 200),
+    ]
+
+
+@pytest.mark.parametrize("by", [("month",), ("policy",)])
+def test_a_refund_of_money_of_another_day_has_a_row_of_its_own(
+    shop: Shop, by: tuple[str, ...]
+) -> None:
+    unpaid = shop.failed(on(1, 5))
+    unpaid.paid(on(1, 8))
+    unpaid.refunded(on(2, 3))
+    with shop.reading() as session:
+        report = recovered(session, NOW, by=by)
+    assert money(report.rows, "recovered") == {"usd": 0}
+    assert sum(row["cases"] for row in report.rows) == 1
+
+
+def test_no_recovery_is_unknown_however_things_coincide(shop: Shop) -> None:
+    unpaid = shop.failed(on(1, 5))
+    unpaid.charged(on(1, 8), "retry:1")
+    unpaid.disputed(on(1, 9), DisputeStatus.WON)
+    unpaid.refunded(on(1, 9))
+    unpaid.refunded(on(1, 6), 100)
+    with shop.reading() as session:
+        report = recovered(session, NOW, by=("mechanism",))
+    assert [(row["mechanism"], row["recovered"]) for row in report.rows] == [("our_retry", 0)]
+    assert report.rows[0]["refunded"] == 4900

@@ -1,0 +1,99 @@
+"""Periods: every moment in exactly one, wherever clocks change."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dunning.core.attribution import BY_HAND, LINK, NATURAL, NEW_CARD, OUTSIDE, PROVIDER
+from dunning.errors import RefusedError
+from dunning.reports.flows import CLAIMED, UNKNOWN, mechanism_of, step_of
+from dunning.reports.periods import (
+    UNITS,
+    Unit,
+    calendar,
+    first_moment,
+    label_at,
+    span,
+    unit_of,
+    zone_named,
+)
+from dunning.reports.recovered import MECHANISMS
+
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "America/Santiago", "Asia/Kathmandu"]
+MOMENTS = st.datetimes(
+    datetime(2000, 1, 1),  # noqa: DTZ001 - hypothesis adds the zone
+    datetime(2040, 1, 1),  # noqa: DTZ001
+    timezones=st.just(UTC),
+)
+
+
+@given(MOMENTS, st.timedeltas(timedelta(0), timedelta(days=800)), st.sampled_from(ZONES))
+def test_periods_touch_and_hold_both_ends(first: datetime, length: timedelta, name: str) -> None:
+    zone = zone_named(name)
+    for unit in UNITS:
+        periods = calendar(unit, first, first + length, zone)
+        assert periods[0].starts <= first < periods[0].ends
+        assert periods[-1].starts <= first + length < periods[-1].ends
+        assert all(one.ends == two.starts for one, two in pairwise(periods))
+        assert len({period.label for period in periods}) == len(periods)
+        assert label_at(periods, first) == periods[0].label
+        assert label_at(periods, periods[-1].ends) is None
+        assert label_at(periods, periods[0].starts - timedelta(seconds=1)) is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "day", "label"),
+    [
+        ("week", date(2027, 1, 1), "2026-W53"),
+        ("week", date(2024, 12, 30), "2025-W01"),
+        ("quarter", date(2026, 12, 31), "2026-Q4"),
+        ("quarter", date(2026, 4, 1), "2026-Q2"),
+        ("month", date(2024, 2, 29), "2024-02"),
+        ("year", date(2024, 12, 31), "2024"),
+    ],
+)
+def test_labels(unit: Unit, day: date, label: str) -> None:
+    zone = zone_named("UTC")
+    at = first_moment(day, zone)
+    assert [period.label for period in calendar(unit, at, at, zone)] == [label]
+
+
+def test_a_day_without_midnight_begins_where_the_clock_skips() -> None:
+    # In Santiago 2025-09-07 begins at 01:00: at 04:00 UTC the clock went from 24:00 to 01:00.
+    assert first_moment(date(2025, 9, 7), zone_named("America/Santiago")) == datetime(
+        2025, 9, 7, 4, tzinfo=UTC
+    )
+
+
+def test_a_span_holds_its_last_day() -> None:
+    starts, ends = span(date(2026, 3, 29), date(2026, 3, 29), zone_named("Europe/Berlin"))
+    assert starts is not None
+    assert ends is not None
+    assert ends - starts == timedelta(hours=23)
+    assert span(None, None, zone_named("UTC")) == (None, None)
+
+
+def test_one_period_at_a_time() -> None:
+    assert unit_of(("policy",)) is None
+    assert unit_of(("policy", "week")) == "week"
+    with pytest.raises(RefusedError):
+        unit_of(("week", "year"))
+
+
+@pytest.mark.parametrize("name", ["localtime", "", "../etc/passwd", "Mars/Base"])
+def test_a_zone_nobody_knows_is_refused(name: str) -> None:
+    with pytest.raises(RefusedError):
+        zone_named(name)
+
+
+def test_every_mechanism_of_the_core_has_its_place() -> None:
+    words = [OUTSIDE, PROVIDER, NEW_CARD, BY_HAND, LINK, NATURAL, "retry:1", "retry:12", ""]
+    assert {mechanism_of(word) for word in words} == set(MECHANISMS)
+    assert {mechanism_of(word) for word in (OUTSIDE, PROVIDER, NATURAL, "")}.isdisjoint(CLAIMED)
+    assert mechanism_of("") == UNKNOWN
+    assert {word for word in words if step_of(word)} == {NEW_CARD, BY_HAND, "retry:1", "retry:12"}
