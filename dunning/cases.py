@@ -60,7 +60,7 @@ class Open:
     case: Case
     row: CaseRow | None = None
     before: Status | None = None
-    known_links: frozenset[str] = frozenset()
+    known: Case | None = None  # the facts as they are stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class CaseBook:
 
     def _hold(self, row: CaseRow) -> Open:
         case = read_facts(row)
-        return Open(case=case, row=row, before=status(case), known_links=case.links)
+        return Open(case=case, row=row, before=status(case), known=case)
 
     def _advance(self, hand: Open, event: BillingEvent) -> None:
         _same_currency(hand.case, event)
@@ -191,7 +191,7 @@ class CaseBook:
         known = hand.row is not None
         if not known and hand.case.failed_at is None:
             return
-        asked = hand.known_links
+        asked = hand.known.links if hand.known else frozenset[str]()
         while self._recall is not None and (new := hand.case.links - asked):
             asked |= new
             for event in self._recall(session, hand.case.source, sorted(new)):
@@ -209,14 +209,16 @@ class CaseBook:
             hand.row = self._begin(session, case, present, now)
         row = hand.row
         policy = self.policy_of(session, row.policy_version)
-        posting = ledger.Posting(
-            case_id=case.id,
-            source=case.source,
-            currency=case.currency,
-            entries=present.books.entries,
-        )
-        ledger.record(session, [posting], now)
-        mirror.remember(case)
+        posted = hand.before.books.entries if hand.before else ()
+        if present.books.entries != posted:
+            posting = ledger.Posting(
+                case_id=case.id,
+                source=case.source,
+                currency=case.currency,
+                entries=present.books.entries,
+            )
+            ledger.record(session, [posting], now)
+        mirror.remember(case, hand.known)
         ahead = plan(case, policy, now, present)
         if self._announces:
             announce(session, case, hand.before, present, now)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 import structlog
-from sqlalchemy import Engine, case, func, select, update
+from sqlalchemy import Engine, Integer, column, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
@@ -30,7 +30,7 @@ from dunning.core.ports import (
     Unreadable,
 )
 from dunning.errors import DunningError, NotFoundError, ProviderError
-from dunning.store import InboxRow, insert_into, reading, transaction
+from dunning.store import InboxRow, UTCDateTime, insert_into, reading, transaction
 
 log = structlog.get_logger(__name__)
 
@@ -266,18 +266,32 @@ class Backlog:
     next_at: datetime | None
 
 
+_BACKLOG = text(
+    """
+    SELECT
+        count(*) AS kept,
+        coalesce(sum(CASE WHEN tries = 0 THEN 1 ELSE 0 END), 0) AS fresh,
+        min(received_at) AS oldest_new_at,
+        min(wake_at) AS next_at,
+        (SELECT count(*) FROM inbox WHERE state = 'parked') AS parked
+    FROM inbox WHERE state = 'new'
+    """
+).columns(
+    column("kept", Integer),
+    column("fresh", Integer),
+    column("oldest_new_at", UTCDateTime()),
+    column("next_at", UTCDateTime()),
+    column("parked", Integer),
+)
+
+
 def backlog(session: Session) -> Backlog:
     """Count what is still to be handled and what waits for a person."""
-    untried = case((col(InboxRow.tries) == 0, 1), else_=0)
-    new, fresh, oldest, wake = session.execute(
-        select(
-            func.count(),
-            func.coalesce(func.sum(untried), 0),
-            func.min(col(InboxRow.received_at)),
-            func.min(col(InboxRow.wake_at)),
-        ).where(col(InboxRow.state) == "new")
-    ).one()
-    parked = session.execute(
-        select(func.count()).where(col(InboxRow.state) == "parked")
-    ).scalar_one()
-    return Backlog(new=new, fresh=fresh, parked=parked, oldest_new_at=oldest, next_at=wake)
+    found = session.execute(_BACKLOG).one()
+    return Backlog(
+        new=found.kept,
+        fresh=found.fresh,
+        parked=found.parked,
+        oldest_new_at=found.oldest_new_at,
+        next_at=found.next_at,
+    )

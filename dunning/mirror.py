@@ -68,15 +68,18 @@ class Mirror:
                 return link.invoice
         return None
 
-    def remember(self, case: Case) -> None:
-        """Write a case's attempts where the limits of a card are counted, and its links."""
-        for name in sorted(case.links - {case.invoice}):
+    def remember(self, case: Case, known: Case | None) -> None:
+        """Write a case's new attempts where the limits of a card are counted, and its links."""
+        links = known.links if known else frozenset((case.invoice,))
+        for name in sorted(case.links - links):
             self._session.execute(
                 insert_into(self._session, LinkRow)
                 .values(source=self._source, object_id=name, invoice=case.invoice)
                 .on_conflict_do_nothing()
             )
         for attempt in case.attempts:
+            if known is not None and attempt in known.attempts:
+                continue
             row = self._session.get(AttemptRow, (self._source, attempt.id))
             if row is None:
                 row = AttemptRow(

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Integer, bindparam, column, func, select, text, update
 from sqlmodel import Session, col
 
 from dunning.clock import rfc3339
 from dunning.core.facts import Case
 from dunning.core.status import ACCESS_ORDER, Access, State, Status
-from dunning.store import CaseRow, OutboxRow, insert_into
+from dunning.store import CaseRow, OutboxRow, UTCDateTime, insert_into
 
 # After each failure a longer wait, up to hours; after the last the row is dead and ops see it.
 BACKOFF = tuple(
@@ -184,18 +184,36 @@ class Backlog:
     next_at: datetime | None
 
 
+_BACKLOG = (
+    text(
+        """
+        SELECT
+            count(*) AS pending,
+            coalesce(sum(CASE WHEN leased AND wake_at > :now THEN 1 ELSE 0 END), 0) AS under_way,
+            min(wake_at) AS next_at,
+            (SELECT count(*) FROM outbox WHERE state = 'dead') AS dead
+        FROM outbox WHERE state = 'pending'
+        """
+    )
+    .bindparams(bindparam("now", type_=UTCDateTime()))
+    .columns(
+        column("pending", Integer),
+        column("under_way", Integer),
+        column("next_at", UTCDateTime()),
+        column("dead", Integer),
+    )
+)
+
+
 def backlog(session: Session, now: datetime) -> Backlog:
     """Count the calls to be made, those being made, and those nobody took."""
-    pending = col(OutboxRow.state) == "pending"
-    count, next_at = session.execute(
-        select(func.count(), func.min(col(OutboxRow.wake_at))).where(pending)
-    ).one()
-    leased = pending & col(OutboxRow.leased) & (col(OutboxRow.wake_at) > now)
-    under_way = session.execute(select(func.count()).where(leased)).scalar_one()
-    dead = session.execute(
-        select(func.count()).where(col(OutboxRow.state) == "dead")
-    ).scalar_one()
-    return Backlog(pending=count, under_way=under_way, dead=dead, next_at=next_at)
+    found = session.execute(_BACKLOG, {"now": now}).one()
+    return Backlog(
+        pending=found.pending,
+        under_way=found.under_way,
+        dead=found.dead,
+        next_at=found.next_at,
+    )
 
 
 # How a call leaves: the product webhook channel, handed in by wiring.

@@ -419,7 +419,12 @@ _ONLY_READS = "dunning_only_reads"
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A look at one moment of the database, which keeps nobody from writing."""
-    view = engine.execution_options(**{_ONLY_READS: True})
+    options: dict[str, Any] = {_ONLY_READS: True}
+    if engine.dialect.name == "postgresql":
+        # Otherwise each statement sees a moment of its own, and what is handed from one state to
+        # the next between two of them is in neither.
+        options["isolation_level"] = "REPEATABLE READ"
+    view = engine.execution_options(**options)
     with Session(view, expire_on_commit=False, autoflush=False) as session, session.begin():
         yield session
 

@@ -63,6 +63,8 @@ class Work:
         self._program = program
         self.broker = broker
         self.poke = threading.Event()
+        self._lock = threading.Lock()
+        self._under_way = 0
         # Without the Retries middleware a message that fails is not repeated.
         self.handle_inbox = dramatiq.actor(
             broker=broker, actor_name="handle_inbox", queue_name="inbox"
@@ -76,7 +78,20 @@ class Work:
 
     def hint(self, ids: Sequence[int]) -> None:
         """Tell the workers of webhooks just kept."""
-        self.handle_inbox.send(list(ids))
+        self.send(self.handle_inbox, list(ids))
+
+    def send(self, actor: dramatiq.Actor[..., None], *arguments: object) -> None:
+        """Hand a message to the broker."""
+        with self._lock:
+            self._under_way += 1
+        actor.send(*arguments)
+
+    def _done(self) -> None:
+        with self._lock:
+            self._under_way -= 1
+            last = self._under_way <= 0
+        if last:
+            self.poke.set()
 
     def _handle_inbox(self, ids: list[int]) -> None:
         try:
@@ -87,7 +102,7 @@ class Work:
             for row_id in ids if len(ids) > 1 else ():
                 self._program.inbox.handle([row_id], self._program.clock.now())
         finally:
-            self.poke.set()
+            self._done()
 
     def _run_steps(self, claims: list[list[str]]) -> None:
         try:
@@ -95,7 +110,7 @@ class Work:
             for case_id, source, token in claims:
                 self._program.executor.run(Claim(case_id, source, token))
         finally:
-            self.poke.set()
+            self._done()
 
     def _make_calls(self) -> None:
         program = self._program
@@ -110,7 +125,7 @@ class Work:
                 with transaction(program.engine) as session:
                     outbox.settle_call(session, call, heard, program.clock.now())
         finally:
-            self.poke.set()
+            self._done()
 
 
 class Feeder:
@@ -163,13 +178,15 @@ class Feeder:
                     session, now, limit=max(room, 0), lease=program.lease, sources=program.acting
                 )
         for start in range(0, len(rows), INBOX_BATCH):
-            self._work.handle_inbox.send(rows[start : start + INBOX_BATCH])
+            self._work.send(self._work.handle_inbox, rows[start : start + INBOX_BATCH])
         size = max(1, len(claims) // CLAIMS_PER_THREAD)
         for start in range(0, len(claims), size):
             part = claims[start : start + size]
-            self._work.run_steps.send([[c.case_id, c.source, c.token] for c in part])
+            self._work.send(
+                self._work.run_steps, [[c.case_id, c.source, c.token] for c in part]
+            )
         if standing.calls_due:
-            self._work.make_calls.send()
+            self._work.send(self._work.make_calls)
         return standing
 
     # --- beside a sandbox, whose time waits for us -----------------------------------------

@@ -7,111 +7,40 @@ the real receiver, mail goes over SMTP, product calls over HTTP, rows into the t
 
 from __future__ import annotations
 
-import asyncio
-import email
-import http.server
-import json
+import re
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
-from email.policy import default as email_policy
 from pathlib import Path
 from typing import Any
 
 import requests
 import stripe
-from aiosmtpd.smtp import SMTP
-from sqlmodel import col, select
+from requests.adapters import HTTPAdapter
+from sqlmodel import Session, col, select
 
+from dunning.acts import ByHand, Person
 from dunning.cases import summary
+from dunning.channels.email import EmailChannel
 from dunning.config import load_settings
 from dunning.processes import Up, running
+from dunning.providers.stripe.acting import StripeProvider
 from dunning.sandbox.sandbox import Sandbox
 from dunning.store import CaseRow, EntryRow, MessageRow, OutboxRow, StepRow, transaction
-from dunning.wiring import Program, assemble
+from dunning.wiring import Program, assemble, clock_for
+from tests.neighbours import Mailbox, Product
 
 SECRET = "whsec_story"
 PRODUCT_SECRET = "whsec_c3Rvcnktc2VjcmV0LXN0b3J5LXNlY3JldA=="
-START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)  # a Monday
+START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)  # a Monday; a month later it is a Thursday
+AT_ONCE = ["product case.opened", "email payment_failed"]  # what the default policy does first
+GOOD_CARD = "4242424242424242"
 
-
-class Mailbox:
-    """A real SMTP server that keeps what it is sent; `refuse` is the answer it gives instead."""
-
-    def __init__(self) -> None:
-        self.messages: list[EmailMessage] = []
-        self.refuse: str | None = None
-
-    async def handle_DATA(  # noqa: N802 - the name aiosmtpd calls
-        self, _server: object, _session: object, envelope: Any
-    ) -> str:
-        if self.refuse:
-            return self.refuse
-        message = email.message_from_bytes(envelope.content, policy=email_policy)
-        assert isinstance(message, EmailMessage)
-        self.messages.append(message)
-        return "250 OK"
-
-    @contextmanager
-    def serve(self) -> Iterator[str]:
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=loop.run_forever, daemon=True)
-        thread.start()
-
-        async def begin() -> asyncio.Server:
-            return await loop.create_server(
-                lambda: SMTP(self, enable_SMTPUTF8=True), "127.0.0.1", 0
-            )
-
-        server = asyncio.run_coroutine_threadsafe(begin(), loop).result(10)
-        try:
-            yield f"smtp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        finally:
-            loop.call_soon_threadsafe(server.close)
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(timeout=5)
-            loop.close()
-
-
-class Product:
-    """The merchant's application: keeps the calls it gets; `answer` is the status it gives."""
-
-    def __init__(self) -> None:
-        self.calls: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.bodies: list[bytes] = []
-        self.answer = 200
-
-    @contextmanager
-    def serve(self) -> Iterator[str]:
-        product = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if product.answer < 300:
-                    product.bodies.append(body)
-                    product.headers.append({k.lower(): v for k, v in self.headers.items()})
-                    product.calls.append(json.loads(body))
-                self.send_response(product.answer)
-                self.end_headers()
-
-            def log_message(self, *_args: object) -> None:
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/hooks"
-        finally:
-            server.shutdown()
-            server.server_close()
-            thread.join(timeout=5)
+# What ends in one second is told in this order.
+_RANK = ("retry", "announce", "restrict", "suspend", "restore", "give_up", "product", "email")
 
 
 @dataclass(slots=True)
@@ -120,24 +49,27 @@ class Customer:
 
     id: str
     subscription: str
+    method: str
+    renews_at: datetime
 
 
 class World:
     """One story's world. Times are the sandbox's."""
 
     def __init__(
-        self, program: Program, sandbox: Sandbox, url: str, mailbox: Mailbox, product: Product
+        self, up: Up, sandbox: Sandbox, url: str, mailbox: Mailbox, product: Product
     ) -> None:
-        self.program = program
+        self.up = up
+        self.program: Program = up.program
         self.sandbox = sandbox
-        self.stripe_url = url
         self.mailbox = mailbox
         self.product = product
-        self._http = requests.Session()
+        self.leaves: set[str] = set()  # what the story leaves behind on purpose, see invariants
+        self.http = requests.Session()
         self.stripe = stripe.StripeClient(
             "sk_test_story",
             base_addresses={"api": url},
-            http_client=stripe.RequestsClient(session=self._http),
+            http_client=stripe.RequestsClient(session=self.http),
         )
         self._told: set[str] = set()
 
@@ -148,94 +80,121 @@ class World:
         *,
         amount: int = 4900,
         currency: str = "usd",
+        interval: str = "month",
         card: str = "pm_card_visa",
-        email_address: str = "ann@example.com",
+        email: str | None = "ann@example.com",
+        subscription: dict[str, Any] | None = None,
         **more: Any,
     ) -> Customer:
-        """Subscribe a customer monthly; the first payment goes through."""
+        """Subscribe a customer; the first payment goes through."""
         v1 = self.stripe.v1
-        price = v1.prices.create(
+        known = v1.customers.create({"name": "Ann Lee", **({"email": email} if email else {}), **more})
+        method = v1.payment_methods.attach(card, {"customer": known.id})
+        v1.customers.update(known.id, {"invoice_settings": {"default_payment_method": method.id}})
+        return self.subscribe(
+            known.id, method.id, amount, currency, interval, subscription or {}
+        )
+
+    def subscribe(
+        self,
+        customer: str,
+        method: str,
+        amount: int = 4900,
+        currency: str = "usd",
+        interval: str = "month",
+        more: dict[str, Any] | None = None,
+    ) -> Customer:
+        """Subscribe a known customer, once more perhaps."""
+        price = self.stripe.v1.prices.create(
             {
                 "currency": currency,
                 "unit_amount": amount,
-                "recurring": {"interval": "month"},
+                "recurring": {"interval": interval},  # type: ignore[typeddict-item]
                 "product_data": {"name": "Pro"},
             }
         )
-        known = v1.customers.create({"email": email_address, "name": "Ann Lee", **more})
-        method = v1.payment_methods.attach(card, {"customer": known.id})
-        v1.customers.update(
-            known.id, {"invoice_settings": {"default_payment_method": method.id}}
+        made: Any = self.stripe.v1.subscriptions.create(
+            {"customer": customer, "items": [{"price": price.id}], **(more or {})}  # type: ignore[typeddict-item]
         )
-        subscription = v1.subscriptions.create(
-            {"customer": known.id, "items": [{"price": price.id}]}
-        )
-        return Customer(id=known.id, subscription=subscription.id)
+        end = made["items"]["data"][0]["current_period_end"]
+        return Customer(customer, made.id, method, datetime.fromtimestamp(end, UTC))
 
-    def next_charges(self, who: Customer, outcome: Any, times: int = 1) -> None:
-        """Say how the customer's next charges end, e.g. {"decline_code": "insufficient_funds"}."""
-        self.control(
-            "POST", "charges/next", {"customer": who.id, "times": times, "outcome": outcome}
-        )
+    def declines(self, who: Customer, outcome: Any = None, *, times: int = 1) -> None:
+        """Say how the customer's next charges end: a decline code, or any outcome of the sandbox."""
+        outcome = outcome or "insufficient_funds"
+        if isinstance(outcome, str) and outcome not in ("succeed", "requires_action", "processing"):
+            outcome = {"decline_code": outcome}
+        self.sandbox.next_charge(outcome, times=times, customer=who.id)
 
-    def failing(self, outcome: Any = None, *, times: int = 1, **more: Any) -> Customer:
-        """A customer whose renewal has just failed; time stands at the failure."""
+    def failing(
+        self, outcome: Any = None, *, times: int = 1, at_once: list[str] | None = None, **more: Any
+    ) -> Customer:
+        """A customer whose renewal fails now; `times` of their charges will, this one included."""
         who = self.customer(**more)
-        self.next_charges(who, outcome or {"decline_code": "insufficient_funds"}, times)
-        for _ in range(40):
-            if self.cases(customer=who.id):
-                break
-            self.sandbox.advance(seconds=86_400)
-        assert self.cases(customer=who.id), "the renewal did not fail"
-        self._forget()
+        self.declines(who, outcome, times=times)
+        self.renewal(who)
+        happened = self.happened()
+        expected = AT_ONCE if at_once is None else at_once
+        assert happened == expected, f"expected {expected} at once, but {happened} happened"
         return who
+
+    def renewal(self, who: Customer) -> None:
+        """Move to the moment at which the customer's renewal is charged."""
+        hour = self.sandbox.settings.finalize_after
+        self.sandbox.advance(to=int(who.renews_at.timestamp()) + hour, timeout=60)
 
     # --- time ------------------------------------------------------------------------------
 
     @property
     def now(self) -> datetime:
-        return datetime.fromtimestamp(self.sandbox.world.now, UTC)
+        return datetime.fromtimestamp(self.sandbox.now, UTC)
 
     def passes(
-        self, *, days: float = 0, hours: float = 0, expect: list[str] | None = None
+        self,
+        *,
+        days: float = 0,
+        hours: float = 0,
+        minutes: float = 0,
+        expect: list[str] | None = None,
     ) -> list[str]:
         """Move time; what happened meanwhile must be exactly what was expected, in this order."""
-        span = timedelta(days=days, hours=hours)
-        self.sandbox.advance(seconds=int(span.total_seconds()))
+        span = timedelta(days=days, hours=hours, minutes=minutes)
+        self.sandbox.advance(seconds=int(span.total_seconds()), timeout=60)
         happened = self.happened()
         if expect is not None:
             assert happened == expect, f"expected {expect}, but {happened} happened"
         return happened
 
-    def settle(self) -> list[str]:
-        """Let everything that is due now be done, without moving time by more than a second."""
-        return self.passes(hours=1 / 3600)
+    def settles(self, *, expect: list[str]) -> None:
+        """Without moving time, everything that is due is done, and it is this."""
+        self.passes(expect=expect)
 
     def happened(self) -> list[str]:
         """Steps that ended and product calls that arrived since last asked, in order of time."""
-        with transaction(self.program.engine) as session:
+        with self.session() as session:
             steps = session.exec(
                 select(StepRow).where(col(StepRow.state) == "ended", StepRow.kind != "reconcile")
             ).all()
             calls = session.exec(select(OutboxRow).where(col(OutboxRow.state) == "sent")).all()
-        news = [(row.ended_at, row.key, _story_of(row)) for row in steps]
-        news += [(row.created_at, row.key + "@", f"product {row.type}") for row in calls]
-        fresh = sorted((at, key, text) for at, key, text in news if at and key not in self._told)
-        self._told.update(key for _, key, _ in fresh)
-        return [text for _, _, text in fresh]
-
-    def _forget(self) -> None:
-        self.happened()
+        news = [(row.ended_at, _RANK.index(row.kind), row.key, _story_of(row)) for row in steps]
+        product = _RANK.index("product")
+        news += [
+            (row.created_at, product, f"{row.id:09} {row.key}", f"product {row.type}")
+            for row in calls
+        ]
+        fresh = sorted(one for one in news if one[0] and one[2] not in self._told)
+        self._told.update(key for _, _, key, _ in fresh)
+        return [text for _, _, _, text in fresh]
 
     # --- looking ---------------------------------------------------------------------------
 
-    def session(self) -> Any:
+    def session(self) -> AbstractContextManager[Session]:
         """A transaction on the program's database."""
         return transaction(self.program.engine)
 
     def cases(self, **filters: str) -> list[dict[str, Any]]:
         """The cases as `cases list --format json` shows them."""
-        with transaction(self.program.engine) as session:
+        with self.session() as session:
             rows = session.exec(select(CaseRow).order_by(col(CaseRow.opened_at))).all()
             return [
                 told
@@ -244,17 +203,27 @@ class World:
             ]
 
     def case(self, who: Customer) -> dict[str, Any]:
-        """The customer's only case."""
-        (one,) = self.cases(customer=who.id)
+        """The only case of the customer's subscription."""
+        (one,) = self.cases(customer=who.id, subscription=who.subscription)
         return one
+
+    def state(self, who: Customer) -> tuple[str, str, str | None]:
+        """How the case stands: state, access, and why it ended."""
+        case = self.case(who)
+        return case["state"], case["access"], case["closed_reason"]
 
     def invoice(self, who: Customer) -> Any:
         """The invoice of the customer's only case, as the provider has it."""
         return self.stripe.v1.invoices.retrieve(self.case(who)["invoice"])
 
+    def step(self, who: Customer, name: str) -> StepRow:
+        """A step of the case by its name, such as `retry:1`."""
+        with self.session() as session:
+            return session.get_one(StepRow, f"{self.case(who)['id']}/{name}")
+
     def entries(self, who: Customer) -> list[tuple[str, str, int]]:
         """What the ledger says of the customer: debit, credit, amount."""
-        with transaction(self.program.engine) as session:
+        with self.session() as session:
             rows = session.exec(
                 select(EntryRow)
                 .where(EntryRow.case_id == self.case(who)["id"])
@@ -271,29 +240,81 @@ class World:
         sums.pop("owed", None)
         return {account: amount for account, amount in sums.items() if amount}
 
-    def emails(self) -> list[str]:
-        """The templates of the messages sent, in order."""
-        with transaction(self.program.engine) as session:
-            rows = session.exec(select(MessageRow).order_by(col(MessageRow.at))).all()
-        return [row.template for row in rows if row.state == "sent"]
+    def how(self, who: Customer) -> list[str]:
+        """What brought the money in, by the ledger."""
+        with self.session() as session:
+            rows = session.exec(
+                select(EntryRow).where(
+                    EntryRow.case_id == self.case(who)["id"], EntryRow.credit == "recovered"
+                )
+            ).all()
+        return [row.how for row in rows]
 
-    def charges_paid(self, who: Customer) -> int:
-        """How many charges of this customer's failed invoice went through, by Stripe's own books."""
-        books = self.control("GET", "books")
-        invoice = self.case(who)["invoice"]
-        return int(books["invoices"][invoice]["successful_charges"])
+    def messages(self) -> list[MessageRow]:
+        """What was said to whom, in order."""
+        with self.session() as session:
+            query = select(MessageRow).order_by(col(MessageRow.at), col(MessageRow.step_key))
+            return list(session.exec(query).all())
 
-    def close(self) -> None:
-        """Let go of the story's own connections."""
-        self._http.close()
+    def books(self, who: Customer) -> Any:
+        """Stripe's own books of the case's invoice."""
+        return self.sandbox.books()["invoices"][self.case(who)["invoice"]]
+
+    def tries(self, who: Customer) -> list[str]:
+        """Every charge try of the case's invoice by Stripe's own books: who made it, how it ended."""
+        return [f"{one['by']} {one['outcome']}" for one in self.books(who)["attempts"]]
+
+    # --- acting ----------------------------------------------------------------------------
+
+    @property
+    def hands(self) -> ByHand:
+        """What ops do by hand."""
+        return ByHand(self.program.engine, self.program.cases)
+
+    @property
+    def ops(self) -> Person:
+        """A person of ops, now."""
+        return Person(by="ops", why="a story", now=self.now)
 
     def control(self, method: str, path: str, body: Any = None) -> Any:
         """Call the sandbox's control API."""
-        answer = self._http.request(
-            method, f"{self.stripe_url}/_sandbox/{path}", json=body, timeout=30
-        )
+        url = f"{self.sandbox.url}/_sandbox/{path}"
+        answer = self.http.request(method, url, json=body, timeout=30)
         assert answer.ok, answer.text
         return answer.json()
+
+    def pays(self, who: Customer, number: str | None = None) -> str:
+        """The customer pays on the hosted page; how it ended."""
+        return self.sandbox.pays(who.id, self.case(who)["invoice"], number)
+
+    @contextmanager
+    def stripe_away(self) -> Iterator[None]:
+        """Nobody answers at Stripe's address: every connection of the program is refused."""
+        provider = self.program.providers["stripe"]
+        assert isinstance(provider, StripeProvider)
+        session = provider._session
+        known = session.get_adapter("http://")
+        session.mount("http://", _NobodyThere())
+        try:
+            yield
+        finally:
+            session.mount("http://", known)
+
+    def link(self, message: EmailMessage) -> str:
+        """The first link of ours in a message's text."""
+        part = message.get_body(("plain",))
+        assert part is not None
+        found = re.search(r"https?://\S+/r/\S+", part.get_content())
+        assert found is not None, part.get_content()
+        return found[0]
+
+
+class _NobodyThere(HTTPAdapter):
+    """Leads every request to a port on which nobody listens."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **more: Any) -> requests.Response:
+        request.url = re.sub(r"//[^/]+", "//127.0.0.1:1", request.url or "")
+        return super().send(request, *args, **more)
 
 
 def _story_of(row: StepRow) -> str:
@@ -304,6 +325,20 @@ def _story_of(row: StepRow) -> str:
         done = {"retry": "paid"}.get(row.kind)
         return f"{name} {done}" if done else name
     return f"{name} {row.result}"
+
+
+def _environment(folder: Path, database_url: str, **addresses: str) -> dict[str, str]:
+    return {
+        "DUNNING_DATA": str(folder),
+        "DUNNING_DATABASE_URL": database_url,
+        "DUNNING_MAIL_FROM": "billing@example.com",
+        "DUNNING_COMPANY": "Example Ltd",
+        "DUNNING_SECRET_KEY": "a-key-for-the-links-in-the-stories-of-the-tests",
+        "DUNNING_PRODUCT_WEBHOOK_SECRET": PRODUCT_SECRET,
+        "STRIPE_API_KEY": "sk_test_story",
+        "STRIPE_WEBHOOK_SECRET": SECRET,
+        **addresses,
+    }
 
 
 @contextmanager
@@ -318,29 +353,47 @@ def world_on(
 ) -> Iterator[World]:
     """Start a world on a migrated, empty database."""
     with ExitStack() as stack:
-        sandbox = Sandbox(
-            seed=1, start=int(start.timestamp()), **{"tick": 60, **sandbox_options}
-        )
+        options = {"tick": 60, **sandbox_options}
+        sandbox = Sandbox(seed=1, start=int(start.timestamp()), **options)
         url = stack.enter_context(sandbox.serve())
         mailbox, product = Mailbox(), Product()
-        env = {
-            "DUNNING_DATA": str(folder),
-            "DUNNING_DATABASE_URL": database_url,
-            "DUNNING_SANDBOX_URL": url,
-            "DUNNING_SMTP_URL": stack.enter_context(mailbox.serve()),
-            "DUNNING_MAIL_FROM": "billing@example.com",
-            "DUNNING_COMPANY": "Example Ltd",
-            "DUNNING_PRODUCT_WEBHOOK_URL": stack.enter_context(product.serve()),
-            "DUNNING_PRODUCT_WEBHOOK_SECRET": PRODUCT_SECRET,
-            "STRIPE_API_KEY": "sk_test_story",
-            "STRIPE_WEBHOOK_SECRET": SECRET,
-            **(environ or {}),
-        }
-        settings = load_settings(env, folder)
-        program = assemble(settings, environ=env, policy_text=policy)
         listener = socket.create_server(("127.0.0.1", 0))
-        address = stack.enter_context(running(Up(program), listener))
+        env = _environment(
+            folder,
+            database_url,
+            DUNNING_SANDBOX_URL=url,
+            DUNNING_PUBLIC_URL=f"http://127.0.0.1:{listener.getsockname()[1]}",
+            DUNNING_SMTP_URL=stack.enter_context(mailbox.serve()),
+            DUNNING_PRODUCT_WEBHOOK_URL=stack.enter_context(product.serve()),
+        )
+        env |= environ or {}
+        settings = load_settings(env, folder)
+        clock = clock_for(settings)
+        # The real adapters, but with no patience: a story does not wait for seconds to pass.
+        provider = StripeProvider(
+            "sk_test_story", api_base=url, clock=clock, timeout=(3.0, 1.0), sleep=lambda _: None
+        )
+        smtp = EmailChannel(env["DUNNING_SMTP_URL"], timeout=5, sleep=lambda _: None)
+        program = assemble(
+            settings,
+            environ=env,
+            policy_text=policy,
+            clock=clock,
+            providers={"stripe": provider},
+            mail=smtp,
+        )
+        up = Up(program)
+        up.threads._worker.worker_timeout = 50  # so that they end soon when told to
+        address = stack.enter_context(running(up, listener))
+        stack.callback(_hurry, up, sandbox)
         sandbox.add_webhook(f"{address}/webhooks/stripe", SECRET)
-        world = World(program, sandbox, url, mailbox, product)
-        stack.callback(world.close)
+        world = World(up, sandbox, url, mailbox, product)
+        stack.callback(world.http.close)
         yield world
+
+
+def _hurry(up: Up, sandbox: Sandbox) -> None:
+    """Let the program's loop see at once that it is to end."""
+    up.feeder.stop()
+    with sandbox.world.lock:
+        sandbox.world.bump()

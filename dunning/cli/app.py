@@ -26,12 +26,12 @@ from dunning.cli.entry import pipe_closed
 START, LOOK, TUNE, RUN = "Start here", "Look and act", "Tune", "Run it in production"
 EPILOG = """\
 Examples:
-  dunning demo                          the whole job on a simulated Stripe
-  STRIPE_WEBHOOK_SECRET=whsec_… dunning up    receive, decide and show; charges nothing
-  dunning cases list --due              what happens next
-  dunning report recovered --by month   what came of it
+  dunning demo                                the whole job, on a simulated Stripe
+  STRIPE_WEBHOOK_SECRET=whsec_… dunning up    receive, decide, show; no charges
+  dunning cases list --due                    what happens next
+  dunning report recovered --by month         what came of it
 
-Every variable is listed in .env.example; `dunning doctor` says what is missing."""
+`dunning doctor` says what is missing; .env.example has every variable."""
 
 
 class Root(TyperGroup):

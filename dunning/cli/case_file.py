@@ -144,7 +144,7 @@ def _timeline(steps: Sequence[StepRow], ahead: Plan) -> list[Line]:
     planned = {step.key for step in ahead.steps}
     open_rows = [row for row in steps if row.state != "ended" and row.key not in planned]
     lines += [_past(row) for row in open_rows]
-    lines += [_ahead(step, begun.get(step.key)) for step in ahead.steps]
+    lines += [_ahead(step, begun.get(step.key), ahead) for step in ahead.steps]
     return lines
 
 
@@ -165,7 +165,7 @@ def _past(row: StepRow) -> Line:
     )
 
 
-def _ahead(step: Step, begun: StepRow | None) -> Line:
+def _ahead(step: Step, begun: StepRow | None, ahead: Plan) -> Line:
     state, why = "planned", step.why
     if step.skip:
         state, why = "dropped", step.skip
@@ -173,6 +173,8 @@ def _ahead(step: Step, begun: StepRow | None) -> Line:
         state, why = _UNFINISHED.get(begun.state, begun.state), begun.why or step.why
     elif step.held:
         state = "held"
+        first = ahead.frozen.why if ahead.frozen else "waits for an earlier step to end"
+        why = f"{first}; {step.why}"
     return Line(
         step=step.key.partition("/")[2],
         key=step.key,

@@ -51,14 +51,15 @@ SCREENFUL = 50
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Cases: one for each unpaid invoice, with its timeline; and what you do by hand.",
+    help="One case for each unpaid invoice: look, understand, act.",
     epilog="""\
 Examples:
   dunning cases list --state open --policy standard
-  dunning cases show case_hsyq        (the beginning of an id is enough; so is in_1Q…)
-  dunning cases explain in_1Qx8Yz
+  dunning cases show case_hsyq          the beginning of an id is enough
+  dunning cases explain in_1Qx8Yz       so is the provider's invoice
   dunning cases hold case_hsyq --until 7d --why "pays on Friday, ticket 4711"
-""",
+
+What is done by hand is kept with its reason and its author.""",
 )
 
 
@@ -80,7 +81,11 @@ _OPEN = ("in_grace", "suspended")
 def list_(
     state: Annotated[
         list[StateFilter] | None,
-        typer.Option("--state", help="Only in this state; may be given several times."),
+        typer.Option(
+            "--state",
+            metavar="STATE",
+            help="open, in_grace, suspended, recovered, lost or closed; several times.",
+        ),
     ] = None,
     policy: Annotated[
         str | None, typer.Option("--policy", metavar="NAME", help="Only of this policy.")

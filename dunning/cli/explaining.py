@@ -28,6 +28,7 @@ _HOW = {
     "running": "is being done right now",
     "unknown": "may have happened; the provider is asked first",
 }
+_TRIED = ("done", "declined", "action_needed", "processing")
 _BESIDE = {
     "reconcile": "Beside the timeline: the provider is asked how the invoice stands.",
     "restore": "Beside the timeline: access comes back once nothing is owed.",
@@ -36,7 +37,7 @@ _BESIDE = {
     "email": "Beside the timeline: the customer hears at once of what only they can do, or of a "
     "suspension or payment.",
 }
-_OWNERS = {
+OWNERS = {
     Retries.OURS: "dunning makes every charge",
     Retries.PROVIDER: "the provider makes every charge; dunning makes none",
     Retries.PROVIDER_FIRST: "the provider tries first, dunning when it has given up",
@@ -141,13 +142,15 @@ def _facts(file: CaseFile) -> list[tuple[str, str]]:
         code = row.decline_code or "no reason given"
         told.append(("last decline", f"{code}, {moment_and_hint(last.at, file.now)}"))
     if said is not None:
-        wait = f"; not before {said.wait} after it" if said.wait else ""
-        told.append(("advice", f"{said.advice.value}: {said.reason}{wait}"))
+        told.append(("advice", f"{said.advice.value}: {said.reason}"))
         told.append(("as told by", ", ".join(said.sources) or "nobody"))
+        if last is not None and said.wait is not None and row.closed_at is None:
+            earliest = moment_and_hint(last.at + said.wait, file.now)
+            told.append(("next charge", f"not before {earliest}"))
     against = why_no_charge(case, file.policy)
     if row.closed_at is None:
         told.append(("charge now", f"no: {against}" if against else "allowed"))
-    told.append(("who charges", _OWNERS[file.policy.retries]))
+    told.append(("who charges", OWNERS[file.policy.retries]))
     if file.plan.frozen is not None:
         told.append(("stands still", file.plan.frozen.why))
     if row.closed_at is not None:
@@ -187,7 +190,7 @@ def show(explanation: Explanation) -> None:
 def _show_told(told: Told) -> None:
     lines = [("  step", told.sentence), ("  rule", told.rule)]
     if told.because:
-        lines.append(("  because", told.because))
+        lines.append(("  outcome" if told.line.state in _TRIED else "  because", told.because))
     pairs(lines)
 
 

@@ -43,12 +43,14 @@ KEYS = (
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The inbox: every webhook as it came. What could not be understood is parked, not lost.",
+    help="Every webhook as it came; what was not understood is parked.",
     epilog="""\
 Examples:
   dunning inbox list --state parked
   dunning inbox show evt_1Qx8Yz
-  dunning inbox replay --parked         after a new version, or a source that was missing""",
+  dunning inbox replay --parked         after a new version, or a missing source
+
+Nothing is lost: a parked webhook waits until it is replayed.""",
 )
 
 

@@ -36,11 +36,13 @@ FAULTS_SHOWN = 50
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="The ledger: every movement of money at risk, appended and never changed.",
+    help="Every movement of money at risk: prove it, export it.",
     epilog="""\
 Examples:
   dunning ledger verify
-  dunning ledger export --format csv --output entries.csv""",
+  dunning ledger export --format csv --output entries.csv
+
+Entries are appended, never changed; a correction is a counter-entry.""",
 )
 
 

@@ -56,9 +56,9 @@ def up(
     data: DataOption = None,
     sandbox: SandboxOption = None,
 ) -> None:
-    """Run everything in one process: receive webhooks, work on cases, write emails.
+    """Run everything in one process, on a SQLite file.
 
-    For one machine: a SQLite file, no broker. With only a webhook secret it decides and shows
+    Receives webhooks, works on cases, writes emails. For one machine; no broker. With only a webhook secret it decides and shows
     what it would do; with an API key it acts.
 
     Example: STRIPE_WEBHOOK_SECRET=whsec_… STRIPE_API_KEY=sk_test_… dunning up --port 8000
@@ -80,7 +80,7 @@ def web(
     port: PortOption = 8000,
     sandbox: SandboxOption = None,
 ) -> None:
-    """Receive webhooks and serve links, beside workers on other machines.
+    """Receive webhooks and serve links, beside workers elsewhere.
 
     Needs DUNNING_BROKER_URL and a migrated DUNNING_DATABASE_URL, as worker and dispatch do.
     """
@@ -102,7 +102,7 @@ def worker(
     ] = 8,
     sandbox: SandboxOption = None,
 ) -> None:
-    """Handle kept webhooks and do the steps that are due; any number of workers may run."""
+    """Handle webhooks and do due steps; any number may run."""
     loaded = load(sandbox=sandbox)
 
     def ready(program: Program, what: str) -> None:
@@ -121,7 +121,7 @@ def dispatch(
     ] = 256,
     sandbox: SandboxOption = None,
 ) -> None:
-    """Find what is due in the database and hand it to the workers."""
+    """Find what is due and hand it to the workers."""
     loaded = load(sandbox=sandbox)
 
     def ready(program: Program, what: str) -> None:
@@ -134,7 +134,7 @@ def dispatch(
 
 
 def migrate(data: DataOption = None) -> None:
-    """Bring the database to this version; safe to run again, and by two at once.
+    """Bring the database to this version; safe to run again.
 
     Takes DUNNING_DATABASE_URL, or makes the SQLite file in DUNNING_DATA. `up` does it by itself.
     """
@@ -169,7 +169,7 @@ def demo(
         typer.Option("--data", metavar="DIR", help="Keep the database here, to look at after."),
     ] = None,
 ) -> None:
-    """See the whole job on a simulated Stripe: no account, no key, nothing to set up.
+    """See the whole job on a simulated Stripe; nothing to set up.
 
     Customers' cards fail and heal on a fast clock; the real adapter calls the simulated API, real
     webhooks are signed and received, emails go to a local SMTP server.

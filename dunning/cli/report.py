@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Revenue at risk, recovered and lost, from the ledger; every figure is defined.",
+    help="Revenue at risk, recovered and lost, from the ledger.",
     epilog="""\
 Examples:
   dunning report at-risk --by age --by policy

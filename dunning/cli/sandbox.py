@@ -62,9 +62,9 @@ def sandbox(
         typer.Option("--start", metavar="TIME", help="The first moment; 2026-01-01 if left out."),
     ] = None,
 ) -> None:
-    """Serve a simulated Stripe for staging, training and tests: cards fail when you say so.
+    """Serve a simulated Stripe whose cards fail when you say so.
 
-    The official Stripe SDK and CLI talk to it, Stripe's test-clock calls move its time, and
+    For staging, training and tests. The official Stripe SDK and CLI talk to it, Stripe's test-clock calls move its time, and
     `dunning up --sandbox URL` works against it, on its clock. No money moves.
 
     Example: dunning sandbox --webhook http://127.0.0.1:8000/webhooks/stripe --secret whsec_test

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dunning.core.events import Attempt, AttemptStatus, DisputeStatus, StepKind, StepResult
 from dunning.core.facts import Case
@@ -32,6 +32,10 @@ class Cause(enum.StrEnum):
     ENDED_FOR_NON_PAYMENT = "ended_for_non_payment"
     REFUND = "refund"
     DISPUTE = "dispute"
+
+
+# From closing the invoice to the end of the give_up step, crashes and outages included.
+GIVING_UP_TAKES = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,10 +185,13 @@ def _endings(case: Case, failed_at: datetime) -> Iterator[Move]:
             yield Move(at=moment, rank=3, cause=cause, amount=case.gross, name=cause.value)
 
     given_up = given_up_at(case)
-    if given_up is None:
-        # Giving up may void the invoice or write it off: the debt is then lost, in our own words.
-        yield from ending(Cause.VOIDED, case.voided_at)
-        yield from ending(Cause.WRITTEN_OFF_ELSEWHERE, case.uncollectible_at)
+    for cause, at in (
+        (Cause.VOIDED, case.voided_at),
+        (Cause.WRITTEN_OFF_ELSEWHERE, case.uncollectible_at),
+    ):
+        # Giving up may itself void the invoice or write it off: the debt is lost, in our words.
+        if at is not None and (given_up is None or given_up - at > GIVING_UP_TAKES):
+            yield from ending(cause, at)
     yield from ending(Cause.GIVEN_UP, given_up)
     yield from ending(Cause.CUSTOMER_DELETED, case.customer_deleted_at)
     by_hand = case.closed_by_hand

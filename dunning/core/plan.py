@@ -242,7 +242,7 @@ def _judged(
         why = why or (late and f"overtaken by {late}") or _missed(step, steps, now)
         return replace(step, template=template, skip=why)
     if step.kind is StepKind.RESTRICT:
-        return replace(step, skip=_overtaken(step, steps, now))
+        return replace(step, skip=_overtaken(step, [*steps, *opened], now))
     return step
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from dunning.core.declines import STRICTNESS, UNKNOWN, Advice, Verdict, advise
 from dunning.core.entries import Account, Books, Cause, books
@@ -116,21 +117,20 @@ def _ended_at(sheet: Books, state: State) -> datetime | None:
     return max([sheet.ended_at, *(e.at for e in sheet.entries if e.cause in settles)])
 
 
-_LEVEL = {
-    StepKind.RESTRICT: Access.RESTRICTED,
-    StepKind.SUSPEND: Access.SUSPENDED,
-    StepKind.RESTORE: Access.FULL,
-}
+_LEVEL = {StepKind.RESTRICT: Access.RESTRICTED, StepKind.SUSPEND: Access.SUSPENDED}
 
 
 def _access(case: Case) -> Access:
-    """The last step about access that was really done says what the customer may use."""
-    steps = [s for s in case.done if s.kind in _LEVEL and s.result is StepResult.DONE]
-    if not steps:
-        return Access.FULL
-    # Within one second they happened in the order of the table: what was taken comes back.
-    order = list(_LEVEL)
-    return _LEVEL[max(steps, key=lambda s: (s.at, order.index(s.kind))).kind]
+    """The worst that was done to the service since it was last restored."""
+    done = [step for step in case.done if step.result is StepResult.DONE]
+    restored = max((s.at for s in done if s.kind is StepKind.RESTORE), default=None)
+    taken = (
+        _LEVEL[step.kind]
+        for step in done
+        # What happened within one second: what was taken is what came back.
+        if step.kind in _LEVEL and (restored is None or step.at > restored)
+    )
+    return max(taken, key=ACCESS_ORDER.__getitem__, default=Access.FULL)
 
 
 # --- what the bank says --------------------------------------------------------------------
@@ -145,6 +145,9 @@ def counts(case: Case, attempt: Attempt) -> bool:
     return same_second and attempt.method in (None, case.method)
 
 
+_advised = lru_cache(maxsize=4096)(advise)  # a plan asks of the same declines many times
+
+
 def verdict(case: Case) -> Verdict | None:
     """The strictest advice on the present way of paying; None when nobody told us of a decline.
 
@@ -152,7 +155,7 @@ def verdict(case: Case) -> Verdict | None:
     answer "stop". A new method answers both.
     """
     verdicts = [
-        (attempt, advise(attempt.decline) if attempt.decline else UNKNOWN)
+        (attempt, _advised(attempt.decline) if attempt.decline else UNKNOWN)
         for attempt in case.attempts
         if attempt.status in (AttemptStatus.DECLINED, AttemptStatus.ACTION_NEEDED)
         and counts(case, attempt)

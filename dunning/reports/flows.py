@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Select,
-    SQLColumnExpression,
-    Text,
-    case,
-    column,
-    exists,
-    func,
-    select,
-    values,
-)
-from sqlalchemy.sql.selectable import CTE
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, exists, func, select
 from sqlmodel import Session, col
 
 from dunning.core.attribution import BY_HAND, LINK, NEW_CARD
 from dunning.core.money import currency_code
-from dunning.reports.periods import UNITS, Period, calendar, span, unit_of, zone_named
+from dunning.reports.buckets import begin_of
+from dunning.reports.periods import (
+    FIRST,
+    UNITS,
+    Unit,
+    label_of,
+    offsets,
+    span,
+    unit_of,
+    zone_named,
+)
 from dunning.reports.report import Row
-from dunning.store import CaseRow, EntryRow, UTCDateTime
+from dunning.store import CaseRow, EntryRow
 
 OUR_RETRY = "our_retry"
 UNKNOWN = "unknown"
@@ -34,9 +32,6 @@ UNKNOWN = "unknown"
 CLAIMED = (OUR_RETRY, BY_HAND, NEW_CARD, LINK)
 _OUR_STEPS = (BY_HAND, NEW_CARD)
 _RUNG = "retry:"
-
-# Three values a period; SQLite takes 32,766 in one statement.
-PERIODS_A_QUERY = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,63 +147,28 @@ def sums(
 ) -> Iterator[Row]:
     """One row for each combination of the scope's keys, with the measures as integers."""
     unit = unit_of(scope.by)
-    if unit is None:
-        yield from _grouped(session, scope, measures, where, None)
-        return
-    periods = periods_of(session, scope)
-    for start in range(0, len(periods), PERIODS_A_QUERY):
-        some = periods[start : start + PERIODS_A_QUERY]
-        yield from _grouped(session, scope, measures, where, _as_table(some))
-
-
-def periods_of(session: Session, scope: Scope) -> list[Period]:
-    """The periods that the ledger reaches over; none when it is not broken down by period."""
-    unit = unit_of(scope.by)
-    zone = zone_named(scope.zone)
-    starts, ends = span(scope.since, scope.until, zone)
-    occurred = col(EntryRow.occurred_at)
-    first, last = session.execute(select(func.min(occurred), func.max(occurred))).one()
-    if unit is None or first is None:
-        return []
-    # Periods without an entry have no row, so nothing outside of the ledger's own is needed.
-    first = max(first, starts) if starts else first
-    last = min(last, ends) if ends else last
-    return calendar(unit, first, last, zone) if first <= last else []
-
-
-def _as_table(periods: Sequence[Period]) -> CTE:
-    moment = UTCDateTime()
-    rows = [(period.label, period.starts, period.ends) for period in periods]
-    names = (column("label", Text()), column("starts", moment), column("ends", moment))
-    return values(*names, name="periods").data(rows).cte("periods")
-
-
-def _grouped(
-    session: Session,
-    scope: Scope,
-    measures: Mapping[str, ColumnElement[Any]],
-    where: ColumnElement[bool],
-    periods: CTE | None,
-) -> Iterator[Row]:
-    keys = []
-    for key in scope.keys:
-        if key in UNITS:
-            assert periods is not None
-            keys.append(periods.c.label.label(key))
-        else:
-            keys.append(_DIMENSIONS[key].label(key))
-    query = select(*keys, *(measure.label(name) for name, measure in measures.items()))
-    query = in_span(scope, in_scope(scope, query.select_from(EntryRow)))
-    if periods is not None:
-        occurred = col(EntryRow.occurred_at)
-        within = (occurred >= periods.c.starts) & (occurred < periods.c.ends)
-        query = query.join(periods, within)
-    # By position: both databases would otherwise take a label for a column of the same name.
-    places = [column.element for column in keys]
-    for found in session.execute(query.where(*standing(), where).group_by(*places)).mappings():
+    keys: dict[str, SQLColumnExpression[Any]] = {
+        key: _DIMENSIONS[key] for key in scope.keys if key not in UNITS
+    }
+    if unit is not None:
+        keys[unit] = _period(session, unit, scope)
+    named = (*keys.items(), *measures.items())
+    query = select(*(figure.label(name) for name, figure in named)).select_from(EntryRow)
+    query = in_span(scope, in_scope(scope, query)).where(*standing(), where)
+    for found in session.execute(query.group_by(*keys.values())).mappings():
         row: Row = {key: found[key] for key in scope.keys}
+        if unit is not None:
+            row[unit] = label_of(unit, date.fromisoformat(found[unit]))
         # PostgreSQL adds 64-bit integers up to a Decimal.
         yield row | {name: int(found[name] or 0) for name in measures}
+
+
+def _period(session: Session, unit: Unit, scope: Scope) -> ColumnElement[str]:
+    occurred = col(EntryRow.occurred_at)
+    first, last = session.execute(select(func.min(occurred), func.max(occurred))).one()
+    epoch = datetime(FIRST.year, 1, 1, tzinfo=UTC)
+    known = offsets(zone_named(scope.zone), first or epoch, last or epoch)
+    return begin_of(session.get_bind().dialect.name, unit, known)
 
 
 # --- what refunds and disputes took back ---------------------------------------------------

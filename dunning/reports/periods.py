@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -17,15 +15,6 @@ UNITS: tuple[Unit, ...] = get_args(Unit)
 
 # Outside of these no amount can have moved, and a calendar's arithmetic may overflow.
 FIRST, LAST = date(1970, 1, 1), date(2999, 12, 31)
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """From `starts` up to, and without, `ends`; both in UTC."""
-
-    label: str  # 2026-03-01, 2026-W09, 2026-03, 2026-Q1, 2026
-    starts: datetime
-    ends: datetime
 
 
 def zone_named(name: str) -> ZoneInfo:
@@ -68,45 +57,13 @@ def unit_of(by: Sequence[str]) -> Unit | None:
     return units[0] if units else None
 
 
-def calendar(unit: Unit, first: datetime, last: datetime, zone: ZoneInfo) -> list[Period]:
-    """Every period from the one that holds `first` to the one that holds `last`."""
-    periods = []
-    day = _begin(unit, first.astimezone(zone).date())
-    while (starts := first_moment(day, zone)) <= last:
-        following = _next(unit, day)
-        periods.append(Period(_label(unit, day), starts, first_moment(following, zone)))
-        day = following
-    return periods
+def label_at(unit: Unit, at: datetime, zone: ZoneInfo) -> str:
+    """The label of the period that holds this moment: 2026-03-01, 2026-W09, 2026-03, 2026-Q1."""
+    return label_of(unit, at.astimezone(zone).date())
 
 
-def label_at(periods: Sequence[Period], at: datetime) -> str | None:
-    """The label of the period that holds this moment."""
-    place = bisect_right(periods, at, key=lambda period: period.starts) - 1
-    return periods[place].label if place >= 0 and at < periods[place].ends else None
-
-
-def _begin(unit: Unit, day: date) -> date:
-    match unit:
-        case "day":
-            return day
-        case "week":
-            return day - timedelta(days=day.weekday())
-        case "month":
-            return day.replace(day=1)
-        case "quarter":
-            return date(day.year, day.month - (day.month - 1) % 3, 1)
-        case "year":
-            return date(day.year, 1, 1)
-
-
-_LONGEST = {"day": 1, "week": 7, "month": 31, "quarter": 92, "year": 366}
-
-
-def _next(unit: Unit, begin: date) -> date:
-    return _begin(unit, begin + timedelta(days=_LONGEST[unit]))
-
-
-def _label(unit: Unit, day: date) -> str:
+def label_of(unit: Unit, day: date) -> str:
+    """The label of the period that holds this day."""
     match unit:
         case "day":
             return day.isoformat()
@@ -119,3 +76,29 @@ def _label(unit: Unit, day: date) -> str:
             return f"{day.year}-Q{(day.month + 2) // 3}"
         case "year":
             return str(day.year)
+
+
+def offsets(zone: ZoneInfo, first: datetime, last: datetime) -> list[tuple[datetime, timedelta]]:
+    """What local time adds to UTC from which moment on, to the second."""
+
+    def offset(at: datetime) -> timedelta:
+        found = at.astimezone(zone).utcoffset()
+        assert found is not None
+        return found
+
+    found = [(first, offset(first))]
+    day = first
+    while day <= last:
+        following = day + timedelta(days=1)
+        if offset(following) != found[-1][1]:
+            # Clocks change at most once a day; the very second is halved out.
+            before, after = day, following
+            while after - before > timedelta(seconds=1):
+                middle = before + (after - before) // 2
+                if offset(middle) == found[-1][1]:
+                    before = middle
+                else:
+                    after = middle
+            found.append((after.replace(microsecond=0), offset(after)))
+        day = following
+    return found

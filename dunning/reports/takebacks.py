@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
 
 from sqlmodel import Session
@@ -19,11 +18,10 @@ from dunning.reports.flows import (
     Movement,
     Scope,
     mechanism_of,
-    periods_of,
     reversed_cases,
     step_of,
 )
-from dunning.reports.periods import UNITS, label_at, span, zone_named
+from dunning.reports.periods import label_at, span, unit_of, zone_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +39,17 @@ _Lots = list[tuple[str, int]]  # how it came in, and how much of it there is; ol
 
 def take_backs(session: Session, scope: Scope) -> Iterator[TakeBack]:
     """Every part that was taken back, or came back again, within the span of the scope."""
-    starts, ends = span(scope.since, scope.until, zone_named(scope.zone))
-    periods = periods_of(session, scope)
+    zone, unit = zone_named(scope.zone), unit_of(scope.by)
+    starts, ends = span(scope.since, scope.until, zone)
     for _, rows in groupby(reversed_cases(session, scope), key=lambda row: row.case_id):
         for row, how, amount in walk(rows):
             if (starts and row.at < starts) or (ends and row.at >= ends):
                 continue
             keys = row.keys | {"mechanism": mechanism_of(how), "step": step_of(how)}
-            label = label_at(periods, row.at)
+            if unit is not None:
+                keys[unit] = label_at(unit, row.at, zone)
             yield TakeBack(
-                keys=tuple(label if key in UNITS else keys[key] for key in scope.keys),
+                keys=tuple(keys[key] for key in scope.keys),
                 mechanism=mechanism_of(how),
                 account=Account(row.credit if amount > 0 else row.debit),
                 amount=amount,

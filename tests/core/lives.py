@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from dunning.core.events import (
@@ -29,6 +30,12 @@ from dunning.core.events import (
 )
 from tests import builders as b
 from tests import happenings as h
+
+
+def part(share: float) -> settings:
+    """So many times the examples of the profile in use: some properties cost more than others."""
+    return settings(max_examples=int(settings().max_examples * share))
+
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dunning.core.entries import Account, Books, Cause, books
@@ -19,7 +19,7 @@ from dunning.core.status import State, status
 from tests import builders as b
 from tests.builders import case_of, empty, fold
 from tests.core import lives as l
-from tests.core.lives import lives
+from tests.core.lives import lives, part
 
 ENDS = (Account.RECOVERED, Account.LOST, Account.WITHDRAWN, Account.REFUNDED, Account.DISPUTED)
 
@@ -39,7 +39,7 @@ def replayed(sheet: Books) -> Counter[Account]:
     return held
 
 
-@settings(max_examples=300)
+@part(1)
 @given(told=lives())
 def test_entries_are_positive_dated_in_order_and_keyed_once(told: list[BillingEvent]) -> None:
     sheet = books(case_of(*told))
@@ -51,7 +51,7 @@ def test_entries_are_positive_dated_in_order_and_keyed_once(told: list[BillingEv
     assert all(bool(entry.how) == (entry.cause is Cause.PAID) for entry in sheet.entries)
 
 
-@settings(max_examples=300)
+@part(1)
 @given(told=lives())
 def test_no_account_pays_out_what_it_does_not_hold_and_nothing_is_lost_between(
     told: list[BillingEvent],
@@ -74,7 +74,7 @@ def test_what_is_at_risk_is_what_the_open_cases_owe(many: list[list[BillingEvent
     assert at_risk == sum(present.at_risk for present in known if present.state.is_open)
 
 
-@settings(max_examples=300)
+@part(1)
 @given(told=lives(l.MONEY))
 def test_money_told_in_many_ways_is_counted_once(told: list[BillingEvent]) -> None:
     case = case_of(*told)
@@ -116,7 +116,7 @@ def fully_told(draw: l.Draw) -> tuple[l.Life, int, int]:
     return life, paid, credited
 
 
-@settings(max_examples=300)
+@part(1)
 @given(scene=fully_told())
 def test_the_books_say_what_really_happened_when_everything_was_told(
     scene: tuple[l.Life, int, int],

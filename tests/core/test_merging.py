@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -15,14 +15,14 @@ from dunning.core.facts import Case
 from dunning.core.plan import plan
 from dunning.core.status import status
 from tests.builders import T0, case_of
-from tests.core.lives import lives, shuffled
+from tests.core.lives import lives, part, shuffled
 from tests.policies import STANDARD
 
 FACTS = TypeAdapter(Case)
 MOMENTS = st.integers(-1, 60).map(lambda days: T0 + timedelta(days=days))
 
 
-@settings(max_examples=400)
+@part(1.5)
 @given(data=st.data(), now=MOMENTS)
 def test_any_order_and_repetition_of_the_same_news_is_the_same_case(
     data: st.DataObject, now: datetime

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dunning.core.calendar import in_window, zone_of
@@ -20,7 +20,7 @@ from dunning.core.policy import Policy
 from dunning.core.status import State, freeze, status
 from tests import builders as b
 from tests import happenings as h
-from tests.core.lives import lives
+from tests.core.lives import lives, part
 from tests.core.walking import HARD, SOFT, Answer, Walk, answers, charged, policies, walk
 
 DEBT = (*CHARGES, StepKind.EMAIL, StepKind.RESTRICT, *DOORS)
@@ -55,7 +55,7 @@ def walks(draw: st.DrawFn, *codes: str) -> Walk:
     )
 
 
-@settings(max_examples=250)
+@part(0.6)
 @given(walked=walks(*SOFT, *HARD))
 def test_an_unpaid_case_ends_and_is_then_given_up(walked: Walk) -> None:
     given_up = any(
@@ -68,7 +68,7 @@ def test_an_unpaid_case_ends_and_is_then_given_up(walked: Walk) -> None:
     assert walked.looks[-1][1].steps == ()
 
 
-@settings(max_examples=250)
+@part(0.6)
 @given(walked=walks(*SOFT, *HARD))
 def test_every_step_has_one_key_and_ends_once(walked: Walk) -> None:
     ended = [act.name for act in walked.acts if act.ended] + list(walked.skipped())
@@ -78,7 +78,7 @@ def test_every_step_has_one_key_and_ends_once(walked: Walk) -> None:
         assert len(keys) == len(set(keys))
 
 
-@settings(max_examples=250)
+@part(0.6)
 @given(walked=walks(*SOFT, *HARD))
 def test_a_door_opens_after_grace_and_after_every_chance_before_it(walked: Walk) -> None:
     failed_at = walked.case.failed_at
@@ -104,7 +104,7 @@ def test_a_door_opens_after_grace_and_after_every_chance_before_it(walked: Walk)
             assert act.at >= failed_at + walked.policy.grace
 
 
-@settings(max_examples=250)
+@part(0.6)
 @given(walked=walks(*SOFT))
 def test_whatever_was_missed_at_most_one_charge_and_one_message_are_due(walked: Walk) -> None:
     for now, seen in walked.looks:
@@ -116,7 +116,7 @@ def test_whatever_was_missed_at_most_one_charge_and_one_message_are_due(walked: 
             assert not [step for step in due if step.kind in DOORS and step.order > first]
 
 
-@settings(max_examples=150)
+@part(0.5)
 @given(walked=walks(*SOFT))
 def test_the_last_chance_before_a_door_is_tried_however_late(walked: Walk) -> None:
     steps = timeline(walked.case, walked.policy)
@@ -131,7 +131,7 @@ def test_the_last_chance_before_a_door_is_tried_however_late(walked: Walk) -> No
         floor = door.order
 
 
-@settings(max_examples=150)
+@part(0.5)
 @given(walked=walks(*SOFT))
 def test_messages_go_out_when_they_may(walked: Walk) -> None:
     zone = zone_of(walked.case.word("timezone"), walked.policy.timezone)
@@ -140,7 +140,7 @@ def test_messages_go_out_when_they_may(walked: Walk) -> None:
             assert in_window(act.at, walked.policy.send_between, zone) == act.at
 
 
-@settings(max_examples=150)
+@part(0.5)
 @given(
     by=policies(),
     code=st.sampled_from(("lost_card", "expired_card", "authentication_required")),
@@ -166,7 +166,7 @@ def test_no_charge_after_a_hard_decline_until_there_is_a_new_card(
 # --- cases that are over, and cases that stand still -----------------------------------------
 
 
-@settings(max_examples=250)
+@part(0.6)
 @given(told=lives(), now=st.integers(0, 400).map(b.days), by=policies())
 def test_an_ended_case_plans_nothing_about_the_debt(
     told: list[BillingEvent], now: datetime, by: Policy
@@ -178,13 +178,14 @@ def test_an_ended_case_plans_nothing_about_the_debt(
     assert not [step for step in seen.steps if step.kind in DEBT and step.template != "recovered"]
 
 
-@settings(max_examples=250)
+@part(0.6)
 @given(told=lives(), now=st.integers(0, 60).map(b.days), by=policies())
 def test_a_frozen_case_does_nothing_but_ask(
     told: list[BillingEvent], now: datetime, by: Policy
 ) -> None:
     case = b.case_of(*told)
     seen = plan(case, by, now)
+    assert seen == plan(case, by, now)
     due = seen.due(now)
     if not due:
         assert seen.next_at is None or seen.next_at > now
@@ -195,7 +196,7 @@ def test_a_frozen_case_does_nothing_but_ask(
 FREEZES = st.sampled_from(("hold", "until", "dispute", "debit"))
 
 
-@settings(max_examples=200)
+@part(0.5)
 @given(
     by=policies(), how=FREEZES, begins=st.integers(0, 27), lasts=st.integers(1, 60), told=answers()
 )
@@ -215,7 +216,7 @@ def test_after_a_freeze_nothing_comes_in_a_burst(
         if start <= act.at < end:
             assert act.step.kind is StepKind.RECONCILE
     for one, other in zip(charged(walked), charged(walked)[1:], strict=False):
-        assert other.at > one.at or not one.ended or one.result in StepResult
+        assert other.at > one.at or not one.ended or isinstance(one.result, StepResult)
 
 
 def _bounced(begun: datetime, at: datetime) -> BillingEvent:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import insert
 from sqlmodel import Session
 
 from dunning import ledger
 from dunning.core.events import DisputeStatus
 from dunning.reports import Report, at_risk, lost, recovered, verify_all
 from dunning.reports.at_risk import BY as AT_RISK_BY
-from dunning.reports.flows import PERIODS_A_QUERY
 from dunning.reports.lost import BY as LOST_BY
-from dunning.reports.periods import UNITS
+from dunning.reports.periods import UNITS, label_at, zone_named
 from dunning.reports.recovered import BY as RECOVERED_BY
+from dunning.store import EntryRow
 from tests.reports.shop import NOW, Shop, Unpaid, money, on
 
 Tell = Callable[[Unpaid, Any, int], None]
@@ -166,16 +168,40 @@ def test_whatever_happened_the_ledger_is_proved(shop: Shop, histories: list[Any]
             assert opened == sum(told.values())
 
 
-def test_more_periods_than_one_statement_takes(shop: Shop) -> None:
-    shop.failed(on(1, 5).replace(year=2000), 100).paid(on(1, 6).replace(year=2000))
-    shop.failed(on(1, 5), 200).paid(on(1, 8))
+ZONES = ["UTC", "America/New_York", "Asia/Kathmandu", "Pacific/Apia", "America/Santiago"]
+
+
+@ANY_LEDGER
+@given(
+    moments=st.lists(
+        st.datetimes(datetime(2009, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+        min_size=1,
+        max_size=8,
+        unique=True,
+    ),
+    zone=st.sampled_from(ZONES),
+)
+def test_sql_and_python_put_every_moment_into_the_same_period(
+    shop: Shop, moments: list[datetime], zone: str
+) -> None:
+    with shop.trial() as session:
+        for number, at in enumerate(moments):
+            row = {"key": str(number), "base": "", "case_id": "", "source": "", "cause": "paid"}
+            row |= {"debit": "at_risk", "credit": "recovered", "currency": "usd", "how": ""}
+            times = {"occurred_at": at, "recorded_at": at}
+            session.execute(insert(EntryRow).values(**row, **times, amount=1))
+        for unit in UNITS:
+            report = recovered(session, NOW, by=(unit,), zone=zone)
+            wanted = Counter(label_at(unit, at, zone_named(zone)) for at in moments)
+            assert {row[unit]: row["recovered"] for row in report.rows} == wanted
+
+
+def test_the_last_moment_of_a_day_is_not_rounded_into_the_next(shop: Shop) -> None:
+    last = on(1, 31).replace(hour=23, minute=59, second=59, microsecond=999_999)
+    shop.failed(on(1, 5)).paid(last)
     with shop.reading() as session:
-        report = recovered(session, NOW, by=("day",))
-        assert (NOW.date() - date(2000, 1, 5)).days > PERIODS_A_QUERY
-    assert [(row["day"], row["recovered"]) for row in report.rows] == [
-        ("2000-01-06", 100),
-        ("2026-01-08", 200),
-    ]
+        for unit, label in (("day", "2026-01-31"), ("month", "2026-01")):
+            assert recovered(session, NOW, by=(unit,)).rows[0][unit] == label
 
 
 @pytest.mark.parametrize("by", [("month",), ("policy",)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,11 +12,11 @@ from dunning.core.attribution import BY_HAND, LINK, NATURAL, NEW_CARD, OUTSIDE, 
 from dunning.errors import RefusedError
 from dunning.reports.flows import CLAIMED, UNKNOWN, mechanism_of, step_of
 from dunning.reports.periods import (
-    UNITS,
     Unit,
-    calendar,
     first_moment,
     label_at,
+    label_of,
+    offsets,
     span,
     unit_of,
     zone_named,
@@ -33,17 +32,27 @@ MOMENTS = st.datetimes(
 
 
 @given(MOMENTS, st.timedeltas(timedelta(0), timedelta(days=800)), st.sampled_from(ZONES))
-def test_periods_touch_and_hold_both_ends(first: datetime, length: timedelta, name: str) -> None:
+def test_offsets_say_what_the_clock_says(first: datetime, length: timedelta, name: str) -> None:
     zone = zone_named(name)
-    for unit in UNITS:
-        periods = calendar(unit, first, first + length, zone)
-        assert periods[0].starts <= first < periods[0].ends
-        assert periods[-1].starts <= first + length < periods[-1].ends
-        assert all(one.ends == two.starts for one, two in pairwise(periods))
-        assert len({period.label for period in periods}) == len(periods)
-        assert label_at(periods, first) == periods[0].label
-        assert label_at(periods, periods[-1].ends) is None
-        assert label_at(periods, periods[0].starts - timedelta(seconds=1)) is None
+    last = first + length
+    known = offsets(zone, first, last)
+    assert known[0][0] == first
+    moments = [first, last, first + length / 3]
+    for since, _ in known[1:]:
+        assert since.microsecond == 0
+        moments += [since, since - timedelta(microseconds=1)]
+    for at in moments:
+        [*_, (_, offset)] = [entry for entry in known if entry[0] <= at]
+        assert at.astimezone(zone).utcoffset() == offset
+
+
+@given(MOMENTS, st.sampled_from(ZONES))
+def test_a_day_begins_at_its_first_moment(at: datetime, name: str) -> None:
+    zone = zone_named(name)
+    begins = first_moment(at.astimezone(zone).date(), zone)
+    assert begins <= at
+    assert label_at("day", begins, zone) == label_at("day", at, zone)
+    assert label_at("day", begins - timedelta(microseconds=1), zone) < label_at("day", at, zone)
 
 
 @pytest.mark.parametrize(
@@ -58,9 +67,7 @@ def test_periods_touch_and_hold_both_ends(first: datetime, length: timedelta, na
     ],
 )
 def test_labels(unit: Unit, day: date, label: str) -> None:
-    zone = zone_named("UTC")
-    at = first_moment(day, zone)
-    assert [period.label for period in calendar(unit, at, at, zone)] == [label]
+    assert label_of(unit, day) == label
 
 
 def test_a_day_without_midnight_begins_where_the_clock_skips() -> None:

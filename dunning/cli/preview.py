@@ -1,0 +1,276 @@
+"""One customer's way through a policy, on the assumption that every charge fails.
+
+The core does the planning, as in life: this walks what it plans, step by step, and lets each
+charge be declined for the same reason as the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dunning.cli.output import Column, pairs, say, table
+from dunning.cli.words import local_text, moment_text
+from dunning.clock import rfc3339
+from dunning.core.calendar import zone_of
+from dunning.core.case import advance, new_case
+from dunning.core.declines import UNKNOWN, Verdict, advise
+from dunning.core.events import (
+    Actor,
+    Attempt,
+    AttemptReported,
+    AttemptStatus,
+    Bill,
+    BillingEvent,
+    CustomerReported,
+    Decline,
+    InvoiceNews,
+    InvoiceReported,
+    InvoiceStatus,
+    StepEnded,
+    StepKind,
+    StepResult,
+)
+from dunning.core.facts import Case
+from dunning.core.money import Money
+from dunning.core.plan import plan
+from dunning.core.policy import Policy, Subject
+from dunning.core.status import status
+from dunning.core.steps import Step
+
+SOURCE, INVOICE, CUSTOMER = "stripe", "in_preview", "cus_preview"
+# A policy has at most a few dozen lines; more turns would be a fault of ours.
+TURNS = 1_000
+KEYS = ("at", "local_time", "day", "step", "kind", "template", "result", "why")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The customer to try the policy on."""
+
+    amount: Money
+    failed_at: datetime
+    code: str | None = None
+    advice_code: str | None = None
+    timezone: str | None = None
+    country: str | None = None
+
+    @property
+    def decline(self) -> Decline | None:
+        """What the bank said, if it said anything."""
+        if self.code is None and self.advice_code is None:
+            return None
+        return Decline(code=self.code, advice_code=self.advice_code, method_type="card")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """One step on the way: when, what, and what became of it."""
+
+    at: datetime
+    step: Step
+    result: StepResult
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """The whole way, from the first failure to the end."""
+
+    asked: Asked
+    policy: Policy
+    zone: ZoneInfo
+    verdict: Verdict
+    stops: Sequence[Stop]
+    state: str
+    reason: str
+
+
+def subject_of(asked: Asked) -> Subject:
+    """What a policy is chosen by."""
+    return Subject(source=SOURCE, amount=asked.amount, country=asked.country)
+
+
+def live_through(policy: Policy, asked: Asked) -> Preview:
+    """Walk the case until nothing is planned any more."""
+    case = _begun(asked)
+    now, stops = asked.failed_at, []
+    for turn in range(TURNS):
+        ahead = plan(case, policy, now)
+        due = next(iter(ahead.due(now)), None)
+        skipped = [step for step in ahead.due(now) if step.skip]
+        if due is None:
+            if ahead.next_at is None:
+                break
+            now = max(now, ahead.next_at)
+            continue
+        stop = _done(skipped[0] if skipped else due, now)
+        if stop.step.kind is not StepKind.RECONCILE:
+            stops.append(stop)
+        for event in _news(asked, stop, turn):
+            case = advance(case, event)
+    present = status(case)
+    return Preview(
+        asked=asked,
+        policy=policy,
+        zone=zone_of(asked.timezone, policy.timezone),
+        verdict=advise(asked.decline) if asked.decline else UNKNOWN,
+        stops=stops,
+        state=present.state.value,
+        reason=present.reason,
+    )
+
+
+def _begun(asked: Asked) -> Case:
+    """The case as the first webhooks make it."""
+    bill = Bill(
+        invoice=INVOICE,
+        status=InvoiceStatus.OPEN,
+        currency=asked.amount.currency,
+        remaining=asked.amount.minor,
+        customer=CUSTOMER,
+        subscription="sub_preview",
+        email="customer@example.com",
+        country=asked.country,
+        attempt_count=1,
+    )
+    at = asked.failed_at
+    events: list[BillingEvent] = [
+        InvoiceReported(id="evt_1", at=at, news=InvoiceNews.PAYMENT_FAILED, bill=bill),
+        CustomerReported(
+            id="evt_2",
+            at=at,
+            customer=CUSTOMER,
+            email="customer@example.com",
+            country=asked.country,
+            timezone=asked.timezone,
+        ),
+        _declined(asked, at, "ch_first", Actor.PROVIDER),
+    ]
+    case = new_case(SOURCE, "stripe", INVOICE)
+    for event in events:
+        case = advance(case, event)
+    return case
+
+
+def _declined(asked: Asked, at: datetime, name: str, by: Actor) -> AttemptReported:
+    attempt = Attempt(
+        id=name,
+        at=at,
+        status=AttemptStatus.DECLINED,
+        amount=asked.amount.minor,
+        currency=asked.amount.currency,
+        by=by,
+        charge=name,
+        method="pm_preview",
+        method_type="card",
+        decline=asked.decline,
+    )
+    return AttemptReported(
+        id=f"evt_{name}", at=at, attempt=attempt, invoice=INVOICE, customer=CUSTOMER
+    )
+
+
+def _done(step: Step, now: datetime) -> Stop:
+    if step.skip:
+        return Stop(at=now, step=step, result=StepResult.SKIPPED, why=step.skip)
+    result = StepResult.DECLINED if step.kind is StepKind.RETRY else StepResult.DONE
+    return Stop(at=now, step=step, result=result, why=step.why)
+
+
+def _news(asked: Asked, stop: Stop, turn: int) -> list[BillingEvent]:
+    """What the program would learn from the step."""
+    ended = StepEnded(
+        id=stop.step.key,
+        at=stop.at,
+        kind=stop.step.kind,
+        result=stop.result,
+        why=stop.why,
+        template=stop.step.template,
+    )
+    if stop.result is not StepResult.DECLINED:
+        return [ended]
+    attempt = _declined(asked, stop.at, f"ch_{turn}", Actor.OURS)
+    named = replace(attempt.attempt, key=stop.step.key)
+    return [replace(attempt, attempt=named), ended]
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def as_json(preview: Preview) -> dict[str, Any]:
+    """The way for programs."""
+    asked = preview.asked
+    return {
+        "policy": preview.policy.name,
+        "policy_version": preview.policy.version,
+        "amount": asked.amount.minor,
+        "currency": asked.amount.currency,
+        "decline_code": asked.code,
+        "advice": preview.verdict.advice.value,
+        "reason": preview.verdict.reason,
+        "failed_at": rfc3339(asked.failed_at),
+        "timezone": str(preview.zone),
+        "timeline": [_stop_json(preview, stop) for stop in preview.stops],
+        "state": preview.state,
+        "closed_reason": preview.reason or None,
+    }
+
+
+def _stop_json(preview: Preview, stop: Stop) -> dict[str, Any]:
+    return {
+        "at": rfc3339(stop.at),
+        "local_time": stop.at.astimezone(preview.zone).isoformat(),
+        "day": _day(preview, stop),
+        "step": stop.step.key.partition("/")[2],
+        "kind": stop.step.kind.value,
+        "template": stop.step.template,
+        "result": stop.result.value,
+        "why": stop.why,
+    }
+
+
+def _day(preview: Preview, stop: Stop) -> int:
+    return (stop.at - preview.asked.failed_at).days
+
+
+_RESULTS = {"declined": "red", "skipped": "dim", "done": "green"}
+
+
+def show(preview: Preview) -> None:
+    """Write it for people."""
+    asked, said = preview.asked, preview.verdict
+    policy = preview.policy
+    say(f"{asked.amount} under policy {policy.name} (version {policy.version})", style="bold")
+    local = f"{local_text(asked.failed_at, preview.zone)} in {preview.zone}"
+    lines = [
+        ("  failed", f"{moment_text(asked.failed_at)} UTC, {local}"),
+        ("  advice", f"{said.advice.value}: {said.reason}"),
+    ]
+    if not said.mapped:
+        code = asked.code or asked.advice_code
+        lines.append(("  note", f"no code {code!r} is known, so it is treated as any other"))
+    lines.append(("  assumed", "every charge is declined for the same reason"))
+    pairs(lines)
+    say()
+    table(
+        [
+            Column("DAY", lambda stop: str(_day(preview, stop)), right=True),
+            Column("UTC", lambda stop: moment_text(stop.at), rank=1),
+            Column("LOCAL", lambda stop: local_text(stop.at, preview.zone)),
+            Column("STEP", _step),
+            Column("RESULT", lambda stop: str(stop.result.value), paint=_RESULTS),
+            Column("WHY", lambda stop: str(stop.why), fold=True),
+        ],
+        preview.stops,
+    )
+    say()
+    say(f"In the end: {preview.state}{f' ({preview.reason})' if preview.reason else ''}.")
+
+
+def _step(stop: Stop) -> str:
+    name = stop.step.key.partition("/")[2]
+    return f"{name} ({stop.step.template})" if stop.step.template else name

@@ -1,0 +1,124 @@
+"""Who stands beside the program in a story: a mail server, and the merchant's application."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from email.policy import default as email_policy
+from typing import Any
+
+from aiosmtpd.smtp import SMTP
+
+
+class Mailbox:
+    """A real SMTP server that keeps what it is sent, and misbehaves as it is told.
+
+    `refuse` is the answer it gives instead of taking a message, `lose_answers` how many messages
+    it takes and then hangs up; `close` and `open` are an outage.
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[EmailMessage] = []
+        self.refuse: str | None = None
+        self.lose_answers = 0
+        self._loop = asyncio.new_event_loop()
+        self._server: asyncio.Server | None = None
+        self._port = 0
+
+    async def handle_DATA(  # noqa: N802 - the name aiosmtpd calls
+        self, server: SMTP, _session: object, envelope: Any
+    ) -> str:
+        if self.refuse:
+            return self.refuse
+        message = email.message_from_bytes(envelope.content, policy=email_policy)
+        assert isinstance(message, EmailMessage)
+        self.messages.append(message)
+        if self.lose_answers and server.transport is not None:
+            self.lose_answers -= 1
+            server.transport.abort()
+        return "250 OK"
+
+    def open(self) -> None:
+        """Take connections, always on the same port."""
+
+        async def begin() -> asyncio.Server:
+            return await self._loop.create_server(
+                lambda: SMTP(self, enable_SMTPUTF8=True, loop=self._loop), "127.0.0.1", self._port
+            )
+
+        self._server = asyncio.run_coroutine_threadsafe(begin(), self._loop).result(10)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    def close(self) -> None:
+        """Refuse connections."""
+        if self._server is not None:
+            self._loop.call_soon_threadsafe(self._server.close)
+
+    @contextmanager
+    def serve(self) -> Iterator[str]:
+        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        thread.start()
+        self.open()
+        try:
+            yield f"smtp://127.0.0.1:{self._port}"
+        finally:
+            self.close()
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            thread.join(timeout=5)
+            self._loop.close()
+
+
+class Product:
+    """The merchant's application: keeps the calls it takes; `answer` is the status it gives."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.bodies: list[bytes] = []
+        self.refused = 0
+        self.answer = 200
+
+    @property
+    def types(self) -> list[str]:
+        """The types of the calls, in the order in which they came."""
+        return [call["type"] for call in self.calls]
+
+    def take(self, headers: dict[str, str], body: bytes) -> int:
+        """Take a call in; the status to answer with."""
+        if self.answer >= 300:
+            self.refused += 1
+            return self.answer
+        self.bodies.append(body)
+        self.headers.append(headers)
+        self.calls.append(json.loads(body))
+        return self.answer
+
+    @contextmanager
+    def serve(self) -> Iterator[str]:
+        product = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                self.send_response(product.take(headers, body))
+                self.end_headers()
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/hooks"
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join(timeout=5)
