@@ -20,13 +20,14 @@ from dunning.clock import rfc3339
 from dunning.core.case import advance, case_id, new_case
 from dunning.core.entries import Account
 from dunning.core.events import (
-    AttemptReported,
+    AttemptStatus,
     BillingEvent,
     CustomerReported,
-    InvoiceEvent,
-    InvoiceReported,
     MethodChanged,
     RenewalUpcoming,
+    StepEnded,
+    StepKind,
+    StepResult,
     SubscriptionReported,
 )
 from dunning.core.facts import Case
@@ -37,8 +38,9 @@ from dunning.core.status import State, Status, last_decline, status, verdict
 from dunning.errors import LeaseLostError, MoneyError, NotFoundError
 from dunning.mirror import Mirror
 from dunning.outbox import announce
+from dunning.routing import cases_of, everything_named, invoice_of, ref_of
 from dunning.schedule import Claim
-from dunning.store import CaseRow, PolicyRow, guard, insert_into
+from dunning.store import CaseRow, PolicyRow, StepRow, guard, insert_into
 
 _FACTS = TypeAdapter(Case)
 
@@ -97,22 +99,22 @@ class CaseBook:
         now: datetime,
     ) -> Applied:
         """Take events in, in any order. `waiting` names the thing that has no case yet."""
-        guard(session, _everything_named(source, events))
+        guard(session, everything_named(source, events))
         mirror = Mirror(session, source)
         hands: dict[str, Open] = {}
         waiting: str | None = None
         for event in events:
             if isinstance(event, MethodChanged | CustomerReported | SubscriptionReported):
                 mirror.take(event)
-                for row in _cases_of(session, source, event):
+                for row in cases_of(session, source, event):
                     hand = hands.setdefault(row.invoice, self._hold(row))
                     self._advance(hand, event)
                 continue
             if isinstance(event, RenewalUpcoming):
                 continue
-            invoice = _invoice_of(mirror, event)
+            invoice = invoice_of(mirror, event)
             if invoice is None:
-                waiting = _ref(event)
+                waiting = ref_of(event)
                 continue
             hand = hands.get(invoice) or self._take(session, source, provider, invoice)
             hands[invoice] = hand
@@ -130,7 +132,7 @@ class CaseBook:
         self, session: Session, claim: Claim, events: Sequence[BillingEvent], now: datetime
     ) -> Case:
         """Take in what a step brought, as the holder of the claim; `LeaseLostError` otherwise."""
-        guard(session, _everything_named(claim.source, events))
+        guard(session, everything_named(claim.source, events))
         row = locked(session, claim.case_id)
         if row.lease_token != claim.token:
             message = f"{claim.case_id}: the lease ran out and somebody else holds the case"
@@ -202,12 +204,15 @@ class CaseBook:
 
     def _settle(self, session: Session, hand: Open, mirror: Mirror, now: datetime) -> bool:
         """Write what follows from the facts. False: there is no case to speak of (yet)."""
-        case, present = hand.case, status(hand.case)
+        present = status(hand.case)
         if hand.row is None:
             if present.state is State.NONE:
                 return False
-            hand.row = self._begin(session, case, present, now)
-        row = hand.row
+            hand.row = self._begin(session, hand.case, present, now)
+        elif present.ended_at is not None:
+            self._end_what_was_begun(session, hand, now)
+            present = status(hand.case)
+        case, row = hand.case, hand.row
         policy = self.policy_of(session, row.policy_version)
         posted = hand.before.books.entries if hand.before else ()
         if present.books.entries != posted:
@@ -226,6 +231,36 @@ class CaseBook:
         session.add(row)
         session.flush()
         return True
+
+    def _end_what_was_begun(self, session: Session, hand: Open, now: datetime) -> None:
+        """A case that has ended plans no charge and no reminder: what was begun ends with it."""
+        assert hand.row is not None
+        if hand.row.lease_token is not None and hand.row.wake_at and hand.row.wake_at > now:
+            return  # whoever holds the case will say how it ended
+        begun = session.scalars(
+            select(StepRow).where(
+                col(StepRow.case_id) == hand.row.id, col(StepRow.state) != "ended"
+            )
+        ).all()
+        if not begun:
+            return
+        policy = self.policy_of(session, hand.row.policy_version)
+        planned = {step.key for step in plan(hand.case, policy, now).steps}
+        for row in begun:
+            if row.key in planned:
+                continue
+            result, why = _ending_of(hand.case, row)
+            row.state, row.result, row.why, row.ended_at = "ended", result.value, why, now
+            session.add(row)
+            ended = StepEnded(
+                id=row.key,
+                at=now,
+                kind=StepKind(row.kind),
+                result=result,
+                why=why,
+                template=row.template,
+            )
+            self._advance(hand, ended)
 
     def _begin(self, session: Session, case: Case, present: Status, now: datetime) -> CaseRow:
         policy = self._choose(_subject(case, present))
@@ -267,6 +302,18 @@ def locked(session: Session, name: str) -> CaseRow:
         message = f"no case {name}; `dunning cases list` shows the ones there are"
         raise NotFoundError(message)
     return row
+
+
+def _ending_of(case: Case, row: StepRow) -> tuple[StepResult, str]:
+    """How a step ended that nobody could conclude before its case was over."""
+    if row.kind == StepKind.EMAIL.value and row.state == "running":
+        return StepResult.DOUBTFUL, "the worker that sent it died before it could say so"
+    for attempt in case.attempts:
+        if attempt.key == row.key and attempt.status is AttemptStatus.SUCCEEDED:
+            return StepResult.DONE, "paid"
+        if attempt.key == row.key and attempt.status is AttemptStatus.DECLINED:
+            return StepResult.DECLINED, "declined"
+    return StepResult.NOT_OWED, "the case ended first"
 
 
 def _fill(row: CaseRow, case: Case, present: Status, ahead: Plan, now: datetime) -> None:
@@ -321,74 +368,6 @@ def _same_currency(case: Case, event: BillingEvent) -> None:
     if currency and case.currency and about_invoice and currency != case.currency:
         message = f"{case.invoice} is in {case.currency}, but {event.id} speaks of {currency}"
         raise MoneyError(message)
-
-
-# --- finding the case ----------------------------------------------------------------------
-
-
-def _invoice_of(mirror: Mirror, event: BillingEvent) -> str | None:
-    """Which invoice an event is about, from its own words or from what is linked to it."""
-    if isinstance(event, InvoiceReported):
-        return event.bill.invoice
-    if not isinstance(event, InvoiceEvent):
-        message = f"{type(event).__name__} is not news of an invoice"
-        raise TypeError(message)
-    return event.invoice or mirror.invoice_of(_names(event))
-
-
-def _names(event: BillingEvent) -> list[str]:
-    told = getattr(event, "attempt", event)
-    names = (getattr(told, name, None) for name in ("payment_intent", "charge"))
-    found = [name for name in names if isinstance(name, str)]
-    if isinstance(event, AttemptReported):
-        found.append(event.attempt.id)
-    return found
-
-
-def _everything_named(source: str, events: Iterable[BillingEvent]) -> set[str]:
-    """Each thing these events speak of; two workers that share one take turns."""
-    names: set[str] = set()
-    for event in events:
-        names.update(_names(event))
-        told = event.bill if isinstance(event, InvoiceReported) else event
-        for about in ("invoice", "customer", "subscription"):
-            name = getattr(told, about, None)
-            if isinstance(name, str):
-                names.add(name)
-    return {f"{source}/{name}" for name in names}
-
-
-def _ref(event: BillingEvent) -> str | None:
-    """The id under which an event without an invoice waits for one."""
-    names = _names(event)
-    return names[0] if names else None
-
-
-def _cases_of(
-    session: Session,
-    source: str,
-    event: MethodChanged | CustomerReported | SubscriptionReported,
-) -> Sequence[CaseRow]:
-    """The customer's cases this news can still matter to: those that had not ended before it."""
-    customer = event.customer
-    if customer is None and isinstance(event, SubscriptionReported):
-        about = col(CaseRow.subscription) == event.subscription
-    else:
-        about = col(CaseRow.customer) == customer
-    happened = event.at
-    if isinstance(event, SubscriptionReported) and event.ended_at:
-        happened = event.ended_at
-    query = (
-        select(CaseRow)
-        .where(
-            col(CaseRow.source) == source,
-            about,
-            col(CaseRow.closed_at).is_(None) | (col(CaseRow.closed_at) >= happened),
-        )
-        .order_by(col(CaseRow.id))
-        .with_for_update()
-    )
-    return session.scalars(query).all()
 
 
 def summary(row: CaseRow) -> dict[str, object]:

@@ -218,7 +218,9 @@ def _amqp(settings: Settings, url: str, advice: str) -> Iterator[Check]:
         import pika
     except ImportError:
         yield error(
-            "broker", "RabbitMQ needs a package that is not installed", "pip install dunning[rabbitmq]"
+            "broker",
+            "RabbitMQ needs a package that is not installed",
+            "pip install dunning[rabbitmq]",
         )
         return
     try:
@@ -295,7 +297,10 @@ def _sandbox(settings: Settings) -> Iterator[Check]:
             "start `dunning sandbox`, or unset DUNNING_SANDBOX_URL",
         )
         return
-    yield ok("sandbox", f"{settings.sandbox_url}: no money moves; its clock is at {now:%Y-%m-%d %H:%M} UTC")
+    yield ok(
+        "sandbox",
+        f"{settings.sandbox_url}: no money moves; its clock is at {now:%Y-%m-%d %H:%M} UTC",
+    )
 
 
 # --- the ways out ----------------------------------------------------------------------------

@@ -159,9 +159,7 @@ class Mirror:
     def _card(self, event: MethodChanged, method: str) -> None:
         row = self._session.get(MethodRow, (self._source, method))
         if row is None:
-            row = MethodRow(
-                source=self._source, id=method, as_of=event.at, customer=event.customer
-            )
+            row = MethodRow(source=self._source, id=method, as_of=event.at, customer=event.customer)
         if event.news in (MethodNews.REMOVED, MethodNews.MANDATE_GONE):
             row.gone_at = latest(row.gone_at, event.at)
         if event.at >= row.as_of:

@@ -61,18 +61,20 @@ def _announce_access(
             col(CaseRow.id) != case.id,
         )
     )
-    rest = max((Access(other) for other in others), key=ACCESS_ORDER.__getitem__, default=Access.FULL)
+    rest = max(
+        (Access(other) for other in others), key=ACCESS_ORDER.__getitem__, default=Access.FULL
+    )
     was = max(known, rest, key=ACCESS_ORDER.__getitem__)
     now_is = max(present.access, rest, key=ACCESS_ORDER.__getitem__)
     if was is not now_is:
         kind = _ACCESS[now_is]
-        steps = sum(1 for step in case.done if step.kind.value in ("restrict", "suspend", "restore"))
+        steps = sum(
+            1 for step in case.done if step.kind.value in ("restrict", "suspend", "restore")
+        )
         put(session, case, present, kind, f"{kind}:{steps}", now)
 
 
-def put(
-    session: Session, case: Case, present: Status, kind: str, name: str, now: datetime
-) -> None:
+def put(session: Session, case: Case, present: Status, kind: str, name: str, now: datetime) -> None:
     """Write one call; the same call about the same change is written once."""
     body = {
         "type": kind,

@@ -72,9 +72,7 @@ def reconcile(
             bill=bill,
         )
         with transaction(engine) as session:
-            applied = cases.apply(
-                session, account.source, account.provider.name, [event], now()
-            )
+            applied = cases.apply(session, account.source, account.provider.name, [event], now())
         found.invoices += 1
         found.cases += len(applied.cases)
         progress(found)

@@ -176,9 +176,7 @@ def _provider(source: Source, settings: Settings, clock: Clock) -> Provider:
         # The SDK takes half a second to import; commands that do not act need not wait for it.
         from dunning.providers.stripe.acting import StripeProvider
 
-        return StripeProvider(
-            source.api_key.reveal(), api_base=settings.sandbox_url, clock=clock
-        )
+        return StripeProvider(source.api_key.reveal(), api_base=settings.sandbox_url, clock=clock)
     message = f"source {source.name}: no provider {source.provider!r}"
     raise ConfigError(message)
 

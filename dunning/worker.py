@@ -69,9 +69,9 @@ class Work:
         self.handle_inbox = dramatiq.actor(
             broker=broker, actor_name="handle_inbox", queue_name="inbox"
         )(self._handle_inbox)
-        self.run_steps = dramatiq.actor(
-            broker=broker, actor_name="run_steps", queue_name="steps"
-        )(self._run_steps)
+        self.run_steps = dramatiq.actor(broker=broker, actor_name="run_steps", queue_name="steps")(
+            self._run_steps
+        )
         self.make_calls = dramatiq.actor(
             broker=broker, actor_name="make_calls", queue_name="calls"
         )(self._make_calls)
@@ -182,9 +182,7 @@ class Feeder:
         size = max(1, len(claims) // CLAIMS_PER_THREAD)
         for start in range(0, len(claims), size):
             part = claims[start : start + size]
-            self._work.send(
-                self._work.run_steps, [[c.case_id, c.source, c.token] for c in part]
-            )
+            self._work.send(self._work.run_steps, [[c.case_id, c.source, c.token] for c in part])
         if standing.calls_due:
             self._work.send(self._work.make_calls)
         return standing

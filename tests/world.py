@@ -241,14 +241,13 @@ class World:
         return {account: amount for account, amount in sums.items() if amount}
 
     def how(self, who: Customer) -> list[str]:
-        """What brought the money in, by the ledger."""
+        """What brought the money in, by the ledger; what was corrected later left out."""
         with self.session() as session:
-            rows = session.exec(
-                select(EntryRow).where(
-                    EntryRow.case_id == self.case(who)["id"], EntryRow.credit == "recovered"
-                )
-            ).all()
-        return [row.how for row in rows]
+            query = select(EntryRow).where(EntryRow.case_id == self.case(who)["id"])
+            rows = session.exec(query.order_by(col(EntryRow.id))).all()
+        undone = {row.reverses for row in rows}
+        came = [row for row in rows if row.credit == "recovered" and not row.reverses]
+        return [row.how for row in came if row.debit != "disputed" and row.key not in undone]
 
     def messages(self) -> list[MessageRow]:
         """What was said to whom, in order."""

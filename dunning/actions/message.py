@@ -134,9 +134,7 @@ def _stopped(doing: Doing, looked: Looked, template: str) -> Ended | PutOff | No
     return None
 
 
-def _concluded(
-    doing: Doing, looked: Looked, said: Said, outcome: SendOutcome
-) -> Ended | PutOff:
+def _concluded(doing: Doing, looked: Looked, said: Said, outcome: SendOutcome) -> Ended | PutOff:
     seen = looked.events
     match outcome:
         case Sent(reference=reference):
@@ -166,9 +164,7 @@ def _message_id(key: str, sender: Sender) -> str:
 # --- what the message may say ----------------------------------------------------------------
 
 
-def _facts(
-    doing: Doing, looked: Looked, template: str, sender: Sender, links: Links
-) -> Facts:
+def _facts(doing: Doing, looked: Looked, template: str, sender: Sender, links: Links) -> Facts:
     case, said, last = looked.case, verdict(looked.case), last_decline(looked.case)
     zone = zone_of(case.word("timezone"), doing.policy.timezone)
     ahead = _dates(case, doing.policy, doing.now)

@@ -41,6 +41,7 @@ from dunning.core.status import freeze
 # Stripe keeps idempotency keys for at least 24 hours; past this age of a try, only reading is safe.
 KEY_LIFE = timedelta(hours=20)
 UNKNOWN_WAIT = timedelta(minutes=5)
+SETTLED_WAIT = timedelta(minutes=1)
 FROZEN_WAIT = timedelta(hours=1)
 REFUSED_TRIES = 5
 
@@ -152,7 +153,9 @@ def _conclude(
             why = "the payment is in process"
             return Ended(result=StepResult.PROCESSING, why=why, events=events)
         case NotSent(why=why, retry_after_seconds=seconds):
-            until = _again(doing, seconds)
+            # Once it is known that no earlier try charged anything, nothing has to be waited for.
+            settled = doing.again and not doubt
+            until = doing.now + SETTLED_WAIT if settled else _again(doing, seconds)
             return PutOff(until=until, why=why, events=seen, unknown=doubt)
         case NotKnown(why=why):
             until = doing.now + UNKNOWN_WAIT * doing.tries
@@ -195,9 +198,7 @@ def _bill(doing: Doing, bill: Bill) -> InvoiceReported:
     )
 
 
-def _made(
-    doing: Doing, looked: Looked, status: AttemptStatus, decline: Decline | None
-) -> Attempt:
+def _made(doing: Doing, looked: Looked, status: AttemptStatus, decline: Decline | None) -> Attempt:
     """Our own record of a try of which the provider gave no charge."""
     return Attempt(
         id=doing.step.key,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import smtplib
+import socket
 import ssl
 import time
 import unicodedata
@@ -19,6 +20,7 @@ from email import policy
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
+from functools import cache
 from urllib.parse import quote, unquote, urlsplit
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
@@ -43,6 +45,9 @@ _OWN_HEADERS = frozenset(
         *("mime-version", "auto-submitted", "content-type", "content-transfer-encoding"),
     )
 )
+
+
+_own_name = cache(socket.getfqdn)  # smtplib would look it up anew for every letter
 
 
 class _AddressError(ValueError):
@@ -157,9 +162,9 @@ class EmailChannel:
     def _open(self) -> smtplib.SMTP:
         host, port = self._server.host, self._server.port
         if self._server.scheme == "smtps":
-            context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(host, port, timeout=self._timeout, context=context)
-        return smtplib.SMTP(host, port, timeout=self._timeout)
+            tls = ssl.create_default_context()
+            return smtplib.SMTP_SSL(host, port, _own_name(), timeout=self._timeout, context=tls)
+        return smtplib.SMTP(host, port, _own_name(), timeout=self._timeout)
 
     def _secure(self, connection: smtplib.SMTP) -> None:
         demanded = self._server.scheme == "smtp+starttls"

@@ -96,6 +96,15 @@ def say(text: str = "", style: str | None = None) -> None:
     console().print(text, style=style)
 
 
+def item(text: str) -> None:
+    """One of several sentences: indented, its further lines a little more."""
+    room = max(NARROWEST_FOLD, console().width)
+    for line in textwrap.wrap(
+        plain(text), room, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+    ):
+        console().print(line, soft_wrap=True)
+
+
 def table(
     columns: Sequence[Column], records: Iterable[Any], *, indent: int = 0, totals: int = 0
 ) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dunning.cli.options import FormatOption, PageFormatOption
-from dunning.cli.output import Format, PageFormat, csv_list, heading, json_page, say
+from dunning.cli.output import Format, PageFormat, csv_list, heading, item, json_page, say
 from dunning.cli.words import count_text, read_moment, read_money, read_zone
 from dunning.errors import ConfigError, NotFoundError
 
@@ -131,10 +131,11 @@ def _show(file: PolicyFile, warnings: list[LintWarning]) -> None:
     for name, policy in file.policies.items():
         heading(f"{name} (version {policy.version})")
         for sentence in (_terms(policy), *describe(policy)):
-            say(f"  {sentence}")
+            item(sentence)
     heading("Which policy a case gets: the first that fits")
     for number, choice in enumerate(file.choices, 1):
-        say(f"  {number}. {_when_words(choice.when)}: {choice.policy}")
+        words = _when_words(choice.when) or ("everything else" if number > 1 else "everything")
+        item(f"{number}. {words}: {choice.policy}")
 
 
 def _terms(policy: Policy) -> str:
@@ -161,7 +162,7 @@ def _when_words(when: When) -> str:
             words = " or ".join(values)
             parts.append(f"{name} {words.upper() if name == 'currency' else words}")
     parts += [f"metadata {key} is {value}" for key, value in when.metadata]
-    return ", ".join(parts) or "everything else"
+    return ", ".join(parts)
 
 
 @app.command("preview")

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dunning.cli.explaining import rule
 from dunning.cli.output import Column, pairs, say, table
 from dunning.cli.words import local_text, moment_text
 from dunning.clock import rfc3339
@@ -263,12 +264,20 @@ def show(preview: Preview) -> None:
             Column("LOCAL", lambda stop: local_text(stop.at, preview.zone)),
             Column("STEP", _step),
             Column("RESULT", lambda stop: str(stop.result.value), paint=_RESULTS),
-            Column("WHY", lambda stop: str(stop.why), fold=True),
+            Column("WHAT, OR WHY NOT", lambda stop: _what(preview.policy, stop), fold=True),
         ],
         preview.stops,
     )
     say()
     say(f"In the end: {preview.state}{f' ({preview.reason})' if preview.reason else ''}.")
+
+
+def _what(policy: Policy, stop: Stop) -> str:
+    """The policy's line in words; for what is not done the reason."""
+    if stop.result is StepResult.SKIPPED or stop.step.rung is None:
+        return stop.why
+    words = rule(policy, stop.step.key.partition("/")[2]).partition(": ")[2]
+    return words.rstrip(".") or stop.why
 
 
 def _step(stop: Stop) -> str:

@@ -1,8 +1,7 @@
 """BillingEvent: everything that can happen to an invoice, whoever tells us.
 
 A closed union. Every member carries `at`, when it happened at the provider (not when we heard),
-and `id`, a name that is the same each time the same news comes. Amounts are minor units.
-Providers translate into these; `core.case` folds them into a case in any order.
+and `id`, the same each time the same news comes. Amounts are minor units.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class InvoiceNews(enum.StrEnum):
 
 
 class AttemptStatus(enum.StrEnum):
-    """How one charge try stands. Later members win when two reports of one try disagree."""
+    """How one charge try stands; a later member wins over an earlier one."""
 
     PROCESSING = "processing"
     ACTION_NEEDED = "action_needed"
@@ -55,8 +54,8 @@ class Actor(enum.StrEnum):
 class DisputeStatus(enum.StrEnum):
     """What a dispute means for the money."""
 
-    INQUIRY = "inquiry"  # a question from the bank; nothing has been taken
-    OPEN = "open"  # the money has been taken back while it is argued
+    INQUIRY = "inquiry"  # a question; nothing has been taken
+    OPEN = "open"  # taken back while it is argued
     WON = "won"
     LOST = "lost"
 
@@ -113,10 +112,7 @@ class Decline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bill:
-    """The invoice as one message showed it. Amounts in minor units of `currency`.
-
-    `remaining` + `paid` + `credited` is the whole bill and stays the same through its life.
-    """
+    """The invoice as one message showed it; `remaining` + `paid` + `credited` never changes."""
 
     invoice: str
     status: InvoiceStatus
@@ -294,11 +290,7 @@ class CustomerReported:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionReported:
-    """The subscription as the provider knows it; `ended_at` once it is over.
-
-    `end_reason` is the provider's word for why: `payment_failed` is involuntary.
-    `ended_by_us` when our own mark is on it, since the provider would call that a request.
-    """
+    """The subscription; `end_reason` is the provider's word, `ended_by_us` our own mark on it."""
 
     id: str
     at: datetime
@@ -402,16 +394,8 @@ class LinkOpened:
     invoice: str
 
 
-InvoiceEvent = (
-    InvoiceReported
-    | AttemptReported
-    | PaymentReceived
-    | RefundReported
-    | ChargeRefunded
-    | DisputeReported
-    | CreditNoted
-    | LinkOpened
-)
+_Money = InvoiceReported | AttemptReported | PaymentReceived | RefundReported | ChargeRefunded
+InvoiceEvent = _Money | DisputeReported | CreditNoted | LinkOpened
 CustomerEvent = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
 CaseEvent = StepEnded | StepDeferred | Held | Resumed | RetryAsked | ClosedByHand
 BillingEvent = InvoiceEvent | CustomerEvent | CaseEvent

@@ -261,15 +261,22 @@ def _missed(step: Step, steps: list[Step], now: datetime) -> str | None:
     """
     if step.due_at > now:
         return None
-    for other in steps:
-        if other.kind is not step.kind or other.order <= step.order or other.due_at > now:
-            continue
-        last_chance = step.kind in CHARGES and any(
-            door.kind in DOORS and step.order < door.order <= other.order for door in steps
-        )
-        if not last_chance:
-            return f"missed: {_short(other)} is due as well"
-    return None
+
+    def last_chance(other: Step) -> bool:
+        between = (door.order for door in steps if door.kind in DOORS)
+        return step.kind in CHARGES and any(step.order < at <= other.order for at in between)
+
+    later = [
+        other
+        for other in steps
+        if other.kind is step.kind
+        and other.order > step.order
+        and other.due_at <= now
+        and not last_chance(other)
+    ]
+    if not later:
+        return None
+    return f"missed: {_short(max(later, key=lambda other: other.order))} is due as well"
 
 
 def _overtaken(step: Step, steps: list[Step], now: datetime) -> str | None:

@@ -30,7 +30,7 @@ class Outcome:
 
 def outcome(stage: Stage, *, seed: int, customers: int, days: int, seconds: float) -> Outcome:
     """Read both sets of books and compare them, invoice by invoice, to the minor unit."""
-    books = stage.sandbox.books()
+    books = stage.company.order("books")
     with transaction(stage.program.engine) as session:
         balances = ledger.balances(session)
         proof = verify_all(session)
@@ -95,8 +95,9 @@ def _our_invoices(session: Session) -> dict[str, dict[str, Any]]:
     lines: dict[str, dict[str, Any]] = {}
     by_case: dict[str, dict[str, Any]] = {}
     for row in session.scalars(select(CaseRow)):
-        line = {"currency": row.currency, "opened": 0, "paid": 0, "refunded": 0, "disputed": 0}
-        lines[row.invoice] = by_case[row.id] = {**line, "owed": 0, "open": row.closed_at is None}
+        line: dict[str, Any] = dict.fromkeys(("opened", "paid", "refunded", "disputed", "owed"), 0)
+        line |= {"currency": row.currency, "open": row.closed_at is None}
+        lines[row.invoice] = by_case[row.id] = line
     for entry in session.scalars(select(EntryRow)):
         line, amount = by_case[entry.case_id], entry.amount
         sign = -1 if entry.reverses else 1
@@ -129,7 +130,9 @@ def _emails_after_payment(session: Session, invoices: Mapping[str, Any]) -> int:
         .where(col(MessageRow.state) == "sent", col(MessageRow.template) != "recovered")
     ).all()
     paid_at = {invoice: line["paid_at"] for invoice, line in invoices.items()}
-    return sum(1 for at, invoice in rows if (paid := paid_at.get(invoice)) and at.timestamp() > paid)
+    return sum(
+        1 for at, invoice in rows if (paid := paid_at.get(invoice)) and at.timestamp() > paid
+    )
 
 
 def _recovered_by(session: Session) -> dict[str, dict[str, int]]:

@@ -23,9 +23,7 @@ DAY = 86_400
 SETTLE_SECONDS = 3_600
 
 
-def run(
-    *, customers: int, days: int, seed: int, format: str, once: bool, data: Path | None
-) -> int:
+def run(*, customers: int, days: int, seed: int, format: str, once: bool, data: Path | None) -> int:
     """Play `days` days of `customers` simulated customers; 0 when every proof held, else 1."""
     log.configure("error")
     words = Console(stderr=True, highlight=False)
@@ -40,9 +38,7 @@ def run(
             f"[bold]SIMULATED[/bold]: {customers} made-up customers of a pretend company, "
             f"{days} days, seed {seed}. No real card, mail or money is touched."
         )
-        stage = stack.enter_context(
-            staged(customers=customers, days=days, seed=seed, data=folder)
-        )
+        stage = stack.enter_context(staged(customers=customers, days=days, seed=seed, data=folder))
         _play(stage, days, words)
         result = outcome(
             stage, seed=seed, customers=customers, days=days, seconds=time.monotonic() - began
@@ -64,11 +60,11 @@ def _play(stage: Stage, days: int, words: Console) -> None:
     with Progress(*columns, console=words, disable=not words.is_terminal) as bar:
         task = bar.add_task("cards fail, timelines run", total=days)
         for day in range(1, days + 1):
-            stage.sandbox.advance(seconds=DAY)
+            stage.company.order("advance", seconds=DAY)
             bar.advance(task)
             if not words.is_terminal and day % 15 == 0 and day < days:
                 words.print(f"day {day} of {days}")
-    stage.sandbox.advance(seconds=SETTLE_SECONDS)
+    stage.company.order("advance", seconds=SETTLE_SECONDS)
 
 
 def _report(result: Outcome, format: str, data: Path | None) -> None:
@@ -91,7 +87,9 @@ def _holds(result: Outcome) -> bool:
 
 
 def _stay(stage: Stage, words: Console) -> None:
-    words.print(f"\nThe demo stays up until Ctrl-C. Emails: {stage.stripe_url}/_sandbox/mail")
+    words.print(
+        f"\nThe demo stays up until Ctrl-C. Emails: {stage.company.stripe_url}/_sandbox/mail"
+    )
     words.print(f"Readiness: {stage.web_url}/readyz   metrics: {stage.web_url}/metrics")
     try:
         threading.Event().wait()

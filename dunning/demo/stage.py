@@ -1,39 +1,79 @@
-"""Sets the demo up: sandbox, customers, mail server, the program; all real parts, one process."""
+"""Sets the demo up: the simulated company in a process of its own, and the program in ours."""
 
 from __future__ import annotations
 
+import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from dunning import store
 from dunning.config import load_settings
+from dunning.errors import DunningError
 from dunning.outbox import Heard
 from dunning.processes import Up, running
 from dunning.providers.stripe.subscribe import EVENTS
-from dunning.sandbox.mailbox import Mailbox
-from dunning.sandbox.population import Population
-from dunning.sandbox.sandbox import Sandbox
 from dunning.wiring import Program, assemble
 
-# Steps of the virtual clock: fine enough for a timeline of hours, coarse enough to be quick.
-TICK_SECONDS = 3_600
 SECRET = "whsec_demo"  # noqa: S105 - guards a simulation
 LINK_KEY = "links of the demo are signed with this"
+COMPANY = "dunning.sandbox.company"
+
+
+class Company:
+    """The other side: a pretend Stripe account with customers, who read their mail."""
+
+    def __init__(self, *, customers: int, days: int, seed: int) -> None:
+        options = {"--customers": customers, "--days": days, "--seed": seed}
+        words = [str(word) for option in options.items() for word in option]
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", COMPANY, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        addresses = self._hear()
+        self.stripe_url: str = addresses["stripe"]
+        self.smtp_url: str = addresses["smtp"]
+
+    def order(self, do: str, **what: object) -> Any:
+        """Have something done; returns when it is."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"do": do, **what}) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the answer that does not come says it better
+        return self._hear()
+
+    def close(self) -> None:
+        """Send everybody home."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process.wait(timeout=30)
+
+    def _hear(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            message = "the simulated company stopped; its last words are above"
+            raise DunningError(message)
+        return json.loads(line)
 
 
 @dataclass(slots=True)
 class Stage:
     """Everything that plays."""
 
-    sandbox: Sandbox
-    population: Population
-    mailbox: Mailbox
+    company: Company
     program: Program
-    stripe_url: str
     web_url: str
 
 
@@ -41,19 +81,14 @@ class Stage:
 def staged(*, customers: int, days: int, seed: int, data: Path) -> Iterator[Stage]:
     """Start everything; nothing has happened yet."""
     with ExitStack() as stack:
-        sandbox = Sandbox(seed=seed, tick=TICK_SECONDS, delivery_concurrency=8)
-        mailbox = Mailbox()
-        mailbox.attach(sandbox)
-        population = Population(sandbox, customers=customers, seed=seed, days=days)
-        mailbox.feed(population.on_email)
-        stripe_url = stack.enter_context(sandbox.serve())
-        smtp_url = stack.enter_context(mailbox.serve())
+        company = Company(customers=customers, days=days, seed=seed)
+        stack.callback(company.close)
         listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         web_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         environ = {
             "DUNNING_DATA": str(data),
-            "DUNNING_SANDBOX_URL": stripe_url,
-            "DUNNING_SMTP_URL": smtp_url,
+            "DUNNING_SANDBOX_URL": company.stripe_url,
+            "DUNNING_SMTP_URL": company.smtp_url,
             "DUNNING_MAIL_FROM": "Northwind Billing <billing@northwind.example>",
             "DUNNING_COMPANY": "Northwind",
             "DUNNING_SUPPORT_EMAIL": "help@northwind.example",
@@ -66,9 +101,9 @@ def staged(*, customers: int, days: int, seed: int, data: Path) -> Iterator[Stag
         store.migrate(settings.database_url.reveal())
         program = assemble(settings, environ=environ, product=_application)
         stack.enter_context(running(Up(program), listener))
-        population.install()
-        sandbox.add_webhook(f"{web_url}/webhooks/stripe", SECRET, events=list(EVENTS))
-        yield Stage(sandbox, population, mailbox, program, stripe_url, web_url)
+        webhook = f"{web_url}/webhooks/stripe"
+        company.order("install", webhook=webhook, secret=SECRET, events=EVENTS)
+        yield Stage(company, program, web_url)
 
 
 def _application(_name: str, _body: bytes, _now: datetime) -> Heard:

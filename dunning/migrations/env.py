@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from sqlmodel import SQLModel
@@ -10,7 +10,7 @@ from sqlmodel import SQLModel
 from dunning import store
 
 
-def render_item(kind: str, item: Any, autogen: Any) -> str | bool:
+def render_item(kind: str, item: Any, autogen: Any) -> str | Literal[False]:
     """Write our column types into migration files as plain SQLAlchemy ones."""
     if kind == "type" and isinstance(item, store.UTCDateTime):
         return "sa.DateTime(timezone=True)"

@@ -152,8 +152,8 @@ def sums(
     }
     if unit is not None:
         keys[unit] = _period(session, unit, scope)
-    named = (*keys.items(), *measures.items())
-    query = select(*(figure.label(name) for name, figure in named)).select_from(EntryRow)
+    named: list[Any] = [figure.label(name) for name, figure in (*keys.items(), *measures.items())]
+    query: Select[Any] = select(*named).select_from(EntryRow)
     query = in_span(scope, in_scope(scope, query)).where(*standing(), where)
     for found in session.execute(query.group_by(*keys.values())).mappings():
         row: Row = {key: found[key] for key in scope.keys}

@@ -23,7 +23,8 @@ DEFINITIONS = {
     "recovered": "gross less refunded less disputed: money of invoices whose payment had failed, "
     "that came in and stayed. Each part counts in the period in which it happened, so a refund "
     "lowers the period of the refund and a row can be negative.",
-    "gross": "Payments that came in after the first failure, up to what was unpaid then.",
+    "gross": "Payments that came in after the first failure, up to what was unpaid then; also "
+    "late ones, of invoices given up or withdrawn in the meantime.",
     "refunded": "Of money recovered, what was given back to the customer.",
     "disputed": "Of money recovered, what the cardholder's bank took back; a dispute counts from "
     "the day it was opened until it is won, and for good when it is lost. An inquiry takes "

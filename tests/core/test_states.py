@@ -149,6 +149,8 @@ def test_the_table_has_every_kind_of_news_and_every_word_of_it() -> None:
             case StepEnded(kind=kind, result=result):
                 seen.setdefault(StepKind, set()).add(kind)
                 seen.setdefault(StepResult, set()).add(result)
+            case _:
+                pass
     kinds = (InvoiceNews, MethodNews, AttemptStatus, DisputeStatus, StepKind, StepResult)
     assert seen == {kind: set(kind) for kind in kinds}
 

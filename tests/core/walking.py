@@ -226,3 +226,37 @@ def answers(*codes: str) -> st.SearchStrategy[list[Answer]]:
 def charged(walked: Walk) -> list[Act]:
     """The charges that were really begun."""
     return [act for act in walked.acts if act.step.kind in CHARGES]
+
+
+# --- a timeline to read off ------------------------------------------------------------------
+
+PLAIN = policy(
+    rung("email", 0, template="payment_failed"),
+    rung("retry", 1),
+    rung("retry", 3),
+    rung("email", 3, template="reminder"),
+    rung("retry", 7),
+    rung("restrict", 10),
+    rung("email", 11, template="final_notice"),
+    rung("retry", before=timedelta(days=1), anchor=StepKind.SUSPEND),
+    rung("suspend", 14),
+    rung("retry", 21),
+    rung("give_up", 28),
+    send_between=None,
+)
+"""The standard timeline without times of day, so that every step has a round date."""
+
+LADDER = {"retry:1": 1, "retry:2": 3, "retry:3": 7, "retry:4": 13, "retry:5": 21}
+"""Its charges, and the day of each."""
+
+KINDS = (StepKind.RETRY, StepKind.EMAIL, StepKind.RESTRICT, StepKind.SUSPEND, StepKind.GIVE_UP)
+
+
+def dated(walked: Walk, *kinds: StepKind) -> dict[str, float]:
+    """What was begun, and on which day."""
+    chosen = kinds or KINDS
+    return {
+        act.name: (act.at - b.T0).total_seconds() / 86_400
+        for act in walked.acts
+        if act.step.kind in chosen
+    }

@@ -297,15 +297,20 @@ def test_a_guard_that_is_gone_or_off_is_a_fault(shop: Shop) -> None:
     assert held in ([False], [False, True, False])
 
 
+HARMLESS = {
+    "sqlite": text("CREATE TRIGGER entries_no_update BEFORE UPDATE ON entries BEGIN SELECT 1; END"),
+    "postgresql": text(
+        "CREATE OR REPLACE FUNCTION entries_append_only() RETURNS trigger LANGUAGE plpgsql "
+        "AS 'BEGIN RETURN NEW; END'"
+    ),
+}
+
+
 def test_a_trigger_that_does_nothing_is_no_guard(shop: Shop) -> None:
     with transaction(shop.engine) as session:
         if shop.engine.dialect.name == "sqlite":
             session.execute(text("DROP TRIGGER entries_no_update"))
-            harmless = "CREATE TRIGGER entries_no_update BEFORE UPDATE ON entries "
-            session.execute(text(harmless.strip() + " BEGIN SELECT 1; END"))
-        else:
-            body = "RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"
-            session.execute(text(f"CREATE OR REPLACE FUNCTION entries_append_only() {body}"))
+        session.execute(HARMLESS[shop.engine.dialect.name])
     assert not proof_of(shop).holds
 
 

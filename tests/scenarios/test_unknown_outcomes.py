@@ -99,13 +99,23 @@ def test_while_nobody_can_be_asked_the_charge_waits_and_then_it_is_found(world: 
     was_charged_once(world)
 
 
-def test_once_stripe_has_forgotten_the_key_the_charge_is_only_looked_up(world: World) -> None:
+def test_after_four_dark_days_the_payment_is_found_and_nothing_is_charged_again(world: World) -> None:
     ann = world.failing()
     goes_dark(world)
     world.passes(days=4, expect=[])
     gets_light(world)
-    world.passes(hours=6, expect=PAID)
+    world.passes(
+        hours=6,
+        expect=[
+            "retry:1 not_owed",
+            "retry:2 not_owed",
+            "product case.recovered",
+            "email:2 not_owed",
+            "email recovered",
+        ],
+    )
     is_heard_of(world)
+    assert world.how(ann) == ["retry:1"]
     was_charged_once(world)
     assert world.tries(ann) == ["stripe decline", "api succeed"]
 
@@ -116,7 +126,7 @@ def test_a_webhook_settles_the_doubt_before_we_can_ask(world: World) -> None:
     world.passes(days=1, expect=[])
     world.control("DELETE", "deliveries/rules")
     world.sandbox.release()
-    world.settles(expect=["product case.recovered", "retry:1 paid"])
+    world.settles(expect=["retry:1 paid", "product case.recovered"])
     assert world.how(ann) == ["retry:1"]
     gets_light(world)
     world.passes(hours=1, expect=["email recovered"])

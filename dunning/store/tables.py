@@ -1,16 +1,11 @@
-"""Engine, transaction(), and the tables on one page.
+"""The tables on one page. Nothing here decides: rows are rows.
 
-SQLite and PostgreSQL from the same code. Times are aware and UTC, refused otherwise; money is
-64-bit integers of minor units. Nothing here decides: rows are rows.
+Times are aware and UTC, refused otherwise; money is 64-bit integers of minor units.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -18,23 +13,17 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
-    Engine,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Text,
     TypeDecorator,
-    create_engine,
-    event,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
-from sqlmodel import Field, Session, SQLModel
+from sqlmodel import Field, SQLModel
 
 from dunning.clock import utc
-from dunning.errors import ConfigError
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -85,9 +74,7 @@ def _text(*, nullable: bool = False) -> Any:
 
 def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
     condition = text(where)
-    return Index(
-        name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition
-    )
+    return Index(name, *columns, unique=unique, sqlite_where=condition, postgresql_where=condition)
 
 
 class InboxRow(SQLModel, table=True):
@@ -373,120 +360,3 @@ class ActRow(SQLModel, table=True):
     why: str = _text()
     until: datetime | None = _when()
     at: datetime = _when(nullable=False)
-
-
-# --- engine and transactions ---------------------------------------------------------------
-
-
-def engine_for(url: str, *, pool_size: int = 8) -> Engine:
-    """Connect to the database behind the URL; nothing is opened yet."""
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "sqlite":
-        if parsed.database and parsed.database != ":memory:":
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
-        return engine
-    if parsed.get_backend_name() == "postgresql":
-        return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
-    message = f"database {parsed.get_backend_name()!r} is not supported; use sqlite or postgresql"
-    raise ConfigError(message)
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    # FULL: a 2xx is only given for what survives a power cut.
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    # Without it INSERT OR REPLACE would slip past the ledger's DELETE trigger.
-    cursor.execute("PRAGMA recursive_triggers=ON")
-    cursor.close()
-
-
-def _begin_immediate(connection: Any) -> None:
-    # A deferred BEGIN that reads and then writes fails at once under a concurrent writer; one
-    # that only reads need not wait for the writer.
-    only_reads = connection.get_execution_options().get(_ONLY_READS, False)
-    connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
-
-
-_ONLY_READS = "dunning_only_reads"
-
-
-@contextmanager
-def reading(engine: Engine) -> Iterator[Session]:
-    """A look at one moment of the database, which keeps nobody from writing."""
-    options: dict[str, Any] = {_ONLY_READS: True}
-    if engine.dialect.name == "postgresql":
-        # Otherwise each statement sees a moment of its own, and what is handed from one state to
-        # the next between two of them is in neither.
-        options["isolation_level"] = "REPEATABLE READ"
-    view = engine.execution_options(**options)
-    with Session(view, expire_on_commit=False, autoflush=False) as session, session.begin():
-        yield session
-
-
-@contextmanager
-def transaction(engine: Engine) -> Iterator[Session]:
-    """One unit of work: commits at the end, rolls back on any error. Never open over a call out."""
-    with Session(engine, expire_on_commit=False, autoflush=False) as session, session.begin():
-        yield session
-
-
-def insert_into(session: Session, table: type[SQLModel]) -> Any:
-    """The dialect's INSERT, which knows ON CONFLICT on both databases."""
-    module = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    return module.insert(table)
-
-
-def guard(session: Session, names: Collection[str]) -> None:
-    """Make everybody who speaks of these things wait for this transaction to end.
-
-    A row cannot be locked before it exists; what a name stands for may not exist yet. Taken in
-    one order by all, before any row is locked. SQLite has one writer anyway.
-    """
-    if session.get_bind().dialect.name != "postgresql":
-        return
-    for name in sorted(names):
-        session.execute(
-            text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
-        )
-
-
-def migrate(url: str) -> None:
-    """Bring the database to this version of the program; safe to run again, and at once by two."""
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", os.fspath(Path(__file__).parent / "migrations"))
-    engine = engine_for(url)
-    try:
-        with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(715517)"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-    finally:
-        engine.dispose()
-
-
-def version(engine: Engine) -> str | None:
-    """The migration the database stands at; None when it has none of our tables."""
-    from alembic.runtime.migration import MigrationContext
-
-    with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
-
-
-def newest_version() -> str:
-    """The migration this program needs."""
-    from alembic.script import ScriptDirectory
-
-    folder = os.fspath(Path(__file__).parent / "migrations")
-    head = ScriptDirectory(folder).get_current_head()
-    assert head is not None
-    return head

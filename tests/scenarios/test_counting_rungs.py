@@ -1,0 +1,141 @@
+"""A place on the timeline is a moment, never a count of failures: no rung is skipped or doubled."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import stripe
+from sqlmodel import col, select
+
+from dunning.store import StepRow
+from tests.world import World
+
+
+def dates(world: World) -> list[str]:
+    """When each step was done, as the record has it."""
+    with world.session() as session:
+        query = select(StepRow).where(StepRow.kind != "reconcile").order_by(col(StepRow.ended_at))
+        rows = session.exec(query).all()
+    return [
+        f"{row.ended_at:%a %d %b %H:%M} {row.key.partition('/')[2]}"
+        for row in sorted(rows, key=lambda row: (row.ended_at, row.kind == "email"))
+    ]
+
+
+def test_every_rung_of_the_default_is_reached_on_its_day_and_once(world: World) -> None:
+    world.failing(times=20)
+    world.passes(days=28)
+    assert dates(world) == [
+        "Thu 02 Apr 11:00 email:1",
+        "Fri 03 Apr 11:00 retry:1",
+        "Sun 05 Apr 11:00 email:2",
+        "Mon 06 Apr 08:00 retry:2",
+        "Thu 09 Apr 11:00 retry:3",
+        "Sun 12 Apr 11:00 restrict:1",
+        "Mon 13 Apr 11:00 email:3",
+        "Wed 15 Apr 11:00 retry:4",
+        "Thu 16 Apr 11:00 suspend:1",
+        "Thu 16 Apr 11:00 email:suspended",
+        "Thu 23 Apr 11:00 retry:5",
+        "Thu 30 Apr 11:00 give_up:1",
+    ]
+
+
+def test_charges_by_others_neither_use_up_a_rung_nor_skip_one(world: World) -> None:
+    ann = world.failing(times=40)
+    invoice = world.case(ann)["invoice"]
+    for _ in range(7):
+        world.passes(hours=12)
+        with pytest.raises(stripe.CardError):
+            world.stripe.v1.invoices.pay(invoice)
+        world.pays(ann)
+    world.passes(days=24.5)
+    done = [line.split()[-1] for line in dates(world)]
+    assert [name for name in done if name.startswith("retry")] == [
+        "retry:1",
+        "retry:2",
+        "retry:3",
+        "retry:4",
+        "retry:5",
+    ]
+    assert [name for name in done if "retry" not in name] == [
+        "email:1",
+        "email:2",
+        "restrict:1",
+        "email:3",
+        "suspend:1",
+        "email:suspended",
+        "give_up:1",
+    ]
+    ours = {one["key"] for one in world.books(ann)["attempts"] if one["key"]}
+    case = world.case(ann)["id"]
+    assert {f"{case}/retry:{n}" for n in range(1, 6)} <= ours
+
+
+def test_a_retry_by_hand_uses_up_no_rung(world: World) -> None:
+    ann = world.failing(times=3)
+    world.passes(hours=2)
+    world.hands.retry(world.case(ann)["id"], world.ops)
+    (one,) = world.passes(minutes=1)
+    assert one.startswith("retry:hand:")
+    assert one.endswith("declined")
+    world.passes(hours=22, expect=["retry:1 declined"])
+    world.passes(days=3, expect=["email reminder", "retry:2 paid", "product case.recovered", "email recovered"])
+    assert world.how(ann) == ["retry:2"]
+
+
+def test_an_outage_is_no_decline_and_burns_nothing(world: World) -> None:
+    ann = world.failing(times=2)
+    with world.stripe_away():
+        world.passes(days=1, hours=20, expect=[])
+    assert world.tries(ann) == ["stripe decline"]
+    assert world.step(ann, "retry:1").state in ("deferred", "unknown")
+    world.passes(hours=6.5, expect=["retry:1 declined"])
+    world.passes(days=2, expect=["email reminder", "retry:2 paid", "product case.recovered", "email recovered"])
+
+
+def test_rungs_missed_in_an_outage_are_dropped_on_record_and_not_fired_in_a_burst(
+    world: World,
+) -> None:
+    ann = world.failing(times=20)
+    with world.stripe_away():
+        world.passes(days=9, expect=[])
+    happened = world.passes(hours=7)
+    assert sorted(happened) == sorted(
+        ["email reminder", "retry:1 skipped", "retry:2 skipped", "retry:3 declined"]
+    )
+    assert "retry:3 is due as well" in world.step(ann, "retry:1").why
+    assert world.tries(ann) == ["stripe decline", "api decline"]
+
+
+def test_a_part_payment_skips_no_state(world: World) -> None:
+    ann = world.failing(times=30)
+    world.passes(days=5)
+    world.control("POST", f"invoices/{world.case(ann)['invoice']}/partial_payment", {"amount": 1900})
+    world.sandbox.world.faults.charges.clear()
+    world.declines(ann, times=30)
+    world.passes(
+        days=24,
+        expect=[
+            "retry:3 declined",
+            "restrict:1",
+            "product access.restricted",
+            "email final_notice",
+            "retry:4 declined",
+            "suspend:1",
+            "product access.suspended",
+            "email suspended",
+            "retry:5 declined",
+            "give_up:1",
+            "product case.lost",
+        ],
+    )
+    assert world.balances(ann) == {"recovered": 1900, "lost": 3000}
+
+
+def test_months_are_not_counted_in_days(world: World) -> None:
+    """The story's dates follow from 28 days, whatever the month is."""
+    assert world.now == datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+    world.failing()
+    assert world.now == datetime(2026, 4, 2, 11, 0, tzinfo=UTC)
