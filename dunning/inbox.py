@@ -162,7 +162,10 @@ class Inbox:
                 if error.connection_invalidated or _is_passing(error):
                     raise
                 _park(row, f"the database refused what follows from it: {error.orig}")
-            except (DunningError, ValueError, TypeError, AssertionError) as error:
+            except Exception as error:
+                # Whatever it is, it would happen again: a person looks, mends and replays.
+                expected = isinstance(error, DunningError | ValueError)
+                log.warning("inbox.fault", inbox=row.id, exc_info=not expected)
                 _park(row, f"{type(error).__name__}: {error}")
         row.handled_at = None if row.state == "new" else now
         session.add(row)

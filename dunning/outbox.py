@@ -27,6 +27,8 @@ _ENDINGS = {
     State.RECOVERED: "case.recovered",
     State.LOST: "case.lost",
     State.CLOSED: "case.closed",
+    # It was opened on news that came late: nothing was owed after all.
+    State.NONE: "case.closed",
 }
 _ACCESS = {
     Access.FULL: "access.restored",
@@ -39,7 +41,7 @@ def announce(
     session: Session, case: Case, before: Status | None, present: Status, now: datetime
 ) -> None:
     """Write what the change of a case means to the merchant's product."""
-    if before is None or before.state is State.NONE:
+    if (before is None or before.state is State.NONE) and present.state is not State.NONE:
         put(session, case, present, "case.opened", "case.opened", now)
     known_access = before.access if before else Access.FULL
     if present.access is not known_access:

@@ -162,7 +162,7 @@ class World:
         self.sandbox.advance(seconds=int(span.total_seconds()), timeout=60)
         happened = self.happened()
         if expect is not None:
-            assert happened == expect, f"expected {expect}, but {happened} happened"
+            assert happened == expect, f"not {expect}, but {happened} happened:\n{self.record()}"
         return happened
 
     def settles(self, *, expect: list[str]) -> None:
@@ -185,6 +185,15 @@ class World:
         fresh = sorted(one for one in news if one[0] and one[2] not in self._told)
         self._told.update(key for _, _, key, _ in fresh)
         return [text for _, _, _, text in fresh]
+
+    def record(self) -> str:
+        """Everything any case did or began, for the reader of a failure."""
+        with self.session() as session:
+            rows = session.exec(select(StepRow).order_by(col(StepRow.started_at))).all()
+            return "\n".join(
+                f"{row.started_at:%a %d %b %H:%M} {row.key} {row.state} {row.result} {row.why}"
+                for row in rows
+            )
 
     # --- looking ---------------------------------------------------------------------------
 
@@ -285,6 +294,11 @@ class World:
     def pays(self, who: Customer, number: str | None = None) -> str:
         """The customer pays on the hosted page; how it ended."""
         return self.sandbox.pays(who.id, self.case(who)["invoice"], number)
+
+    def pays_part(self, who: Customer, amount: int) -> None:
+        """The customer pays a part of the invoice."""
+        invoice = self.case(who)["invoice"]
+        self.control("POST", f"invoices/{invoice}/partial_payment", {"amount": amount})
 
     @contextmanager
     def stripe_away(self) -> Iterator[None]:

@@ -148,6 +148,7 @@ def _chosen(
     from sqlalchemy import select
     from sqlmodel import col
 
+    from dunning.core.status import State
     from dunning.store import CaseRow
 
     query = select(CaseRow)
@@ -160,6 +161,9 @@ def _chosen(
             query = query.where(column == value)
     if states:
         query = query.where(col(CaseRow.state).in_(sorted(states)))
+    else:
+        # Opened on news that turned out to be late: nothing was owed, so there is no case.
+        query = query.where(col(CaseRow.state) != State.NONE.value)
     if due:
         return query.where(col(CaseRow.next_at) <= now).order_by(
             col(CaseRow.next_at), col(CaseRow.id)

@@ -113,7 +113,7 @@ def test_giving_back_what_was_paid_before_the_failure_moves_nothing() -> None:
 
 # --- one payment, told in many ways ------------------------------------------------------------
 
-PART = {
+PART: dict[str, BillingEvent] = {
     "view": b.partly_paid(1000, b.days(1)),
     "payment": b.payment(1000, b.days(1), name="pi_1"),
     "payment by its charge": b.payment(

@@ -1,0 +1,86 @@
+"""What brought the money in; what we did not cause is never claimed."""
+
+from __future__ import annotations
+
+import pytest
+
+from dunning.core.entries import Cause, books
+from dunning.core.events import Actor, BillingEvent, InvoiceStatus, StepResult
+from tests import builders as b
+from tests import happenings as h
+
+WRITTEN = h.step("email:1", b.hours(1))
+CHEQUE = b.paid(b.days(3), b.bill(status=InvoiceStatus.PAID, paid_at=b.days(3), out_of_band=True))
+
+
+def ours(step: str, at: float = 3) -> BillingEvent:
+    """A charge of ours that went through, made for this step."""
+    return b.succeeded(b.days(at), by=Actor.OURS, key=h.step_key(step))
+
+
+def hows(*events: BillingEvent) -> list[str]:
+    sheet = books(b.case_of(b.failed(), *events))
+    return [entry.how for entry in sheet.entries if entry.cause is Cause.PAID]
+
+
+PAID = b.paid(b.days(3))
+THEIRS = b.succeeded(b.days(3), by=Actor.PROVIDER)
+RETRIED = b.paid(b.days(3), b.bill(status=InvoiceStatus.PAID, paid_at=b.days(3), attempt_count=2))
+
+
+@pytest.mark.parametrize(
+    ("events", "how"),
+    [
+        ((ours("retry:3"),), "retry:3"),
+        ((ours("retry:3"), PAID, WRITTEN), "retry:3"),
+        ((ours("retry:card:1767960000"), PAID), "new_card"),
+        ((ours("retry:hand:act_1"), PAID), "retry_by_hand"),
+        ((THEIRS, RETRIED, WRITTEN), "provider_retry"),
+        # Paying on the provider's page looks like its own retry, but its count of tries stays.
+        ((THEIRS, PAID, WRITTEN), "link"),
+        ((THEIRS, PAID), "natural"),
+        ((b.succeeded(b.days(3), by=Actor.CUSTOMER), PAID, WRITTEN), "link"),
+        ((b.succeeded(b.days(3)), PAID, WRITTEN), "link"),
+        ((PAID, WRITTEN), "link"),
+        ((PAID,), "natural"),
+        ((b.succeeded(b.days(3), by=Actor.CUSTOMER), PAID), "natural"),
+        ((CHEQUE,), "outside"),
+        ((CHEQUE, WRITTEN), "outside"),
+        # A message that did not reach them, or that went out later, caused nothing.
+        ((PAID, h.step("email:1", b.hours(1), StepResult.SKIPPED)), "natural"),
+        ((PAID, h.step("email:1", b.hours(1), StepResult.DOUBTFUL)), "natural"),
+        ((PAID, h.step("email:1", b.days(4))), "natural"),
+        ((PAID, h.step("retry:1", b.days(1), StepResult.DECLINED)), "natural"),
+        # Another case's charge, and one that failed, are not what brought the money.
+        ((b.succeeded(b.days(3), by=Actor.OURS, key="case_other/retry:1"), PAID), "natural"),
+        ((b.declined(at=b.days(3), by=Actor.PROVIDER), PAID), "natural"),
+        # A bank debit is dated when it began.
+        (
+            (
+                b.succeeded(
+                    b.days(1), by=Actor.OURS, key=h.step_key("retry:1"), method_type="sepa_debit"
+                ),
+                b.paid(b.days(8)),
+            ),
+            "retry:1",
+        ),
+    ],
+)
+def test_what_brought_the_money_in(events: tuple[BillingEvent, ...], how: str) -> None:
+    assert hows(*events) == [how]
+
+
+def test_a_charge_of_another_day_did_not_bring_the_cheque() -> None:
+    part = b.succeeded(b.days(1), by=Actor.OURS, key=h.step_key("retry:1"), amount=1000)
+    rest = b.bill(status=InvoiceStatus.PAID, paid_at=b.days(9), out_of_band=True)
+    assert hows(part, b.paid(b.days(9), rest)) == ["retry:1", "outside"]
+
+
+def test_each_part_has_its_own_cause() -> None:
+    first = b.succeeded(b.days(1), by=Actor.OURS, key=h.step_key("retry:1"), amount=1000)
+    rest = b.payment(3900, b.days(5), name="pi_2")
+    assert hows(first, WRITTEN, rest) == ["retry:1", "link"]
+
+
+def test_money_that_was_refunded_later_keeps_its_cause() -> None:
+    assert hows(ours("retry:2"), b.refund(4900, b.days(9))) == ["retry:2"]

@@ -1,0 +1,160 @@
+"""A policy is plain data: written, read back, and named by its content. Choosing one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from datetime import time, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from dunning.core.events import StepKind
+from dunning.core.money import Money
+from dunning.core.policy import (
+    Choice,
+    Collection,
+    Day,
+    Invoice,
+    Policy,
+    Retries,
+    Rung,
+    Subject,
+    Subscription,
+    When,
+    choose,
+    from_data,
+    matches,
+    to_data,
+)
+from tests.core.walking import policies
+from tests.policies import STANDARD, rung
+
+
+@given(policy=policies())
+def test_a_policy_is_read_back_as_it_was_written(policy: Policy) -> None:
+    again = from_data(json.loads(json.dumps(to_data(policy))))
+    assert again == policy
+    assert again.version == policy.version
+
+
+LINE = Rung(
+    do=StepKind.EMAIL,
+    after=timedelta(days=1),
+    template="reminder",
+    clock=time(8),
+    on=(Day.PAYDAY,),
+    collection=Collection.VOID,
+    subscription=Subscription.CANCEL,
+    invoice=Invoice.VOID,
+)
+OTHER_LINE: dict[str, Any] = {
+    "do": StepKind.RETRY,
+    "after": timedelta(days=1, minutes=1),
+    "before": timedelta(hours=1),
+    "anchor": StepKind.GIVE_UP,
+    "template": "final_notice",
+    "clock": time(8, 1),
+    "on": (Day.PAYDAY, Day.WEEKDAY),
+    "collection": Collection.GO_ON,
+    "subscription": Subscription.KEEP,
+    "invoice": Invoice.KEEP,
+}
+OTHER: dict[str, Any] = {
+    "name": "patient",
+    "grace": timedelta(days=15),
+    "window": timedelta(days=29),
+    "timeline": (*STANDARD.timeline, LINE),
+    "timezone": "Asia/Tokyo",
+    "retries": Retries.SIGNAL,
+    "send_between": (time(9), time(18, 1)),
+}
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Rung)])
+def test_every_field_of_a_line_is_kept_and_counts_for_the_version(field: str) -> None:
+    one = replace(STANDARD, timeline=(LINE,))
+    other = replace(one, timeline=(replace(LINE, **{field: OTHER_LINE[field]}),))
+    assert other.version != one.version
+    assert from_data(to_data(other)) == other
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(Policy)])
+def test_every_field_of_a_policy_is_kept_and_counts_for_the_version(field: str) -> None:
+    other = replace(STANDARD, **{field: OTHER[field]})
+    assert other.version != STANDARD.version
+    assert from_data(to_data(other)) == other
+
+
+def test_the_order_of_lines_is_part_of_a_policy() -> None:
+    turned = replace(STANDARD, timeline=tuple(reversed(STANDARD.timeline)))
+    assert turned.version != STANDARD.version
+
+
+def test_the_version_of_a_policy_never_changes_by_itself() -> None:
+    # Cases in databases are pinned to it: a new field needs a default that is not written.
+    plain = Policy(
+        name="plain",
+        grace=timedelta(days=1),
+        window=timedelta(days=2),
+        timeline=(rung("retry", 1), rung("give_up", 2)),
+    )
+    assert plain.version == "ce23afc4153ce0af"
+
+
+# --- choosing ----------------------------------------------------------------------------------
+
+SUBJECT = Subject(
+    source="stripe",
+    amount=Money(50_000, "usd"),
+    country="de",
+    products=("price_1", "prod_1"),
+    metadata=(("tier", "gold"), ("x", "y")),
+)
+
+
+@pytest.mark.parametrize(
+    ("when", "holds"),
+    [
+        (When(), True),
+        (When(at_least=Money(50_000, "usd")), True),
+        (When(at_least=Money(50_001, "usd")), False),
+        (When(below=Money(50_000, "usd")), False),
+        (When(below=Money(50_001, "usd")), True),
+        (When(at_least=Money(1, "eur")), False),
+        (When(below=Money(10**9, "eur")), False),
+        (When(currency=("eur", "usd")), True),
+        (When(currency=("eur",)), False),
+        (When(country=("DE", "AT")), True),
+        (When(country=("AT",)), False),
+        (When(product=("prod_1",)), True),
+        (When(product=("prod_2",)), False),
+        (When(source=("stripe",)), True),
+        (When(source=("stripe-eu",)), False),
+        (When(metadata=(("tier", "gold"),)), True),
+        (When(metadata=(("tier", "gold"), ("x", "z"))), False),
+        (When(currency=("usd",), country=("AT",)), False),
+    ],
+)
+def test_all_conditions_of_a_line_must_hold(when: When, holds: bool) -> None:
+    assert matches(when, SUBJECT) is holds
+
+
+def test_what_is_not_known_of_an_invoice_meets_no_condition() -> None:
+    bare = Subject(source="stripe", amount=Money(1, "usd"))
+    for when in (When(country=("DE",)), When(product=("p",)), When(metadata=(("a", "b"),))):
+        assert not matches(when, bare)
+
+
+def test_the_first_line_that_fits_names_the_policy() -> None:
+    lines = (
+        Choice(policy="patient", when=When(at_least=Money(50_000, "usd"))),
+        Choice(policy="strict", when=When(currency=("usd",))),
+        Choice(policy="standard"),
+    )
+    assert choose(lines, SUBJECT) == "patient"
+    assert choose(lines, replace(SUBJECT, amount=Money(49_999, "usd"))) == "strict"
+    assert choose(lines, replace(SUBJECT, amount=Money(99_999, "eur"))) == "standard"
+    with pytest.raises(ValueError, match="no line"):
+        choose(lines[:1], replace(SUBJECT, amount=Money(1, "usd")))

@@ -1,0 +1,120 @@
+"""The tables: made by the migrations, the same as the models, on both databases."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import StatementError
+from sqlmodel import SQLModel
+
+from dunning import ledger, store
+from dunning.errors import ConfigError
+from dunning.store import PolicyRow, UTCDateTime, engine_for, transaction
+from tests.servers import clean_environment
+from tests.sharing import ROOT
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An empty database."""
+    engine = engine_for(database_url)
+    yield engine
+    engine.dispose()
+
+
+def tables(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+def test_an_empty_database_gets_every_table_and_guard(engine: Engine, database_url: str) -> None:
+    assert store.version(engine) is None
+    store.migrate(database_url)
+    assert store.version(engine) == store.newest_version()
+    assert tables(engine) == set(SQLModel.metadata.tables)
+    with transaction(engine) as session:
+        assert ledger.guarded(session)
+
+
+def test_the_migrations_make_what_the_models_say(engine: Engine, database_url: str) -> None:
+    store.migrate(database_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_a_table_too_few_is_found(engine: Engine, database_url: str) -> None:
+    store.migrate(database_url)
+    with transaction(engine) as session:
+        session.execute(text("DROP INDEX ix_cases_due"))
+        session.execute(text("DROP TABLE acts"))
+    with engine.connect() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
+    assert {difference[0] for difference in found} >= {"add_table", "add_index"}
+
+
+def test_migrating_again_changes_nothing(engine: Engine, database_url: str) -> None:
+    store.migrate(database_url)
+    with transaction(engine) as session:
+        session.add(PolicyRow(version="v", name="kept", first_used_at=NOON))
+    store.migrate(database_url)
+    with transaction(engine) as session:
+        assert session.get_one(PolicyRow, "v").first_used_at == NOON
+
+
+def test_two_processes_may_migrate_at_once(engine: Engine, database_url: str) -> None:
+    code = "import sys; from dunning.store import migrate; migrate(sys.argv[1])"
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, database_url],
+            cwd=ROOT,
+            env=clean_environment(),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        _, said = process.communicate(timeout=90)
+        assert process.returncode == 0, said
+    assert tables(engine) == set(SQLModel.metadata.tables)
+    with transaction(engine) as session:
+        assert session.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1
+
+
+def test_a_time_without_a_zone_is_refused(engine: Engine, database_url: str) -> None:
+    store.migrate(database_url)
+    naive = NOON.replace(tzinfo=None)
+    with pytest.raises(StatementError, match="naive time"), transaction(engine) as session:
+        session.add(PolicyRow(version="v", name="x", first_used_at=naive))
+    with transaction(engine) as session:
+        assert session.get(PolicyRow, "v") is None
+
+
+def test_a_time_of_any_zone_comes_back_as_the_same_instant_in_utc(
+    engine: Engine, database_url: str
+) -> None:
+    store.migrate(database_url)
+    vienna = NOON.astimezone(timezone(timedelta(hours=2))) + timedelta(microseconds=7)
+    with transaction(engine) as session:
+        session.add(PolicyRow(version="v", name="x", first_used_at=vienna))
+    with transaction(engine) as session:
+        told = session.get_one(PolicyRow, "v").first_used_at
+    assert told == vienna
+    assert told.tzinfo is UTC
+    column = UTCDateTime()
+    assert column.process_bind_param(None, engine.dialect) is None
+    assert column.process_result_value(None, engine.dialect) is None
+
+
+def test_a_database_of_another_kind_is_refused() -> None:
+    with pytest.raises(ConfigError, match="use sqlite or postgresql"):
+        engine_for("mysql://localhost/x")
