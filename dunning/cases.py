@@ -7,7 +7,7 @@ which the caller opens; many events of many cases at once.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -132,8 +132,7 @@ class CaseBook:
         self, session: Session, claim: Claim, events: Sequence[BillingEvent], now: datetime
     ) -> Case:
         """Take in what a step brought, as the holder of the claim; `LeaseLostError` otherwise."""
-        guard(session, everything_named(claim.source, events))
-        row = locked(session, claim.case_id)
+        row = locked(session, claim.case_id, everything_named(claim.source, events))
         if row.lease_token != claim.token:
             message = f"{claim.case_id}: the lease ran out and somebody else holds the case"
             raise LeaseLostError(message)
@@ -293,8 +292,17 @@ class CaseBook:
         )
 
 
-def locked(session: Session, name: str) -> CaseRow:
-    """The row of a case, locked until the transaction ends; `NotFoundError` if there is none."""
+def locked(session: Session, name: str, besides: Collection[str] = ()) -> CaseRow:
+    """The row of a case, locked until the transaction ends; `NotFoundError` if there is none.
+
+    Guarded first, with what else is named: the case's scope and customer, since what the product
+    hears of access hangs on the other cases of the scope.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        about = (col(CaseRow.invoice), col(CaseRow.customer), col(CaseRow.scope))
+        known = select(col(CaseRow.source), *about).where(col(CaseRow.id) == name)
+        for source, *names in session.execute(known):
+            guard(session, {*besides, *(f"{source}/{one}" for one in names if one)})
     row = session.scalars(
         select(CaseRow).where(col(CaseRow.id) == name).with_for_update()
     ).one_or_none()

@@ -5,11 +5,13 @@ Of the command line's layer: it may look at everything there is.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import Engine, text
@@ -215,7 +217,8 @@ def _broker(settings: Settings) -> Iterator[Check]:
 
 def _amqp(settings: Settings, url: str, advice: str) -> Iterator[Check]:
     try:
-        import pika
+        # Comes with the extra `rabbitmq` only.
+        pika: Any = importlib.import_module("pika")
     except ImportError:
         yield error(
             "broker",

@@ -30,7 +30,16 @@ from dunning.core.ports import (
     Unreadable,
 )
 from dunning.errors import DunningError, NotFoundError, ProviderError
-from dunning.store import InboxRow, UTCDateTime, insert_into, reading, transaction
+from dunning.routing import everything_named
+from dunning.store import (
+    InboxRow,
+    UTCDateTime,
+    guard,
+    insert_into,
+    is_passing,
+    reading,
+    transaction,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +117,10 @@ class Inbox:
         readings = {row.id: self._read(row) for row in rows}
         done = 0
         with transaction(self._engine) as session:
-            for row in _new_rows(session, [row.id for row in rows if row.id], lock=True):
+            taken = _new_rows(session, [row.id for row in rows if row.id], lock=True)
+            # All at once, as two batches that share customers would wait for each other.
+            guard(session, _everything_named(taken, readings))
+            for row in taken:
                 self._finish(session, row, readings[row.id], now)
                 done += 1
         return done
@@ -146,6 +158,9 @@ class Inbox:
             return source.provider.fetch(reading, event_id=row.event_id, created=row.created_at)
         except ProviderError as error:
             return error
+        except Exception as error:
+            log.exception("inbox.fetch_failed", inbox=row.id)
+            return Unreadable(why=f"fetching what it speaks of: {type(error).__name__}: {error}")
 
     def _finish(
         self, session: Session, row: InboxRow, reading: Reading | ProviderError, now: datetime
@@ -159,7 +174,7 @@ class Inbox:
                 with session.begin_nested():
                     self._take(session, row, reading, now)
             except DBAPIError as error:
-                if error.connection_invalidated or _is_passing(error):
+                if is_passing(error):
                     raise
                 _park(row, f"the database refused what follows from it: {error.orig}")
             except Exception as error:
@@ -202,6 +217,17 @@ def _new_rows(session: Session, ids: Sequence[int], *, lock: bool = False) -> Se
     return session.scalars(query.with_for_update(skip_locked=True) if lock else query).all()
 
 
+def _everything_named(
+    rows: Iterable[InboxRow], readings: Mapping[int | None, Reading | ProviderError]
+) -> set[str]:
+    names: set[str] = set()
+    for row in rows:
+        reading = readings[row.id]
+        if isinstance(reading, Understood):
+            names |= everything_named(row.source, reading.events)
+    return names
+
+
 def _park(row: InboxRow, why: str) -> None:
     row.state, row.reason, row.waiting = "parked", why, False
 
@@ -212,12 +238,6 @@ def _try_later(row: InboxRow, error: ProviderError, now: datetime) -> None:
         return
     row.wake_at = now + FETCH_WAITS[row.tries - 1]
     row.reason = f"will be fetched again: {error}"
-
-
-def _is_passing(error: DBAPIError) -> bool:
-    """Deadlocks, serialisation failures and a busy file pass; the row is tried again."""
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return state[:2] in ("40", "53", "57", "08") or "locked" in str(error.orig)
 
 
 # --- for the dispatch loop and for people --------------------------------------------------

@@ -15,11 +15,11 @@ from typing import Final
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from dunning.clock import Clock
 from dunning.inbox import Received, keep
-from dunning.store import transaction
+from dunning.store import is_away, transaction
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,7 @@ class Keeper:
         self._clock = clock
         self._on_kept = on_kept
         self._queue: queue.Queue[_Job | None] = queue.Queue(maxsize=WAITING)
+        self._stopping = False
         self._thread = threading.Thread(target=self._run, name="inbox-keeper", daemon=True)
 
     def start(self) -> None:
@@ -52,12 +53,15 @@ class Keeper:
 
     def stop(self) -> None:
         """Write what was accepted, then end."""
+        self._stopping = True
         self._queue.put(None)
         self._thread.join(timeout=30)
 
     def put(self, received: Received) -> Future[bool]:
         """Hand over a webhook; the future is done once it is durable. `BusyError` when full."""
         done: Future[bool] = Future()
+        if self._stopping:
+            raise BusyError
         try:
             self._queue.put_nowait((received, done))
         except queue.Full:
@@ -65,32 +69,36 @@ class Keeper:
         return done
 
     def _run(self) -> None:
-        while (batch := self._gather()) is not None:
-            self._write(batch)
+        going = True
+        while going:
+            batch, going = self._gather()
+            # Whoever went away before their turn is not waited for; from here nobody can.
+            batch = [job for job in batch if job[1].set_running_or_notify_cancel()]
+            if batch:
+                self._write(batch)
 
-    def _gather(self) -> list[_Job] | None:
-        first = self._queue.get()
-        if first is None:
-            return None
-        batch = [first]
-        while len(batch) < BATCH:
+    def _gather(self) -> tuple[list[_Job], bool]:
+        """What is to be written next, and whether anything comes after it."""
+        batch: list[_Job] = []
+        job = self._queue.get()
+        while job is not None:
+            batch.append(job)
+            if len(batch) == BATCH:
+                return batch, True
             try:
                 job = self._queue.get_nowait()
             except queue.Empty:
-                break
-            if job is None:
-                self._queue.put(None)
-                break
-            batch.append(job)
-        return batch
+                return batch, True
+        return batch, False
 
     def _write(self, batch: list[_Job]) -> None:
         try:
             with transaction(self._engine) as session:
                 ids = keep(session, [received for received, _ in batch], self._clock.now())
-        except SQLAlchemyError as error:
-            if len(batch) == 1:
-                batch[0][1].set_exception(error)
+        except Exception as error:
+            if len(batch) == 1 or not isinstance(error, DBAPIError) or is_away(error):
+                for _, done in batch:
+                    done.set_exception(error)
                 return
             # One bad row fails alone: its neighbours are written one by one.
             for job in batch:

@@ -71,7 +71,7 @@ class Backlog:
 
     due: int
     claimed: int
-    oldest_due_at: datetime | None
+    oldest_due_at: datetime | None  # of those claimed as well: a claim is no work done
     next_at: datetime | None
 
 
@@ -85,6 +85,9 @@ _BACKLOG = (
               WHERE wake_at > :now AND lease_token IS NOT NULL AND source IN :sources) AS claimed,
             (SELECT min(next_at) FROM cases
               WHERE wake_at <= :now AND source IN :sources) AS oldest_due_at,
+            (SELECT min(next_at) FROM cases
+              WHERE wake_at > :now AND lease_token IS NOT NULL AND next_at <= :now
+                AND source IN :sources) AS oldest_claimed_at,
             (SELECT min(wake_at) FROM cases
               WHERE wake_at > :now AND source IN :sources) AS next_at
         """
@@ -94,6 +97,7 @@ _BACKLOG = (
         column("due", Integer),
         column("claimed", Integer),
         column("oldest_due_at", UTCDateTime()),
+        column("oldest_claimed_at", UTCDateTime()),
         column("next_at", UTCDateTime()),
     )
 )
@@ -105,6 +109,8 @@ def backlog(session: Session, now: datetime, sources: Sequence[str]) -> Backlog:
     return Backlog(
         due=found.due,
         claimed=found.claimed,
-        oldest_due_at=found.oldest_due_at,
+        oldest_due_at=min(
+            (at for at in (found.oldest_due_at, found.oldest_claimed_at) if at), default=None
+        ),
         next_at=found.next_at,
     )

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Engine, select
 from sqlmodel import Session, col
@@ -41,7 +42,7 @@ from dunning.inbox import Inbox, SourceReader
 from dunning.messages import Messages
 from dunning.outbox import Deliver, Heard
 from dunning.providers.stripe.reader import StripeReader
-from dunning.store import AttemptRow, CaseRow, engine_for, reading
+from dunning.store import AttemptRow, CaseRow, MethodRow, engine_for, reading
 
 READERS: Mapping[str, type[Reader]] = {"stripe": StripeReader}
 
@@ -233,7 +234,7 @@ def _actions(
         return links.url_for(settings.public_url, settings.secret_key.reveal(), case, purpose)
 
     return {
-        StepKind.RETRY: Retry(acting, lambda source, card: _card_history(engine, source, card)),
+        StepKind.RETRY: Retry(acting, partial(_card_history, engine)),
         StepKind.EMAIL: Write(acting, mail, messages, senders, link_for),
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),
@@ -244,11 +245,18 @@ def _actions(
     }
 
 
-def _card_history(engine: Engine, source: str, card: str) -> list[Attempt]:
+def _card_history(
+    engine: Engine, source: str, method: str, known: frozenset[str]
+) -> list[Attempt]:
+    """Tries on the card behind a payment method, under whatever name it was given to us."""
     with reading(engine) as session:
+        kept = session.get(MethodRow, (source, method))
+        prints = known | ({kept.fingerprint} if kept and kept.fingerprint else set())
+        if not prints:
+            return []
         rows = session.scalars(
             select(AttemptRow).where(
-                col(AttemptRow.source) == source, col(AttemptRow.fingerprint) == card
+                col(AttemptRow.source) == source, col(AttemptRow.fingerprint).in_(prints)
             )
         ).all()
     return [
@@ -259,6 +267,7 @@ def _card_history(engine: Engine, source: str, card: str) -> list[Attempt]:
             amount=row.amount,
             currency=row.currency,
             by=Actor(row.by),
+            method=row.method,
             network=row.network,
             fingerprint=row.fingerprint,
         )

@@ -48,7 +48,9 @@ def _left_over(session: Session, leaves: set[str]) -> list[str]:
     leased = select(CaseRow.id).where(col(CaseRow.lease_token).is_not(None))
     found["leased"] = len(session.exec(leased).all())
     done = {"handled", "ignored", "sent", "ended", *leaves}
-    return [f"{count} rows are {state}" for state, count in found.items() if state not in done and count]
+    return [
+        f"{count} rows are {state}" for state, count in found.items() if state not in done and count
+    ]
 
 
 def _money(session: Session, books: dict[str, Any]) -> list[str]:

@@ -88,12 +88,11 @@ class World:
     ) -> Customer:
         """Subscribe a customer; the first payment goes through."""
         v1 = self.stripe.v1
-        known = v1.customers.create({"name": "Ann Lee", **({"email": email} if email else {}), **more})
+        person: Any = {"name": "Ann Lee", **({"email": email} if email else {}), **more}
+        known = v1.customers.create(person)
         method = v1.payment_methods.attach(card, {"customer": known.id})
         v1.customers.update(known.id, {"invoice_settings": {"default_payment_method": method.id}})
-        return self.subscribe(
-            known.id, method.id, amount, currency, interval, subscription or {}
-        )
+        return self.subscribe(known.id, method.id, amount, currency, interval, subscription or {})
 
     def subscribe(
         self,
@@ -105,17 +104,15 @@ class World:
         more: dict[str, Any] | None = None,
     ) -> Customer:
         """Subscribe a known customer, once more perhaps."""
-        price = self.stripe.v1.prices.create(
-            {
-                "currency": currency,
-                "unit_amount": amount,
-                "recurring": {"interval": interval},  # type: ignore[typeddict-item]
-                "product_data": {"name": "Pro"},
-            }
-        )
-        made: Any = self.stripe.v1.subscriptions.create(
-            {"customer": customer, "items": [{"price": price.id}], **(more or {})}  # type: ignore[typeddict-item]
-        )
+        terms: Any = {
+            "currency": currency,
+            "unit_amount": amount,
+            "recurring": {"interval": interval},
+            "product_data": {"name": "Pro"},
+        }
+        price = self.stripe.v1.prices.create(terms)
+        wish: Any = {"customer": customer, "items": [{"price": price.id}], **(more or {})}
+        made: Any = self.stripe.v1.subscriptions.create(wish)
         end = made["items"]["data"][0]["current_period_end"]
         return Customer(customer, made.id, method, datetime.fromtimestamp(end, UTC))
 

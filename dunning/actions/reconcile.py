@@ -33,7 +33,8 @@ class Reconcile:
                 bill=bill,
             )
             events = (*events, report)
-            why = "asked the provider and took its retries over"
+            taken = bill.next_attempt_at is None and bill.auto_advance is not True
+            why += " and took its retries over" if taken else ", which keeps its own retries"
         return Ended(result=StepResult.DONE, why=why, events=events)
 
 

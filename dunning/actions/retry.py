@@ -43,10 +43,12 @@ KEY_LIFE = timedelta(hours=20)
 UNKNOWN_WAIT = timedelta(minutes=5)
 SETTLED_WAIT = timedelta(minutes=1)
 FROZEN_WAIT = timedelta(hours=1)
+LIMIT_PATIENCE = timedelta(days=2)
 REFUSED_TRIES = 5
 
-# Every charge try seen on a card, by anyone and for any invoice: (source, fingerprint) -> tries.
-CardHistory = Callable[[str, str], Sequence[Attempt]]
+# Every charge try seen on the card behind a payment method, by anyone and for any invoice:
+# (source, method, fingerprints it is known by) -> tries.
+CardHistory = Callable[[str, str, frozenset[str]], Sequence[Attempt]]
 
 
 class Retry:
@@ -93,11 +95,14 @@ class Retry:
         reason = why_no_charge(looked.case, doing.policy)
         if reason is not None:
             return Ended(result=StepResult.SKIPPED, why=reason, events=looked.events)
-        last = looked.case.attempts[-1] if looked.case.attempts else None
-        card = last.fingerprint if last else None
-        seen = self._history(doing.case.source, card) if card else ()
+        return self._over_limit(doing, looked)
+
+    def _over_limit(self, doing: Doing, looked: Looked) -> Ended | PutOff | None:
+        """What the limits of the very card that would be charged say."""
+        tries = self._tries_on(doing.case.source, looked)
+        last = max(tries, key=lambda attempt: (attempt.at, attempt.id), default=None)
         blocked = allowed(
-            [*seen, *looked.case.attempts],
+            tries,
             network=last.network if last else None,
             method_type=last.method_type if last else None,
             amount=looked.status.at_risk,
@@ -105,9 +110,28 @@ class Retry:
         )
         if blocked is None:
             return None
-        if blocked.until is None:
+        # A limit of a month does not hold up the timeline for a month: the rung is ruled out.
+        if blocked.until is None or blocked.until > doing.now + LIMIT_PATIENCE:
             return Ended(result=StepResult.SKIPPED, why=blocked.why, events=looked.events)
         return PutOff(until=blocked.until, why=blocked.why, events=looked.events)
+
+    def _tries_on(self, source: str, looked: Looked) -> list[Attempt]:
+        """Every known try on the card that would be charged; all of the case's if none is named."""
+        attempts = looked.case.attempts
+        method = looked.view.method
+        if method is None:
+            return list(attempts)
+        prints = {one.fingerprint for one in attempts if one.method == method}
+        known = frozenset(name for name in prints if name)
+        seen = self._history(source, method, known)
+        prints |= {one.fingerprint for one in seen}
+        named = (None, method)
+        mine = (
+            one
+            for one in attempts
+            if one.method in named or (one.fingerprint and one.fingerprint in prints)
+        )
+        return [*seen, *mine]
 
 
 def _theirs(bill: Bill) -> bool:

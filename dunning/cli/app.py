@@ -60,7 +60,18 @@ ORDER = (
 @lru_cache(maxsize=1)
 def command() -> Any:
     """The command line, ready to be run."""
-    return typer.main.get_command(build())
+    whole = typer.main.get_command(build())
+    _reflow(whole)
+    return whole
+
+
+def _reflow(command: Any) -> None:
+    """Let the paragraphs of a help text be as wide as the terminal, not as the docstring."""
+    if command.help:
+        paragraphs = command.help.split("\n\n")
+        command.help = "\n\n".join(" ".join(each.split()) for each in paragraphs)
+    for each in getattr(command, "commands", {}).values():
+        _reflow(each)
 
 
 def build() -> typer.Typer:

@@ -6,6 +6,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from dunning.cli.output import pairs, say
+from dunning.cli.words import moment_text
+from dunning.clock import FollowedClock
 
 if TYPE_CHECKING:
     from dunning.wiring import Program
@@ -49,9 +51,7 @@ def facts(kind: str, program: Program, where: str) -> list[tuple[str, str]]:
     if kind != "up" and settings.broker_url is not None:
         told.append(("broker", str(settings.broker_url)))
     if settings.sandbox_url is not None:
-        told.append(
-            ("sandbox", f"{settings.sandbox_url}, a simulated Stripe: no money moves; its clock")
-        )
+        told.append(("sandbox", _sandbox(settings.sandbox_url)))
     told += [(f"source {name}", _acts(program, name)) for name in program.sources]
     told.append(("emails", _mail(program)))
     told.append(
@@ -61,6 +61,14 @@ def facts(kind: str, program: Program, where: str) -> list[tuple[str, str]]:
     if kind == "up":
         told.append(("look", _elsewhere(program)))
     return told
+
+
+def _sandbox(url: str) -> str:
+    try:
+        now = FollowedClock(url, "banner").fresh()
+    except OSError:
+        return f"{url} does not answer yet: nothing is done until it does (`dunning sandbox`)"
+    return f"{url}, a simulated Stripe: no money moves; by its clock it is {moment_text(now)} UTC"
 
 
 def _acts(program: Program, name: str) -> str:

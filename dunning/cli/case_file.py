@@ -191,9 +191,7 @@ def _ahead(step: Step, begun: StepRow | None, ahead: Plan) -> Line:
 
 _ATTEMPT = "id at status amount currency by key method network decline_code network_code advice"
 _MESSAGE = "step_key at channel template recipient locale subject state reference why"
-_ENTRY = (
-    "id key base debit credit amount currency cause how occurred_at recorded_at reverses"
-)
+_ENTRY = "id key base debit credit amount currency cause how occurred_at recorded_at reverses"
 _ACT = "id at act by why until"
 
 

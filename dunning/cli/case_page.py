@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dunning.cli.case_file import CaseFile, Line
-from dunning.cli.output import Column, heading, pairs, say, table
+from dunning.cli.output import Column, heading, once, pairs, say, table
 from dunning.cli.words import (
     NOTHING,
     amount_text,
@@ -72,12 +72,13 @@ def facts(file: CaseFile) -> list[tuple[str, str]]:
         told.append(("advice", f"{said.advice.value}: {said.reason}"))
         told.append(("as told by", ", ".join(said.sources) or "nobody"))
     if bill is not None and bill.next_attempt_at is not None:
-        told.append(("provider", f"will retry by itself {moment_and_hint(bill.next_attempt_at, now)}"))
+        theirs = moment_and_hint(bill.next_attempt_at, now)
+        told.append(("provider", f"will retry by itself at {theirs}"))
     told.append(("policy", f"{row.policy}, version {row.policy_version}"))
     if file.plan.frozen is not None:
         standing = file.plan.frozen
-        until = f"until {moment_and_hint(standing.until, now)}" if standing.until else "until that ends"
-        told.append(("stands still", f"{standing.why}, {until}"))
+        end = moment_and_hint(standing.until, now) if standing.until else "that ends"
+        told.append(("stands still", f"{standing.why}, until {end}"))
     if row.closed_at is not None:
         told.append(("ended", f"{moment_and_hint(row.closed_at, now)}: {row.closed_reason}"))
     elif row.next_step:
@@ -106,8 +107,9 @@ def _timeline(file: CaseFile) -> None:
         *([local] if str(file.zone) != "UTC" else []),
         Column("STEP", step),
         Column("STATE", lambda line: str(line.state), paint=COLOURS),
-        Column("WHY", lambda line: str(line.why), fold=True),
+        Column("WHY", lambda line: reasons[line.step], fold=True),
     ]
+    reasons = once((line.step, line.why) for line in file.timeline)
     if file.timeline:
         table(columns, file.timeline, indent=2)
     else:

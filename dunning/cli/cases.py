@@ -144,7 +144,7 @@ def _chosen(
     source: str | None,
     *,
     due: bool,
-) -> Select[tuple[CaseRow]]:
+) -> Select[CaseRow]:
     from sqlalchemy import select
     from sqlmodel import col
 
@@ -171,9 +171,7 @@ def _chosen(
     return query.order_by(col(CaseRow.opened_at).desc(), col(CaseRow.id))
 
 
-def _records(
-    view: Reading, query: Select[tuple[CaseRow]], limit: int
-) -> Iterator[dict[str, object]]:
+def _records(view: Reading, query: Select[CaseRow], limit: int) -> Iterator[dict[str, object]]:
     from dunning.cases import summary
 
     if limit:
@@ -183,7 +181,7 @@ def _records(
         view.session.expunge(row)
 
 
-def _show(view: Reading, query: Select[tuple[CaseRow]], limit: int, *, asked: bool) -> None:
+def _show(view: Reading, query: Select[CaseRow], limit: int, *, asked: bool) -> None:
     from sqlalchemy import func, select
 
     rows = list(view.session.scalars(query.limit(limit) if limit else query))

@@ -21,7 +21,8 @@ COLOURS = {"ok": "green", "warning": "yellow", "error": "bold red"}
 def doctor(form: PageFormatOption = PageFormat.TABLE, data: DataOption = None) -> None:
     """Check everything that is set up; exit 1 on an error.
 
-    Database, broker, mail, provider, secrets, clock, policy. Reads only; charges nobody and writes to nobody. Each line that is not ok says what to do.
+    Database, broker, mail, provider, secrets, clock, policy. Reads only; charges nobody and writes
+    to nobody. Each line that is not ok says what to do.
     """
     checks = list(_checks(data))
     worst = {check.level for check in checks}

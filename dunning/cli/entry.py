@@ -76,8 +76,8 @@ def _usage(error: Exception) -> str | None:
         return None
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "dunning"
-    told = _one_line(str(explain())).rstrip(".")
-    return f"{path}: {told}. `{path} --help` shows how it is used"
+    told = _one_line(str(explain())).removeprefix("Invalid value: ").rstrip(".")
+    return f"{path}: {told} (see `{path} --help`)"
 
 
 def _fail(message: str, *, debug: bool) -> int:

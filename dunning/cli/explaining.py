@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from dunning.cli.case_file import CaseFile, Line, line_json
-from dunning.cli.output import heading, pairs, say
+from dunning.cli.output import heading, once, pairs, say
+from dunning.cli.rules import OWNERS, rule
 from dunning.cli.words import amount_text, local_text, moment_and_hint
-from dunning.config.sentences import describe
-from dunning.config.timing import in_order
 from dunning.core.events import StepKind
 from dunning.core.permission import why_no_charge
-from dunning.core.policy import Policy, Retries
 from dunning.core.status import last_decline, verdict
 
 _HOW = {
@@ -29,20 +26,6 @@ _HOW = {
     "unknown": "may have happened; the provider is asked first",
 }
 _TRIED = ("done", "declined", "action_needed", "processing")
-_BESIDE = {
-    "reconcile": "Beside the timeline: the provider is asked how the invoice stands.",
-    "restore": "Beside the timeline: access comes back once nothing is owed.",
-    "card": "Beside the timeline: a new card is charged at once.",
-    "hand": "Beside the timeline: a person asked for this charge.",
-    "email": "Beside the timeline: the customer hears at once of what only they can do, or of a "
-    "suspension or payment.",
-}
-OWNERS = {
-    Retries.OURS: "dunning makes every charge",
-    Retries.PROVIDER: "the provider makes every charge; dunning makes none",
-    Retries.PROVIDER_FIRST: "the provider tries first, dunning when it has given up",
-    Retries.SIGNAL: "dunning says when, the billing system charges",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,22 +61,6 @@ def explain(file: CaseFile) -> Explanation:
     )
 
 
-def rule(policy: Policy, step: str) -> str:
-    """The policy's line behind a step such as `retry:2`, in words."""
-    kind, _, number = step.partition(":")
-    if number.isdecimal() and kind not in ("restore", "reconcile"):
-        # `describe` ends with giving up at the window where no line says so.
-        lines = {line.index: text for line, text in zip(in_order(policy), describe(policy))}  # noqa: B905
-        count: Counter[StepKind] = Counter()
-        for index, rung in enumerate(policy.timeline):
-            count[rung.do] += 1
-            if rung.do.value == kind and count[rung.do] == int(number):
-                return lines[index]
-        return describe(policy)[-1]
-    about = number.partition(":")[0]
-    return _BESIDE.get(about) or _BESIDE.get(kind, "Beside the timeline.")
-
-
 # --- parts -----------------------------------------------------------------------------------
 
 
@@ -113,9 +80,7 @@ def _next(timeline: Any) -> Line | None:
 
 
 def _told(file: CaseFile, line: Line, sentence: str) -> Told:
-    return Told(
-        line=line, sentence=sentence, rule=rule(file.policy, line.step), because=line.why
-    )
+    return Told(line=line, sentence=sentence, rule=rule(file.policy, line.step), because=line.why)
 
 
 def _became(file: CaseFile, line: Line) -> str:
@@ -184,7 +149,8 @@ def show(explanation: Explanation) -> None:
         say("  nothing: only news from the provider moves this case")
     if explanation.dropped:
         heading("Will not be done")
-        pairs([(f"  {_name(line)}", line.why) for line in explanation.dropped])
+        reasons = once((_name(line), line.why) for line in explanation.dropped)
+        pairs([(f"  {name}", why) for name, why in reasons.items()])
 
 
 def _show_told(told: Told) -> None:

@@ -95,9 +95,7 @@ def list_(
             _show_list(view, query, state, limit)
 
 
-def _chosen(
-    state: StateFilter | None, source: str | None, limit: int
-) -> Select[tuple[InboxRow]]:
+def _chosen(state: StateFilter | None, source: str | None, limit: int) -> Select[InboxRow]:
     from sqlalchemy import select
     from sqlmodel import col
 
@@ -113,7 +111,7 @@ def _chosen(
     return query.limit(limit) if limit else query
 
 
-def _records(view: Reading, query: Select[tuple[InboxRow]]) -> Iterator[dict[str, Any]]:
+def _records(view: Reading, query: Select[InboxRow]) -> Iterator[dict[str, Any]]:
     for row in view.session.scalars(query.execution_options(yield_per=200)):
         yield record(row)
         view.session.expunge(row)
@@ -143,7 +141,7 @@ COLOURS = {"parked": "red", "new": "yellow", "handled": "green", "ignored": "dim
 
 
 def _show_list(
-    view: Reading, query: Select[tuple[InboxRow]], state: StateFilter | None, limit: int
+    view: Reading, query: Select[InboxRow], state: StateFilter | None, limit: int
 ) -> None:
     rows = list(view.session.scalars(query))
     if not rows:
@@ -282,7 +280,9 @@ def replay(
         from dunning.store import transaction
 
         with transaction(running.engine) as session:
-            ids = _parked(session) if parked else [_id(_find(session, each)) for each in names or ()]
+            ids = (
+                _parked(session) if parked else [_id(_find(session, each)) for each in names or ()]
+            )
         told = []
         for start in range(0, len(ids), BATCH):
             batch = ids[start : start + BATCH]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dunning.cli.opening import load
-from dunning.cli.output import json_page, write_file
+from dunning.cli.output import json_text, write_file
 from dunning.cli.words import read_money
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class AdviceWord(enum.StrEnum):
 def preview(
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="The message, e.g. payment_failed.", show_default=False),
+        typer.Argument(
+            metavar="NAME", help="The message, e.g. payment_failed.", show_default=False
+        ),
     ],
     locale: Annotated[
         str, typer.Option("--locale", metavar="CODE", help="The customer's, e.g. de or pt-BR.")
@@ -126,9 +128,7 @@ def _reason(said: Verdict | None, decline: str | None, locale: str) -> str | Non
     return customer_reason(said, decline, locale) if said is not None else None
 
 
-def _facts(
-    settings: Settings, name: str, customer: str, locale: str, reason: str | None
-) -> Facts:
+def _facts(settings: Settings, name: str, customer: str, locale: str, reason: str | None) -> Facts:
     """Sample facts in the merchant's own name, the dates as the standard policy has them."""
     from dataclasses import replace
 
@@ -155,21 +155,14 @@ def _facts(
 def _write(
     name: str, locale: str, rendered: Rendered, form: MessageFormat, output: Path | None
 ) -> None:
-    if form is MessageFormat.JSON and output is None:
-        json_page(_as_json(name, locale, rendered))
-        return
-    match form:
-        case MessageFormat.HTML:
-            content = rendered.html
-        case MessageFormat.JSON:
-            import json
-
-            told = _as_json(name, locale, rendered)
-            content = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
-        case MessageFormat.TEXT:
-            content = f"Subject: {rendered.subject}\n\n{rendered.text}"
+    told = {
+        MessageFormat.TEXT: f"Subject: {rendered.subject}\n\n{rendered.text}",
+        MessageFormat.HTML: rendered.html,
+        MessageFormat.JSON: json_text(_as_json(name, locale, rendered)),
+    }
+    content = told[form].rstrip("\n") + "\n"
     if output is None:
-        sys.stdout.write(content if content.endswith("\n") else content + "\n")
+        sys.stdout.write(content)
     else:
         write_file(output, content)
         typer.echo(f"{output}: {rendered.subject}", err=True)

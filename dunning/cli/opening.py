@@ -176,7 +176,7 @@ _NO_TABLE_STATES = ("42P01", "42703")
 
 
 def _trouble(settings: Settings, error: DBAPIError) -> str:
-    said = " ".join(str(error.orig).split())
+    said = " ".join(str(error.orig).partition("Is the server running")[0].split())
     state = getattr(error.orig, "sqlstate", None)
     if state in _NO_TABLE_STATES or any(words in said for words in _NO_TABLE):
         return _other_version(settings, None)

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 GAP = 2
-NARROWEST_FOLD = 30
+NARROWEST_FOLD = 30  # before other columns are left out
+SHORT = 40
+NARROWEST = 16  # where nothing else can be left out
 _PIPE_WIDTH = 100_000
 
 
@@ -65,11 +67,13 @@ class Column:
 def _console(stream: str) -> Console:
     from rich.console import Console
 
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
     file: TextIO = getattr(sys, stream)
     width = None if file.isatty() else _PIPE_WIDTH
-    return Console(
-        file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False
-    )
+    return Screen(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def console(stream: str = "stdout") -> Console:
@@ -173,7 +177,7 @@ def _folded(
     over = sum(widths[i] + GAP for i in shown) - GAP - room
     for i in shown:
         if over > 0 and columns[i].fold:
-            fitting[i] = max(min(NARROWEST_FOLD, widths[i]), widths[i] - over)
+            fitting[i] = max(min(NARROWEST, widths[i]), widths[i] - over)
             over -= widths[i] - fitting[i]
     return fitting
 
@@ -206,6 +210,16 @@ def pairs(lines: Sequence[tuple[str, str]]) -> None:
             console().print(text, soft_wrap=True)
 
 
+def once(texts: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """By name its text; a long one that was said before is not said again."""
+    said: dict[str, str] = {}
+    told = {}
+    for name, text in texts:
+        first = said.setdefault(text, name)
+        told[name] = text if first == name or len(text) <= SHORT else f"as {first}"
+    return told
+
+
 def heading(text: str) -> None:
     """The title of a part of a page, with a line before it."""
     say()
@@ -217,7 +231,12 @@ def heading(text: str) -> None:
 
 def json_page(told: Any) -> None:
     """One thing as JSON."""
-    sys.stdout.write(json.dumps(told, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(told))
+
+
+def json_text(told: Any) -> str:
+    """The same as text."""
+    return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
 
 
 def json_list(records: Iterable[Record], out: TextIO | None = None) -> None:
@@ -227,9 +246,7 @@ def json_list(records: Iterable[Record], out: TextIO | None = None) -> None:
     (out or sys.stdout).writelines(json_array(records))
 
 
-def csv_list(
-    keys: Sequence[str], records: Iterable[Record], out: TextIO | None = None
-) -> None:
+def csv_list(keys: Sequence[str], records: Iterable[Record], out: TextIO | None = None) -> None:
     """CSV with a header line, written as it comes; no cell is taken for a formula."""
     from dunning.reports.formats import csv_lines
 

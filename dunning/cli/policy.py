@@ -139,7 +139,7 @@ def _show(file: PolicyFile, warnings: list[LintWarning]) -> None:
 
 
 def _terms(policy: Policy) -> str:
-    from dunning.cli.explaining import OWNERS
+    from dunning.cli.rules import OWNERS
 
     hours = ""
     if policy.send_between is not None:

@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dunning.cli.explaining import rule
-from dunning.cli.output import Column, pairs, say, table
+from dunning.cli.output import Column, once, pairs, say, table
+from dunning.cli.rules import rule
 from dunning.cli.words import local_text, moment_text
 from dunning.clock import rfc3339
 from dunning.core.calendar import zone_of
@@ -226,7 +226,7 @@ def _stop_json(preview: Preview, stop: Stop) -> dict[str, Any]:
         "at": rfc3339(stop.at),
         "local_time": stop.at.astimezone(preview.zone).isoformat(),
         "day": _day(preview, stop),
-        "step": stop.step.key.partition("/")[2],
+        "step": _name(stop),
         "kind": stop.step.kind.value,
         "template": stop.step.template,
         "result": stop.result.value,
@@ -257,6 +257,7 @@ def show(preview: Preview) -> None:
     lines.append(("  assumed", "every charge is declined for the same reason"))
     pairs(lines)
     say()
+    reasons = once((_name(stop), _what(policy, stop)) for stop in preview.stops)
     table(
         [
             Column("DAY", lambda stop: str(_day(preview, stop)), right=True),
@@ -264,7 +265,7 @@ def show(preview: Preview) -> None:
             Column("LOCAL", lambda stop: local_text(stop.at, preview.zone)),
             Column("STEP", _step),
             Column("RESULT", lambda stop: str(stop.result.value), paint=_RESULTS),
-            Column("WHAT, OR WHY NOT", lambda stop: _what(preview.policy, stop), fold=True),
+            Column("WHAT, OR WHY NOT", lambda stop: reasons[_name(stop)], fold=True),
         ],
         preview.stops,
     )
@@ -276,10 +277,13 @@ def _what(policy: Policy, stop: Stop) -> str:
     """The policy's line in words; for what is not done the reason."""
     if stop.result is StepResult.SKIPPED or stop.step.rung is None:
         return stop.why
-    words = rule(policy, stop.step.key.partition("/")[2]).partition(": ")[2]
+    words = rule(policy, _name(stop)).partition(": ")[2]
     return words.rstrip(".") or stop.why
 
 
 def _step(stop: Stop) -> str:
-    name = stop.step.key.partition("/")[2]
-    return f"{name} ({stop.step.template})" if stop.step.template else name
+    return f"{_name(stop)} ({stop.step.template})" if stop.step.template else _name(stop)
+
+
+def _name(stop: Stop) -> str:
+    return stop.step.key.partition("/")[2]

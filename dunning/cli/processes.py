@@ -43,7 +43,7 @@ SandboxOption = Annotated[
     ),
 ]
 
-NO_SECRET = (
+UNSIGNED = (
     "no webhook secret: set STRIPE_WEBHOOK_SECRET to the signing secret (whsec_…) of a webhook "
     "endpoint with the address https://YOUR-HOST/webhooks/stripe (Stripe Dashboard > Developers > "
     "Webhooks > Add endpoint); `dunning demo` needs none"
@@ -58,8 +58,8 @@ def up(
 ) -> None:
     """Run everything in one process, on a SQLite file.
 
-    Receives webhooks, works on cases, writes emails. For one machine; no broker. With only a webhook secret it decides and shows
-    what it would do; with an API key it acts.
+    Receives webhooks, works on cases, writes emails. For one machine; no broker. With only a
+    webhook secret it decides and shows what it would do; with an API key it acts.
 
     Example: STRIPE_WEBHOOK_SECRET=whsec_… STRIPE_API_KEY=sk_test_… dunning up --port 8000
     """
@@ -178,9 +178,7 @@ def demo(
     """
     from dunning.demo import run
 
-    code = run(
-        customers=customers, days=days, seed=seed, format=form.value, once=once, data=data
-    )
+    code = run(customers=customers, days=days, seed=seed, format=form.value, once=once, data=data)
     raise typer.Exit(code)
 
 
@@ -199,7 +197,7 @@ def _needs_secret(loaded: Loaded) -> None:
         known_templates=Messages(settings.templates).names(),
     )
     if not any(source.webhook_secrets for source in file.sources):
-        raise ConfigError(NO_SECRET)
+        raise ConfigError(UNSIGNED)
 
 
 @contextmanager
@@ -218,6 +216,3 @@ def _serving(loaded: Loaded) -> Iterator[None]:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-

@@ -43,9 +43,10 @@ def reconcile(
 ) -> None:
     """Ask the provider for what we may have missed, and take it in.
 
-    Events since then and open invoices. Safe at any time: what was known before changes nothing. Needs an API key.
+    Events since then and every open invoice. Safe at any time: what was known before changes
+    nothing. Needs an API key.
 
-    Example: dunning reconcile --since 36h     after an outage of the receiver
+    Example: dunning reconcile --since 36h
     """
     with program(data) as running:
         from dunning.clock import rfc3339

@@ -125,7 +125,7 @@ def recovered(
     output: OutputOption = None,
     data: DataOption = None,
 ) -> None:
-    """Revenue that came back, by month and by what brought it in; refunds and disputes taken off."""
+    """Revenue that came back, net of refunds and disputes, and what brought it in."""
     _flow("recovered", by, since, until, source, policy, currency, zone, form, output, data)
 
 

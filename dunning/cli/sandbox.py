@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -64,8 +65,9 @@ def sandbox(
 ) -> None:
     """Serve a simulated Stripe whose cards fail when you say so.
 
-    For staging, training and tests. The official Stripe SDK and CLI talk to it, Stripe's test-clock calls move its time, and
-    `dunning up --sandbox URL` works against it, on its clock. No money moves.
+    For staging, training and tests. The official Stripe SDK and CLI talk to it, Stripe's test-clock
+    calls move its time, and `dunning up --sandbox URL` works against it, on its clock. No money
+    moves.
 
     Example: dunning sandbox --webhook http://127.0.0.1:8000/webhooks/stripe --secret whsec_test
     """
@@ -99,7 +101,8 @@ def _must_be_free(host: str, port: int) -> None:
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
-        message = f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port"
+        why = os.strerror(error.errno) if error.errno else str(error)
+        message = f"cannot listen on {host}:{port}: {why}; choose another --port"
         raise ConfigError(message) from None
 
 

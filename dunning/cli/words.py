@@ -119,9 +119,7 @@ def hint(moment: datetime, now: datetime) -> str:
     size = abs(seconds)
     if size < 30:
         return "now"
-    unit = next(
-        (name for most, name in _STEPS if size < most * _SECONDS[name]), "y"
-    )
+    unit = next((name for most, name in _STEPS if size < most * _SECONDS[name]), "y")
     number = round(size / _SECONDS[unit])
     return f"in {number} {unit}" if seconds > 0 else f"{number} {unit} ago"
 

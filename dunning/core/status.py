@@ -23,6 +23,7 @@ from dunning.core.entries import Account, Books, Cause, books
 from dunning.core.events import (
     Attempt,
     AttemptStatus,
+    Decline,
     DisputeStatus,
     Held,
     StepKind,
@@ -100,7 +101,7 @@ def _state(sheet: Books, access: Access) -> tuple[State, str]:
         return State.CLOSED, ended_by.value
     # Whatever is not written off or withdrawn was paid or credited, in time or late.
     paid = any(entry.cause is Cause.PAID for entry in sheet.entries)
-    return (State.RECOVERED, Cause.PAID) if paid else (State.CLOSED, Cause.CREDITED)
+    return (State.RECOVERED, Cause.PAID.value) if paid else (State.CLOSED, Cause.CREDITED.value)
 
 
 def _still_withdrawn(sheet: Books) -> bool:
@@ -146,6 +147,14 @@ def counts(case: Case, attempt: Attempt) -> bool:
 
 
 _advised = lru_cache(maxsize=4096)(advise)  # a plan asks of the same declines many times
+_ASKED = Decline(code="authentication_required")
+
+
+def _said_of(attempt: Attempt) -> Verdict:
+    if attempt.decline is not None:
+        return _advised(attempt.decline)
+    # A try that waits for the customer to authenticate was not declined, so nobody says why.
+    return _advised(_ASKED) if attempt.status is AttemptStatus.ACTION_NEEDED else UNKNOWN
 
 
 def verdict(case: Case) -> Verdict | None:
@@ -155,7 +164,7 @@ def verdict(case: Case) -> Verdict | None:
     answer "stop". A new method answers both.
     """
     verdicts = [
-        (attempt, _advised(attempt.decline) if attempt.decline else UNKNOWN)
+        (attempt, _said_of(attempt))
         for attempt in case.attempts
         if attempt.status in (AttemptStatus.DECLINED, AttemptStatus.ACTION_NEEDED)
         and counts(case, attempt)

@@ -113,7 +113,7 @@ def standing() -> tuple[ColumnElement[bool], ...]:
             counter.c.reverses == col(EntryRow.key),
         )
     )
-    return (col(EntryRow.reverses).is_(None),)
+    return col(EntryRow.reverses).is_(None), ~taken_back
 
 
 def in_scope(scope: Scope, query: Select[Any]) -> Select[Any]:

@@ -1,6 +1,14 @@
 """Remembering in SQL: the tables, the engine, one transaction at a time, and the versions."""
 
-from dunning.store.engine import engine_for, guard, insert_into, reading, transaction
+from dunning.store.engine import (
+    engine_for,
+    guard,
+    insert_into,
+    is_away,
+    is_passing,
+    reading,
+    transaction,
+)
 from dunning.store.tables import (
     ActRow,
     AttemptRow,
@@ -37,6 +45,8 @@ __all__ = [
     "engine_for",
     "guard",
     "insert_into",
+    "is_away",
+    "is_passing",
     "migrate",
     "newest_version",
     "reading",

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session, SQLModel
 
 from dunning.errors import ConfigError
@@ -73,6 +74,22 @@ def transaction(engine: Engine) -> Iterator[Session]:
         yield session
 
 
+def is_passing(error: DBAPIError) -> bool:
+    """Deadlocks, serialisation failures and a busy file: the same work may go well in a moment."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return state[:2] == "40" or is_away(error)
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Whether the database as a whole failed, and not what it was asked."""
+    if error.connection_invalidated:
+        return True
+    state = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        return isinstance(error, OperationalError | InterfaceError)
+    return state[:2] in ("08", "53", "57", "58")
+
+
 def insert_into(session: Session, table: type[SQLModel]) -> Any:
     """The dialect's INSERT, which knows ON CONFLICT on both databases."""
     module = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
@@ -85,9 +102,15 @@ def guard(session: Session, names: Collection[str]) -> None:
     A row cannot be locked before it exists; what a name stands for may not exist yet. Taken in
     one order by all, before any row is locked. SQLite has one writer anyway.
     """
-    if session.get_bind().dialect.name != "postgresql":
-        return
-    for name in sorted(names):
-        session.execute(
-            text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name}
-        )
+    if names and session.get_bind().dialect.name == "postgresql":
+        session.execute(_GUARD, {"names": list(names)})
+
+
+_GUARD = text(
+    """
+    SELECT pg_advisory_xact_lock(key) FROM (
+        SELECT DISTINCT hashtextextended(name, 0) AS key
+        FROM unnest(CAST(:names AS text[])) AS name ORDER BY key
+    ) AS keys
+    """
+)

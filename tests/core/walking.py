@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
+from random import Random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -21,7 +22,7 @@ from dunning.core.events import (
 )
 from dunning.core.facts import Case
 from dunning.core.plan import CHARGES, Plan, plan
-from dunning.core.policy import Day, Policy, Retries, Rung
+from dunning.core.policy import Day, Policy, Retries
 from dunning.core.steps import Step
 from tests import builders as b
 from tests.policies import policy, rung
@@ -160,56 +161,53 @@ def walk(
 
 # --- policies and answers at random ----------------------------------------------------------
 
-DAYS = st.sampled_from((0, 0.25, 1, 2, 3, 5, 7, 9, 10, 12, 13))
-LATE_DAYS = st.sampled_from((14.5, 16, 18, 20, 21, 25))
-TEMPLATES = st.sampled_from(("payment_failed", "reminder", "final_notice"))
-CLOCKS = st.sampled_from((None, None, time(2, 30), time(8), time(23, 59)))
-PREFERRED = st.sampled_from(((), (), (Day.PAYDAY,), (Day.PAYDAY, Day.WEEKDAY)))
-
-
-def charges(days: st.SearchStrategy[float]) -> st.SearchStrategy[Rung]:
-    return st.builds(
-        lambda at, clock, on: rung("retry", at, clock=clock, on=on), days, CLOCKS, PREFERRED
-    )
-
-
-def emails(days: st.SearchStrategy[float]) -> st.SearchStrategy[Rung]:
-    return st.builds(lambda at, what: rung("email", at, template=what), days, TEMPLATES)
-
-
-def _last_chance(anchor: StepKind) -> st.SearchStrategy[Rung]:
-    spans = st.sampled_from(
-        (timedelta(0), timedelta(hours=1), timedelta(days=1), timedelta(days=3))
-    )
-    return st.builds(lambda before: rung("retry", before=before, anchor=anchor), spans)
+# Every line a policy may have here; with `unique` offsets and kinds, as the policy file demands.
+LINES = (
+    rung("email", 0, template="payment_failed"),
+    rung("retry", 0),
+    rung("retry", 1),
+    rung("retry", 2, clock=time(2, 30)),
+    rung("email", 3, template="reminder"),
+    rung("retry", 3, clock=time(8)),
+    rung("retry", 5, on=(Day.PAYDAY,)),
+    rung("retry", 7, on=(Day.PAYDAY, Day.WEEKDAY)),
+    rung("email", 9, template="reminder"),
+    rung("restrict", 10),
+    rung("email", 11, template="final_notice"),
+    rung("retry", 12),
+    rung("retry", 13.9, clock=time(23, 59)),
+    rung("email", 16, template="reminder"),
+    rung("retry", 16),
+    rung("retry", 21, on=(Day.PAYDAY,)),
+    rung("email", 25, template="final_notice"),
+)
+DOOR_LINES = (
+    rung("suspend", 14),
+    rung("retry", before=timedelta(hours=1), anchor=StepKind.SUSPEND),
+    rung("give_up", 28),
+    rung("retry", before=timedelta(days=1), anchor=StepKind.GIVE_UP),
+)
+# With and without suspension, a last chance before it, a give_up of its own, one before that.
+DOORS_OF = tuple(
+    tuple(DOOR_LINES[i] for i in chosen)
+    for chosen in ((), (0,), (0, 1), (0, 2), (0, 1, 2), (2, 3), (0, 1, 2, 3))
+)
+WINDOWS = ((time(9), time(18)), (time(0), time(23, 59)), None)
+OWNERS = (Retries.OURS, Retries.OURS, Retries.SIGNAL)
 
 
 @st.composite
 def policies(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Policy:
-    """Valid policies of every shape: with and without suspension, last chances, late rungs."""
-    lines: list[Rung] = []
-    for kind, most in (
-        (charges(DAYS), 4),
-        (emails(DAYS), 3),
-        (st.just(rung("restrict", 10)), 1),
-        (st.just(rung("suspend", 14)), 1),
-        (charges(LATE_DAYS), 2),
-        (emails(LATE_DAYS), 2),
-        (_last_chance(StepKind.GIVE_UP), 1),
-    ):
-        key = lambda line: (line.after, line.before, line.template)  # noqa: E731
-        lines += draw(st.lists(kind, max_size=most, unique_by=key))
-    if any(line.do is StepKind.SUSPEND for line in lines):
-        lines += draw(st.lists(_last_chance(StepKind.SUSPEND), max_size=1))
-    lines = list(draw(st.permutations(lines)))
-    if any(line.anchor is StepKind.GIVE_UP for line in lines) or draw(st.booleans()):
-        lines.append(rung("give_up", 28))
-    window = draw(st.sampled_from(((time(9), time(18)), (time(0), time(23, 59)), None)))
+    """Valid policies of every shape, their lines in any order."""
+    chosen = draw(st.integers(0, 2 ** len(LINES) - 1))
+    lines = [line for place, line in enumerate(LINES) if chosen >> place & 1]
+    lines += draw(st.sampled_from(DOORS_OF))
+    Random(chosen).shuffle(lines)
     return policy(
         *lines,
-        send_between=window,
+        send_between=draw(st.sampled_from(WINDOWS)),
         timezone=draw(st.sampled_from(("UTC", "America/New_York", "Asia/Kolkata"))),
-        retries=draw(st.sampled_from((Retries.OURS, Retries.OURS, Retries.SIGNAL))),
+        retries=draw(st.sampled_from(OWNERS)),
     )
 
 

@@ -222,6 +222,8 @@ class Unpaid:
         self, opened_at: datetime, status: DisputeStatus = DisputeStatus.OPEN, days: int = 0
     ) -> None:
         """The bank took the money back; `days` later that is how the dispute stands."""
+        if status in (DisputeStatus.WON, DisputeStatus.LOST):
+            self.disputed(opened_at)
         at = opened_at + timedelta(days=days)
         self.tell(
             DisputeReported(

@@ -220,10 +220,14 @@ def test_a_refund_of_money_of_another_day_has_a_row_of_its_own(
 def test_no_recovery_is_unknown_however_things_coincide(shop: Shop) -> None:
     unpaid = shop.failed(on(1, 5))
     unpaid.charged(on(1, 8), "retry:1")
-    unpaid.disputed(on(1, 9), DisputeStatus.WON)
-    unpaid.refunded(on(1, 9))
-    unpaid.refunded(on(1, 6), 100)
+    unpaid.disputed(on(1, 9), DisputeStatus.WON, days=2)
+    unpaid.refunded(on(1, 10))  # found the money in dispute: made the moment it was won
+    unpaid.refunded(on(1, 6), 100)  # before there was any
     with shop.reading() as session:
-        report = recovered(session, NOW, by=("mechanism",))
-    assert [(row["mechanism"], row["recovered"]) for row in report.rows] == [("our_retry", 0)]
-    assert report.rows[0]["refunded"] == 4900
+        report = recovered(session, NOW, by=("day", "mechanism"))
+    assert [(row["day"], row["mechanism"], row["recovered"]) for row in report.rows] == [
+        ("2026-01-08", "our_retry", 4800),
+        ("2026-01-09", "our_retry", -4800),
+        ("2026-01-11", "our_retry", 0),
+    ]
+    assert report.rows[-1]["refunded"] == 4800

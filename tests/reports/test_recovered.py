@@ -179,7 +179,7 @@ def test_filters_and_several_keys(shop: Shop) -> None:
 
 def test_both_dates_are_part_of_the_range(shop: Shop) -> None:
     for day, amount in ((9, 1), (10, 2), (15, 4), (20, 8), (21, 16)):
-        at = on(1, day, 0 if day < 15 else 23, 0 if day < 15 else 59)
+        at = on(1, day, 23, 59) if day in (9, 20) else on(1, day, 0)  # on either side
         shop.failed(on(1, 5), amount).paid(at)
     assert row(shop, since=date(2026, 1, 10), until=date(2026, 1, 20))["recovered"] == 14
     assert row(shop, since=date(2026, 1, 10))["recovered"] == 30
@@ -193,6 +193,16 @@ def test_a_refund_of_an_earlier_payment_is_in_the_range_of_the_refund(shop: Shop
     unpaid.refunded(on(2, 3))
     told = row(shop, since=date(2026, 2, 1), by=("mechanism",))
     assert (told["mechanism"], told["recovered"], told["claimed"]) == ("our_retry", -4900, -4900)
+
+
+def test_each_refund_is_in_its_own_range(shop: Shop) -> None:
+    unpaid = shop.failed(on(1, 5))
+    unpaid.charged(on(1, 6), "retry:1")
+    for month, amount in ((2, 100), (3, 200), (4, 400)):
+        unpaid.refunded(on(month, 1, 0), amount)
+    march = {"since": date(2026, 3, 1), "until": date(2026, 3, 31)}
+    assert row(shop, **march)["refunded"] == 200
+    assert row(shop, by=("step",), **march)["recovered"] == -200
 
 
 @pytest.mark.parametrize(

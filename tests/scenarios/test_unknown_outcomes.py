@@ -99,7 +99,9 @@ def test_while_nobody_can_be_asked_the_charge_waits_and_then_it_is_found(world: 
     was_charged_once(world)
 
 
-def test_after_four_dark_days_the_payment_is_found_and_nothing_is_charged_again(world: World) -> None:
+def test_after_four_dark_days_the_payment_is_found_and_nothing_is_charged_again(
+    world: World,
+) -> None:
     ann = world.failing()
     goes_dark(world)
     world.passes(days=4, expect=[])
