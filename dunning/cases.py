@@ -20,14 +20,10 @@ from dunning.clock import rfc3339
 from dunning.core.case import advance, case_id, new_case
 from dunning.core.entries import Account
 from dunning.core.events import (
-    AttemptStatus,
     BillingEvent,
     CustomerReported,
     MethodChanged,
     RenewalUpcoming,
-    StepEnded,
-    StepKind,
-    StepResult,
     SubscriptionReported,
 )
 from dunning.core.facts import Case
@@ -40,7 +36,8 @@ from dunning.mirror import Mirror
 from dunning.outbox import announce
 from dunning.routing import cases_of, everything_named, invoice_of, ref_of
 from dunning.schedule import Claim
-from dunning.store import CaseRow, PolicyRow, StepRow, guard, insert_into
+from dunning.store import CaseRow, PolicyRow, guard, insert_into
+from dunning.unfinished import charges_told, end_unfinished
 
 _FACTS = TypeAdapter(Case)
 
@@ -208,7 +205,7 @@ class CaseBook:
             if present.state is State.NONE:
                 return False
             hand.row = self._begin(session, hand.case, present, now)
-        elif present.ended_at is not None:
+        elif present.ended_at is not None or charges_told(hand.case):
             self._end_what_was_begun(session, hand, now)
             present = status(hand.case)
         case, row = hand.case, hand.row
@@ -232,34 +229,14 @@ class CaseBook:
         return True
 
     def _end_what_was_begun(self, session: Session, hand: Open, now: datetime) -> None:
-        """A case that has ended plans no charge and no reminder: what was begun ends with it."""
+        """What a dead worker left behind, or the end of the case overtook, ends on record."""
         assert hand.row is not None
         if hand.row.lease_token is not None and hand.row.wake_at and hand.row.wake_at > now:
             return  # whoever holds the case will say how it ended
-        begun = session.scalars(
-            select(StepRow).where(
-                col(StepRow.case_id) == hand.row.id, col(StepRow.state) != "ended"
-            )
-        ).all()
-        if not begun:
-            return
         policy = self.policy_of(session, hand.row.policy_version)
         planned = {step.key for step in plan(hand.case, policy, now).steps}
-        for row in begun:
-            if row.key in planned:
-                continue
-            result, why = _ending_of(hand.case, row)
-            row.state, row.result, row.why, row.ended_at = "ended", result.value, why, now
-            session.add(row)
-            ended = StepEnded(
-                id=row.key,
-                at=now,
-                kind=StepKind(row.kind),
-                result=result,
-                why=why,
-                template=row.template,
-            )
-            self._advance(hand, ended)
+        for event in end_unfinished(session, hand.case, planned, now):
+            self._advance(hand, event)
 
     def _begin(self, session: Session, case: Case, present: Status, now: datetime) -> CaseRow:
         policy = self._choose(_subject(case, present))
@@ -310,18 +287,6 @@ def locked(session: Session, name: str, besides: Collection[str] = ()) -> CaseRo
         message = f"no case {name}; `dunning cases list` shows the ones there are"
         raise NotFoundError(message)
     return row
-
-
-def _ending_of(case: Case, row: StepRow) -> tuple[StepResult, str]:
-    """How a step ended that nobody could conclude before its case was over."""
-    if row.kind == StepKind.EMAIL.value and row.state == "running":
-        return StepResult.DOUBTFUL, "the worker that sent it died before it could say so"
-    for attempt in case.attempts:
-        if attempt.key == row.key and attempt.status is AttemptStatus.SUCCEEDED:
-            return StepResult.DONE, "paid"
-        if attempt.key == row.key and attempt.status is AttemptStatus.DECLINED:
-            return StepResult.DECLINED, "declined"
-    return StepResult.NOT_OWED, "the case ended first"
 
 
 def _fill(row: CaseRow, case: Case, present: Status, ahead: Plan, now: datetime) -> None:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from dunning.cases import CaseBook, locked
@@ -26,7 +27,7 @@ from dunning.core.steps import Step
 from dunning.errors import LeaseLostError, ProviderDownError, ProviderRefusedError
 from dunning.outbox import put
 from dunning.schedule import Claim
-from dunning.store import CaseRow, MessageRow, StepRow, transaction
+from dunning.store import CaseRow, MessageRow, StepRow, is_passing, transaction
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,8 @@ FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
 # A step that cannot be done for reasons of its own is given up after so many tries, on record.
 REFUSALS = 6
+# So often the outcome of a step is written anew after the database was busy with itself.
+CONCLUDING = 4
 
 
 def backoff(tries: int) -> timedelta:
@@ -74,7 +77,7 @@ class Executor:
             return None
         outcome = self._act(intent.doing)
         try:
-            self._conclude(intent, outcome)
+            self._conclude_surely(intent, outcome)
         except LeaseLostError as lost:
             # Another worker has the case; it found our running step and will ask what happened.
             log.warning("step.lease_lost", step=intent.doing.step.key, why=str(lost))
@@ -87,15 +90,15 @@ class Executor:
         now = self._clock.now()
         with transaction(self._engine) as session:
             row = locked(session, claim.case_id)
-            if row.lease_token != claim.token:
-                return None
+            if row.lease_token != claim.token or row.wake_at is None or row.wake_at <= now:
+                return None  # somebody else has the case, or may have it at any moment
             case, ahead = self._cases.plan_of(session, row, now)
             case, ahead = self._pass_over(session, row, case, ahead, now)
             due = next(iter(ahead.due(now)), None)
             if due is None:
+                # What somebody who died had begun, and is not due again, is looked after as well.
                 row.lease_token = None
-                row.wake_at = row.next_at = ahead.next_at
-                session.add(row)
+                self._cases.apply_by_hand(session, row, [], now)
                 return None
             step_row, again = _begin(session, case, due, row, claim, now)
             policy = self._cases.policy_of(session, row.policy_version)
@@ -163,6 +166,17 @@ class Executor:
 
     # --- outcome ---------------------------------------------------------------------------
 
+    def _conclude_surely(self, intent: _Intent, outcome: Ended | PutOff) -> None:
+        """What was done to the world is not forgotten over a deadlock, which passes."""
+        for tries in range(1, CONCLUDING + 1):
+            try:
+                return self._conclude(intent, outcome)
+            except DBAPIError as error:
+                if tries == CONCLUDING or not is_passing(error):
+                    raise
+                log.warning("step.concluded_again", step=intent.doing.step.key, tries=tries)
+        return None
+
     def _conclude(self, intent: _Intent, outcome: Ended | PutOff) -> None:
         now = self._clock.now()
         doing, step = intent.doing, intent.doing.step
@@ -180,19 +194,19 @@ class Executor:
         else:
             last = StepDeferred(id=step.key, at=now, until=outcome.until, why=outcome.why)
         with transaction(self._engine) as session:
-            case = self._cases.apply_to(session, intent.claim, [*outcome.events, last], now)
             row = session.get_one(StepRow, step.key)
+            # Said before the case is advanced: where that ends it, it ends what is left begun.
             _end(row, outcome, now)
-            session.add(row)
+            case = self._cases.apply_to(session, intent.claim, [*outcome.events, last], now)
+            if isinstance(outcome, Ended):
+                _end(row, outcome, now)
             if isinstance(outcome, Ended) and outcome.said:
                 session.add(_message(case, step, outcome.said, now))
             if isinstance(outcome, Ended) and outcome.announce and self._announces:
                 name = f"{outcome.announce}:{step.key.rpartition('/')[2]}"
                 put(session, case, status(case), outcome.announce, name, now)
-        result = outcome.result.value if isinstance(outcome, Ended) else "put off"
-        log.info(
-            "step." + result.replace(" ", "_"), case=doing.case.id, step=step.key, why=outcome.why
-        )
+        ending = outcome.result.value if isinstance(outcome, Ended) else "put_off"
+        log.info(f"step.{ending}", case=doing.case.id, step=step.key, why=outcome.why)
 
 
 def _begin(

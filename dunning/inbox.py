@@ -186,7 +186,11 @@ class Inbox:
         session.add(row)
         session.flush()
         log.info(
-            "inbox." + row.state, inbox=row.id, event_id=row.event_id, type=row.type, why=row.reason
+            f"inbox.{row.state}",
+            inbox=row.id,
+            event_id=row.event_id,
+            type=row.type,
+            why=row.reason,
         )
 
     def _take(self, session: Session, row: InboxRow, reading: Reading, now: datetime) -> None:

@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final
 
 import structlog
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 200
 WAITING: Final = 2_000
+HINTS: Final = 100
 
 
 class BusyError(Exception):
@@ -46,16 +48,22 @@ class Keeper:
         self._queue: queue.Queue[_Job | None] = queue.Queue(maxsize=WAITING)
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="inbox-keeper", daemon=True)
+        self._hints: queue.Queue[Sequence[int] | None] = queue.Queue(maxsize=HINTS)
+        self._teller = threading.Thread(target=self._tell, name="inbox-hints", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
+        self._teller.start()
 
     def stop(self) -> None:
         """Write what was accepted, then end."""
         self._stopping = True
         self._queue.put(None)
         self._thread.join(timeout=30)
+        with suppress(queue.Full):
+            self._hints.put(None, timeout=1)
+        self._teller.join(timeout=5)
 
     def put(self, received: Received) -> Future[bool]:
         """Hand over a webhook; the future is done once it is durable. `BusyError` when full."""
@@ -95,7 +103,7 @@ class Keeper:
         try:
             with transaction(self._engine) as session:
                 ids = keep(session, [received for received, _ in batch], self._clock.now())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the callers wait for it
             if len(batch) == 1 or not isinstance(error, DBAPIError) or is_away(error):
                 for _, done in batch:
                     done.set_exception(error)
@@ -107,6 +115,14 @@ class Keeper:
         for _, done in batch:
             done.set_result(True)
         if ids:
+            try:
+                self._hints.put_nowait(ids)
+            except queue.Full:
+                log.warning("inbox.hint_lost", count=len(ids))
+
+    def _tell(self) -> None:
+        """Pass hints on beside the writing: a broker that hangs keeps no sender waiting."""
+        while (ids := self._hints.get()) is not None:
             try:
                 self._on_kept(ids)
             except Exception:

@@ -278,7 +278,6 @@ def _takes_back(counter: EntryRow, target: EntryRow) -> bool:
     """Whether a counter-entry undoes the target to the unit, in the same period and breakdown."""
     return (
         target.reverses is None
-        and target.id != counter.id
         and (counter.debit, counter.credit) == (target.credit, target.debit)
         and all(getattr(counter, name) == getattr(target, name) for name in _SHARED)
     )

@@ -7,10 +7,10 @@ the cancellation that came first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
 
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session
 
+from dunning.clock import from_unix
 from dunning.core.declines import advise
 from dunning.core.events import (
     BillingEvent,
@@ -30,7 +30,9 @@ from dunning.store import (
     insert_into,
 )
 
-Row = TypeVar("Row", bound=SQLModel)
+Known = CustomerRow | SubscriptionRow | MethodRow
+# As of when a row is that says who it is of, and nothing more yet.
+UNHEARD = from_unix(0)
 
 
 class Mirror:
@@ -41,7 +43,7 @@ class Mirror:
         self._source = source
 
     def take(self, event: MethodChanged | CustomerReported | SubscriptionReported) -> None:
-        """Remember news that is not of one invoice; what is older than what we know adds nothing."""
+        """Remember news that is not of one invoice; what is older adds nothing."""
         match event:
             case CustomerReported():
                 self._customer(event)
@@ -110,41 +112,31 @@ class Mirror:
     def _customer(self, event: CustomerReported) -> None:
         row = self._session.get(CustomerRow, (self._source, event.customer))
         if row is None:
-            row = CustomerRow(source=self._source, id=event.customer, as_of=event.at)
+            row = CustomerRow(source=self._source, id=event.customer, as_of=UNHEARD)
         if event.deleted:
             row.deleted_at = earliest(row.deleted_at, event.at)
-        newer = event.at >= row.as_of
-        for name in ("email", "name", "locale", "country", "timezone"):
-            told = getattr(event, name)
-            if told and (newer or getattr(row, name) is None):
-                setattr(row, name, told)
-        row.as_of = max(row.as_of, event.at)
+        else:
+            _take_words(row, event, "email name locale country timezone")
         self._session.add(row)
         self._session.flush()
 
     def _subscription(self, event: SubscriptionReported) -> None:
         row = self._session.get(SubscriptionRow, (self._source, event.subscription))
-        fresh = row is None
         if row is None:
-            row = SubscriptionRow(source=self._source, id=event.subscription, as_of=event.at)
+            row = SubscriptionRow(source=self._source, id=event.subscription, as_of=UNHEARD)
         if event.ended_at is not None and (row.ended_at is None or event.ended_at < row.ended_at):
             row.ended_at = event.ended_at
             row.end_reason = event.end_reason
         row.ended_by_us = row.ended_by_us or event.ended_by_us
         row.customer = row.customer or event.customer
-        if fresh or event.at >= row.as_of:
-            row.status = event.status
-            row.started_at = event.started_at or row.started_at
-            row.recurring = event.recurring if event.recurring is not None else row.recurring
-            row.currency = event.currency or row.currency
-        row.as_of = max(row.as_of, event.at)
+        _take_words(row, event, "status started_at recurring currency")
         self._session.add(row)
         self._session.flush()
 
     def _method(self, event: MethodChanged) -> None:
         customer = self._session.get(CustomerRow, (self._source, event.customer))
         if customer is None:
-            customer = CustomerRow(source=self._source, id=event.customer, as_of=event.at)
+            customer = CustomerRow(source=self._source, id=event.customer, as_of=UNHEARD)
         if event.news is MethodNews.NEW:
             heard = (event.at, event.method or "")
             if customer.method_at is None or heard > (customer.method_at, customer.method or ""):
@@ -159,18 +151,25 @@ class Mirror:
     def _card(self, event: MethodChanged, method: str) -> None:
         row = self._session.get(MethodRow, (self._source, method))
         if row is None:
-            row = MethodRow(source=self._source, id=method, as_of=event.at, customer=event.customer)
+            row = MethodRow(source=self._source, id=method, as_of=UNHEARD, customer=event.customer)
         if event.news in (MethodNews.REMOVED, MethodNews.MANDATE_GONE):
             row.gone_at = latest(row.gone_at, event.at)
-        if event.at >= row.as_of:
-            row.as_of = event.at
-            row.type = event.method_type or row.type
-            row.network = event.network or row.network
-            row.last4 = event.last4 or row.last4
-            row.fingerprint = event.fingerprint or row.fingerprint
-            row.exp_month = event.exp_month or row.exp_month
-            row.exp_year = event.exp_year or row.exp_year
+        row.type = row.type or event.method_type
+        _take_words(row, event, "network last4 fingerprint exp_month exp_year")
         self._session.add(row)
+
+
+def _take_words(row: Known, event: BillingEvent, names: str) -> None:
+    """The last word on each holds; of two of one moment the greater, whichever came first."""
+    for name in names.split():
+        known, told = getattr(row, name), getattr(event, name)
+        if told is None or told == "":
+            continue
+        if known is None or known == "" or event.at > row.as_of:
+            setattr(row, name, told)
+        elif event.at == row.as_of:
+            setattr(row, name, max(known, told))
+    row.as_of = max(row.as_of, event.at)
 
 
 def _of_customer(row: CustomerRow) -> Iterator[BillingEvent]:

@@ -173,9 +173,11 @@ def settle_call(session: Session, call: Call, heard: Heard, now: datetime) -> No
     else:
         wait = max(BACKOFF[call.tries - 1], heard.retry_after or timedelta(0))
         values = {"wake_at": now + wait, "error": heard.why}
-    session.execute(
-        update(OutboxRow).where(col(OutboxRow.id) == call.id).values(leased=False, **values)
-    )
+    ours = update(OutboxRow).where(col(OutboxRow.id) == call.id, col(OutboxRow.state) == "pending")
+    if not heard.taken:
+        # A refusal heard after the lease ran out says nothing of the call that came after.
+        ours = ours.where(col(OutboxRow.tries) == call.tries)
+    session.execute(ours.values(leased=False, **values))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Integer, bindparam, column, select, text, update
+from sqlalchemy import Integer, String, bindparam, column, select, text, update
 from sqlmodel import Session, col
 
 from dunning.store import CaseRow, UTCDateTime
@@ -92,7 +92,11 @@ _BACKLOG = (
               WHERE wake_at > :now AND source IN :sources) AS next_at
         """
     )
-    .bindparams(bindparam("now", type_=UTCDateTime()), bindparam("sources", expanding=True))
+    .bindparams(
+        bindparam("now", type_=UTCDateTime()),
+        # With its type, as an empty list of nothing is compared with no text on PostgreSQL.
+        bindparam("sources", type_=String(), expanding=True),
+    )
     .columns(
         column("due", Integer),
         column("claimed", Integer),

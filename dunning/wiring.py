@@ -245,9 +245,7 @@ def _actions(
     }
 
 
-def _card_history(
-    engine: Engine, source: str, method: str, known: frozenset[str]
-) -> list[Attempt]:
+def _card_history(engine: Engine, source: str, method: str, known: frozenset[str]) -> list[Attempt]:
     """Tries on the card behind a payment method, under whatever name it was given to us."""
     with reading(engine) as session:
         kept = session.get(MethodRow, (source, method))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import dramatiq
+import redis
 import structlog
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.middleware import CurrentMessage, ShutdownNotifications
@@ -32,6 +33,8 @@ POLL_SECONDS = 0.5
 FOLLOW_POLL_SECONDS = 0.05
 FOLLOW_WAIT_SECONDS = 5.0
 INBOX_BATCH = 100
+# A broker that does not answer for so long is away.
+BROKER_SECONDS = 5.0
 CALLS_BATCH = 20
 CALL_LEASE = timedelta(seconds=60)
 # At most so many cases are claimed at once for each worker thread: a claim must not grow old
@@ -52,7 +55,12 @@ def build_broker(url: str | None) -> dramatiq.Broker:
 
     # A worker that was killed is noticed within seconds, on a queue that is mostly idle.
     return RedisBroker(  # type: ignore[no-untyped-call]
-        url=url, middleware=middleware, heartbeat_timeout=15_000, maintenance_chance=100_000
+        client=redis.Redis.from_url(
+            url, socket_connect_timeout=BROKER_SECONDS, socket_timeout=BROKER_SECONDS
+        ),
+        middleware=middleware,
+        heartbeat_timeout=15_000,
+        maintenance_chance=100_000,
     )
 
 
@@ -100,23 +108,36 @@ class Work:
             # One row may have spoiled the batch; each is tried alone, and the sweep does the rest.
             log.warning("inbox.batch_failed", count=len(ids), error=type(error).__name__)
             for row_id in ids if len(ids) > 1 else ():
-                self._program.inbox.handle([row_id], self._program.clock.now())
+                self._handle_alone(row_id)
         finally:
             self._done()
+
+    def _handle_alone(self, row_id: int) -> None:
+        try:
+            self._program.inbox.handle([row_id], self._program.clock.now())
+        except SQLAlchemyError as error:
+            log.warning("inbox.row_failed", inbox=row_id, error=type(error).__name__)
 
     def _run_steps(self, claims: list[list[str]]) -> None:
         try:
             self._program.clock.fresh()
             for case_id, source, token in claims:
-                self._program.executor.run(Claim(case_id, source, token))
+                self._run_claim(Claim(case_id, source, token))
         finally:
             self._done()
 
+    def _run_claim(self, claim: Claim) -> None:
+        try:
+            self._program.executor.run(claim)
+        except Exception:
+            # The others of this message are cases of their own; this one's lease runs out.
+            log.exception("case.failed", case=claim.case_id)
+
     def _make_calls(self) -> None:
         program = self._program
-        if program.product is None:
-            return
         try:
+            if program.product is None:
+                return
             now = program.clock.fresh()
             with transaction(program.engine) as session:
                 calls = outbox.claim_calls(session, now, limit=CALLS_BATCH, lease=CALL_LEASE)
@@ -144,12 +165,15 @@ class Feeder:
         self._work.poke.set()
 
     def run(self) -> None:
-        """Feed until stopped. A database that is away is waited for."""
+        """Feed until stopped. A database or a broker that is away is waited for."""
         while not self._stop.is_set():
             try:
                 self._turn()
-            except (SQLAlchemyError, OSError, dramatiq.errors.DramatiqError) as error:
-                log.warning("feeder.waits", error=type(error).__name__, why=str(error)[:200])
+            except Exception as error:  # noqa: BLE001
+                # Whatever it is: without this loop nothing would be done any more.
+                foreseen = isinstance(error, SQLAlchemyError | OSError | redis.RedisError)
+                told = {"error": type(error).__name__, "why": str(error)[:200]}
+                log.warning("feeder.waits", **told, exc_info=not foreseen)
                 self._stop.wait(POLL_SECONDS)
 
     def _turn(self) -> None:
@@ -177,15 +201,25 @@ class Feeder:
                 claims = schedule.claim_due(
                     session, now, limit=max(room, 0), lease=program.lease, sources=program.acting
                 )
+        self._hand_out_claims(claims)
         for start in range(0, len(rows), INBOX_BATCH):
             self._work.send(self._work.handle_inbox, rows[start : start + INBOX_BATCH])
-        size = max(1, len(claims) // CLAIMS_PER_THREAD)
-        for start in range(0, len(claims), size):
-            part = claims[start : start + size]
-            self._work.send(self._work.run_steps, [[c.case_id, c.source, c.token] for c in part])
         if standing.calls_due:
             self._work.send(self._work.make_calls)
         return standing
+
+    def _hand_out_claims(self, claims: list[Claim]) -> None:
+        size = max(1, len(claims) // CLAIMS_PER_THREAD)
+        try:
+            while claims:
+                part = [[claim.case_id, claim.source, claim.token] for claim in claims[:size]]
+                self._work.send(self._work.run_steps, part)
+                claims = claims[size:]
+        except Exception:
+            # Nobody got these: they need not wait for the lease to run out.
+            with transaction(self._program.engine) as session:
+                schedule.release(session, claims)
+            raise
 
     # --- beside a sandbox, whose time waits for us -----------------------------------------
 

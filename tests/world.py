@@ -40,7 +40,10 @@ AT_ONCE = ["product case.opened", "email payment_failed"]  # what the default po
 GOOD_CARD = "4242424242424242"
 
 # What ends in one second is told in this order.
-_RANK = ("retry", "announce", "restrict", "suspend", "restore", "give_up", "product", "email")
+_RANK = (
+    "product case.opened",
+    *("retry", "announce", "restrict", "suspend", "restore", "give_up", "product", "email"),
+)
 
 
 @dataclass(slots=True)
@@ -81,6 +84,7 @@ class World:
         amount: int = 4900,
         currency: str = "usd",
         interval: str = "month",
+        product: str | None = None,
         card: str = "pm_card_visa",
         email: str | None = "ann@example.com",
         subscription: dict[str, Any] | None = None,
@@ -92,7 +96,9 @@ class World:
         known = v1.customers.create(person)
         method = v1.payment_methods.attach(card, {"customer": known.id})
         v1.customers.update(known.id, {"invoice_settings": {"default_payment_method": method.id}})
-        return self.subscribe(known.id, method.id, amount, currency, interval, subscription or {})
+        return self.subscribe(
+            known.id, method.id, amount, currency, interval, product, subscription
+        )
 
     def subscribe(
         self,
@@ -101,6 +107,7 @@ class World:
         amount: int = 4900,
         currency: str = "usd",
         interval: str = "month",
+        product: str | None = None,
         more: dict[str, Any] | None = None,
     ) -> Customer:
         """Subscribe a known customer, once more perhaps."""
@@ -108,7 +115,7 @@ class World:
             "currency": currency,
             "unit_amount": amount,
             "recurring": {"interval": interval},
-            "product_data": {"name": "Pro"},
+            **({"product": product} if product else {"product_data": {"name": "Pro"}}),
         }
         price = self.stripe.v1.prices.create(terms)
         wish: Any = {"customer": customer, "items": [{"price": price.id}], **(more or {})}
@@ -174,11 +181,10 @@ class World:
             ).all()
             calls = session.exec(select(OutboxRow).where(col(OutboxRow.state) == "sent")).all()
         news = [(row.ended_at, _RANK.index(row.kind), row.key, _story_of(row)) for row in steps]
-        product = _RANK.index("product")
-        news += [
-            (row.created_at, product, f"{row.id:09} {row.key}", f"product {row.type}")
-            for row in calls
-        ]
+        for call in calls:
+            text = f"product {call.type}"
+            rank = _RANK.index(text if text in _RANK else "product")
+            news.append((call.created_at, rank, f"{call.id:09} {call.key}", text))
         fresh = sorted(one for one in news if one[0] and one[2] not in self._told)
         self._told.update(key for _, _, key, _ in fresh)
         return [text for _, _, _, text in fresh]

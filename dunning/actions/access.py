@@ -73,7 +73,7 @@ class GiveUp:
         self._providers = providers
 
     def act(self, doing: Doing) -> Ended | PutOff:
-        """End the subscription and the invoice as the policy says; a last look may still save it."""
+        """End subscription and invoice as the policy says; a last look may still save them."""
         provider, key = self._providers[doing.case.source], doing.step.key
         looked = look(provider, doing)
         # An earlier try of this step may have closed the invoice itself: then it goes on.

@@ -1,4 +1,4 @@
-"""Ask the provider what an event did not carry, and take the retries over if they are to be ours."""
+"""Ask the provider what an event did not carry; take the retries over if they are ours."""
 
 from __future__ import annotations
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +19,7 @@ from dunning.cli.opening import (
 )
 from dunning.cli.options import DataOption, PageFormatOption
 from dunning.cli.output import PageFormat
+from dunning.cli.stopping import stopped_quietly
 from dunning.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -202,17 +200,7 @@ def _needs_secret(loaded: Loaded) -> None:
 
 @contextmanager
 def _serving(loaded: Loaded) -> Iterator[None]:
-    """Log; stop in good order when told to by Ctrl-C or SIGTERM, and without a word."""
+    """Log, explain what is missing, and stop in good order."""
     start_logging(loaded.settings, quiet=False)
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with explained(loaded.settings), sandbox_explained(loaded.settings):
-            yield
-    except KeyboardInterrupt:
-        sys.stderr.flush()
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    with stopped_quietly(), explained(loaded.settings), sandbox_explained(loaded.settings):
+        yield

@@ -91,15 +91,14 @@ def at_risk(
     data: DataOption = None,
 ) -> None:
     """What is open now: unpaid, pursued, and not yet lost."""
+    code = _code(currency)
 
     def make(session: Session, now: datetime) -> Report:
         from dunning.reports import at_risk as make_report
 
         moment = read_moment(as_of, "--as-of") if as_of else now
         chosen = by or ["currency"]
-        return make_report(
-            session, moment, by=chosen, source=source, policy=policy, currency=_code(currency)
-        )
+        return make_report(session, moment, by=chosen, source=source, policy=policy, currency=code)
 
     _report(make, form, output, data)
 
@@ -172,6 +171,7 @@ def _flow(
 ) -> None:
     """One of the reports about a range of days."""
     first, last = read_day(since, "--since"), read_day(until, "--until")
+    code = _code(currency)
 
     def make(session: Session, now: datetime) -> Report:
         from dunning import reports
@@ -183,7 +183,7 @@ def _flow(
             until=last,
             source=source,
             policy=policy,
-            currency=_code(currency),
+            currency=code,
             zone=zone,
         )
         return made

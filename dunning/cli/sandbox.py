@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dunning.cli.output import heading, pairs, say
+from dunning.cli.stopping import stopped_quietly
 from dunning.cli.words import read_moment
 from dunning.errors import ConfigError
 
@@ -84,16 +85,17 @@ def sandbox(
     def ready(running: Sandbox) -> None:
         _announce(running, webhook, speed)
 
-    run(
-        port=port,
-        host=host,
-        webhook=webhook,
-        secret=secret,
-        seed=seed,
-        speed=speed,
-        start=first,
-        ready_callback=ready,
-    )
+    with stopped_quietly():
+        run(
+            port=port,
+            host=host,
+            webhook=webhook,
+            secret=secret,
+            seed=seed,
+            speed=speed,
+            start=first,
+            ready_callback=ready,
+        )
 
 
 def _must_be_free(host: str, port: int) -> None:

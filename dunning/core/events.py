@@ -1,7 +1,6 @@
-"""BillingEvent: everything that can happen to an invoice, whoever tells us.
+"""BillingEvent: everything that can happen to an invoice, whoever tells us. A closed union.
 
-A closed union. Every member carries `at`, when it happened at the provider (not when we heard),
-and `id`, the same each time the same news comes. Amounts are minor units.
+`at` is when it happened, not when we heard; `id` is the same each time the same news comes.
 """
 
 from __future__ import annotations
@@ -134,7 +133,6 @@ class Bill:
     paid_at: datetime | None = None
     voided_at: datetime | None = None
     uncollectible_at: datetime | None = None
-    billing_reason: str | None = None
     products: tuple[str, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
 
@@ -161,12 +159,13 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceReported:
-    """The provider showed us the invoice."""
+    """The provider showed us the invoice; `key` when a request of ours under it caused the news."""
 
     id: str
     at: datetime
     news: InvoiceNews
     bill: Bill
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from dunning.core.events import (
     RefundReported,
     Resumed,
     StepEnded,
+    StepKind,
     SubscriptionReported,
 )
 from dunning.core.facts import Case, End, Payment, Word
@@ -195,9 +196,8 @@ def with_bill(case: Case, event: InvoiceReported) -> Case:
         name=bill.name,
         country=bill.country,
     )
-    uncollectible_at = bill.uncollectible_at
-    if event.news is InvoiceNews.UNCOLLECTIBLE:
-        uncollectible_at = uncollectible_at or event.at
+    # The echo of our own giving up says nothing new: how that step ended does.
+    echo = (event.key or "").startswith(f"{case.id}/{StepKind.GIVE_UP.value}:")
     return replace(
         told,
         bill_at=newest[0],
@@ -206,8 +206,10 @@ def with_bill(case: Case, event: InvoiceReported) -> Case:
         billed=max(case.billed, whole if bill.remaining > 0 else 0),
         settled=max(case.settled, whole),
         paid_at=earliest(case.paid_at, _paid_at(event)),
-        voided_at=earliest(case.voided_at, _voided_at(event)),
-        uncollectible_at=earliest(case.uncollectible_at, uncollectible_at),
+        voided_at=earliest(case.voided_at, None if echo else _voided_at(event)),
+        uncollectible_at=earliest(
+            case.uncollectible_at, None if echo else _uncollectible_at(event)
+        ),
         out_of_band=case.out_of_band or bill.out_of_band,
         paid_marks=_mark(case.paid_marks, bill.paid, event.at),
         credit_marks=_mark(case.credit_marks, bill.credited, event.at),
@@ -224,6 +226,11 @@ def _voided_at(event: InvoiceReported) -> datetime | None:
     if event.bill.status is InvoiceStatus.VOID:
         return event.bill.voided_at or event.at
     return None
+
+
+def _uncollectible_at(event: InvoiceReported) -> datetime | None:
+    told = event.bill.uncollectible_at
+    return told or (event.at if event.news is InvoiceNews.UNCOLLECTIBLE else None)
 
 
 _View = tuple[datetime | None, str, Bill | None]

@@ -62,7 +62,7 @@ async def _take(request: Request, edge: Edge, source: LiveSource) -> Response:
     try:
         await asyncio.wrap_future(edge.keeper.put(received))
     except (BusyError, SQLAlchemyError) as error:
-        log.error("webhook.not_kept", source=source.config.name, error=type(error).__name__)
+        log.warning("webhook.not_kept", source=source.config.name, error=type(error).__name__)
         why = "the database is not available; send it again"
         return problem(503, "unavailable", why, retry_after=RETRY_AFTER_SECONDS)
     return JSONResponse({"received": True})

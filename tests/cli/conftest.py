@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import structlog
+import time_machine
 from sqlalchemy import Engine
 
 from dunning.cases import CaseBook, read_facts, summary
@@ -20,9 +21,10 @@ from dunning.core.ports import Envelope
 from dunning.inbox import Received, keep
 from dunning.store import CaseRow, InboxRow, StepRow, engine_for, transaction
 from tests.builders import PROVIDER, SOURCE, declined, failed, hours
-from tests.happenings import customer
+from tests.happenings import customer, step
 from tests.policies import STANDARD
 
+NOW = hours(2)  # two hours after the first failure
 SECRETS = ("whsec_cli", "sk_test_cli", "rk_live_cli", "topsecret")
 
 
@@ -49,8 +51,13 @@ class Shell:
     """Types commands in a folder of its own, with the environment that was set."""
 
     def __init__(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        folder: Path,
+        time: time_machine.Traveller,
     ) -> None:
+        self._time = time
         self._patch = monkeypatch
         self._capsys = capsys
         self.folder = folder
@@ -58,6 +65,10 @@ class Shell:
         # A wide terminal, and no colours in usage texts.
         monkeypatch.setenv("COLUMNS", "200")
         monkeypatch.setenv("NO_COLOR", "1")
+
+    def at(self, moment: datetime) -> None:
+        """The machine's clock is set."""
+        self._time.move_to(moment)
 
     def env(self, **values: str) -> None:
         for name, value in values.items():
@@ -79,7 +90,8 @@ def shell(
 ) -> Iterator[Shell]:
     folder = tmp_path / "cwd"
     folder.mkdir()
-    yield Shell(monkeypatch, capsys, folder)
+    with time_machine.travel(NOW, tick=True) as time:
+        yield Shell(monkeypatch, capsys, folder, time)
     # Logs were led to a stream that is gone now.
     structlog.reset_defaults()
 
@@ -101,7 +113,9 @@ class Books:
 
     def failing(self, code: str = "insufficient_funds", **about: Any) -> str:
         """A case as the first webhooks make it."""
-        return self.take(failed(), customer(email="ann@example.com", **about), declined(code))
+        case = self.take(failed(), customer(email="ann@example.com", **about), declined(code))
+        self.did(case, step("reconcile:open"), "asked the provider")
+        return case
 
     def did(self, case: str, event: StepEnded, why: str = "") -> None:
         """A step of ours ended, as the executor puts it down."""

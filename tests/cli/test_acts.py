@@ -93,6 +93,7 @@ def test_a_card_that_must_not_be_charged_is_not(
 
 def test_nothing_is_charged_while_a_payment_is_in_process(shell: Shell, books: Books) -> None:
     case = books.failing()
+    shell.at(days(2))
     books.take(processing(days(1)))
     complaint = shell("cases", "retry", case, "--why", "x", code=1).complaint
     assert "a payment is in process" in complaint
@@ -111,6 +112,7 @@ def test_close_ends_the_case_and_withdraws_the_debt(shell: Shell, books: Books) 
 @pytest.mark.parametrize("act", ["hold", "resume", "retry", "close"])
 def test_an_ended_case_is_left_alone(shell: Shell, books: Books, act: str) -> None:
     case = books.failing()
+    shell.at(days(2))
     books.take(paid(days(1)))
     complaint = shell("cases", act, case, "--why", "x", code=1).complaint
     assert "it ended on 2026-01-06 as recovered (paid)" in complaint

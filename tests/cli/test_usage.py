@@ -54,7 +54,7 @@ def test_the_version(shell: Shell) -> None:
         (["cases", "list", "--state", "opn"], "'opn' is not one of"),
         (["cases", "show"], "Missing argument 'ID'"),
         (["cases", "hold", "case_x"], "Missing option '--why'"),
-        (["up", "--port", "70000"], "70000 is not in the range"),
+        (["up", "--port", "70000"], "less than or equal to 65535"),
         (["inbox", "replay"], "name the webhooks, or say --parked"),
         (["report", "lost", "--format", "xlsx"], "--output FILE.xlsx"),
         (["report", "lost", "--output", "x"], "choose --format csv, json or xlsx"),
@@ -97,7 +97,9 @@ def test_a_fault_of_ours_is_one_line_until_debug_is_asked_for(
 
 
 def test_a_key_in_a_message_is_starred() -> None:
-    assert redacted("sk_live_abc pi_1_secret_2 x://u:p@h") == "sk_**** pi_1_secret_**** x://u:****@h"
+    assert (
+        redacted("sk_live_abc pi_1_secret_2 x://u:p@h") == "sk_**** pi_1_secret_**** x://u:****@h"
+    )
 
 
 # --- processes of their own ------------------------------------------------------------------

@@ -77,7 +77,7 @@ OPENED = "owed>at_risk 4900 failed @0"
         # More than was owed is not counted.
         ((b.payment(9900, b.days(1)),), [OPENED, "at_risk>recovered 4900 paid @1"]),
         (
-            (b.paid(b.days(1), b.bill(status=InvoiceStatus.PAID, paid=9900)),),
+            (b.paid(b.days(1), b.bill(9900, status=InvoiceStatus.PAID)),),
             [OPENED, "at_risk>recovered 4900 paid @1"],
         ),
     ],
@@ -303,6 +303,18 @@ def test_a_refund_dated_before_its_payment_was_seen_is_made_when_it_is() -> None
         "at_risk>recovered 4900 paid @3",
         "recovered>refunded 1000 refund @3",
     ]
+
+
+def test_a_refund_that_finds_only_a_part_takes_the_rest_when_it_comes() -> None:
+    told = (b.payment(1000, b.days(1)), b.refund(1500, b.days(2)), b.paid(b.days(3)))
+    assert lines(FAILED, *told)[1:] == [
+        "at_risk>recovered 1000 paid @1",
+        "recovered>refunded 1000 refund @2",
+        "at_risk>recovered 3900 paid @3",
+        "recovered>refunded 500 refund @3",
+    ]
+    keys = [entry.key for entry in books(b.case_of(FAILED, *told)).entries]
+    assert len(keys) == len(set(keys))
 
 
 def test_a_recovered_case_stays_recovered_when_the_money_goes_back() -> None:

@@ -216,6 +216,12 @@ def test_a_refreshed_card_does_not_answer_what_was_not_about_its_details(code: s
     assert walk(b.case_of(FAILED), PLAIN, world=world).names(StepKind.RETRY) == []
 
 
+@pytest.mark.parametrize("code", ["lost_card", "expired_card"])
+def test_a_milder_word_later_does_not_lift_a_hard_decline(code: str) -> None:
+    world = [b.declined(code, b.hours(1)), b.declined(at=b.hours(2), by=Actor.CUSTOMER)]
+    assert walk(b.case_of(FAILED), PLAIN, world=world).names(StepKind.RETRY) == []
+
+
 def test_of_two_words_in_one_second_the_stricter_one_holds() -> None:
     asks = b.declined("authentication_required", b.hours(1), name="ch_a")
     waits = b.declined("insufficient_funds", b.hours(1), name="ch_b")

@@ -82,7 +82,7 @@ def questions(draw: st.DrawFn) -> tuple[str, tuple[str, ...]]:
     return name, tuple(key for key in keys if key not in units[1:])
 
 
-ANY_LEDGER = settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ANY_LEDGER = settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @ANY_LEDGER

@@ -69,6 +69,14 @@ def test_a_late_payment_has_a_minus_in_its_own_month(shop: Shop) -> None:
     assert (came_in["month"], came_in["recovered"]) == ("2026-04", 4900)
 
 
+def test_what_was_withdrawn_and_paid_after_all_is_late_as_well(shop: Shop) -> None:
+    unpaid = shop.failed(on(1, 5))
+    unpaid.closed_by_hand(on(2, 2))
+    unpaid.paid(on(4, 1))
+    by_kind = {row["kind"]: row["net"] for row in rows_of(shop, by=("kind",))}
+    assert by_kind == {"withdrawn": 4900, "late_recovery": -4900}
+
+
 def test_a_credit_note_moves_what_was_lost_to_withdrawn(shop: Shop) -> None:
     unpaid = shop.failed(on(1, 5), 1000)
     unpaid.given_up(on(2, 2))

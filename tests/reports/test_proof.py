@@ -88,6 +88,16 @@ def test_a_ledger_that_holds(shop: Shop) -> None:
     json.dumps(proof.summary())
 
 
+def test_a_ledger_that_was_corrected_holds(shop: Shop) -> None:
+    unpaid = shop.failed(on(1, 5))
+    unpaid.given_up(on(2, 2))
+    unpaid.paid(on(1, 30))  # heard of only now
+    proof = proof_of(shop)
+    assert proof.faults == []
+    assert proof.rows == 4  # opened, lost, lost taken back, paid
+    assert proof.currencies["usd"] == NOTHING | {"opened": 4900, "recovered": 4900}
+
+
 def test_an_empty_ledger_holds(shop: Shop) -> None:
     proof = proof_of(shop)
     assert (proof.holds, proof.rows, proof.cases, proof.currencies) == (True, 0, 0, {})
@@ -177,6 +187,17 @@ def test_nothing_is_taken_back_twice(shop: Shop) -> None:
         session.execute(insert(EntryRow).values(**again))
     wrong = [what for _, what in proof_of(shop).faults if "takes back nothing" in what]
     assert len(wrong) == 2
+
+
+def test_a_counter_entry_is_not_taken_back_itself(shop: Shop) -> None:
+    _, still_open = two_cases(shop)
+    opened = f"{still_open.case}/opened:owed"
+    back = {"key": f"{opened}#3", "reverses": f"{opened}#2", "debit": "owed", "credit": "at_risk"}
+    with transaction(shop.engine) as session:
+        session.execute(insert(EntryRow).values(**counter(still_open)))
+        session.execute(insert(EntryRow).values(**counter(still_open, **back)))
+    wrong = [what for _, what in proof_of(shop).faults if "takes back nothing" in what]
+    assert wrong == [f"{opened}#3: takes back nothing that stood"]
 
 
 def test_entries_without_a_case_are_named(shop: Shop) -> None:

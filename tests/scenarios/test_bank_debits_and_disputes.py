@@ -67,7 +67,7 @@ def test_a_disputed_payment_freezes_what_is_left_of_the_debt(world: World) -> No
     assert world.balances(ann) == {"at_risk": 3000, "disputed": 1900}
     world.control("POST", f"disputes/{dispute['id']}/close", {"status": "won"})
     world.passes(
-        days=1,
+        days=0.9,
         expect=[
             "retry:1 skipped",
             "retry:2 skipped",
@@ -85,7 +85,10 @@ def test_a_hold_stops_everything_until_it_ends_and_nothing_comes_in_a_burst(worl
     until = world.now + timedelta(days=8)
     world.hands.hold(world.case(ann)["id"], world.ops, until=until)
     world.passes(days=7.9, expect=[])
-    world.passes(days=0.2, expect=["retry:1 skipped", "retry:2 skipped", "retry:3 declined", "email reminder"])
+    world.passes(
+        days=0.2,
+        expect=["retry:1 skipped", "retry:2 skipped", "retry:3 declined", "email reminder"],
+    )
     assert world.tries(ann) == ["stripe decline", "api decline"]
 
 

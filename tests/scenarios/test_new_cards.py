@@ -93,9 +93,7 @@ def test_two_new_cards_are_charged_once(world: World) -> None:
 def test_the_card_on_the_subscription_gives_way_to_the_new_one(world: World) -> None:
     """Stripe itself would go on charging the subscription's own, dead card."""
     ann = world.customer()
-    old = world.stripe.v1.payment_methods.attach(
-        "pm_card_chargeCustomerFail", {"customer": ann.id}
-    )
+    old = world.stripe.v1.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": ann.id})
     world.stripe.v1.subscriptions.update(ann.subscription, {"default_payment_method": old.id})
     world.renewal(ann)
     assert world.happened() == ["product case.opened", "email payment_failed"]

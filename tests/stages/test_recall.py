@@ -69,7 +69,8 @@ def test_any_order_gives_the_same_case(stage: Stage, story: str) -> None:
     straight = standing(stage, "m0")
     assert straight["who"]
     orders = [list(order) for order in permutations(told)]
-    for number, order in enumerate(orders[:: 1 if len(orders) < 30 else 5], 1):
+    # Some of them; all of them are walked in the tests of the core, without a database.
+    for number, order in enumerate(orders[:: 2 if len(orders) < 30 else 11], 1):
         lives(stage, f"m{number}", order)
         found = standing(stage, f"m{number}")
         assert found == straight, [body["type"] for body in order]

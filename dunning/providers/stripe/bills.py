@@ -82,10 +82,19 @@ def bill(invoice: Source) -> Bill:
         paid_at=times.time_or_none("paid_at"),
         voided_at=times.time_or_none("voided_at"),
         uncollectible_at=times.time_or_none("marked_uncollectible_at"),
-        billing_reason=f.word_or_none("billing_reason"),
         products=products_of(f.each("lines")),
-        metadata=f.metadata(),
+        metadata=_metadata(f),
     )
+
+
+def _metadata(f: Fields) -> tuple[tuple[str, str], ...]:
+    """The invoice's own pairs, and behind them those its subscription had when it was made."""
+    # Before 2025-03-31 these stood in a field of the invoice itself.
+    details = f.inner("subscription_details"), f.inner("parent").inner("subscription_details")
+    pairs: dict[str, str] = {}
+    for place in (*details, f):
+        pairs.update(place.metadata())
+    return tuple(sorted(pairs.items()))
 
 
 def _status(f: Fields) -> InvoiceStatus:

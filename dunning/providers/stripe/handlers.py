@@ -68,7 +68,7 @@ def payment_succeeded(told: News) -> Reading:
 
 
 def _about_invoice(told: News, news: InvoiceNews, bill: Bill) -> tuple[BillingEvent, ...]:
-    reported = InvoiceReported(id=told.id, at=told.at, news=news, bill=bill)
+    reported = InvoiceReported(id=told.id, at=told.at, news=news, bill=bill, key=told.cause.key)
     payments = bills.payments_of(told.obj, bill, id=told.id, at=told.at)
     return (reported, *_tries_on(told, bill), *payments)
 

@@ -76,7 +76,6 @@ OPEN = Bill(
     next_attempt_at=moment(NOW + 86_400),
     auto_advance=True,
     automatic=True,
-    billing_reason="subscription_cycle",
     products=("price_1", "prod_1"),
     metadata=(("plan", "gold"),),
 )

@@ -1,0 +1,74 @@
+"""Ends, on record, the steps that were begun and that nobody is going to conclude any more.
+
+A step is left behind when its worker died, or when it waited while its case came to an end. The
+facts of the case say how it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from dunning.core.events import Attempt, AttemptStatus, StepEnded, StepKind, StepResult
+from dunning.core.facts import Case
+from dunning.store import StepRow
+
+_KNOWN_ENDINGS = {
+    AttemptStatus.SUCCEEDED: (StepResult.DONE, "paid"),
+    AttemptStatus.DECLINED: (StepResult.DECLINED, "declined"),
+}
+
+
+def charges_told(case: Case) -> dict[str, Attempt]:
+    """Our own tries whose ending is known from the provider and not yet from us, by step key."""
+    ended = {step.id for step in case.done}
+    return {
+        attempt.key: attempt
+        for attempt in case.attempts
+        if attempt.key
+        and attempt.key.startswith(f"{case.id}/")
+        and attempt.key not in ended
+        and attempt.status in _KNOWN_ENDINGS
+    }
+
+
+def end_unfinished(
+    session: Session, case: Case, planned: Collection[str], now: datetime
+) -> list[StepEnded]:
+    """End the steps begun that are not planned any more, or whose ending is known after all."""
+    told = charges_told(case)
+    query = select(StepRow).where(col(StepRow.case_id) == case.id, col(StepRow.state) != "ended")
+    events = []
+    for row in session.scalars(query).all():
+        if row.key in planned and row.key not in told:
+            continue
+        result, why = _ending_of(case, row, told.get(row.key))
+        row.state, row.result, row.why, row.ended_at = "ended", result.value, why, now
+        session.add(row)
+        events.append(
+            StepEnded(
+                id=row.key,
+                at=now,
+                kind=StepKind(row.kind),
+                result=result,
+                why=why,
+                template=row.template,
+            )
+        )
+    return events
+
+
+def _ending_of(case: Case, row: StepRow, attempt: Attempt | None) -> tuple[StepResult, str]:
+    if attempt is not None:
+        return _KNOWN_ENDINGS[attempt.status]
+    begun = row.state in ("running", "unknown")
+    if begun and row.kind == StepKind.EMAIL.value:
+        return StepResult.DOUBTFUL, "the worker that sent it died before it could say so"
+    closed_at = case.voided_at or case.uncollectible_at
+    ours = closed_at is not None and closed_at >= row.first_started_at
+    if begun and row.kind == StepKind.GIVE_UP.value and ours:
+        return StepResult.DONE, "the window closed"
+    return StepResult.NOT_OWED, "the case ended first"

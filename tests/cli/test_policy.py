@@ -1,0 +1,157 @@
+"""`policy check` and `policy preview`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from tests.cli.conftest import Shell
+
+GOOD = """\
+version: 1
+policies:
+  quick:
+    grace: 2d
+    window: 4d
+    timeline:
+      - {at: 1d, do: retry}
+      - {at: 2d, do: suspend}
+      - {at: 4d, do: give_up, subscription: cancel}
+choose:
+  - {policy: quick}
+"""
+
+
+def preview(shell: Shell, *options: str) -> Any:
+    begin = ("policy", "preview", "--amount", "49.00", "--failed-at", "2026-03-01T09:00Z")
+    return shell(*begin, *options, "--format", "json").json()
+
+
+# --- check -----------------------------------------------------------------------------------
+
+
+def test_the_built_in_policy_is_right_and_said_in_words(shell: Shell) -> None:
+    out = shell("policy", "check").out
+    assert "default.yaml is right: 1 policy." in out
+    assert "14 days after the first failure: suspend access" in out
+    assert "1. everything: standard" in out
+
+
+def test_check_as_json(shell: Shell) -> None:
+    (shell.folder / "p.yaml").write_text(GOOD)
+    told = shell("policy", "check", "p.yaml", "--format", "json").json()
+    assert (told["ok"], told["problems"]) == (True, [])
+    assert (
+        told["policies"]["quick"]["sentences"][0]
+        == "1 day after the first failure: try the charge again."
+    )
+    assert {warning["path"] for warning in told["warnings"]} >= {"policies.quick.timeline"}
+
+
+def test_warnings_are_no_errors(shell: Shell) -> None:
+    (shell.folder / "p.yaml").write_text(GOOD)
+    out = shell("policy", "check", "p.yaml").out
+    assert "warning: p.yaml:" in out
+    assert "The customer is never written to." in out
+
+
+def test_a_wrong_file_is_exit_1_with_its_places(shell: Shell) -> None:
+    (shell.folder / "p.yaml").write_text(GOOD.replace("do: retry", "do: retyr"))
+    said = shell("policy", "check", "p.yaml", code=1)
+    assert said.err.startswith("p.yaml:7:22: ")
+    assert "Did you mean 'retry'?" in said.err
+    told = shell("policy", "check", "p.yaml", "--format", "json", code=1).json()
+    assert told["ok"] is False
+    (problem,) = told["problems"]
+    assert (problem["file"], problem["line"], problem["column"]) == ("p.yaml", 7, 22)
+
+
+def test_the_file_of_the_environment_is_checked(shell: Shell) -> None:
+    (shell.folder / "p.yaml").write_text(GOOD)
+    shell.env(DUNNING_POLICY_FILE="p.yaml")
+    assert "p.yaml is right" in shell("policy", "check").out
+
+
+def test_no_file(shell: Shell) -> None:
+    assert "none.yaml: cannot be read" in shell("policy", "check", "none.yaml", code=1).complaint
+
+
+def test_a_file_with_sources_needs_no_keys_to_be_checked(shell: Shell) -> None:
+    sources = "sources:\n  - {name: eu, provider: stripe, api_key_env: EU_KEY}\n"
+    (shell.folder / "p.yaml").write_text(GOOD + sources)
+    assert shell("policy", "check", "p.yaml").err == ""
+
+
+# --- preview ---------------------------------------------------------------------------------
+
+
+def test_the_way_of_one_customer(shell: Shell) -> None:
+    told = preview(shell, "--decline", "insufficient_funds", "--timezone", "Europe/Berlin")
+    assert (told["amount"], told["currency"]) == (4900, "usd")
+    assert [(stop["step"], stop["result"], stop["local_time"]) for stop in told["timeline"]] == [
+        ("email:1", "done", "2026-03-01T10:00:00+01:00"),
+        ("retry:1", "declined", "2026-03-02T10:00:00+01:00"),
+        ("email:2", "done", "2026-03-04T10:00:00+01:00"),
+        ("retry:2", "declined", "2026-03-05T08:00:00+01:00"),
+        ("retry:3", "declined", "2026-03-09T10:00:00+01:00"),
+        ("restrict:1", "done", "2026-03-11T10:00:00+01:00"),
+        ("email:3", "done", "2026-03-12T10:00:00+01:00"),
+        ("retry:4", "declined", "2026-03-14T10:00:00+01:00"),
+        ("suspend:1", "done", "2026-03-15T10:00:00+01:00"),
+        ("email:suspended", "done", "2026-03-15T10:00:00+01:00"),
+        ("retry:5", "declined", "2026-03-22T10:00:00+01:00"),
+        ("give_up:1", "done", "2026-03-29T11:00:00+02:00"),  # clocks went forward that night
+    ]
+    assert (told["state"], told["closed_reason"]) == ("lost", "given_up")
+
+
+def test_a_card_that_must_not_be_charged_is_not(shell: Shell) -> None:
+    told = preview(shell, "--decline", "lost_card")
+    retries = [stop for stop in told["timeline"] if stop["kind"] == "retry"]
+    assert retries
+    assert {stop["result"] for stop in retries} == {"skipped"}
+    assert all("reported lost" in stop["why"] for stop in retries)
+    assert told["timeline"][0]["template"] == "new_card_needed"
+
+
+def test_advice_alone_is_enough(shell: Shell) -> None:
+    told = preview(shell, "--advice", "do_not_try_again")
+    assert told["advice"] == "stop"
+
+
+def test_preview_for_people_and_as_csv(shell: Shell) -> None:
+    begin = (
+        "policy",
+        "preview",
+        "--amount",
+        "5000",
+        "--currency",
+        "jpy",
+        "--decline",
+        "what_is_this",
+    )
+    out = shell(*begin).out
+    assert "5,000 JPY under policy standard" in out
+    assert "no code 'what_is_this' is known" in out
+    assert "In the end: lost (given_up)." in out
+    lines = list(csv.DictReader(io.StringIO(shell(*begin, "--format", "csv").out)))
+    assert lines[-1]["step"] == "give_up:1"
+
+
+def test_the_file_chooses_when_no_policy_is_named(shell: Shell) -> None:
+    two = GOOD.replace(
+        "choose:\n", "choose:\n  - {when: {amount: {at_least: 500 USD}}, policy: slow}\n"
+    )
+    body = GOOD[GOOD.index("    grace") : GOOD.index("choose")]
+    two = two.replace("choose:", f"  slow:\n{body}choose:")
+    (shell.folder / "p.yaml").write_text(two)
+    assert preview(shell, "--file", "p.yaml")["policy"] == "quick"
+    shell.env(DUNNING_POLICY_FILE="p.yaml")
+    big = shell("policy", "preview", "--amount", "500", "--format", "json").json()
+    assert big["policy"] == "slow"
+
+
+def test_an_unknown_policy_names_the_nearest(shell: Shell) -> None:
+    complaint = shell("policy", "preview", "--policy", "standrd", "--amount", "1", code=1).complaint
+    assert "it has standard. Did you mean 'standard'?" in complaint

@@ -1,0 +1,201 @@
+"""`up`, `web`, `worker`, `dispatch`, `sandbox` and `demo`, started and stopped as people do."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import types
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dunning.sandbox.sandbox import Sandbox
+from tests.cli.conftest import SECRETS, Books, Shell
+
+ROOT = Path(__file__).parents[2]
+
+
+class Process:
+    """A command that goes on until it is stopped."""
+
+    def __init__(self, folder: Path, arguments: tuple[str, ...], env: dict[str, str]) -> None:
+        self.told: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "dunning", *arguments],
+            cwd=folder,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(ROOT),
+                "PYTHONUNBUFFERED": "1",
+                **env,
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def until(self, words: str) -> str:
+        """Read on until a line has these words; the whole text so far."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.told.append(line)
+            if words in line:
+                return "".join(self.told)
+        raise AssertionError(f"never said {words!r}:\n{''.join(self.told)}")
+
+    def stop(self, number: signal.Signals) -> tuple[int, str]:
+        """The exit code after this signal, and all that was said."""
+        self._process.send_signal(number)
+        out, _ = self._process.communicate(timeout=60)
+        said = "".join(self.told) + (out or "")
+        assert "Traceback" not in said, said
+        assert not any(secret in said for secret in SECRETS)
+        return self._process.returncode, said
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+
+@contextmanager
+def started(folder: Path, *arguments: str, **env: str) -> Iterator[Process]:
+    process = Process(folder, arguments, env)
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def test_up_with_only_a_webhook_secret_decides_and_shows(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with started(
+        tmp_path, "up", "--port", "0", "--data", str(data), STRIPE_WEBHOOK_SECRET="whsec_cli"
+    ) as process:
+        said = process.until("cases list")
+        assert "decides and shows, does not act: no API key" in said
+        assert f"sqlite:///{data}/dunning.db" in said
+        assert "emails" in said
+        (health,) = re.findall(r"http://\S+/readyz", said)
+        with urllib.request.urlopen(health, timeout=10) as answer:
+            assert answer.status == 200
+        assert process.stop(signal.SIGTERM)[0] == 0
+
+
+def test_up_beside_a_sandbox_acts_on_its_clock(tmp_path: Path) -> None:
+    sandbox = Sandbox(seed=1)
+    with (
+        sandbox.serve() as url,
+        started(
+            tmp_path, "up", "--port", "0", "--sandbox", url, STRIPE_WEBHOOK_SECRET="whsec_cli"
+        ) as process,
+    ):
+        said = process.until("cases list")
+        assert "acts, in test mode" in said
+        assert "by its clock it is 2026-01-01 00:00 UTC" in said
+        assert process.stop(signal.SIGINT)[0] == 0
+
+
+def test_up_says_what_is_missing(shell: Shell) -> None:
+    complaint = shell("up", code=1).complaint
+    assert "set STRIPE_WEBHOOK_SECRET" in complaint
+    assert "Add endpoint" in complaint
+    assert not (shell.folder / "dunning-data").exists()
+
+
+def test_the_sandbox_and_a_live_key_are_refused(shell: Shell) -> None:
+    shell.env(STRIPE_API_KEY="rk_live_cli", STRIPE_WEBHOOK_SECRET="whsec_cli")
+    for command in ("up", "web", "worker", "dispatch"):
+        complaint = shell(command, "--sandbox", "http://127.0.0.1:9", code=1).complaint
+        assert "the sandbox together with a live key" in complaint
+
+
+def test_a_port_that_is_taken(shell: Shell) -> None:
+    shell.env(STRIPE_WEBHOOK_SECRET="whsec_cli")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert "cannot listen on" in shell("up", "--port", port, code=1).complaint
+        assert "cannot listen on" in shell("sandbox", "--port", port, code=1).complaint
+
+
+@pytest.mark.parametrize("command", ["web", "worker", "dispatch"])
+def test_apart_they_need_a_broker_and_tables(shell: Shell, database_url: str, command: str) -> None:
+    shell.env(STRIPE_WEBHOOK_SECRET="whsec_cli", DUNNING_DATABASE_URL=database_url)
+    assert "DUNNING_BROKER_URL is not set" in shell(command, code=1).complaint
+    shell.env(DUNNING_BROKER_URL="redis://:topsecret@127.0.0.1:9/0")
+    options = ["--port", "0"] if command == "web" else []
+    assert "dunning migrate" in shell(command, *options, code=1).complaint
+
+
+def test_web_worker_and_dispatch(
+    books: Books, migrated_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    env = {
+        "STRIPE_WEBHOOK_SECRET": "whsec_cli",
+        "DUNNING_DATABASE_URL": migrated_url,
+        "DUNNING_BROKER_URL": redis_url,
+    }
+    for command, words in (
+        (("web", "--port", "0"), "/webhooks/stripe"),
+        (("worker", "--threads", "2"), "2 threads"),
+        (("dispatch", "--window", "9"), "at most 9 cases at once"),
+    ):
+        with started(tmp_path, *command, **env) as process:
+            process.until("policies")
+            code, said = process.stop(signal.SIGTERM)
+            assert (code, words in said) == (0, True), said
+
+
+def test_logs_as_json_have_no_banner(tmp_path: Path) -> None:
+    with started(
+        tmp_path, "up", "--port", "0", STRIPE_WEBHOOK_SECRET="whsec_cli", DUNNING_LOG_FORMAT="json"
+    ) as process:
+        said = process.until("up.started")
+        assert said.count("\n") == 1
+        assert process.stop(signal.SIGTERM)[0] == 0
+
+
+def test_the_sandbox_says_how_it_is_used(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    with started(
+        tmp_path, "sandbox", "--port", port, "--webhook", "http://127.0.0.1:9/webhooks/stripe",
+        "--secret", "whsec_mine", "--start", "2026-05-01",
+    ) as process:  # fmt: skip
+        said = process.until("GET books")
+        for words in (
+            "2026-05-01 00:00 UTC",
+            "whsec_mine",
+            f"dunning up --sandbox http://127.0.0.1:{port}",
+            "pm_card_chargeCustomerFail",
+            "charges/next",
+        ):
+            assert words in said, words
+        assert process.stop(signal.SIGINT)[0] == 0
+
+
+def test_demo_is_handed_what_was_asked(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def run(**options: Any) -> int:
+        asked.append(options)
+        return 1 if options["once"] else 0
+
+    monkeypatch.setitem(sys.modules, "dunning.demo", types.SimpleNamespace(run=run))
+    shell("demo")
+    shell(
+        "demo", "--customers", "5", "--days", "9", "--seed", "3", "--format", "json", "--once",
+        "--data", "d", code=1,
+    )  # fmt: skip
+    assert asked == [
+        {"customers": 200, "days": 45, "seed": 7, "format": "table", "once": False, "data": None},
+        {"customers": 5, "days": 9, "seed": 3, "format": "json", "once": True, "data": Path("d")},
+    ]

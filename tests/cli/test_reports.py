@@ -1,0 +1,128 @@
+"""`report …` and `ledger …`."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import openpyxl
+import pytest
+from sqlalchemy import text
+
+from dunning.store import transaction
+from tests.builders import AMOUNT, days, paid
+from tests.cli.conftest import Books, Shell
+
+
+@pytest.fixture
+def recovered(shell: Shell, books: Books) -> Books:
+    """One case, recovered on the second day."""
+    books.failing()
+    shell.at(days(2))
+    books.take(paid(days(1)))
+    return books
+
+
+def test_recovered_in_every_form(shell: Shell, recovered: Books) -> None:
+    told = shell(
+        "report", "recovered", "--by", "month", "--by", "mechanism", "--format", "json"
+    ).json()
+    assert list(told) == ["report", "filters", "definitions", "data_until", "rows", "totals"]
+    (row,) = told["rows"]
+    assert (row["month"], row["currency"], row["recovered"], row["cases"]) == (
+        "2026-01",
+        "usd",
+        AMOUNT,
+        1,
+    )
+    (line,) = csv.DictReader(io.StringIO(shell("report", "recovered", "--format", "csv").out))
+    assert line["recovered"] == str(AMOUNT)
+    out = shell("report", "recovered").out
+    assert "49.00 USD" in out
+    assert "Data until 2026-01-07 12:00 UTC." in out
+    said = shell("report", "recovered", "--format", "xlsx", "--output", "r.xlsx")
+    assert "r.xlsx: recovered, 1 rows" in said.err
+    book = openpyxl.load_workbook(shell.folder / "r.xlsx")
+    assert book.sheetnames == ["Rows", "Totals", "Definitions"]
+
+
+def test_at_risk_and_lost(shell: Shell, books: Books) -> None:
+    books.failing()
+    told = shell("report", "at-risk", "--by", "age", "--format", "json").json()
+    assert [(row["age"], row["at_risk"]) for row in told["rows"]] == [("0-3d", AMOUNT)]
+    late = shell("report", "at-risk", "--by", "age", "--as-of", "2026-03-01", "--format", "json")
+    assert late.json()["rows"][0]["age"] == "30d+"
+    assert "49.00 USD" in shell("report", "at-risk").out
+    assert shell("report", "lost", "--format", "json").json()["rows"] == []
+    assert shell("report", "lost").out.startswith("Nothing lost")
+
+
+def test_filters_reach_the_report(shell: Shell, recovered: Books) -> None:
+    def rows(*options: str) -> int:
+        told = shell("report", "recovered", "--format", "json", *options).json()
+        return len(told["rows"])
+
+    assert rows("--since", "2026-01-06", "--until", "2026-01-06", "--currency", "USD") == 1
+    assert rows("--since", "2026-01-07") == 0
+    assert rows("--timezone", "Asia/Tokyo", "--policy", "standard", "--source", "stripe") == 1
+    assert rows("--currency", "eur") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--by", "montth"], "Did you mean 'month'?"),
+        (["--by", "month", "--by", "day"], "not both"),
+        (["--timezone", "Mars"], "Mars"),
+        (["--since", "2026-02-01", "--until", "2026-01-01"], "before it begins"),
+    ],
+)
+def test_a_question_that_makes_no_sense(
+    shell: Shell, books: Books, options: list[str], words: str
+) -> None:
+    assert words in shell("report", "recovered", *options, code=2).complaint
+
+
+def test_a_report_that_cannot_be_written(shell: Shell, books: Books) -> None:
+    said = shell("report", "lost", "--format", "csv", "--output", "no/folder.csv", code=1)
+    assert said.complaint == "cannot write no/folder.csv: No such file or directory"
+
+
+# --- the ledger ------------------------------------------------------------------------------
+
+
+def test_a_ledger_that_holds(shell: Shell, recovered: Books) -> None:
+    told = shell("ledger", "verify", "--format", "json").json()
+    assert (told["holds"], told["rows"], told["cases"], told["faults"]) == (True, 2, 1, [])
+    assert told["currencies"]["usd"]["opened"] == AMOUNT
+    assert told["currencies"]["usd"]["recovered"] == AMOUNT
+    out = shell("ledger", "verify").out
+    assert "The ledger holds: 2 entries of 1 case" in out
+    assert "49.00 USD" in out
+
+
+def test_a_ledger_that_does_not_is_exit_1_and_names_the_case(shell: Shell, books: Books) -> None:
+    case = books.failing()
+    with transaction(books.engine) as session:
+        session.execute(text("UPDATE cases SET amount_at_risk = 1"))
+    told = shell("ledger", "verify", "--format", "json", code=1).json()
+    assert told["holds"] is False
+    assert case in {fault["case"] for fault in told["faults"]}
+    out = shell("ledger", "verify", code=1).out
+    assert "The ledger does not hold" in out
+    assert case in out
+
+
+def test_export_in_both_forms(shell: Shell, recovered: Books) -> None:
+    lines = list(csv.DictReader(io.StringIO(shell("ledger", "export").out)))
+    assert [(line["debit"], line["credit"], line["amount"]) for line in lines] == [
+        ("owed", "at_risk", "4900"),
+        ("at_risk", "recovered", "4900"),
+    ]
+    told = shell("ledger", "export", "--format", "json").json()
+    assert [each["key"] for each in told] == [line["key"] for line in lines]
+    assert told[0]["occurred_at"] == "2026-01-05T12:00:00Z"
+    shell("ledger", "export", "--output", "e.csv")
+    assert (shell.folder / "e.csv").read_text().splitlines()[0].startswith("id,key,base,case")
+    said = shell("ledger", "export", "--output", "no/e.csv", code=1)
+    assert "cannot write no/e.csv" in said.complaint
