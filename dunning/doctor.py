@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -292,8 +293,9 @@ def _sandbox(settings: Settings) -> Iterator[Check]:
     if settings.sandbox_url is None:
         return
     try:
-        now = FollowedClock(settings.sandbox_url, "doctor").fresh()
-    except (OSError, ValueError, KeyError):
+        with closing(FollowedClock(settings.sandbox_url, "doctor")) as clock:
+            now = clock.fresh()
+    except (OSError, HTTPException, ValueError, KeyError):
         yield error(
             "sandbox",
             f"{settings.sandbox_url} does not answer",

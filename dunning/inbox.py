@@ -289,7 +289,7 @@ class Backlog:
     new: int
     fresh: int  # of them, those nobody has tried yet
     parked: int
-    oldest_new_at: datetime | None
+    oldest_new_at: datetime | None  # of those: what waits to be fetched waits on purpose
     next_at: datetime | None
 
 
@@ -298,7 +298,7 @@ _BACKLOG = text(
     SELECT
         count(*) AS kept,
         coalesce(sum(CASE WHEN tries = 0 THEN 1 ELSE 0 END), 0) AS fresh,
-        min(received_at) AS oldest_new_at,
+        min(CASE WHEN tries = 0 THEN received_at END) AS oldest_new_at,
         min(wake_at) AS next_at,
         (SELECT count(*) FROM inbox WHERE state = 'parked') AS parked
     FROM inbox WHERE state = 'new'

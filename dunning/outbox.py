@@ -187,7 +187,7 @@ class Backlog:
     pending: int
     under_way: int
     dead: int
-    next_at: datetime | None
+    next_at: datetime | None  # of the first calls of each case: the others wait for those
 
 
 _BACKLOG = (
@@ -196,9 +196,13 @@ _BACKLOG = (
         SELECT
             count(*) AS pending,
             coalesce(sum(CASE WHEN leased AND wake_at > :now THEN 1 ELSE 0 END), 0) AS under_way,
-            min(wake_at) AS next_at,
+            min(CASE WHEN NOT EXISTS (
+                SELECT 1 FROM outbox AS before
+                WHERE before.case_id = waiting.case_id AND before.state = 'pending'
+                  AND before.id < waiting.id
+            ) THEN wake_at END) AS next_at,
             (SELECT count(*) FROM outbox WHERE state = 'dead') AS dead
-        FROM outbox WHERE state = 'pending'
+        FROM outbox AS waiting WHERE state = 'pending'
         """
     )
     .bindparams(bindparam("now", type_=UTCDateTime()))

@@ -17,6 +17,7 @@ from dunning.clock import FollowedClock
 from dunning.config import Settings
 from dunning.errors import ConfigError
 from dunning.web.app import build_app
+from dunning.web.protocol import BoundedProtocol
 from dunning.wiring import Program, assemble
 from dunning.worker import CLAIMS_PER_THREAD, Feeder, Threads, Work, build_broker
 
@@ -59,14 +60,15 @@ class Up:
 def web_server(program: Program, work: Work, host: str, port: int) -> uvicorn.Server:
     """A web server; a webhook is worked on at once if the broker takes the hint."""
     config = uvicorn.Config(
-        build_app(program, work.hint),
+        build_app(program, work.hint, work.broker_says),
         host=host,
         port=port,
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        h11_max_incomplete_event_size=64 * 1024,
+        http=BoundedProtocol,
+        ws="none",
     )
     return uvicorn.Server(config)
 

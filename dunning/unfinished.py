@@ -43,7 +43,7 @@ def end_unfinished(
     query = select(StepRow).where(col(StepRow.case_id) == case.id, col(StepRow.state) != "ended")
     events = []
     for row in session.scalars(query).all():
-        if row.key in planned and row.key not in told:
+        if row.key not in told and (row.key in planned or _may_have_paid(case, row)):
             continue
         result, why = _ending_of(case, row, told.get(row.key))
         row.state, row.result, row.why, row.ended_at = "ended", result.value, why, now
@@ -59,6 +59,13 @@ def end_unfinished(
             )
         )
     return events
+
+
+def _may_have_paid(case: Case, row: StepRow) -> bool:
+    """Whether this charge may be the one that paid: nobody has said yet which one did."""
+    doubtful = row.kind == StepKind.RETRY.value and row.state in ("running", "unknown")
+    succeeded = any(one.status is AttemptStatus.SUCCEEDED for one in case.attempts)
+    return doubtful and case.paid_at is not None and not succeeded
 
 
 def _ending_of(case: Case, row: StepRow, attempt: Attempt | None) -> tuple[StepResult, str]:

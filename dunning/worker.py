@@ -94,6 +94,20 @@ class Work:
             self._under_way += 1
         actor.send(*arguments)
 
+    def broker_says(self) -> str:
+        """Whether the broker answers: `ok`, or `away` and how it shows."""
+        if isinstance(self.broker, StubBroker):
+            return "in this process"
+        try:
+            # RabbitMQ's connects when it is asked for its connection, Redis' when it is pinged.
+            for name in ("client", "connection"):
+                if (line := getattr(self.broker, name, None)) is not None:
+                    getattr(line, "ping", str)()
+                    break
+        except Exception as error:  # noqa: BLE001 - each broker has a tree of its own
+            return f"away ({type(error).__name__})"
+        return "ok"
+
     def _done(self) -> None:
         with self._lock:
             self._under_way -= 1
@@ -169,7 +183,7 @@ class Feeder:
         while not self._stop.is_set():
             try:
                 self._turn()
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 # Whatever it is: without this loop nothing would be done any more.
                 foreseen = isinstance(error, SQLAlchemyError | OSError | redis.RedisError)
                 told = {"error": type(error).__name__, "why": str(error)[:200]}

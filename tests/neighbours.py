@@ -39,7 +39,7 @@ class Mailbox:
         message = email.message_from_bytes(envelope.content, policy=email_policy)
         assert isinstance(message, EmailMessage)
         self.messages.append(message)
-        if self.lose_answers and server.transport is not None:
+        if self.lose_answers and isinstance(server.transport, asyncio.WriteTransport):
             self.lose_answers -= 1
             server.transport.abort()
         return "250 OK"

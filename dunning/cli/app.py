@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from dunning import __version__
 from dunning.cli import (
-    cases,
+    by_hand,
     doctor,
     inbox,
     ledger,
@@ -100,7 +100,7 @@ def build() -> typer.Typer:
     ):
         app.command(name, rich_help_panel=panel)(function)
     for name, group, panel in (
-        ("cases", cases.app, LOOK),
+        ("cases", by_hand.app, LOOK),
         ("report", report.app, LOOK),
         ("ledger", ledger.app, LOOK),
         ("inbox", inbox.app, LOOK),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from dunning.cli.opening import moment
 from dunning.cli.output import pairs, say
 from dunning.cli.words import moment_text
-from dunning.clock import FollowedClock
+from dunning.errors import ConfigError
 
 if TYPE_CHECKING:
     from dunning.wiring import Program
@@ -51,7 +52,7 @@ def facts(kind: str, program: Program, where: str) -> list[tuple[str, str]]:
     if kind != "up" and settings.broker_url is not None:
         told.append(("broker", str(settings.broker_url)))
     if settings.sandbox_url is not None:
-        told.append(("sandbox", _sandbox(settings.sandbox_url)))
+        told.append(("sandbox", _sandbox(program, settings.sandbox_url)))
     told += [(f"source {name}", _acts(program, name)) for name in program.sources]
     told.append(("emails", _mail(program)))
     told.append(
@@ -63,10 +64,10 @@ def facts(kind: str, program: Program, where: str) -> list[tuple[str, str]]:
     return told
 
 
-def _sandbox(url: str) -> str:
+def _sandbox(program: Program, url: str) -> str:
     try:
-        now = FollowedClock(url, "banner").fresh()
-    except OSError:
+        now = moment(program.settings)
+    except ConfigError:
         return f"{url} does not answer yet: nothing is done until it does (`dunning sandbox`)"
     return f"{url}, a simulated Stripe: no money moves; by its clock it is {moment_text(now)} UTC"
 

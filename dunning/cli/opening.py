@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,18 +76,10 @@ def moment(settings: Settings) -> datetime:
     """What time it is: the machine's, or the sandbox's when there is one."""
     if settings.sandbox_url is None:
         return SystemClock().now()
-    with sandbox_explained(settings):
-        return FollowedClock(settings.sandbox_url, "cli").fresh()
-
-
-@contextmanager
-def sandbox_explained(settings: Settings) -> Iterator[None]:
-    """Say what to do when the simulated Stripe is not there."""
-    from http.client import HTTPException
-
     try:
-        yield
-    except (HTTPException, OSError) as error:
+        with closing(FollowedClock(settings.sandbox_url, "cli")) as clock:
+            return clock.fresh()
+    except (OSError, HTTPException, ValueError, KeyError) as error:
         message = (
             f"the sandbox at {settings.sandbox_url} does not answer; start it with "
             "`dunning sandbox`, or unset DUNNING_SANDBOX_URL"
@@ -129,7 +122,8 @@ def program(data: Path | None = None) -> Iterator[Program]:
     loaded = load(data)
     must_exist(loaded.settings)
     start_logging(loaded.settings, quiet=True)
-    with explained(loaded.settings), sandbox_explained(loaded.settings):
+    moment(loaded.settings)  # a sandbox that is away is found out here
+    with explained(loaded.settings):
         from dunning.store import newest_version, version
         from dunning.wiring import assemble
 
@@ -140,6 +134,8 @@ def program(data: Path | None = None) -> Iterator[Program]:
                 raise ConfigError(_other_version(loaded.settings, have))
             yield made
         finally:
+            if isinstance(made.clock, FollowedClock):
+                made.clock.close()
             made.close()
 
 

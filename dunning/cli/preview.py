@@ -278,6 +278,8 @@ def _what(policy: Policy, stop: Stop) -> str:
     if stop.result is StepResult.SKIPPED or stop.step.rung is None:
         return stop.why
     words = rule(policy, _name(stop)).partition(": ")[2]
+    if stop.step.kind is StepKind.EMAIL:
+        words = words.partition(" (")[0]  # which one stands beside it
     return words.rstrip(".") or stop.why
 
 

@@ -14,7 +14,6 @@ from dunning.cli.opening import (
     Loaded,
     explained,
     load,
-    sandbox_explained,
     start_logging,
 )
 from dunning.cli.options import DataOption, PageFormatOption
@@ -202,5 +201,5 @@ def _needs_secret(loaded: Loaded) -> None:
 def _serving(loaded: Loaded) -> Iterator[None]:
     """Log, explain what is missing, and stop in good order."""
     start_logging(loaded.settings, quiet=False)
-    with stopped_quietly(), explained(loaded.settings), sandbox_explained(loaded.settings):
+    with stopped_quietly(), explained(loaded.settings):
         yield

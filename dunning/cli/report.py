@@ -253,11 +253,19 @@ def _show(report: Report) -> None:
         say(report.note[:1].upper() + report.note[1:] + ".")
     if report.rows:
         columns = [
-            Column(column.heading, partial(_cell, place), right=column.is_number)
+            Column(
+                column.heading,
+                partial(_cell, place),
+                right=column.is_number,
+                # Every amount names its currency, so this column can be done without.
+                rank=1 if column.name == "currency" else 0,
+            )
             for place, column in enumerate(reports.columns(report))
         ]
-        totals = reports.total_cells(report)
-        table(columns, [*reports.cells(report), *totals], totals=len(totals))
+        cells, totals = reports.cells(report), reports.total_cells(report)
+        if totals == cells:
+            totals = []  # by currency only: each row is its own total
+        table(columns, [*cells, *totals], totals=len(totals))
     say()
     say(f"Data until {time_text(report.data_until)}.{_remark(report)}", style="dim")
     say("--format json has the definition of every figure.", style="dim")

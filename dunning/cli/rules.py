@@ -30,7 +30,8 @@ def rule(policy: Policy, step: str) -> str:
     kind, _, number = step.partition(":")
     if number.isdecimal() and kind not in ("restore", "reconcile"):
         # `describe` ends with giving up at the window where no line says so.
-        lines = {line.index: text for line, text in zip(in_order(policy), describe(policy))}  # noqa: B905
+        sentences = zip(in_order(policy), describe(policy), strict=False)
+        lines = {line.index: text for line, text in sentences}
         count: Counter[StepKind] = Counter()
         for index, rung in enumerate(policy.timeline):
             count[rung.do] += 1

@@ -11,7 +11,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from dunning.keeper import Keeper
@@ -30,11 +30,17 @@ class Edge:
 
     program: Program
     keeper: Keeper
+    broker: Callable[[], str]
 
 
-def build_app(program: Program, on_kept: Callable[[Sequence[int]], None]) -> Starlette:
-    """Make the application; `on_kept` hears the ids of webhooks once they are durable."""
-    edge = Edge(program, Keeper(program.engine, program.clock, on_kept))
+def build_app(
+    program: Program, on_kept: Callable[[Sequence[int]], None], broker: Callable[[], str]
+) -> Starlette:
+    """Make the application; `on_kept` hears the ids of webhooks once they are durable.
+
+    `broker` says how the broker is, in words.
+    """
+    edge = Edge(program, Keeper(program.engine, program.clock, on_kept), broker)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -53,6 +59,8 @@ def build_app(program: Program, on_kept: Callable[[Sequence[int]], None]) -> Sta
         lifespan=lifespan,
         exception_handlers={HTTPException: _http_error, Exception: _fault},
     )
+    # Senders do not follow a redirection: another path is another address.
+    app.router.redirect_slashes = False
     app.state.edge = edge
     return app
 
@@ -60,12 +68,12 @@ def build_app(program: Program, on_kept: Callable[[Sequence[int]], None]) -> Sta
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     codes = {404: "not_found", 405: "method_not_allowed"}
-    return problem(error.status_code, codes.get(error.status_code, "refused"), str(error.detail))
+    code = codes.get(error.status_code, "refused")
+    return problem(error.status_code, code, str(error.detail), headers=error.headers)
 
 
 async def _fault(request: Request, error: Exception) -> Response:
     # Never a traceback, never an echo of the body; the provider will send again.
     log.error("web.fault", path=request.url.path, exc_info=error)
-    answer: JSONResponse = problem(503, "unavailable", "something is wrong here; try again later")
-    answer.headers["Retry-After"] = "30"
-    return answer
+    why = "something is wrong here; try again later"
+    return problem(503, "unavailable", why, headers={"Retry-After": "30"})

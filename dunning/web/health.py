@@ -16,6 +16,7 @@ from dunning.clock import rfc3339
 from dunning.store import reading
 
 if TYPE_CHECKING:
+    from dunning.web.app import Edge
     from dunning.wiring import Program
 
 # Behind by more than this, ready turns red, before customers notice.
@@ -35,8 +36,10 @@ async def healthz(_request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """Whether the database answers and nothing is late; 503 when it is not so."""
-    program = request.app.state.edge.program
-    ready, told = await asyncio.to_thread(_readiness, program)
+    edge: Edge = request.app.state.edge
+    ready, told = await asyncio.to_thread(_readiness, edge.program)
+    # Without a broker webhooks are kept all the same, and the work is late at most.
+    told["broker"] = await asyncio.to_thread(edge.broker)
     return JSONResponse(told, status_code=200 if ready else 503)
 
 
@@ -68,7 +71,7 @@ def _readiness(program: Program) -> tuple[bool, dict[str, Any]]:
         "late": late,
         "oldest_unhandled_event": rfc3339(kept.oldest_new_at),
         "oldest_overdue_step": rfc3339(due.oldest_due_at),
-        "inbox": {"new": kept.new, "parked": kept.parked},
+        "inbox": {"new": kept.new, "fetching": kept.new - kept.fresh, "parked": kept.parked},
         "acting": acting(program),
     }
     return not late, told

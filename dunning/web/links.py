@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -43,12 +44,17 @@ _HEADERS = {
 
 async def follow(request: Request) -> Response:
     """Send the customer to where they can pay or give a card, or say that nothing is owed."""
-    return await asyncio.to_thread(
-        _follow, request.app.state.edge.program, request.path_params["token"]
-    )
+    program, token = request.app.state.edge.program, request.path_params["token"]
+    try:
+        # Whoever asks for the headers alone looks whether the link is there: nobody clicked.
+        clicked = request.method != "HEAD"
+        return await asyncio.to_thread(_follow, program, token, clicked=clicked)
+    except SQLAlchemyError as error:
+        log.warning("link.unavailable", error=type(error).__name__)
+        return _unavailable()
 
 
-def _follow(program: Program, token: str) -> Response:
+def _follow(program: Program, token: str, *, clicked: bool) -> Response:
     secret = program.settings.secret_key
     found = links.case_of(secret.reveal(), token) if secret else None
     if found is None:
@@ -59,7 +65,8 @@ def _follow(program: Program, token: str) -> Response:
         with transaction(program.engine) as session:
             row = locked(session, case_id)
             opened = LinkOpened(id=f"{case_id}/link", at=now, invoice=row.invoice)
-            case = program.cases.apply_by_hand(session, row, [opened], now)
+            heard = [opened] if clicked else []
+            case = program.cases.apply_by_hand(session, row, heard, now)
             state, customer, source = State(row.state), row.customer, row.source
     except NotFoundError:
         return _page(404, "This link is not complete", "Please open it again from the message.")
@@ -77,9 +84,15 @@ def _follow(program: Program, token: str) -> Response:
     if fresh is not None:
         target = (fresh.update_card if purpose == "card" else None) or fresh.pay
     if target is None or urlsplit(target).scheme not in ("https", "http"):
-        text = "The payment page cannot be reached right now. Please try again in a few minutes."
-        return _page(503, "One moment, please", text)
+        return _unavailable()
     return RedirectResponse(target, status_code=303, headers=_HEADERS)
+
+
+def _unavailable() -> Response:
+    text = "The payment page cannot be reached right now. Please try again in a few minutes."
+    page = _page(503, "One moment, please", text)
+    page.headers["Retry-After"] = "60"
+    return page
 
 
 def _page(status: int, title: str, text: str) -> Response:

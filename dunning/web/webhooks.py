@@ -25,7 +25,11 @@ log = structlog.get_logger(__name__)
 
 # A sender that has not finished its body by then is cut off.
 BODY_SECONDS = 10.0
+# A database that has not taken a webhook by then is away: the sender is told before it gives up.
+KEEP_SECONDS = 8.0
 RETRY_AFTER_SECONDS = 5
+# What is left of a body that nobody wants is not waited for.
+CLOSE = {"Connection": "close"}
 RECEIVED = Counter("dunning_webhooks_total", "Webhooks by source and answer", ["source", "answer"])
 
 
@@ -50,9 +54,10 @@ async def _take(request: Request, edge: Edge, source: LiveSource) -> Response:
         async with asyncio.timeout(BODY_SECONDS):
             body = await _body(request, edge.program.settings.max_body_bytes)
     except _TooLargeError:
-        return problem(413, "too_large", "the body is larger than this server accepts")
+        why = "the body is larger than this server accepts"
+        return problem(413, "too_large", why, headers=CLOSE)
     except (TimeoutError, ClientDisconnect):
-        return problem(408, "too_slow", "the body did not arrive in time")
+        return problem(408, "too_slow", "the body did not arrive in time", headers=CLOSE)
     now = await asyncio.to_thread(edge.program.clock.fresh)
     try:
         received = _checked(source, request, body, edge, now)
@@ -60,11 +65,14 @@ async def _take(request: Request, edge: Edge, source: LiveSource) -> Response:
         log.warning("webhook.refused", source=source.config.name, code=error.code, why=str(error))
         return problem(400, error.code, str(error))
     try:
-        await asyncio.wrap_future(edge.keeper.put(received))
-    except (BusyError, SQLAlchemyError) as error:
+        async with asyncio.timeout(KEEP_SECONDS):
+            await asyncio.wrap_future(edge.keeper.put(received))
+    except (BusyError, SQLAlchemyError, TimeoutError) as error:
         log.warning("webhook.not_kept", source=source.config.name, error=type(error).__name__)
         why = "the database is not available; send it again"
-        return problem(503, "unavailable", why, retry_after=RETRY_AFTER_SECONDS)
+        return problem(
+            503, "unavailable", why, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
+        )
     return JSONResponse({"received": True})
 
 

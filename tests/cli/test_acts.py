@@ -43,7 +43,7 @@ def test_hold_without_an_end_and_resume(shell: Shell, books: Books) -> None:
     told = shell("cases", "resume", case, "--why", "settled", "--format", "json").json()
     assert told == books.row(case)
     assert told["next_step"] == "email:1"
-    assert [(act.act, act.by) for act in acts(books)][0] == ("hold", "eve")
+    assert next((act.act, act.by) for act in acts(books)) == ("hold", "eve")
     complaint = shell("cases", "resume", case, "--why", "again", code=1).complaint
     assert "is not on hold" in complaint
 

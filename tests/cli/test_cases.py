@@ -7,7 +7,7 @@ import io
 
 from dunning.core.events import StepResult
 from dunning.store import MessageRow, transaction
-from tests.builders import AMOUNT, INVOICE, days, hours, failed, paid
+from tests.builders import AMOUNT, INVOICE, days, failed, hours, paid
 from tests.cli.conftest import Books, Shell, columns
 from tests.happenings import held, step
 

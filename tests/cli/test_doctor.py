@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
+import stripe
 
 from dunning.sandbox.sandbox import Sandbox
 from tests.cli.conftest import Books, Shell
@@ -86,7 +88,7 @@ def test_no_source_and_no_database_yet(shell: Shell) -> None:
 def test_a_database_of_another_version(shell: Shell, database_url: str) -> None:
     shell.env(DUNNING_DATABASE_URL=database_url)
     if database_url.startswith("sqlite"):
-        open(database_url.removeprefix("sqlite:///"), "w").close()  # noqa: PTH123, SIM115
+        open(database_url.removeprefix("sqlite:///"), "w").close()  # noqa: PTH123
     said = shell("doctor", "--format", "json", code=1)
     assert levels(said)["database"] == {"error"}
     assert "dunning migrate" in said.out
@@ -136,9 +138,28 @@ def test_migrate_where_nothing_answers(shell: Shell) -> None:
 
 
 def test_reconcile_finds_what_was_missed(shell: Shell, books: Books, sandbox: Sandbox) -> None:
-    import stripe
+    with requests.Session() as session:
+        bill_id = _unpaid(sandbox, session)
+    shell.env(DUNNING_SANDBOX_URL=sandbox.url, STRIPE_WEBHOOK_SECRET="whsec_cli")
+    (told,) = shell("reconcile", "--since", "2d", "--format", "json").json()
+    assert told["source"] == "stripe"
+    assert told["events_new"] == told["events"] > 0
+    (case,) = shell("cases", "list", "--format", "json").json()
+    assert (case["invoice"], case["amount_at_risk"]) == (bill_id, 4900)
+    (again,) = shell("reconcile", "--source", "stripe", "--format", "json").json()
+    assert (again["events_new"], again["invoices"]) == (0, 1)
+    assert "OPEN INVOICES" in shell("reconcile").out
+    assert "events_new" in shell("reconcile", "--format", "csv").out
 
-    api = stripe.StripeClient("sk_test_cli", base_addresses={"api": sandbox.url}).v1
+
+def _unpaid(sandbox: Sandbox, session: requests.Session) -> str:
+    """An invoice that was charged in vain before anybody listened."""
+    client = stripe.StripeClient(
+        "sk_test_cli",
+        base_addresses={"api": sandbox.url},
+        http_client=stripe.RequestsClient(session=session),
+    )
+    api = client.v1
     who = api.customers.create({"email": "ann@example.com"})
     card = api.payment_methods.attach("pm_card_chargeCustomerFail", {"customer": who.id})
     api.customers.update(who.id, {"invoice_settings": {"default_payment_method": card.id}})
@@ -147,16 +168,7 @@ def test_reconcile_finds_what_was_missed(shell: Shell, books: Books, sandbox: Sa
     api.invoices.finalize_invoice(bill.id)
     with pytest.raises(stripe.CardError):
         api.invoices.pay(bill.id)
-    shell.env(DUNNING_SANDBOX_URL=sandbox.url, STRIPE_WEBHOOK_SECRET="whsec_cli")
-    (told,) = shell("reconcile", "--since", "2d", "--format", "json").json()
-    assert told["source"] == "stripe"
-    assert told["events_new"] == told["events"] > 0
-    (case,) = shell("cases", "list", "--format", "json").json()
-    assert (case["invoice"], case["amount_at_risk"]) == (bill.id, 4900)
-    (again,) = shell("reconcile", "--source", "stripe", "--format", "json").json()
-    assert (again["events_new"], again["invoices"]) == (0, 1)
-    assert "OPEN INVOICES" in shell("reconcile").out
-    assert "2d" not in shell("reconcile", "--format", "csv").out
+    return bill.id
 
 
 def test_reconcile_needs_a_key_a_source_and_a_provider(shell: Shell, books: Books) -> None:

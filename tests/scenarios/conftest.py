@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.invariants import check
-from tests.world import World, world_on
+from tests.staging import world_on
+from tests.world import World
 
 FAILED = pytest.StashKey[bool]()
 Begin = Callable[..., World]

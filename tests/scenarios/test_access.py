@@ -62,7 +62,7 @@ def test_a_late_success_gives_no_free_days_and_the_next_failure_a_grace_of_its_o
     world.settles(
         expect=["restore:1", "product case.recovered", "product access.restored", "email recovered"]
     )
-    renews = world.stripe.v1.subscriptions.retrieve(ann.subscription)["items"]["data"][0]  # type: ignore[index]
+    renews = world.stripe.v1.subscriptions.retrieve(ann.subscription)["items"]["data"][0]
     assert renews["current_period_end"] == int((ann.renews_at + timedelta(days=30)).timestamp())
     world.declines(ann, times=9)
     world.passes(days=17, hours=2, expect=["product case.opened", "email payment_failed"])

@@ -70,8 +70,8 @@ def test_tries_by_others_count_against_the_limits_of_the_card_and_hold_up_nothin
     world.passes(
         days=28,
         expect=[
-            "email reminder",
             "retry:1 skipped",
+            "email reminder",
             "retry:2 skipped",
             "retry:3 skipped",
             "restrict:1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.scenarios.conftest import Begin
 from tests.world import Customer, World
 
 PAID = ["product case.recovered", "email recovered"]
@@ -114,6 +115,19 @@ def test_money_that_came_by_another_way_is_told_apart(world: World) -> None:
     assert world.how(ann) == ["outside"]
 
 
+def test_what_we_did_not_cause_is_not_claimed(begin: Begin) -> None:
+    silent = """
+version: 1
+policies: {standard: {grace: 9d, window: 9d, timeline: [{at: 5d, do: retry}]}}
+"""
+    world = begin(policy=silent)
+    ann = world.failing(at_once=["product case.opened"])
+    world.passes(hours=3)
+    world.pays(ann)
+    world.settles(expect=["product case.recovered"])
+    assert world.how(ann) == ["natural"]
+
+
 def test_currencies_are_never_mixed(world: World) -> None:
     ann = world.failing(times=9)
     world.passes(days=1, expect=["retry:1 declined"])
@@ -123,10 +137,8 @@ def test_currencies_are_never_mixed(world: World) -> None:
     world.declines(kim, times=9)
     world.renewal(bob)
     world.happened()
-    assert [(c["currency"], c["amount_at_risk"]) for c in world.cases(state="in_grace")] == [
-        ("eur", 9900),
-        ("jpy", 7200),
-    ]
+    at_risk = {case["currency"]: case["amount_at_risk"] for case in world.cases(state="in_grace")}
+    assert at_risk == {"eur": 9900, "jpy": 7200}
     assert world.balances(ann) == {"lost": 4900}
     subjects = [str(message["Subject"]) for message in world.mailbox.messages[-2:]]
     assert any("€99.00" in subject for subject in subjects)

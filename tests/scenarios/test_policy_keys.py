@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from dunning.errors import ConfigError
 from tests.scenarios.conftest import Begin
-from tests.world import SECRET, World
+from tests.staging import SECRET
+from tests.world import World
 
 OPENED = "product case.opened"
 
@@ -112,14 +114,11 @@ def test_the_key_does_what_it_says(begin: Begin, key: str) -> None:
         world.passes(hours=hours, expect=expect)
 
 
-def test_nothing_is_suspended_before_the_grace_ended_even_if_its_charges_failed(
+def test_a_suspension_before_the_grace_has_ended_is_refused_before_anybody_suffers(
     begin: Begin,
 ) -> None:
-    world = begin(policy=policy("at: 1d, do: retry", "at: 6d, do: suspend", grace="6d"))
-    world.failing("stolen_card", times=9, at_once=[OPENED])
-    world.passes(days=5.9, expect=["retry:1 skipped"])
-    expect = ["suspend:1", "product access.suspended", "email suspended"]
-    world.passes(days=0.2, expect=expect)
+    with pytest.raises(ConfigError, match="before the grace of 6d ends"):
+        begin(policy=policy("at: 5d, do: suspend", grace="6d"))
 
 
 @pytest.mark.parametrize("behaviour", ["keep_as_draft", "mark_uncollectible", "void", "go_on"])

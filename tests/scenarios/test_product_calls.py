@@ -9,7 +9,8 @@ from dunning.channels.webhook import verify
 from dunning.errors import SignatureError
 from dunning.outbox import BACKOFF
 from dunning.store import OutboxRow
-from tests.world import PRODUCT_SECRET, World
+from tests.staging import PRODUCT_SECRET
+from tests.world import World
 
 PAID = ["product case.recovered", "email recovered"]
 
@@ -51,21 +52,17 @@ def test_while_the_application_is_away_the_calls_wait_and_then_come_in_order(
     world: World,
 ) -> None:
     ann = world.failing(times=20)
+    world.passes(days=13.9)
     world.product.answer = 503
-    world.passes(days=15)
-    assert world.product.types == ["case.opened"]
+    world.passes(days=1, expect=["suspend:1", "email suspended"])
+    assert world.product.types == ["case.opened", "access.restricted"]
     world.sandbox.world.faults.charges.clear()
     world.pays(ann, "4242424242424242")
-    world.settles(expect=["restore:1", "email recovered"])
+    world.passes(hours=1, expect=["restore:1", "email recovered"])
     world.product.answer = 200
-    world.passes(days=1)
-    assert world.product.types == [
-        "case.opened",
-        "access.restricted",
-        "access.suspended",
-        "case.recovered",
-        "access.restored",
-    ]
+    told = ["access.suspended", "case.recovered", "access.restored"]
+    world.passes(hours=12, expect=[f"product {one}" for one in told])
+    assert world.product.types == ["case.opened", "access.restricted", *told]
     assert len({headers["webhook-id"] for headers in world.product.headers}) == 5
 
 

@@ -18,7 +18,8 @@ from dunning.inbox import Received, keep
 from dunning.reconcile import Account, reconcile
 from dunning.store import CaseRow, InboxRow, transaction
 from dunning.wiring import assemble
-from tests.world import SECRET, World
+from tests.staging import SECRET
+from tests.world import World
 
 PAID = ["product case.recovered", "email recovered"]
 
