@@ -36,6 +36,9 @@ FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
 # A step that cannot be done for reasons of its own is given up after so many tries, on record.
 REFUSALS = 6
+# Without these a case would stand open for ever, or a paying customer without service: they are
+# tried on, and ops are told.
+NEVER_SKIPPED = frozenset((StepKind.SUSPEND, StepKind.RESTORE, StepKind.GIVE_UP))
 # So often the outcome of a step is written anew after the database was busy with itself.
 CONCLUDING = 4
 
@@ -158,9 +161,12 @@ class Executor:
             return self._refused(doing, f"{type(error).__name__}: {error}", unknown=True)
 
     def _refused(self, doing: Doing, why: str, *, unknown: bool = False) -> Ended | PutOff:
-        charge = doing.step.kind is StepKind.RETRY
-        if doing.tries >= REFUSALS and not (charge and unknown):
-            return Ended(result=StepResult.SKIPPED, why=why)
+        kind = doing.step.kind
+        final = kind not in NEVER_SKIPPED and not (kind is StepKind.RETRY and unknown)
+        if doing.tries >= REFUSALS:
+            log.error("step.refused", step=doing.step.key, tries=doing.tries, why=why)
+            if final:
+                return Ended(result=StepResult.SKIPPED, why=why)
         until = self._clock.now() + max(backoff(doing.tries), timedelta(minutes=10))
         return PutOff(until=until, why=why, unknown=unknown)
 

@@ -1,8 +1,7 @@
 """Send letters over SMTP; the only module that speaks it.
 
-One letter, one connection, one recipient. The outcome follows from where things went wrong:
-before the server was handed the letter, nothing went out; once it was handed over and the line
-broke, it may have gone out, and nobody may send it again blindly.
+One letter, one connection, one recipient. Before the server was handed the letter, nothing went
+out; once it was and the line broke, it may have, and nobody may send it again blindly.
 """
 
 from __future__ import annotations
@@ -45,8 +44,6 @@ _OWN_HEADERS = frozenset(
         *("mime-version", "auto-submitted", "content-type", "content-transfer-encoding"),
     )
 )
-
-
 _own_name = cache(socket.getfqdn)  # smtplib would look it up anew for every letter
 
 
@@ -73,7 +70,6 @@ class _Server:
     password: str | None
 
     def __repr__(self) -> str:
-        """Name the server without the login."""
         return f"{self.scheme}://{self.host}:{self.port}"
 
 

@@ -14,8 +14,9 @@ from dunning import ledger
 from dunning.core.entries import Account
 from dunning.core.events import StepKind, StepResult
 from dunning.demo.stage import Stage
+from dunning.reports import snapshot
 from dunning.reports.proof import verify_all
-from dunning.store import CaseRow, EntryRow, InboxRow, MessageRow, StepRow, transaction
+from dunning.store import CaseRow, EntryRow, InboxRow, MessageRow, StepRow
 
 CHARGED = ("done", "declined", "action_needed", "processing")
 
@@ -31,7 +32,7 @@ class Outcome:
 def outcome(stage: Stage, *, seed: int, customers: int, days: int, seconds: float) -> Outcome:
     """Read both sets of books and compare them, invoice by invoice, to the minor unit."""
     books = stage.company.order("books")
-    with transaction(stage.program.engine) as session:
+    with snapshot(stage.program.engine) as session:
         balances = ledger.balances(session)
         proof = verify_all(session)
         differences = compare(books["invoices"], _our_invoices(session))

@@ -29,7 +29,11 @@ def run(*, customers: int, days: int, seed: int, format: str, once: bool, data: 
     words = Console(stderr=True, highlight=False)
     began = time.monotonic()
     with ExitStack() as stack:
-        folder = data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dunning-")))
+        folder = (
+            data.resolve()
+            if data
+            else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dunning-")))
+        )
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "dunning.db").exists():
             words.print(f"{folder} holds a database already; choose an empty folder with --data")
