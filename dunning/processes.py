@@ -19,7 +19,7 @@ from dunning.errors import ConfigError
 from dunning.web.app import build_app
 from dunning.web.protocol import BoundedProtocol
 from dunning.wiring import Program, assemble
-from dunning.worker import CLAIMS_PER_THREAD, Feeder, Threads, Work, build_broker
+from dunning.worker import CLAIMS_PER_THREAD, Broker, Feeder, Threads, Work, build_broker
 
 # SQLite has one writer; more threads would only queue up behind it.
 EMBEDDED_THREADS = 4
@@ -104,17 +104,16 @@ def run_up(
     ready: Callable[[Program, str], None],
 ) -> None:
     """`dunning up`: serve until interrupted."""
-    listener = _listen(host, port)
-    store.migrate(settings.database_url.reveal())
-    program = assemble(settings, environ=environ)
-    up = Up(program)
-    server = up.server(host, port)
-    up.start()
-    ready(program, f"http://{_shown(host)}:{listener.getsockname()[1]}")
-    try:
-        server.run([listener])
-    finally:
-        up.stop()
+    with _listening(host, port) as listener:
+        store.migrate(settings.database_url.reveal())
+        up = Up(assemble(settings, environ=environ))
+        server = up.server(host, port)
+        up.start()
+        try:
+            ready(up.program, _url(host, listener))
+            server.run([listener])
+        finally:
+            up.stop()
 
 
 def run_web(
@@ -126,18 +125,10 @@ def run_web(
     ready: Callable[[Program, str], None],
 ) -> None:
     """`dunning web`: receive webhooks only."""
-    _needs_broker(settings)
-    listener = _listen(host, port)
-    program = assemble(settings, environ=environ)
-    _needs_tables(program)
-    work = Work(program, build_broker(_broker(settings)))
-    server = web_server(program, work, host, port)
-    ready(program, f"http://{_shown(host)}:{listener.getsockname()[1]}")
-    try:
+    with _apart(settings, environ) as (program, broker), _listening(host, port) as listener:
+        server = web_server(program, Work(program, broker), host, port)
+        ready(program, _url(host, listener))
         server.run([listener])
-    finally:
-        work.broker.close()
-        program.close()
 
 
 def run_worker(
@@ -148,17 +139,15 @@ def run_worker(
     ready: Callable[[Program, str], None],
 ) -> None:
     """`dunning worker`: take messages until interrupted."""
-    _needs_broker(settings)
-    program = assemble(settings, environ=environ)
-    _needs_tables(program)
-    broker = build_broker(_broker(settings))
-    Work(program, broker)
-    pool = Threads(broker, threads)
-    pool.start()
-    ready(program, f"{threads} threads")
-    _until_told_to_stop()
-    pool.stop()
-    program.close()
+    with _apart(settings, environ) as (program, broker), _told_to_stop() as told:
+        Work(program, broker)
+        pool = Threads(broker, threads)
+        pool.start()
+        try:
+            ready(program, f"{threads} threads")
+            told.wait()
+        finally:
+            pool.stop()
 
 
 def run_dispatch(
@@ -169,32 +158,63 @@ def run_dispatch(
     ready: Callable[[Program, str], None],
 ) -> None:
     """`dunning dispatch`: find what is due and hand it to the workers until interrupted."""
+    with _apart(settings, environ) as (program, broker), _told_to_stop() as told:
+        feeder = Feeder(program, Work(program, broker), window=window)
+        loop = threading.Thread(target=feeder.run, name="feeder", daemon=True)
+        loop.start()
+        try:
+            ready(program, f"at most {window} cases at once")
+            told.wait()
+        finally:
+            feeder.stop()
+            loop.join(timeout=GRACE_SECONDS)
+            if isinstance(program.clock, FollowedClock):
+                program.clock.leave()
+
+
+@contextmanager
+def _apart(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[Program, Broker]]:
+    """The parts of a process that meets the others over a broker; let go of at the end."""
     _needs_broker(settings)
     program = assemble(settings, environ=environ)
-    _needs_tables(program)
-    broker = build_broker(_broker(settings))
-    feeder = Feeder(program, Work(program, broker), window=window)
-    loop = threading.Thread(target=feeder.run, name="feeder", daemon=True)
-    loop.start()
-    ready(program, f"at most {window} cases at once")
-    _until_told_to_stop()
-    feeder.stop()
-    loop.join(timeout=GRACE_SECONDS)
-    if isinstance(program.clock, FollowedClock):
-        program.clock.leave()
-    broker.close()
-    program.close()
+    try:
+        _needs_tables(program)
+        broker = build_broker(_broker(settings))
+        try:
+            yield program, broker
+        finally:
+            broker.close()
+    finally:
+        program.close()
 
 
-def _until_told_to_stop() -> None:
+@contextmanager
+def _told_to_stop() -> Iterator[threading.Event]:
+    """An event that is set by SIGINT or SIGTERM."""
     told = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         told.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    told.wait()
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    listener = _listen(host, port)
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    return f"http://{_shown(host)}:{listener.getsockname()[1]}"
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -203,12 +223,17 @@ def _listen(host: str, port: int) -> socket.socket:
             return socket.create_server((host, port), backlog=2048)
         except OSError as error:
             message = (
-                f"cannot listen on {host}:{port}: {error.strerror}; "
+                f"cannot listen on {host}:{port}: {_plainly(error)}; "
                 "choose another with --port, or stop what is using it"
             )
             raise ConfigError(message) from None
     message = f"{host}:{port} is not an address to listen on"
     raise ConfigError(message)
+
+
+def _plainly(error: OSError) -> str:
+    # asyncio's helper adds the address, which the message names already.
+    return (error.strerror or type(error).__name__).partition(" (while")[0]
 
 
 def _shown(host: str) -> str:

@@ -42,6 +42,9 @@ CALL_LEASE = timedelta(seconds=60)
 CLAIMS_PER_THREAD = 8
 
 
+Broker = dramatiq.Broker
+
+
 def build_broker(url: str | None) -> dramatiq.Broker:
     """The broker of that URL; None: in this process. No retries, no delays, no results."""
     middleware = [ShutdownNotifications(), CurrentMessage()]
@@ -180,14 +183,18 @@ class Feeder:
 
     def run(self) -> None:
         """Feed until stopped. A database or a broker that is away is waited for."""
+        trouble = ""
         while not self._stop.is_set():
             try:
                 self._turn()
-            except Exception as error:
-                # Whatever it is: without this loop nothing would be done any more.
+                trouble = ""
+            except Exception as error:  # noqa: BLE001
+                # Whatever it is: without this loop nothing would be done any more. Said once.
                 foreseen = isinstance(error, SQLAlchemyError | OSError | redis.RedisError)
-                told = {"error": type(error).__name__, "why": str(error)[:200]}
-                log.warning("feeder.waits", **told, exc_info=not foreseen)
+                if type(error).__name__ != trouble:
+                    trouble = type(error).__name__
+                    why = str(error)[:200]
+                    log.warning("feeder.waits", error=trouble, why=why, exc_info=not foreseen)
                 self._stop.wait(POLL_SECONDS)
 
     def _turn(self) -> None:

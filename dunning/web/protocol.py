@@ -1,4 +1,4 @@
-"""HTTP as uvicorn speaks it, with bounds for a request's head: how long it is and how long it takes.
+"""HTTP as uvicorn speaks it, with bounds for a request's head: its length and its time.
 
 The bounds of the body are in `webhooks`; between two requests uvicorn hangs up by itself.
 """

@@ -70,9 +70,7 @@ async def _take(request: Request, edge: Edge, source: LiveSource) -> Response:
     except (BusyError, SQLAlchemyError, TimeoutError) as error:
         log.warning("webhook.not_kept", source=source.config.name, error=type(error).__name__)
         why = "the database is not available; send it again"
-        return problem(
-            503, "unavailable", why, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}
-        )
+        return problem(503, "unavailable", why, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
     return JSONResponse({"received": True})
 
 
