@@ -188,7 +188,7 @@ class Feeder:
             try:
                 self._turn()
                 trouble = ""
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 # Whatever it is: without this loop nothing would be done any more. Said once.
                 foreseen = isinstance(error, SQLAlchemyError | OSError | redis.RedisError)
                 if type(error).__name__ != trouble:

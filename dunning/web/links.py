@@ -28,8 +28,9 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex"><title>{title}</title>
 <style>
-body {{ font: 17px/1.5 system-ui, sans-serif; margin: 0; color: #1c2733; background: #f4f6f8 }}
-main {{ max-width: 30rem; margin: 15vh auto 0; padding: 2rem; background: #fff;
+body {{ font: 17px/1.5 system-ui, sans-serif; margin: 0; padding: 15vh 1rem 1rem;
+        color: #1c2733; background: #f4f6f8 }}
+main {{ max-width: 30rem; margin: 0 auto; padding: 2rem; background: #fff;
         border-radius: 12px; box-shadow: 0 1px 4px rgb(0 0 0 / 12%) }}
 h1 {{ font-size: 1.35rem; margin: 0 0 .5rem }} p {{ margin: 0 }}
 @media (prefers-color-scheme: dark) {{

@@ -53,7 +53,7 @@ class Bench:
             stage.engine,
             stage.clock,
             stage.book,
-            {kind: self.acting for kind in StepKind},
+            dict.fromkeys(StepKind, self.acting),
             announces=announces,
         )
 

@@ -87,7 +87,7 @@ def with_actions(program: Program) -> Does:
         program.engine,
         program.clock,
         program.cases,
-        {kind: does for kind in StepKind},
+        dict.fromkeys(StepKind, does),
         announces=False,
     )
     return does

@@ -17,7 +17,7 @@ from dunning.core.ports import Doing, Ended, PutOff, Said
 from dunning.errors import ProviderDownError, ProviderRefusedError
 from dunning.executor import REFUSALS, backoff
 from dunning.store import CaseRow, MessageRow, OutboxRow, StepRow
-from tests.builders import T0, days, declined, failed, paid
+from tests.builders import T0, days, declined, failed, paid, succeeded
 from tests.policies import policy, rung
 from tests.stages.doing import DECLINED, DONE, LEASE, Answer, Bench
 from tests.stages.kit import Stage, Together
@@ -366,6 +366,11 @@ def test_a_step_put_off_while_its_case_ended_is_over(
 
     bench.runs(pays)
     row = bench.step(f"{kind}:1")
+    if unknown and kind == "retry":
+        # It may be the very charge that paid: it ends once it is told which one did.
+        assert row.state == "unknown"
+        bench.stage.tell(succeeded(now))
+        row = bench.step(f"{kind}:1")
     result = "doubtful" if unknown and kind == "email" else "not_owed"
     assert (row.state, row.result) == ("ended", result)
     assert row.ended_at == now

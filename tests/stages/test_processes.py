@@ -117,9 +117,9 @@ def test_a_broker_that_goes_and_comes_back_costs_nothing_but_time(
                 row.wake_at = row.received_at
                 session.add(row)
         eventually(lambda: handled(3))
-        assert {kind: process.stop() for kind, process in processes.items()} == {
-            kind: 0 for kind in processes
-        }
+        assert {kind: process.stop() for kind, process in processes.items()} == dict.fromkeys(
+            processes, 0
+        )
     engine.dispose()
 
 

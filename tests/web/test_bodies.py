@@ -102,7 +102,6 @@ def test_a_body_of_the_largest_size_is_taken(edge: Edge) -> None:
     assert len(edge.kept()[0].body) == LIMIT
 
 
-
 def test_one_byte_more_is_too_large(edge: Edge) -> None:
     answer = edge.hook(padded(LIMIT + 1))
     refused(answer, 413, "too_large")
