@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pydantic import TypeAdapter
@@ -292,7 +292,7 @@ def locked(session: Session, name: str, besides: Collection[str] = ()) -> CaseRo
 def _fill(row: CaseRow, case: Case, present: Status, ahead: Plan, now: datetime) -> None:
     """Write the columns that follow from the facts."""
     opened = sum(e.amount for e in present.books.entries if e.debit is Account.OWED)
-    last, said = last_decline(case), verdict(case)
+    last, said = last_decline(case), verdict(_with_its_cards(case, present))
     next_step = next((step for step in ahead.steps if not step.held), None)
     row.customer = case.customer
     row.subscription = case.subscription
@@ -316,6 +316,13 @@ def _fill(row: CaseRow, case: Case, present: Status, ahead: Plan, now: datetime)
     if row.lease_token is None or row.wake_at is None or row.wake_at <= now:
         row.wake_at = row.next_at
         row.lease_token = None
+
+
+def _with_its_cards(case: Case, present: Status) -> Case:
+    """A case that is over does not hear of every new card: the advice is the bank's, without."""
+    if present.ended_at is None:
+        return case
+    return replace(case, method=None, method_at=None, method_fixed_at=None)
 
 
 def _code(decline: object) -> str | None:

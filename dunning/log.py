@@ -21,7 +21,21 @@ def _redact(_logger: object, _name: str, line: MutableMapping[str, Any]) -> Any:
 
 
 def _clean(value: Any) -> Any:
-    return _SECRET.sub("****", value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return _SECRET.sub("****", value)
+    if isinstance(value, dict):
+        return {key: _clean(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(inner) for inner in value]
+    return value
+
+
+class _Libraries(logging.Handler):
+    """What libraries log, as lines like ours: one form to read, and nothing secret in it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = structlog.get_logger(record.name).bind(library=record.name.partition(".")[0])
+        line.log(record.levelno, "library.said", said=record.getMessage(), exc_info=record.exc_info)
 
 
 def configure(level: str = "info", style: str = "console") -> None:
@@ -42,3 +56,7 @@ def configure(level: str = "info", style: str = "console") -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+    root = logging.getLogger()
+    for handler in [known for known in root.handlers if isinstance(known, _Libraries)]:
+        root.removeHandler(handler)
+    root.addHandler(_Libraries())

@@ -16,18 +16,32 @@ from sqlmodel import Session, SQLModel
 from dunning.errors import ConfigError
 
 
+# A server that does not answer for so long is away.
+CONNECT_SECONDS = 5
+
+
 def engine_for(url: str, *, pool_size: int = 8) -> Engine:
     """Connect to the database behind the URL; nothing is opened yet."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(url, connect_args={"timeout": 30, "check_same_thread": False})
+        engine = create_engine(
+            url, connect_args={"timeout": 30, "check_same_thread": False}, hide_parameters=True
+        )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+        return create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=True,
+            # What customers are called belongs into no error and no log.
+            hide_parameters=True,
+            connect_args={"connect_timeout": CONNECT_SECONDS},
+        )
     message = f"database {parsed.get_backend_name()!r} is not supported; use sqlite or postgresql"
     raise ConfigError(message)
 

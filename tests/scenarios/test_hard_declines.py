@@ -26,7 +26,7 @@ NO_CHARGES = [
 TOLD = ["product case.opened", "email new_card_needed"]
 
 
-@pytest.mark.parametrize("code", ["lost_card", "expired_card", "incorrect_number"])
+@pytest.mark.parametrize("code", ["lost_card", "expired_card", "incorrect_cvc"])
 def test_a_card_that_is_dead_is_never_charged_again_and_the_customer_is_asked_for_another(
     world: World, code: str
 ) -> None:

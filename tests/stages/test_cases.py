@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlmodel import col, select
 
 from dunning.cases import CaseBook, locked, read_facts
+from dunning.core.events import BillingEvent
 from dunning.core.money import Money
 from dunning.core.policy import Policy, Subject
 from dunning.errors import LeaseLostError, MoneyError, NotFoundError
@@ -77,7 +79,7 @@ def test_the_policy_is_chosen_by_what_is_known_of_the_invoice(stage: Stage) -> N
 
 def test_what_is_not_about_a_failure_opens_nothing(stage: Stage) -> None:
     with stage.writing() as session:
-        told = [paid(), customer(), renewal(), subscription()]
+        told: list[BillingEvent] = [paid(), customer(), renewal(), subscription()]
         applied = stage.book.apply(session, "stripe", "stripe", told, T0)
     assert (applied.cases, applied.waiting) == ((), "in_1")
     assert stage.all(CaseRow) == []
@@ -96,7 +98,7 @@ def test_events_about_two_invoices_move_two_cases(stage: Stage) -> None:
 def test_another_currency_is_refused_whole(stage: Stage) -> None:
     stage.tell(failed())
     before = stage.case()
-    with pytest.raises(MoneyError, match="in_1 is in usd, but .* speaks of eur"):
+    with pytest.raises(MoneyError, match=r"in_1 is in usd, but .* speaks of eur"):
         stage.tell(declined(), payment(100, hours(1), currency="eur"))
     after = stage.case()
     assert (after.version, after.facts) == (before.version, before.facts)
@@ -297,7 +299,12 @@ def test_what_people_do_needs_no_claim_and_breaks_none(stage: Stage) -> None:
 def test_a_step_that_was_begun_ends_with_its_case(stage: Stage) -> None:
     stage.tell(failed())
     key = f"{stage.case().id}/email:1"
-    begun = {"started_at": T0, "first_started_at": T0, "due_at": T0, "case_id": stage.case().id}
+    begun: dict[str, Any] = {
+        "started_at": T0,
+        "first_started_at": T0,
+        "due_at": T0,
+        "case_id": stage.case().id,
+    }
     with stage.writing() as session:
         session.add(StepRow(key=key, kind="email", state="running", **begun))
         retry = key.replace("email", "retry")

@@ -369,7 +369,7 @@ def test_a_step_put_off_while_its_case_ended_is_over(
     if unknown and kind == "retry":
         # It may be the very charge that paid: it ends once it is told which one did.
         assert row.state == "unknown"
-        bench.stage.tell(succeeded(now))
+        bench.stage.tell(succeeded(now), now=now)
         row = bench.step(f"{kind}:1")
     result = "doubtful" if unknown and kind == "email" else "not_owed"
     assert (row.state, row.result) == ("ended", result)

@@ -85,14 +85,20 @@ def refuses(stage: Stage, name: str) -> None:
     """From now on the database refuses the event of that name."""
     made = {
         "sqlite": [
-            "CREATE TRIGGER no BEFORE INSERT ON inbox WHEN NEW.event_id = '{}' "
-            "BEGIN SELECT RAISE(ABORT, 'a bad row'); END"
+            (
+                "CREATE TRIGGER no BEFORE INSERT ON inbox WHEN NEW.event_id = '{}' "
+                "BEGIN SELECT RAISE(ABORT, 'a bad row'); END"
+            )
         ],
         "postgresql": [
-            "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION 'a bad row' USING ERRCODE = '22000'; END $$",
-            "CREATE TRIGGER no BEFORE INSERT ON inbox FOR EACH ROW "
-            "WHEN (NEW.event_id = '{}') EXECUTE FUNCTION no()",
+            (
+                "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION 'a bad row' USING ERRCODE = '22000'; END $$"
+            ),
+            (
+                "CREATE TRIGGER no BEFORE INSERT ON inbox FOR EACH ROW "
+                "WHEN (NEW.event_id = '{}') EXECUTE FUNCTION no()"
+            ),
         ],
     }[stage.engine.dialect.name]
     with stage.writing() as session:

@@ -61,7 +61,9 @@ def rows_after(stage: Stage, told: Sequence[News]) -> list[dict[str, object]]:
         found = [
             row.model_dump()
             for table in (CustomerRow, SubscriptionRow, MethodRow)
-            for row in sorted(session.exec(select(table)).all(), key=lambda row: str(row.id))
+            for row in sorted(
+                session.exec(select(table)).all(), key=lambda row: str(row.model_dump()["id"])
+            )
         ]
         session.rollback()
     return found
