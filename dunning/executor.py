@@ -103,6 +103,8 @@ class Executor:
                 row.lease_token = None
                 self._cases.apply_by_hand(session, row, [], now)
                 return None
+            if _is_under_way(session, due, claim):
+                return None  # the broker gave this very message to two workers
             step_row, again = _begin(session, case, due, row, claim, now)
             policy = self._cases.policy_of(session, row.policy_version)
             doing = Doing(
@@ -213,6 +215,11 @@ class Executor:
                 put(session, case, status(case), outcome.announce, name, now)
         ending = outcome.result.value if isinstance(outcome, Ended) else "put_off"
         log.info(f"step.{ending}", case=doing.case.id, step=step.key, why=outcome.why)
+
+
+def _is_under_way(session: Session, step: Step, claim: Claim) -> bool:
+    known = session.get(StepRow, step.key)
+    return known is not None and (known.state, known.lease_token) == ("running", claim.token)
 
 
 def _begin(

@@ -15,7 +15,6 @@ from sqlmodel import Session, SQLModel
 
 from dunning.errors import ConfigError
 
-
 # A server that does not answer for so long is away.
 CONNECT_SECONDS = 5
 
@@ -40,7 +39,7 @@ def engine_for(url: str, *, pool_size: int = 8) -> Engine:
             pool_pre_ping=True,
             # What customers are called belongs into no error and no log.
             hide_parameters=True,
-            connect_args={"connect_timeout": CONNECT_SECONDS},
+            connect_args={"connect_timeout": CONNECT_SECONDS, **parsed.query},
         )
     message = f"database {parsed.get_backend_name()!r} is not supported; use sqlite or postgresql"
     raise ConfigError(message)

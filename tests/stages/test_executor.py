@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -16,10 +15,10 @@ from dunning.core.policy import Policy
 from dunning.core.ports import Doing, Ended, PutOff, Said
 from dunning.errors import ProviderDownError, ProviderRefusedError
 from dunning.executor import REFUSALS, backoff
-from dunning.store import CaseRow, MessageRow, OutboxRow, StepRow
+from dunning.store import CaseRow, MessageRow
 from tests.builders import T0, days, declined, failed, paid, succeeded
 from tests.policies import policy, rung
-from tests.stages.doing import DECLINED, DONE, LEASE, Answer, Bench
+from tests.stages.doing import DECLINED, LEASE, Answer, Bench
 from tests.stages.kit import Stage, Together
 
 RETRIES = policy(rung("retry", 1), rung("retry", 2), rung("give_up", 28))
@@ -377,36 +376,18 @@ def test_a_step_put_off_while_its_case_ended_is_over(
     assert [one for one in bench.steps().values() if one[0] != "ended"] == []
 
 
-# --- the merchant's product --------------------------------------------------------------------
-
-
-def test_an_outcome_and_its_call_are_one_transaction(announcing: Stage) -> None:
-    announcing.policy = policy(rung("restrict", 1), rung("give_up", 28))
-    announcing.tell(failed(), declined())
-    bench = Bench(announcing, announces=True)
-    bench.begins()
-    bench.stage.clock.time = days(1)
-    bench.runs()
-    rows = sorted(announcing.all(OutboxRow), key=lambda row: row.id or 0)
-    assert [row.type for row in rows] == ["case.opened", "access.restricted"]
-    bench.stage.clock.time = days(28)
-    bench.runs(Ended(result=StepResult.DONE, announce="retry.due"))
-    told = sorted(announcing.all(OutboxRow), key=lambda row: row.id or 0)[2:]
-    assert [row.type for row in told] == ["case.lost", "retry.due"]
-    assert told[1].key == f"{announcing.case().id}/retry.due:give_up:1"
-
-
-def test_two_workers_run_two_claims_of_one_case_once(begin: Begin) -> None:
+def test_a_claim_that_two_workers_were_given_is_acted_on_once(begin: Begin) -> None:
+    """The broker repeats a message whose worker it believes dead."""
     bench = begin(day=1)
     claim = bench.claim()
-    gate = threading.Event()
 
     def act(_doing: Doing) -> Ended:
-        gate.wait(1)
-        return DONE
+        both = Together(lambda: bench.executor.run(claim), lambda: bench.executor.run(claim))
+        assert both.errors == []
+        assert both.given == [None, None]
+        return DECLINED
 
-    bench.acting.answers = [act, act]
-    both = Together(lambda: bench.executor.run(claim), lambda: bench.executor.run(claim))
-    assert both.errors == []
-    steps = [row for row in bench.stage.all(StepRow) if row.kind == "retry"]
-    assert [(row.state, row.tries) for row in steps] in ([("ended", 1)], [("ended", 2)])
+    bench.acting.answers = [act]
+    assert bench.executor.run(claim) is not None
+    assert len(bench.acting.asked) == 1
+    assert (bench.step("retry:1").result, bench.step("retry:1").tries) == ("declined", 1)

@@ -74,7 +74,8 @@ def test_what_is_odd_inside_an_event_is_kept_for_a_person(edge: Edge) -> None:
         "evt_list": {"lines": []},
     }
     for name, fields in odd.items():
-        body = named(event("invoice.payment_failed", invoice(**fields)), name)  # type: ignore[arg-type]
+        strange = invoice(**fields)  # type: ignore[arg-type]
+        body = named(event("invoice.payment_failed", strange), name)
         assert edge.hook(body).status == 200
     assert [row.event_id for row in edge.kept()] == list(odd)
     ids = [row.id for row in edge.kept() if row.id is not None]
