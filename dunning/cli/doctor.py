@@ -55,7 +55,10 @@ def _checks(data: object) -> list[Check]:
 
 def _show(checks: list[Check]) -> None:
     def told(check: Check) -> str:
-        return f"{check.what}. To do: {check.advice}." if check.advice else check.what
+        if not check.advice:
+            return check.what
+        end = "" if check.what.endswith(("?", ".", "!")) else "."
+        return f"{check.what}{end} To do: {check.advice}."
 
     table(
         [
