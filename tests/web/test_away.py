@@ -102,12 +102,16 @@ def test_a_file_somebody_holds_is_not_waited_for_longer_than_the_sender_does(
     assert sorted(row.event_id for row in edge.kept()) == ["evt_1", "evt_2"]
 
 
+def _is_keeper() -> bool:
+    return threading.current_thread().name == "inbox-keeper"
+
+
 def held_back(edge: Edge) -> Callable[[], None]:
     """Nothing is written until the given call is made."""
     gate = threading.Event()
 
     def wait(_connection: object) -> None:
-        if threading.current_thread().name == "inbox-keeper":
+        if _is_keeper():
             gate.wait(30)
 
     hooks.listen(edge.program.engine, "begin", wait)
@@ -131,15 +135,24 @@ def test_more_than_can_wait_are_told_to_come_again(
 ) -> None:
     monkeypatch.setattr(keeper, "WAITING", 3)
     with served(migrated_url, tmp_path) as edge:
+        writing = threading.Event()
+
+        def seen(_connection: object) -> None:
+            if _is_keeper():
+                writing.set()
+
+        hooks.listen(edge.program.engine, "begin", seen)
         go_on = held_back(edge)
         answers: list[Answer] = []
         senders = [
             threading.Thread(target=lambda n=n: answers.append(edge.hook(failed(n))))
             for n in range(12)
         ]
-        for sender in senders:
+        senders[0].start()
+        assert writing.wait(30)  # the first is being written alone: what comes now must wait
+        for sender in senders[1:]:
             sender.start()
-        eventually(lambda: len(answers) >= 8)  # one is being written, three wait
+        eventually(lambda: len(answers) >= 8)  # three wait, the others are refused
         go_on()
         for sender in senders:
             sender.join(30)
