@@ -97,6 +97,12 @@ class Work:
             self._under_way += 1
         actor.send(*arguments)
 
+    @property
+    def in_hand(self) -> bool:
+        """Whether threads of this process still work on something; of others nothing is known."""
+        with self._lock:
+            return isinstance(self.broker, StubBroker) and self._under_way > 0
+
     def broker_says(self) -> str:
         """Whether the broker answers: `ok`, or `away` and how it shows."""
         if isinstance(self.broker, StubBroker):
@@ -262,10 +268,11 @@ class Feeder:
     def _abandoned(self, standing: Standing) -> bool:
         """Whether nothing has moved for as long as a lease: then its worker is dead.
 
-        Time must go on, as otherwise the lease would never run out.
+        Time must go on, as otherwise the lease would never run out. A worker of this process that
+        is merely slow is not dead, however slow the machine.
         """
         known, since = self._still
-        if standing != known:
+        if standing != known or self._work.in_hand:
             self._still = (standing, time.monotonic())
             return False
         return time.monotonic() - since > self._program.lease.total_seconds()

@@ -15,6 +15,8 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP
 
+from dunning.sandbox.mailbox import SmtpServer
+
 
 class Mailbox:
     """A real SMTP server that keeps what it is sent, and misbehaves as it is told.
@@ -27,8 +29,7 @@ class Mailbox:
         self.messages: list[EmailMessage] = []
         self.refuse: str | None = None
         self.lose_answers = 0
-        self._loop = asyncio.new_event_loop()
-        self._server: asyncio.Server | None = None
+        self._server: SmtpServer | None = None
         self._port = 0
 
     async def handle_DATA(  # noqa: N802 - the name aiosmtpd calls
@@ -46,32 +47,23 @@ class Mailbox:
 
     def open(self) -> None:
         """Take connections, always on the same port."""
-
-        async def begin() -> asyncio.Server:
-            return await self._loop.create_server(
-                lambda: SMTP(self, enable_SMTPUTF8=True, loop=self._loop), "127.0.0.1", self._port
-            )
-
-        self._server = asyncio.run_coroutine_threadsafe(begin(), self._loop).result(10)
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._server = SmtpServer(self, hostname="127.0.0.1", port=self._port)
+        self._server.start()
+        self._port = self._server.actual_port()
 
     def close(self) -> None:
-        """Refuse connections."""
+        """Hang up, and refuse connections."""
         if self._server is not None:
-            self._loop.call_soon_threadsafe(self._server.close)
+            self._server.stop()
+            self._server = None
 
     @contextmanager
     def serve(self) -> Iterator[str]:
-        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        thread.start()
         self.open()
         try:
             yield f"smtp://127.0.0.1:{self._port}"
         finally:
             self.close()
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            thread.join(timeout=5)
-            self._loop.close()
 
 
 class Product:

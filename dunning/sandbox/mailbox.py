@@ -97,7 +97,7 @@ class Mailbox:
     @contextmanager
     def serve(self, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
         """Listen; the address as an smtp:// URL."""
-        controller = _Controller(_Handler(self), hostname=host, port=port)
+        controller = SmtpServer(_Handler(self), hostname=host, port=port)
         controller.start()
         try:
             yield f"smtp://{host}:{controller.actual_port()}"
@@ -148,14 +148,41 @@ class Mailbox:
         ]
 
 
-class _Controller(Controller):
-    """aiosmtpd's controller, which does not tell the port the system chose."""
+class SmtpServer(Controller):
+    """aiosmtpd's controller, which tells the port the system chose and lets go of everything."""
+
+    def __init__(self, handler: Any, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._talks: list[SMTP] = []
+
+    def factory(self) -> SMTP:
+        """One connection begins."""
+        talk: SMTP = super().factory()  # type: ignore[no-untyped-call]
+        self._talks.append(talk)
+        return talk
 
     def actual_port(self) -> int:
+        """Where it listens."""
         server = self.server
         if not isinstance(server, asyncio.Server):
             raise TypeError("the mail server is not running")
         return int(server.sockets[0].getsockname()[1])
+
+    def stop(self, no_assert: bool = False) -> None:
+        """Hang up on everybody, then end; the base class would leave open what is under way."""
+        asyncio.run_coroutine_threadsafe(self._hang_up(), self.loop).result(10)
+        super().stop(no_assert)
+
+    async def _hang_up(self) -> None:
+        if self.server is not None:
+            self.server.close()
+        for talk in self._talks:
+            if isinstance(talk.transport, asyncio.WriteTransport):
+                talk.transport.abort()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
     def _trigger_server(self) -> None:
         """The base class connects to the port it was given, which is 0 when the system chose."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlmodel import Session, SQLModel
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random
 
 from dunning.errors import ConfigError
 
 # A server that does not answer for so long is away.
 CONNECT_SECONDS = 5
+# So long a writer of the embedded database waits for the one before it.
+BUSY_SECONDS = 30
 
 
 def engine_for(url: str, *, pool_size: int = 8) -> Engine:
@@ -26,7 +30,9 @@ def engine_for(url: str, *, pool_size: int = 8) -> Engine:
         if parsed.database and parsed.database != ":memory:":
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
-            url, connect_args={"timeout": 30, "check_same_thread": False}, hide_parameters=True
+            url,
+            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+            hide_parameters=True,
         )
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
@@ -48,13 +54,24 @@ def engine_for(url: str, *, pool_size: int = 8) -> Engine:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    _use_wal(cursor)
     # FULL: a 2xx is only given for what survives a power cut.
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     # Without it INSERT OR REPLACE would slip past the ledger's DELETE trigger.
     cursor.execute("PRAGMA recursive_triggers=ON")
     cursor.close()
+
+
+@retry(
+    retry=retry_if_exception_type(sqlite3.OperationalError),
+    stop=stop_after_delay(BUSY_SECONDS),
+    wait=wait_random(0.01, 0.05),
+    reraise=True,
+)
+def _use_wal(cursor: Any) -> None:
+    # Two who open a new file at once: SQLite refuses one of them without waiting.
+    cursor.execute("PRAGMA journal_mode=WAL")
 
 
 def _begin_immediate(connection: Any) -> None:

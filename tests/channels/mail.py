@@ -15,11 +15,11 @@ from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
 
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from dunning.channels.email import EmailChannel
 from dunning.core.ports import Letter, SendOutcome, Sent
+from dunning.sandbox.mailbox import SmtpServer
 
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
 PASSWORD = "pa55/w:rd@x"
@@ -89,25 +89,12 @@ class Postbox:
         return message
 
 
-class MailServer(Controller):
-    """aiosmtpd on a free port, which it learns before it connects to itself."""
-
-    def _trigger_server(self) -> None:
-        assert isinstance(self.server, asyncio.Server)
-        self.port = self.server.sockets[0].getsockname()[1]
-        super()._trigger_server()  # type: ignore[no-untyped-call]
-
-    @property
-    def url(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-
 @contextlib.contextmanager
 def serving(postbox: Postbox, **options: Any) -> Iterator[str]:
-    server = MailServer(postbox, hostname="127.0.0.1", port=0, **options)
+    server = SmtpServer(postbox, hostname="127.0.0.1", port=0, **options)
     server.start()
     try:
-        yield server.url
+        yield f"127.0.0.1:{server.actual_port()}"
     finally:
         server.stop()
 

@@ -14,12 +14,12 @@ from dunning.channels.email import EmailChannel, _message_id, _written
 from dunning.channels.email import _address as parse_address
 from dunning.core.ports import Bounced, Doubtful, SendOutcome, Sent, Unsent
 from dunning.errors import ConfigError
+from dunning.sandbox.mailbox import SmtpServer
 from tests.channels.mail import (
     CERTIFICATE,
     LETTER,
     LOGIN,
     QUOTED,
-    MailServer,
     Postbox,
     authenticate,
     script,
@@ -174,7 +174,7 @@ def test_a_server_that_comes_back_within_seconds_gets_the_letter() -> None:
         postbox = Postbox()
 
         def start_server(seconds: float) -> None:
-            server = MailServer(postbox, hostname="127.0.0.1", port=port)
+            server = SmtpServer(postbox, hostname="127.0.0.1", port=port)
             server.start()
             stack.callback(server.stop)
 
