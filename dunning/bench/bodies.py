@@ -11,7 +11,7 @@ from typing import Any
 SECRET = "whsec_bench"  # noqa: S105 - guards a database that lives for a minute
 CREATED = 1_790_000_000
 # What a real invoice carries and nobody reads; it brings the body to the usual 2.5 KB.
-_PADDING = {
+_PADDING: dict[str, Any] = {
     "account_name": "Example Ltd",
     "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
     "billing_reason": "subscription_cycle",

@@ -58,9 +58,7 @@ def pgbench(server: Postgres, *, clients: int, seconds: int, bytes_: int = 2_500
     url = server.url.replace("postgresql+psycopg://", "postgresql://")
     table = "CREATE TABLE IF NOT EXISTS bench_rows (id bigserial PRIMARY KEY, body bytea);"
     _run([server.program("psql"), url, "-q", "-c", table])
-    script = (
-        f"INSERT INTO bench_rows (body) VALUES (convert_to(repeat('x', {bytes_}), 'UTF8'));\n"
-    )
+    script = f"INSERT INTO bench_rows (body) VALUES (convert_to(repeat('x', {bytes_}), 'UTF8'));\n"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "insert.sql")
         file.write_text(script)
@@ -72,7 +70,7 @@ def pgbench(server: Postgres, *, clients: int, seconds: int, bytes_: int = 2_500
 
 
 def _run(command: list[str]) -> str:
-    done = subprocess.run(  # noqa: S603 - programs that came with the server
+    done = subprocess.run(
         command, env=clean_environment(), capture_output=True, text=True, check=True
     )
     return done.stdout

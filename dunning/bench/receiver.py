@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from dunning import keeper
@@ -17,13 +18,19 @@ from dunning.wiring import assemble
 from dunning.worker import Work, build_broker
 
 
+class _Idle(Work):
+    """Nobody is told of what was kept."""
+
+    def hint(self, ids: Sequence[int]) -> None:
+        """Let it lie."""
+
+
 def main() -> None:
     """Serve until told to stop."""
     if batch := int(os.environ.pop("BENCH_BATCH", "0")):
         setattr(keeper, "BATCH", batch)  # noqa: B010 - a constant of the product
     program = assemble(load_settings(os.environ, Path.cwd()), environ=os.environ)
-    work = Work(program, build_broker(None))
-    work.hint = lambda _ids: None  # type: ignore[method-assign]
+    work = _Idle(program, build_broker(None))
     web_server(program, work, "127.0.0.1", int(sys.argv[1])).run()
 
 

@@ -81,7 +81,7 @@ class Loads:
             forged_every=forged_every,
         )
         command = [sys.executable, "-m", "dunning.bench.load", json.dumps(asdict(order))]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sender:  # noqa: S603
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sender:
             assert sender.stdout is not None
             sender.stdout.readline()
             before = _cpu_seconds(served.processes)
@@ -211,7 +211,7 @@ def _raw() -> Iterator[Served]:
 def _dj_stripe(postgres: DurablePostgres, *, workers: int) -> Iterator[Served]:
     python, port = DJ_STRIPE.python(), free_port()
     environ = {"BENCH_PG_PORT": str(postgres.port), "BENCH_SECRET": SECRET}
-    _fresh_database(postgres, "djstripe")
+    postgres.fresh("djstripe")
     path = _finish([python, "djstripe_app.py"], environ).strip().splitlines()[-1]
     # Threads and kept connections: its best showing.
     options = ["-w", str(workers), "-k", "gthread", "--threads", "16", "--keep-alive", "60"]
@@ -224,16 +224,10 @@ def _dj_stripe(postgres: DurablePostgres, *, workers: int) -> Iterator[Served]:
 def _fastapi(postgres: DurablePostgres) -> Iterator[Served]:
     python, port = FASTAPI.python(), free_port()
     environ = {"BENCH_PG_PORT": str(postgres.port), "BENCH_SECRET": SECRET}
-    _fresh_database(postgres, "fastapi")
+    postgres.fresh("fastapi")
     options = ["--port", str(port), "--log-level", "error"]
     with _running([python, "-m", "uvicorn", "fastapi_app:app", *options], environ, port) as process:
         yield Served(port, "/webhooks/stripe", [process, _process_of(postgres)])
-
-
-def _fresh_database(postgres: DurablePostgres, name: str) -> None:
-    admin = postgres.url.replace("postgresql+psycopg://", "postgresql://")
-    for statement in (f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}"):
-        _finish([postgres.program("psql"), admin, "-q", "-c", statement], {})
 
 
 def _process_of(server: DurablePostgres) -> psutil.Process:
@@ -246,7 +240,7 @@ def _environ(more: dict[str, str]) -> dict[str, str]:
 
 
 def _finish(command: list[str], environ: dict[str, str]) -> str:
-    done = subprocess.run(  # noqa: S603 - our own commands
+    done = subprocess.run(
         command, cwd=FOLDER, env=_environ(environ), capture_output=True, text=True, check=False
     )
     if done.returncode:
@@ -257,7 +251,7 @@ def _finish(command: list[str], environ: dict[str, str]) -> str:
 
 @contextmanager
 def _running(command: list[str], environ: dict[str, str], port: int) -> Iterator[psutil.Process]:
-    process = subprocess.Popen(  # noqa: S603 - our own commands
+    process = subprocess.Popen(
         command,
         cwd=FOLDER,
         env=_environ(environ),
@@ -283,7 +277,7 @@ def _await(port: int, process: subprocess.Popen[bytes]) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    message = f"{process.args} did not begin to listen"
+    message = f"{process.args!r} did not begin to listen"
     raise RuntimeError(message)
 
 
@@ -298,4 +292,3 @@ def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:
                 continue
             spent += times.user + times.system
     return spent
-

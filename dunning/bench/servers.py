@@ -254,6 +254,15 @@ class DurablePostgres(Postgres):
 
     settings: ClassVar[dict[str, str]] = {"shared_buffers": "1GB", "max_wal_size": "4GB"}
 
+    def fresh(self, name: str) -> str:
+        """The URL of an empty database of that name."""
+        admin = self.url.replace("postgresql+psycopg://", "postgresql://")
+        drop, create = f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}"
+        for statement in (drop, create):
+            command = [self.program("psql"), admin, "-q", "-c", statement]
+            subprocess.run(command, env=clean_environment(), capture_output=True, check=True)
+        return self.url.removesuffix("/postgres") + f"/{name}"
+
 
 class Redis(Server):
     """Valkey, which speaks Redis, with nothing kept on disk."""

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from dunning import __version__
 from dunning.cli import (
+    bench,
     by_hand,
     doctor,
     inbox,
@@ -53,7 +54,7 @@ ORDER = (
     *("demo", "up", "doctor", "sandbox"),
     *("cases", "report", "ledger", "inbox", "reconcile"),
     *("policy", "message"),
-    *("migrate", "web", "worker", "dispatch"),
+    *("migrate", "web", "worker", "dispatch", "bench"),
 )
 
 
@@ -97,6 +98,7 @@ def build() -> typer.Typer:
         ("web", processes.web, RUN),
         ("worker", processes.worker, RUN),
         ("dispatch", processes.dispatch, RUN),
+        ("bench", bench.bench, RUN),
     ):
         app.command(name, rich_help_panel=panel)(function)
     for name, group, panel in (

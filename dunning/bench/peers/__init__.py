@@ -63,7 +63,7 @@ class Peer:
 
 def _run(command: list[str]) -> None:
     # Elsewhere than in a checkout, whose own pins would hold for the peer as well.
-    subprocess.run(  # noqa: S603 - the commands are above
+    subprocess.run(
         command, cwd=_cache(), check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS
     )
 
@@ -75,7 +75,13 @@ def _cache() -> Path:
 
 DJ_STRIPE = Peer("dj-stripe", ("dj-stripe==2.11.0", "gunicorn==27.0.1", "psycopg[binary]==3.3.9"))
 FASTAPI = Peer(
-    "fastapi", ("fastapi==0.165.0", "stripe==16.1.0", "uvicorn[standard]==0.54.0", "psycopg[binary,pool]==3.3.9")
+    "fastapi",
+    (
+        "fastapi==0.165.0",
+        "stripe==16.1.0",
+        "uvicorn[standard]==0.54.0",
+        "psycopg[binary,pool]==3.3.9",
+    ),
 )
 PROCRASTINATE = Peer("procrastinate", ("procrastinate==3.10.0",))
 CELERY = Peer("celery", ("celery[redis]==5.7.0",))

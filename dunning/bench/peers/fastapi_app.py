@@ -15,9 +15,7 @@ pool = psycopg_pool.ConnectionPool(
     open=True,
 )
 with pool.connection() as made:
-    made.execute(
-        "CREATE TABLE IF NOT EXISTS events (id text PRIMARY KEY, type text, body bytea)"
-    )
+    made.execute("CREATE TABLE IF NOT EXISTS events (id text PRIMARY KEY, type text, body bytea)")
 app = FastAPI()
 
 

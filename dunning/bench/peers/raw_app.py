@@ -24,7 +24,5 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     fields = dict(each.split(b"=", 1) for each in signed.split(b",") if b"=" in each)
     expected = hmac.new(SECRET, fields.get(b"t", b"") + b"." + body, hashlib.sha256).hexdigest()
     good = hmac.compare_digest(expected.encode(), fields.get(b"v1", b""))
-    await send(
-        {"type": "http.response.start", "status": 200 if good else 400, "headers": HEADERS}
-    )
+    await send({"type": "http.response.start", "status": 200 if good else 400, "headers": HEADERS})
     await send({"type": "http.response.body", "body": b"{}"})
