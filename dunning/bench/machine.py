@@ -18,6 +18,8 @@ import psutil
 from dunning.bench.servers import Postgres, clean_environment
 
 FSYNC_BYTES = 8192
+# A row as large as an event.
+_INSERT = "INSERT INTO bench_rows (body) VALUES (convert_to(repeat('x', 2500), 'UTF8'));\n"
 _TPS = re.compile(r"tps = ([\d.]+)")
 OURS = ("dunning", "stripe", "dramatiq", "redis", "sqlalchemy", "psycopg", "starlette", "uvicorn")
 
@@ -53,15 +55,14 @@ def fsyncs(folder: Path, seconds: float = 1.0) -> int:
     return round(done / spent)
 
 
-def pgbench(server: Postgres, *, clients: int, seconds: int, bytes_: int = 2_500) -> float:
+def pgbench(server: Postgres, *, clients: int, seconds: int) -> float:
     """Commits per second of single-row inserts by so many clients: what the database can do."""
     url = server.url.replace("postgresql+psycopg://", "postgresql://")
     table = "CREATE TABLE IF NOT EXISTS bench_rows (id bigserial PRIMARY KEY, body bytea);"
     _run([server.program("psql"), url, "-q", "-c", table])
-    script = f"INSERT INTO bench_rows (body) VALUES (convert_to(repeat('x', {bytes_}), 'UTF8'));\n"
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "insert.sql")
-        file.write_text(script)
+        file.write_text(_INSERT)
         options = ["-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(seconds)]
         said = _run([server.program("pgbench"), *options, "-f", str(file), url])
     _run([server.program("psql"), url, "-q", "-c", "DROP TABLE bench_rows"])

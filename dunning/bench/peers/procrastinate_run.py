@@ -11,7 +11,10 @@ from procrastinate import App, PsycopgConnector
 COUNT = int(sys.argv[1])
 app = App(
     connector=PsycopgConnector(
-        conninfo=f"host=127.0.0.1 port={os.environ['BENCH_PG_PORT']} user=dunning dbname=procrastinate",
+        host="127.0.0.1",
+        port=int(os.environ["BENCH_PG_PORT"]),
+        user="dunning",
+        dbname="procrastinate",
         min_size=4,
         max_size=24,
     )
