@@ -6,10 +6,9 @@ which the caller opens; many events of many cases at once.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,17 +20,18 @@ from sqlmodel import Session, col
 from dunning import ledger
 from dunning.clock import rfc3339
 from dunning.columns import columns_of, schedule_columns
-from dunning.core.case import advance, case_id, new_case
-from dunning.core.events import BillingEvent, RenewalUpcoming, SubscriptionReported
+from dunning.core.case import case_id, new_case
+from dunning.core.events import BillingEvent, RenewalUpcoming
 from dunning.core.facts import Case
-from dunning.core.money import Money
 from dunning.core.plan import Plan, plan
-from dunning.core.policy import Policy, Subject, from_data, to_data
+from dunning.core.policy import Policy, Subject
 from dunning.core.status import State, Status, status
-from dunning.desk import Desk, Held, Named, Recall, Row, Waiting
-from dunning.errors import LeaseLostError, MoneyError, NotFoundError
+from dunning.desk import Desk, Held, Named, Recall, Row
+from dunning.errors import LeaseLostError, NotFoundError
+from dunning.hands import Hand, advance_hand, call_off, complete
 from dunning.mirror import Mirror
 from dunning.outbox import announce, changes_access
+from dunning.pinned import Pinned, subject_of
 from dunning.routing import (
     CustomerNews,
     cases_of,
@@ -42,7 +42,7 @@ from dunning.routing import (
     ref_of,
 )
 from dunning.schedule import Claim
-from dunning.store import CaseRow, PolicyRow, among, guard, table_of
+from dunning.store import CaseRow, among, guard, table_of
 from dunning.unfinished import charges_told, end_unfinished
 
 _FACTS = TypeAdapter(Case)
@@ -54,15 +54,6 @@ Chooser = Callable[[Subject], Policy]
 def read_facts(row: CaseRow) -> Case:
     """The facts of a stored case."""
     return _FACTS.validate_json(row.facts)
-
-
-@dataclass(slots=True)
-class Hand:
-    """A case that is being moved: its facts, and how it stood before (None: not stored yet)."""
-
-    case: Case
-    before: Held | None = None
-    recalled: list[Waiting] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +73,7 @@ class CaseBook:
         self._choose = choose
         self._recall = recall
         self._announces = announces
-        self._pinned: dict[str, Policy] = {}
+        self._pinned = Pinned()
 
     def remember_with(self, recall: Recall) -> None:
         """Set who remembers events that came before their case (the inbox does)."""
@@ -170,7 +161,7 @@ class CaseBook:
     def gather(self, desk: Desk, told: Mapping[str, Sequence[BillingEvent]]) -> None:
         """Load all that events, by source, may touch; the guard over their names comes before."""
         gather(desk, told)
-        self._learn(desk)
+        self._pinned.learn(desk)
 
     def take(
         self,
@@ -189,7 +180,7 @@ class CaseBook:
                 mirror.take(event)
                 for held in cases_of(desk, source, event):
                     hand = hands.setdefault(held.case.invoice, Hand(held.case, held))
-                    _advance(hand, event)
+                    advance_hand(hand, event)
                 continue
             if isinstance(event, RenewalUpcoming):
                 continue
@@ -201,10 +192,10 @@ class CaseBook:
                 held_or_none = desk.cases.get(case_id(source, invoice))
                 fresh = new_case(source, provider, invoice)
                 hands[invoice] = Hand(held_or_none.case if held_or_none else fresh, held_or_none)
-            _advance(hands[invoice], event)
+            advance_hand(hands[invoice], event)
         moved = []
         for invoice, hand in hands.items():
-            _complete(desk, hand, mirror)
+            complete(desk, hand, mirror)
             if self._settle(desk, hand, mirror, now):
                 moved.append(hand.case.id)
             elif waiting is None:
@@ -227,13 +218,7 @@ class CaseBook:
 
     def policy_of(self, session: Session, version: str) -> Policy:
         """The policy a case is pinned to, as it was when the case began."""
-        if version not in self._pinned:
-            row = session.get(PolicyRow, version)
-            if row is None:
-                message = f"policy version {version} is not in the database"
-                raise NotFoundError(message)
-            self._pinned[version] = from_data(json.loads(row.body))
-        return self._pinned[version]
+        return self._pinned.of(session, version)
 
     def plan_of(self, session: Session, row: CaseRow, now: datetime) -> tuple[Case, Plan]:
         """The facts of a case and the steps still to do, as of now."""
@@ -250,15 +235,7 @@ class CaseBook:
             desk.scopes.load(
                 Named(held.case.source, held.case.scope) for held in desk.cases.values()
             )
-        self._learn(desk)
-
-    def _learn(self, desk: Desk) -> None:
-        """Read the policies of the cases in hand that this process has not met yet."""
-        versions = {held.row["policy_version"] for held in desk.cases.values()}
-        if new := sorted(versions - self._pinned.keys()):
-            query = select(PolicyRow).where(col(PolicyRow.version).in_(new))
-            for row in desk.session.scalars(query):
-                self._pinned[row.version] = from_data(json.loads(row.body))
+        self._pinned.learn(desk)
 
     def _conclude(
         self, desk: Desk, claim: Claim, events: Sequence[BillingEvent], now: datetime
@@ -277,8 +254,8 @@ class CaseBook:
         for event in events:
             if isinstance(event, CustomerNews):
                 mirror.take(event)
-            _advance(hand, event)
-        _complete(desk, hand, mirror)
+            advance_hand(hand, event)
+        complete(desk, hand, mirror)
         self._settle(desk, hand, mirror, now)
         return hand.case
 
@@ -308,7 +285,7 @@ class CaseBook:
         row.update(columns_of(case, present))
         row["version"] += 1
         desk.cases.put(case.id, Held(row, case, present))
-        _call_off(desk, hand)
+        call_off(desk, hand)
         return True
 
     def _end_what_was_begun(self, desk: Desk, hand: Hand, row: Row, now: datetime) -> None:
@@ -320,21 +297,11 @@ class CaseBook:
         policy = self.policy_of(desk.session, row["policy_version"])
         planned = {step.key for step in plan(hand.case, policy, now).steps}
         for event in end_unfinished(desk, hand.case, planned, now):
-            _advance(hand, event)
+            advance_hand(hand, event)
 
     def _begin(self, desk: Desk, case: Case, present: Status, now: datetime) -> dict[str, Any]:
-        policy = self._choose(_subject(case, present))
-        version = policy.version
-        desk.policies.add(
-            version,
-            {
-                "version": version,
-                "name": policy.name,
-                "body": json.dumps(to_data(policy), sort_keys=True),
-                "first_used_at": now,
-            },
-        )
-        self._pinned[version] = policy
+        policy = self._choose(subject_of(case, present))
+        version = self._pinned.pin(desk, policy, now)
         begun = dict.fromkeys(_COLUMNS)
         return begun | {
             "id": case.id,
@@ -349,39 +316,6 @@ class CaseBook:
 
 
 _COLUMNS = tuple(column.name for column in table_of(CaseRow).c)
-
-
-def _advance(hand: Hand, event: BillingEvent) -> None:
-    _same_currency(hand.case, event)
-    hand.case = advance(hand.case, event)
-
-
-def _complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:
-    """Add what was heard before: kept events of this invoice, and of its customer."""
-    known = hand.before is not None
-    if not known and hand.case.failed_at is None:
-        return
-    source = hand.case.source
-    asked = hand.before.case.links if hand.before else frozenset[str]()
-    while new := hand.case.links - asked:
-        asked |= new
-        found = [one for name in new for one in desk.waiting.get(Named(source, name)) or ()]
-        for one in sorted(found, key=lambda one: one.id):
-            hand.recalled.append(one)
-            for event in one.events:
-                _advance(hand, event)
-    if not known and hand.case.customer:
-        for event in mirror.known(hand.case.customer, hand.case.subscription):
-            _advance(hand, event)
-
-
-def _call_off(desk: Desk, hand: Hand) -> None:
-    """What waited for this case has found it."""
-    for one in hand.recalled:
-        key = Named(hand.case.source, one.ref)
-        left = tuple(other for other in desk.waiting.get(key) or () if other.id != one.id)
-        desk.waiting.put(key, left)
-        desk.recalled.put(one.id, hand.case.id)
 
 
 def _guard_cases(session: Session, ids: Collection[str], besides: Collection[str]) -> None:
@@ -408,26 +342,6 @@ def locked(session: Session, name: str, besides: Collection[str] = ()) -> CaseRo
         message = f"no case {name}; `dunning cases list` shows the ones there are"
         raise NotFoundError(message)
     return row
-
-
-def _subject(case: Case, present: Status) -> Subject:
-    bill = case.bill
-    return Subject(
-        source=case.source,
-        amount=Money(sum(e.amount for e in present.books.entries[:1]), case.currency),
-        country=case.word("country"),
-        products=bill.products if bill else (),
-        metadata=bill.metadata if bill else (),
-    )
-
-
-def _same_currency(case: Case, event: BillingEvent) -> None:
-    bill = getattr(event, "bill", None) or getattr(event, "attempt", None) or event
-    currency = getattr(bill, "currency", None)
-    about_invoice = not isinstance(event, SubscriptionReported | RenewalUpcoming)
-    if currency and case.currency and about_invoice and currency != case.currency:
-        message = f"{case.invoice} is in {case.currency}, but {event.id} speaks of {currency}"
-        raise MoneyError(message)
 
 
 def summary(row: CaseRow) -> dict[str, object]:

@@ -8,7 +8,7 @@ parked with the reason, for a person to look at and replay; nothing is dropped.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, assert_never
@@ -25,14 +25,13 @@ from dunning.core.ports import (
     Envelope,
     Ignored,
     Incomplete,
-    Provider,
-    Reader,
     Reading,
     Understood,
     Unreadable,
 )
 from dunning.desk import Desk, Named, Waiting
 from dunning.errors import DunningError, NotFoundError, ProviderError
+from dunning.readers import Kept, Readers, SourceReader
 from dunning.routing import everything_named
 from dunning.store import (
     InboxRow,
@@ -97,25 +96,6 @@ def keep(session: Session, received: Sequence[Received], now: datetime) -> list[
     return [row_id for row_id in session.scalars(statement) if row_id is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceReader:
-    """How one source's webhooks are read, and who can fetch what they leave out."""
-
-    reader: Reader
-    provider: Provider | None
-
-
-class _Kept(NamedTuple):
-    """What handling needs of a kept row."""
-
-    id: int
-    source: str
-    event_id: str
-    type: str
-    created_at: datetime
-    body: bytes
-
-
 class _Locked(NamedTuple):
     """A row that is ours until the transaction ends."""
 
@@ -128,7 +108,7 @@ class _Locked(NamedTuple):
 class _Read:
     """A kept row and what became of reading it."""
 
-    row: _Kept
+    row: Kept
     reading: Reading | ProviderError
 
     @property
@@ -155,51 +135,15 @@ class Inbox:
     ) -> None:
         self._engine = engine
         self._cases = cases
-        self._sources = sources
-        cases.remember_with(self.recall)
+        self._readers = Readers(sources)
+        cases.remember_with(self._readers.recall)
 
     def handle(self, ids: Iterable[int], now: datetime) -> int:
         """Handle these rows; how many were still to be done. Safe to call twice or at once."""
         with reading(self._engine) as session:
             rows = _new_rows(session, list(ids))
         crashpoints.reach("handle.read")
-        return self._bring_in([_Read(row, self._read(row)) for row in rows], now)
-
-    def recall(self, session: Session, source: str, refs: Collection[str]) -> Iterator[Waiting]:
-        """What was kept earlier and waits for one of these invoices, intents or charges."""
-        table = table_of(InboxRow)
-        query = (
-            select(table.c.id, table.c.ref, table.c.body)
-            .where(table.c.waiting, table.c.source == source, among(session, table.c.ref, refs))
-            .order_by(table.c.id)
-        )
-        reader = self._sources[source].reader if source in self._sources else None
-        for row_id, ref, body in session.execute(query):
-            told = reader.normalise(body) if reader else None
-            if isinstance(told, Understood):
-                yield Waiting(row_id, ref, tuple(told.events))
-
-    def _read(self, row: _Kept) -> Reading | ProviderError:
-        source = self._sources.get(row.source)
-        if source is None:
-            return Unreadable(why=f"source {row.source!r} is no longer configured")
-        try:
-            told = source.reader.normalise(row.body)
-        except Exception as error:
-            log.exception("inbox.unreadable", inbox=row.id)
-            return Unreadable(why=f"reading it: {type(error).__name__}: {error}")
-        if not isinstance(told, Incomplete):
-            return told
-        if source.provider is None:
-            why = f"{row.type}: a thin event; without an API key its object cannot be fetched"
-            return Unreadable(why=why)
-        try:
-            return source.provider.fetch(told, event_id=row.event_id, created=row.created_at)
-        except ProviderError as error:
-            return error
-        except Exception as error:
-            log.exception("inbox.fetch_failed", inbox=row.id)
-            return Unreadable(why=f"fetching what it speaks of: {type(error).__name__}: {error}")
+        return self._bring_in([_Read(row, self._readers.read(row)) for row in rows], now)
 
     # --- a batch ---------------------------------------------------------------------------
 
@@ -224,7 +168,7 @@ class Inbox:
         return self._bring_in(batch[:middle], now) + self._bring_in(batch[middle:], now)
 
     def _together(self, batch: Sequence[_Read], now: datetime) -> int:
-        endings: list[tuple[_Kept, _Ending]] = []
+        endings: list[tuple[Kept, _Ending]] = []
         with transaction(self._engine) as session:
             ours = _lock(session, [one.row.id for one in batch])
             taken = [one for one in batch if one.row.id in ours]
@@ -268,7 +212,7 @@ class Inbox:
         match reading:
             case Understood():
                 source = one.row.source
-                provider = self._sources[source].reader.name
+                provider = self._readers.name_of(source)
                 applied = self._cases.take(desk, source, provider, reading.events, now)
                 if applied.cases or applied.waiting is None:
                     return _Ending("handled", ref=next(iter(applied.cases), None))
@@ -285,7 +229,7 @@ class Inbox:
             case _:
                 assert_never(reading)
 
-    def _park_alone(self, row: _Kept, refused: Exception, now: datetime) -> int:
+    def _park_alone(self, row: Kept, refused: Exception, now: datetime) -> int:
         """Park what cannot be written, in a transaction in which nothing else happens."""
         with transaction(self._engine) as session:
             ours = _lock(session, [row.id])
@@ -297,14 +241,14 @@ class Inbox:
         return 1
 
 
-def _new_rows(session: Session, ids: Sequence[int]) -> list[_Kept]:
+def _new_rows(session: Session, ids: Sequence[int]) -> list[Kept]:
     table = table_of(InboxRow)
     query = (
-        select(*(table.c[name] for name in _Kept._fields))
+        select(*(table.c[name] for name in Kept._fields))
         .where(among(session, table.c.id, ids), table.c.state == "new")
         .order_by(table.c.id)
     )
-    return [_Kept(*row) for row in session.execute(query)]
+    return [Kept(*row) for row in session.execute(query)]
 
 
 def _lock(session: Session, ids: Sequence[int]) -> dict[int, _Locked]:
@@ -332,7 +276,7 @@ def _columns(lock: _Locked, ending: _Ending, now: datetime) -> dict[str, object]
     }
 
 
-def _log(row: _Kept, ending: _Ending) -> None:
+def _log(row: Kept, ending: _Ending) -> None:
     log.info(
         f"inbox.{ending.state}",
         inbox=row.id,
