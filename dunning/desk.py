@@ -173,6 +173,7 @@ class Desk:
         self._recall = recall
         self.cases: Drawer[str, Held] = Drawer(self._fetch_cases)
         self.entries: Drawer[str, tuple[Line, ...]] = Drawer(self._fetch_entries)
+        self.lines: Drawer[str, Line] = Drawer()  # of these the new ones, in their order
         self.steps: Drawer[str, tuple[Row, ...]] = Drawer(self._fetch_steps)
         self.ended_steps: Drawer[str, Row] = Drawer()
         self.links: Drawer[Named, str] = Drawer(self._fetch_links)
@@ -307,7 +308,10 @@ class Desk:
         fresh = [name for name in cases if self.cases.stored(name) is None]
         add_rows(session, CaseRow, [cases[name] for name in fresh])
         change_rows(session, CaseRow, [cases[name] for name in known])
-        add_rows(session, EntryRow, self._new_lines())
+        lines = self.lines.changes().values()
+        add_rows(
+            session, EntryRow, [{name: getattr(line, name) for name in LINE} for line in lines]
+        )
         attempts = list(self.attempts.changes().values())
         put_rows(session, AttemptRow, attempts, update=_ATTEMPT)
         links = [
@@ -336,14 +340,6 @@ class Desk:
             _tell(session, CaseRow, name, cases[name])
         for row in steps:
             _tell(session, StepRow, row["key"], row)
-
-    def _new_lines(self) -> list[Row]:
-        """What was added to the ledger; what is stored is never written again."""
-        rows: list[Row] = []
-        for case_id, lines in self.entries.changes().items():
-            stored = self.entries.stored(case_id) or ()
-            rows += [{name: getattr(line, name) for name in LINE} for line in lines[len(stored) :]]
-        return rows
 
 
 def _all_but(model: type[SQLModel], *names: str) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ def record(desk: Desk, posting: Posting, now: datetime) -> int:
     added = _difference(posting, stored, now)
     if added:
         desk.entries.put(posting.case_id, (*stored, *added))
+        for line in added:
+            desk.lines.put(line.key, line)
     return len(added)
 
 

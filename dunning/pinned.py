@@ -22,6 +22,8 @@ class Pinned:
 
     def __init__(self) -> None:
         self._known: dict[str, Policy] = {}
+        # By the object, which is kept and so stays the only one of this identity.
+        self._versions: dict[int, tuple[Policy, str]] = {}
 
     def of(self, session: Session, version: str) -> Policy:
         """The policy of that version; `NotFoundError` when no case ever began under it."""
@@ -43,7 +45,7 @@ class Pinned:
 
     def pin(self, desk: Desk, policy: Policy, now: datetime) -> str:
         """Keep the policy for the case that begins under it; its version."""
-        version = policy.version
+        version = self._version_of(policy)
         if desk.policies.get(version) is None:
             row = {
                 "version": version,
@@ -53,6 +55,14 @@ class Pinned:
             }
             desk.policies.put(version, row)
         self._known[version] = policy
+        return version
+
+    def _version_of(self, policy: Policy) -> str:
+        """The hash of its content, computed once for each policy object there is."""
+        known, version = self._versions.get(id(policy), (None, ""))
+        if known is not policy:
+            version = policy.version
+            self._versions[id(policy)] = (policy, version)
         return version
 
 
