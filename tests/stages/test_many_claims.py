@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import event as hooks
 
-from dunning.core.events import BillingEvent, StepEnded, StepKind, StepResult
+from dunning.core.events import BillingEvent, InvoiceStatus, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.errors import LeaseLostError, MoneyError
 from dunning.reports.proof import verify_all
@@ -26,8 +26,12 @@ def open_cases(stage: Stage, count: int, *, scope: str | None = None) -> list[Cl
         mine = scope or f"sub_{number}"
         told = replace(bill(), invoice=f"in_{number}", customer=f"cus_{number}", subscription=mine)
         stage.tell(failed(told=told))
+    return claimed(stage, count)
+
+
+def claimed(stage: Stage, count: int, now: datetime = T0) -> list[Claim]:
     with stage.writing() as session:
-        claims = claim_due(session, T0, limit=count, lease=LEASE, sources=["stripe"])
+        claims = claim_due(session, now, limit=count, lease=LEASE, sources=["stripe"])
     assert len(claims) == count
     return sorted(claims, key=lambda claim: claim.case_id)
 
@@ -85,21 +89,12 @@ def test_what_makes_no_sense_is_told_and_harms_no_other(stage: Stage) -> None:
 def test_two_cases_of_one_scope_let_go_in_one_batch_and_access_comes_back_once(
     announcing: Stage,
 ) -> None:
-    claims = open_cases(announcing, 2, scope="sub_1")
-    for kind in (StepKind.SUSPEND, StepKind.RESTORE):
+    open_cases(announcing, 2, scope="sub_1")
+    for kind, at in ((StepKind.SUSPEND, days(20)), (StepKind.RESTORE, days(40))):
+        claims = claimed(announcing, 2, at)
         with announcing.writing() as session:
             brought = [(claim, [step(claim, kind)]) for claim in claims]
-            announcing.book.apply_to_many(session, brought, hours(1))
-        with announcing.writing() as session:
-            for claim in claims:
-                row = announcing.book.desk(session).cases.get(claim.case_id)
-                assert row is not None
-            claims = [
-                Claim(claim.case_id, "stripe", claim.token)
-                for claim in claim_due(session, days(60), limit=9, lease=LEASE, sources=["stripe"])
-            ]
-        for number in range(2):
-            announcing.tell(paid(hours(1), replace(bill(), invoice=f"in_{number}")))
+            announcing.book.apply_to_many(session, brought, at)
     told = [row.type for row in announcing.all(OutboxRow) if row.type.startswith("access")]
     assert told == ["access.suspended", "access.restored"]
 
@@ -107,34 +102,27 @@ def test_two_cases_of_one_scope_let_go_in_one_batch_and_access_comes_back_once(
 def test_steps_that_the_session_has_in_hand_are_not_lost(stage: Stage) -> None:
     """Whoever concludes a step changes its row in the same session, before and after."""
     (claim,) = open_cases(stage, 1)
-    key = f"{claim.case_id}/email:1"
-    moments = {"due_at": T0, "started_at": T0, "first_started_at": T0}
+    states = {"email": "running", "restrict": "deferred"}
     with stage.writing() as session:
-        for kind in ("email", "retry"):
+        for kind, state in states.items():
             name = f"{claim.case_id}/{kind}:1"
-            session.add(
-                StepRow(key=name, case_id=claim.case_id, kind=kind, state="running", **moments)
-            )
+            moments = {"due_at": T0, "started_at": T0, "first_started_at": T0}
+            session.add(StepRow(key=name, case_id=claim.case_id, kind=kind, state=state, **moments))
+    whole = replace(bill(status=InvoiceStatus.PAID, paid_at=hours(1)), invoice="in_0")
     with stage.writing() as session:
-        row = session.get_one(StepRow, key)
-        other = session.get_one(StepRow, f"{claim.case_id}/retry:1")
-        row.state, row.why = "ended", "sent"
-        whole = replace(bill(paid=4900), invoice="in_0")
-        told = stage.book.apply_to(
-            session, claim, [step(claim, StepKind.EMAIL), paid(hours(1), whole)], hours(1)
-        )
-        row.result, row.ended_at = "done", hours(1)
-        assert (other.state, other.result) == ("running", None)  # it may be what was paid by
-        other.state = "deferred"
-        stage.book.apply_by_hand(
-            session, session.get_one(type(stage.case("in_0")), told.id), [], T0
-        )
-        assert (other.state, other.result) == ("ended", "not_owed")
-        other.why = "said by the test"
+        email = session.get_one(StepRow, f"{claim.case_id}/email:1")
+        other = session.get_one(StepRow, f"{claim.case_id}/restrict:1")
+        email.state, email.result, email.why = "ended", "done", "sent"
+        events = [step(claim, StepKind.EMAIL), paid(hours(1), whole)]
+        stage.book.apply_to(session, claim, events, hours(1))
+        # What was written past the session is what its objects say.
+        assert (other.state, other.result, other.ended_at) == ("ended", "not_owed", hours(1))
+        email.ended_at = hours(1)
+        other.state, other.result = "ended", "done"
     rows = {row.kind: (row.state, row.result, row.why) for row in stage.all(StepRow)}
     assert rows == {
         "email": ("ended", "done", "sent"),
-        "retry": ("ended", "not_owed", "said by the test"),
+        "restrict": ("ended", "done", "the case ended first"),
     }
 
 
