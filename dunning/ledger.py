@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, func, insert, select, text
+from sqlalchemy import ColumnElement, func, select, text
 from sqlmodel import Session, col
 
+from dunning import rollups
 from dunning.clock import rfc3339
 from dunning.core.entries import Account, Entry
 from dunning.core.identity import TRANSFERS, Flows, add_entries, broken_months, differences
@@ -38,8 +39,7 @@ def record(session: Session, postings: Sequence[Posting], now: datetime) -> int:
     rows = [
         row for posting in postings for row in _difference(posting, stored[posting.case_id], now)
     ]
-    if rows:
-        session.execute(insert(EntryRow), rows)
+    rollups.append(session, rows, stored)
     return len(rows)
 
 
@@ -150,29 +150,33 @@ def balances(session: Session) -> dict[str, dict[str, int]]:
 
 _GUARDS = {
     "sqlite": text(
-        "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"
-        " AND name IN ('entries_no_update', 'entries_no_delete') AND sql LIKE '%RAISE(ABORT%'"
+        "SELECT count(*) = 4 FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"
+        " AND (name IN ('entries_no_update', 'entries_no_delete', 'entries_in_order')"
+        " AND sql LIKE '%RAISE(ABORT%' OR name = 'entries_counted' AND sql LIKE '%tallies%')"
     ),
-    # Disabled is as good as gone.
+    # Of the table and of each partition. Disabled is as good as gone.
     "postgresql": text(
-        "SELECT count(*) FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
-        " WHERE tgrelid = 'entries'::regclass AND tgenabled IN ('O', 'A') AND tgqual IS NULL"
-        " AND tgname IN ('entries_no_change', 'entries_no_truncate')"
-        " AND prosrc LIKE '%RAISE EXCEPTION%'"
+        "SELECT bool_and(guards = 3) FROM (SELECT (SELECT count(*) FROM pg_trigger"
+        " JOIN pg_proc ON pg_proc.oid = tgfoid"
+        " WHERE tgrelid = part.oid AND tgenabled IN ('O', 'A') AND tgqual IS NULL"
+        " AND tgname IN ('entries_no_change', 'entries_no_truncate', 'entries_in_order')"
+        " AND prosrc LIKE '%RAISE EXCEPTION%') AS guards FROM pg_class AS part"
+        " WHERE oid = 'entries'::regclass OR oid IN"
+        " (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'entries'::regclass)) AS parts"
     ),
 }
 
 
 def guarded(session: Session) -> bool:
-    """Whether the database itself refuses to change or delete entries."""
+    """Whether the database itself refuses to change, delete and skip entries."""
     query = _GUARDS[session.get_bind().dialect.name]
-    return int(session.execute(query).scalar_one()) == 2
+    return bool(session.execute(query).scalar_one())
 
 
 # --- export --------------------------------------------------------------------------------
 
 EXPORTED = (
-    "id key base case source debit credit amount currency cause how occurred_at recorded_at "
+    "id key base case place source debit credit amount currency cause how occurred_at recorded_at "
     "reverses"
 ).split()
 
@@ -247,6 +251,8 @@ def prove_case(proof: Proof, posting: Posting, rows: Sequence[EntryRow]) -> None
     by_key = {row.key: row for row in rows}
     if len(by_key) < len(rows):
         proof.fault(posting.case_id, "a key is there twice")
+    if [row.place for row in rows] != list(range(1, len(rows) + 1)):
+        proof.fault(posting.case_id, "the entries are not numbered from 1 on without a gap")
     undone: set[str] = set()
     for row in rows:
         for wrong in _wrong_with(row, posting):
@@ -315,7 +321,8 @@ def verify(session: Session, read_posting: ReadPosting, progress: Progress | Non
             progress(proof.cases)
     _prove_strays(session, proof)
     by_rows = _flows(session)
-    for wrong in (*differences(by_rows, by_facts), *broken_months(by_rows, by_facts)):
+    wrongs = (*differences(by_rows, by_facts), *broken_months(by_rows, by_facts))
+    for wrong in (*wrongs, *rollups.faults(session)):
         proof.fault(LEDGER, wrong)
     _prove_open(session, proof)
     return proof

@@ -9,6 +9,8 @@ from dunning.store.engine import (
     reading,
     transaction,
 )
+from dunning.store.partitions import day_of_id, first_id
+from dunning.store.records import FitRow, PruningRow, RollupRow, SeenRow, TallyRow
 from dunning.store.tables import (
     ActRow,
     AttemptRow,
@@ -25,7 +27,7 @@ from dunning.store.tables import (
     SubscriptionRow,
     UTCDateTime,
 )
-from dunning.store.versions import migrate, newest_version, version
+from dunning.store.versions import migrate, misfit, newest_version, version
 
 __all__ = [
     "ActRow",
@@ -33,21 +35,29 @@ __all__ = [
     "CaseRow",
     "CustomerRow",
     "EntryRow",
+    "FitRow",
     "InboxRow",
     "LinkRow",
     "MessageRow",
     "MethodRow",
     "OutboxRow",
     "PolicyRow",
+    "PruningRow",
+    "RollupRow",
+    "SeenRow",
     "StepRow",
     "SubscriptionRow",
+    "TallyRow",
     "UTCDateTime",
+    "day_of_id",
     "engine_for",
+    "first_id",
     "guard",
     "insert_into",
     "is_away",
     "is_passing",
     "migrate",
+    "misfit",
     "newest_version",
     "reading",
     "transaction",

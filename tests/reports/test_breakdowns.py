@@ -187,6 +187,7 @@ def test_sql_and_python_put_every_moment_into_the_same_period(
     with shop.trial() as session:
         for number, at in enumerate(moments):
             row = {"key": str(number), "base": "", "case_id": "", "source": "", "cause": "paid"}
+            row |= {"place": number + 1}
             row |= {"debit": "at_risk", "credit": "recovered", "currency": "usd", "how": ""}
             times = {"occurred_at": at, "recorded_at": at}
             session.execute(insert(EntryRow).values(**row, **times, amount=1))

@@ -108,6 +108,7 @@ def entry(unpaid: Unpaid, **changes: Any) -> dict[str, Any]:
         "key": f"{unpaid.case}/extra:at_risk",
         "base": f"{unpaid.case}/extra:at_risk",
         "case_id": unpaid.case,
+        "place": 2,
         "source": unpaid.source,
         "debit": "at_risk",
         "credit": "recovered",
@@ -182,8 +183,8 @@ def test_nothing_is_taken_back_twice(shop: Shop) -> None:
     opened = f"{still_open.case}/opened:owed"
     with transaction(shop.engine) as session:
         session.execute(insert(EntryRow).values(**counter(still_open)))
-        session.execute(insert(EntryRow).values(**counter(still_open, key=f"{opened}#3")))
-        again = counter(still_open, key=f"{opened}#4", reverses=f"{opened}#2")
+        session.execute(insert(EntryRow).values(**counter(still_open, key=f"{opened}#3", place=3)))
+        again = counter(still_open, key=f"{opened}#4", reverses=f"{opened}#2", place=4)
         session.execute(insert(EntryRow).values(**again))
     wrong = [what for _, what in proof_of(shop).faults if "takes back nothing" in what]
     assert len(wrong) == 2
@@ -193,6 +194,7 @@ def test_a_counter_entry_is_not_taken_back_itself(shop: Shop) -> None:
     _, still_open = two_cases(shop)
     opened = f"{still_open.case}/opened:owed"
     back = {"key": f"{opened}#3", "reverses": f"{opened}#2", "debit": "owed", "credit": "at_risk"}
+    back |= {"place": 3}
     with transaction(shop.engine) as session:
         session.execute(insert(EntryRow).values(**counter(still_open)))
         session.execute(insert(EntryRow).values(**counter(still_open, **back)))
@@ -204,7 +206,7 @@ def test_entries_without_a_case_are_named(shop: Shop) -> None:
     two_cases(shop)
     lonely = Unpaid(shop, "in_nobody", 100, "usd", "stripe")
     with transaction(shop.engine) as session:
-        session.execute(insert(EntryRow).values(**entry(lonely)))
+        session.execute(insert(EntryRow).values(**entry(lonely, place=1)))
     proof = proof_of(shop)
     assert (lonely.case, "entries without a case: 1") in proof.faults
     assert proof.rows == 5
