@@ -67,10 +67,8 @@ def keep(session: Session, received: Sequence[Received], now: datetime) -> list[
     """Store each event once; the ids of those that were new, in no order."""
     if not received:
         return []
-    # The same event twice in one batch: one statement may not hit a row twice. In one order, so
-    # that two receivers of the same events do not wait for each other.
-    unique = {(item.source, item.envelope.id): item for item in received}
-    ordered = [unique[key] for key in sorted(unique)]
+    # The same event twice in one batch: one statement may not hit a row twice.
+    ordered = list({(item.source, item.envelope.id): item for item in received}.values())
     day = first_id(utc(now).date())
     keep_on = _keep_on_sqlite if session.get_bind().dialect.name == "sqlite" else _keep_at_once
     return keep_on(session, ordered, day, now)
@@ -102,7 +100,8 @@ _KEEP = text(
         ) AS each (source, event_id, type, created_at, body)
     ), fresh AS (
         INSERT INTO seen (event_id, source, created_at, inbox_id)
-        SELECT event_id, source, created_at, id FROM given
+        -- In one order, so that two receivers of the same events do not wait for each other.
+        SELECT event_id, source, created_at, id FROM given ORDER BY event_id, source
         ON CONFLICT DO NOTHING RETURNING inbox_id
     )
     INSERT INTO inbox (id, source, event_id, type, created_at, received_at, body, state, reason,

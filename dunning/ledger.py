@@ -321,9 +321,10 @@ def verify(session: Session, read_posting: ReadPosting, progress: Progress | Non
             progress(proof.cases)
     _prove_strays(session, proof)
     by_rows = _flows(session)
-    wrongs = (*differences(by_rows, by_facts), *broken_months(by_rows, by_facts))
-    for wrong in (*wrongs, *rollups.faults(session)):
+    for wrong in (*differences(by_rows, by_facts), *broken_months(by_rows, by_facts)):
         proof.fault(LEDGER, wrong)
+    for case_id, wrong in rollups.faults(session):
+        proof.fault(case_id or LEDGER, wrong)
     _prove_open(session, proof)
     return proof
 

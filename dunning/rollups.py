@@ -168,22 +168,24 @@ def _gathered(rows: Iterable[Sequence[Any]]) -> dict[Key, Sum]:
 # --- proof -----------------------------------------------------------------------------------
 
 
-def faults(session: Session) -> Iterator[str]:
-    """Where the kept sums and numbers differ from the entries."""
+def faults(session: Session) -> Iterator[tuple[str | None, str]]:
+    """Where the kept sums and numbers differ from the entries: a case, or None, and how."""
     kept, told = totals(session), from_entries(session)
     for key in sorted(kept.keys() | told.keys()):
         have, should = kept.get(key, Sum(0, 0)), told.get(key, Sum(0, 0))
         if have != should:
+            what = f"{key.debit} to {key.credit} ({' '.join(filter(None, (key.source, *key[5:])))})"
             yield (
-                f"{key.currency} {key.month}, {key.debit} to {key.credit} "
-                f"({key.source}, {key.cause}{' ' if key.how else ''}{key.how}): the month's sum is "
-                f"{have.amount} of {have.entries}, the entries say {should.amount} of "
-                f"{should.entries}"
+                None,
+                (
+                    f"{key.currency} {key.month}, {what}: the month's sum is {have.amount} of "
+                    f"{have.entries}, the entries say {should.amount} of {should.entries}"
+                ),
             )
     yield from _miscounted(session)
 
 
-def _miscounted(session: Session) -> Iterator[str]:
+def _miscounted(session: Session) -> Iterator[tuple[str | None, str]]:
     """Cases whose entries are not as many as the database itself counted."""
     there = (
         select(col(EntryRow.case_id), func.count().label("entries"))
@@ -197,14 +199,14 @@ def _miscounted(session: Session) -> Iterator[str]:
         .where(col(TallyRow.entries).is_distinct_from(there.c.entries))
     )
     for case_id, entries, counted in session.execute(joined.order_by(there.c.case_id)):
-        yield f"{case_id}: {entries} entries are there, {counted or 0} were appended"
+        yield case_id, f"{entries} entries are there, {counted or 0} were appended"
     gone = (
         select(col(TallyRow.case_id), col(TallyRow.entries))
         .outerjoin(there, there.c.case_id == col(TallyRow.case_id))
         .where(there.c.case_id.is_(None), col(TallyRow.entries) != 0)
     )
     for case_id, counted in session.execute(gone.order_by(col(TallyRow.case_id))):
-        yield f"{case_id}: no entry is there, {counted} were appended"
+        yield case_id, f"no entry is there, {counted} were appended"
 
 
 def fingerprint(session: Session) -> str:

@@ -100,12 +100,12 @@ _PARTS = text(
 
 def drop(connection: Connection, part: Partition) -> None:
     """Let go of a partition with everything in it."""
-    connection.execute(DDL("DROP TABLE %(name)s", context=_words(part)))
+    connection.execute(_ddl("DROP TABLE %(name)s", _words(part)))
 
 
 def detach(connection: Connection, part: Partition) -> None:
     """Make a table of its own of a partition."""
-    connection.execute(DDL("ALTER TABLE %(table)s DETACH PARTITION %(name)s", context=_words(part)))
+    connection.execute(_ddl("ALTER TABLE %(table)s DETACH PARTITION %(name)s", _words(part)))
 
 
 def parse(name: str) -> Partition | None:
@@ -140,18 +140,16 @@ def _add(connection: Connection, part: Partition) -> bool:
     words = _words(part)
     try:
         with connection.begin_nested():
+            connection.execute(_ddl("CREATE TABLE %(name)s (LIKE %(table)s INCLUDING ALL)", words))
             connection.execute(
-                DDL("CREATE TABLE %(name)s (LIKE %(table)s INCLUDING ALL)", context=words)
-            )
-            connection.execute(
-                DDL(
+                _ddl(
                     "ALTER TABLE %(table)s ATTACH PARTITION %(name)s "
                     "FOR VALUES FROM ('%(low)s') TO ('%(high)s')",
-                    context=words,
+                    words,
                 )
             )
             for guard in _ENTRY_GUARDS if part.table == "entries" else ():
-                connection.execute(DDL(guard, context=words))
+                connection.execute(_ddl(guard, words))
     except IntegrityError:
         # The default partition has rows of this span already, and keeps it.
         return False
@@ -160,11 +158,20 @@ def _add(connection: Connection, part: Partition) -> bool:
 
 # PostgreSQL hands row triggers on to partitions, and these not.
 _ENTRY_GUARDS = (
-    "CREATE TRIGGER entries_no_truncate BEFORE TRUNCATE ON %(name)s "
-    "FOR EACH STATEMENT EXECUTE FUNCTION entries_append_only()",
-    "CREATE TRIGGER entries_in_order AFTER INSERT ON %(name)s REFERENCING NEW TABLE AS added "
-    "FOR EACH STATEMENT EXECUTE FUNCTION entries_in_order()",
+    (
+        "CREATE TRIGGER entries_no_truncate BEFORE TRUNCATE ON %(name)s "
+        "FOR EACH STATEMENT EXECUTE FUNCTION entries_append_only()"
+    ),
+    (
+        "CREATE TRIGGER entries_in_order AFTER INSERT ON %(name)s REFERENCING NEW TABLE AS added "
+        "FOR EACH STATEMENT EXECUTE FUNCTION entries_in_order()"
+    ),
 )
+
+
+def _ddl(statement: str, words: dict[str, str]) -> DDL:
+    """Names cannot be parameters; these are all made here, of days."""
+    return DDL(statement, context=words)  # type: ignore[no-untyped-call]
 
 
 def _words(part: Partition) -> dict[str, str]:

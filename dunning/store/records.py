@@ -18,7 +18,7 @@ class SeenRow(SQLModel, table=True):
     """
 
     __tablename__ = "seen"
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - as SQLAlchemy wants it
+    __table_args__ = {"sqlite_with_rowid": False}
 
     event_id: str = Field(primary_key=True)
     source: str = Field(primary_key=True)

@@ -193,8 +193,8 @@ def test_nothing_is_taken_back_twice(shop: Shop) -> None:
 def test_a_counter_entry_is_not_taken_back_itself(shop: Shop) -> None:
     _, still_open = two_cases(shop)
     opened = f"{still_open.case}/opened:owed"
-    back = {"key": f"{opened}#3", "reverses": f"{opened}#2", "debit": "owed", "credit": "at_risk"}
-    back |= {"place": 3}
+    back: dict[str, Any] = {"key": f"{opened}#3", "reverses": f"{opened}#2", "place": 3}
+    back |= {"debit": "owed", "credit": "at_risk"}
     with transaction(shop.engine) as session:
         session.execute(insert(EntryRow).values(**counter(still_open)))
         session.execute(insert(EntryRow).values(**counter(still_open, **back)))
@@ -284,13 +284,21 @@ def test_a_deleted_entry_breaks_its_case_and_its_month(shop: Shop) -> None:
             {"case": paid.case},
         )
     faults = proof_of(shop).faults
-    assert (paid.case, f"the facts and the ledger differ: {paid.case}/opened:owed") in faults
+    assert [what for case, what in faults if case == paid.case] == [
+        "the entries are not numbered from 1 on without a gap",
+        f"the facts and the ledger differ: {paid.case}/opened:owed",
+        "2 entries are there, 3 were appended",
+    ]
     of_all = [what for case, what in faults if case == ledger.LEDGER]
     assert of_all == [
         "usd 2026-01, owed to at_risk: 0 in the entries, 1000 by the facts",
         (
             "usd 2026-01: opening 0 + newly failed 0 is not "
             "recovered, lost and withdrawn 1000 + closing 0"
+        ),
+        (
+            "usd 2026-01, owed to at_risk (stripe failed): the month's sum is 1000 of 1, "
+            "the entries say 0 of 0"
         ),
         "usd: the ledger holds -1000 at risk, open cases say 0",
     ]

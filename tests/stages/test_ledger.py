@@ -133,7 +133,10 @@ ONLY_POSTGRESQL = [
     "TRUNCATE entries",
     "TRUNCATE entries CASCADE",
     "TRUNCATE entries_rest",
-    "INSERT INTO entries SELECT * FROM entries",
+    (
+        "INSERT INTO entries SELECT id + 99, key, base, case_id, place, source, debit, credit, "
+        "amount, currency, cause, how, occurred_at, recorded_at, reverses FROM entries"
+    ),
     "UPDATE entries_rest SET amount = 1",
 ]
 

@@ -12,7 +12,6 @@ depends_on = None
 
 
 APPEND_ONLY = "the ledger is append-only; correct it by a counter-entry"
-IN_ORDER = "the ledger is append-only: an entry takes the place after the last of its case"
 
 
 def _key(name: str, *columns: str, by: str) -> sa.PrimaryKeyConstraint:
@@ -32,7 +31,8 @@ def _guard_ledger() -> None:
         op.execute(
             "CREATE TRIGGER entries_in_order BEFORE INSERT ON entries WHEN NEW.place IS NOT 1 + "
             "coalesce((SELECT entries FROM tallies WHERE case_id = NEW.case_id), 0) "
-            f"BEGIN SELECT RAISE(ABORT, '{IN_ORDER}'); END"
+            "BEGIN SELECT RAISE(ABORT, "
+            "'the ledger is append-only: an entry takes the place after the last of its case'); END"
         )
         op.execute(
             "CREATE TRIGGER entries_counted AFTER INSERT ON entries BEGIN "
@@ -45,7 +45,7 @@ def _guard_ledger() -> None:
         f"$$ BEGIN RAISE EXCEPTION '{APPEND_ONLY}'; END $$"
     )
     op.execute(
-        f"""
+        """
         CREATE FUNCTION entries_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
         DECLARE wrong text;
         BEGIN
@@ -62,7 +62,9 @@ def _guard_ledger() -> None:
             SELECT min(case_id) INTO wrong FROM fresh JOIN counted USING (case_id)
             WHERE last <> entries OR first <> entries - number + 1 OR places <> number;
             IF wrong IS NOT NULL THEN
-                RAISE EXCEPTION '{IN_ORDER}' USING ERRCODE = 'unique_violation', DETAIL = wrong;
+                RAISE EXCEPTION
+                    'the ledger is append-only: an entry takes the place after the last of its case'
+                    USING ERRCODE = 'unique_violation', DETAIL = wrong;
             END IF;
             RETURN NULL;
         END $$
@@ -89,8 +91,11 @@ def _partition() -> None:
     """A place for whatever comes before its own partition was made; nothing is ever refused."""
     if op.get_bind().dialect.name != "postgresql":
         return
-    # One name for entries of all partitions would be long; ids of the inbox end in this counter.
+    # The ids of the inbox end in this counter.
     op.execute("ALTER SEQUENCE inbox_id_seq MAXVALUE 999999999 CYCLE")
+    # A key of two columns gets no counter by itself.
+    op.execute("CREATE SEQUENCE entries_id_seq OWNED BY entries.id")
+    op.execute("ALTER TABLE entries ALTER id SET DEFAULT nextval('entries_id_seq')")
     lz4 = "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
     if op.get_bind().execute(sa.text(lz4)).scalar():
         op.execute("ALTER TABLE inbox ALTER body SET COMPRESSION lz4")
