@@ -64,11 +64,14 @@ def move(
     store.migrate(target)
     engine = engine_for(target, patient=True)
     try:
-        with _alone(source) as there, Session(engine, autoflush=False) as here, here.begin():
+        with _alone(source) as there, Session(engine, autoflush=False) as here:
+            with engine.begin() as connection:
+                _needs_nothing(connection)
+            partitions.make(engine, _parts(there))
             connection = here.connection()
+            # Two who move to one place: the second finds it full.
             connection.execute(partitions.LOCK)
             _needs_nothing(connection)
-            partitions.make(connection, _parts(there))
             rows = {
                 table.name: _copy(there, connection, table, progress)
                 for table in SQLModel.metadata.sorted_tables
@@ -77,6 +80,7 @@ def move(
             _count_on(connection)
             ledger = _compare(there, here, rows)
             crashpoints.reach("move.before_commit")
+            here.commit()
     finally:
         engine.dispose()
     return Moved(rows, ledger)

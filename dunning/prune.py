@@ -92,7 +92,7 @@ def due(engine: Engine, now: datetime, limits: Limits) -> Pruned | None:
     with transaction(engine) as session:
         if not _claimed(session, now, limits):
             return None
-        partitions.ahead(session.connection(), now)
+    partitions.ahead(engine, now)
     done = prune(engine, now, limits)
     log.info("prune.done", **done.summary())
     return done

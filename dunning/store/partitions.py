@@ -6,12 +6,12 @@ comes before its partition was made lands in the default one, `<table>_rest`, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from sqlalchemy import DDL, Connection, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import DDL, Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
 DAYS_AHEAD = 7
 # An id of the inbox is the day it came, as yymmdd, before a counter of nine digits. Programs that
@@ -65,25 +65,50 @@ def month(table: str, day: date) -> Partition:
     return _of_times(table, f"{table}_m{first:%Y%m}", first, _next_month(first))
 
 
-def ahead(connection: Connection, now: datetime) -> list[str]:
+def ahead(engine: Engine, now: datetime) -> list[str]:
     """Make the partitions that will be needed soon; the names of the new ones."""
-    if connection.dialect.name != "postgresql":
+    if engine.dialect.name != "postgresql":
         return []
-    return make(connection, _wanted(now.astimezone(UTC).date()))
+    return make(engine, _wanted(now.astimezone(UTC).date()))
 
 
-def make(connection: Connection, wanted: Iterator[Partition]) -> list[str]:
-    """Make those that are not there, in the caller's transaction."""
-    connection.execute(LOCK)
-    there = {name for table in TABLES for name in names(connection, table)}
+def make(engine: Engine, wanted: Iterable[Partition]) -> list[str]:
+    """Make those that are not there, each in a transaction of its own.
+
+    Together they would hold one table while they wait for another, and others the other way round.
+    """
+    with engine.connect() as connection:
+        there = {name for table in TABLES for name in names(connection, table)}
     made = []
     for part in wanted:
-        if part.name not in there and _add(connection, part):
-            there.add(part.name)
+        if part.name in there:
+            continue
+        there.add(part.name)
+        if _make(engine, part):
             made.append(part.name)
     return made
 
 
+def _make(engine: Engine, part: Partition) -> bool:
+    try:
+        with engine.begin() as connection:
+            connection.execute(_WAIT)
+            connection.execute(LOCK)
+            if part.name in names(connection, part.table):
+                return False
+            _add(connection, part)
+    except DBAPIError as error:
+        # The default one has rows of this span already, and keeps them; or somebody works in it,
+        # and there are days left to try again.
+        if getattr(error.orig, "sqlstate", None) in _NOT_NOW:
+            return False
+        raise
+    return True
+
+
+_NOT_NOW = ("23514", "55P03", "40P01")
+# So long at most others wait behind us for a lock that we cannot get.
+_WAIT = text("SELECT set_config('lock_timeout', '1000', true)")
 TABLES = ("inbox", "seen", "attempts", "entries")
 
 
@@ -135,25 +160,19 @@ def _wanted(today: date) -> Iterator[Partition]:
         yield month(table, after)
 
 
-def _add(connection: Connection, part: Partition) -> bool:
-    """Attached, and not made in place, so that nobody is kept from reading and writing."""
+def _add(connection: Connection, part: Partition) -> None:
+    """Attached when it is whole, and not made in place: nobody is kept from reading and writing."""
     words = _words(part)
-    try:
-        with connection.begin_nested():
-            connection.execute(_ddl("CREATE TABLE %(name)s (LIKE %(table)s INCLUDING ALL)", words))
-            connection.execute(
-                _ddl(
-                    "ALTER TABLE %(table)s ATTACH PARTITION %(name)s "
-                    "FOR VALUES FROM ('%(low)s') TO ('%(high)s')",
-                    words,
-                )
-            )
-            for guard in _ENTRY_GUARDS if part.table == "entries" else ():
-                connection.execute(_ddl(guard, words))
-    except IntegrityError:
-        # The default partition has rows of this span already, and keeps it.
-        return False
-    return True
+    connection.execute(_ddl("CREATE TABLE %(name)s (LIKE %(table)s INCLUDING ALL)", words))
+    for guard in _ENTRY_GUARDS if part.table == "entries" else ():
+        connection.execute(_ddl(guard, words))
+    connection.execute(
+        _ddl(
+            "ALTER TABLE %(table)s ATTACH PARTITION %(name)s "
+            "FOR VALUES FROM ('%(low)s') TO ('%(high)s')",
+            words,
+        )
+    )
 
 
 # PostgreSQL hands row triggers on to partitions, and these not.

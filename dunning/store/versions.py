@@ -42,8 +42,8 @@ def migrate(url: str) -> None:
             else:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-            partitions.ahead(connection, SystemClock().now())
             crashpoints.reach("migrate.before_commit")
+        partitions.ahead(engine, SystemClock().now())
     finally:
         engine.dispose()
 

@@ -40,8 +40,7 @@ def old(request: pytest.FixtureRequest, migrated_url: str) -> Iterator[Stage]:
     """An inbox that begins now; on PostgreSQL once with a partition for its days, once without."""
     for stage in on_database(migrated_url, announces=True):
         if request.param:
-            with stage.writing() as session:
-                partitions.ahead(session.connection(), stage.clock.now())
+            partitions.ahead(stage.engine, stage.clock.now())
         yield stage
 
 
@@ -216,8 +215,7 @@ def test_it_is_done_once_a_day_whoever_asks(stage: Stage) -> None:
 
 def test_beside_others_at_work_nothing_is_lost(stage: Stage) -> None:
     """Webhooks come in and are handled while their older mates are removed."""
-    with stage.writing() as session:
-        partitions.ahead(session.connection(), stage.clock.now())
+    partitions.ahead(stage.engine, stage.clock.now())
     stage.hears(*(renamed(failed(f"evt_{number}"), str(number)) for number in range(10)))
     now = stage.clock.passes(days=40)
 
@@ -247,8 +245,7 @@ def days_of(stage: Stage) -> Sequence[str]:
 
 @ON_POSTGRES
 def test_a_day_is_dropped_whole_and_what_is_needed_moves(stage: Stage) -> None:
-    with stage.writing() as session:
-        partitions.ahead(session.connection(), stage.clock.now())
+    partitions.ahead(stage.engine, stage.clock.now())
     day = partitions.inbox_day(stage.clock.now().date()).name
     assert day in days_of(stage)
     before = four(stage)
@@ -268,8 +265,7 @@ def test_a_day_that_many_still_need_is_left_whole(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prune, "MOVED_AT_MOST", 1)
-    with stage.writing() as session:
-        partitions.ahead(session.connection(), stage.clock.now())
+    partitions.ahead(stage.engine, stage.clock.now())
     day = partitions.inbox_day(stage.clock.now().date()).name
     four(stage)
     stage.clock.passes(days=32)
@@ -283,8 +279,7 @@ def test_a_day_somebody_works_in_is_left_for_another_day(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prune, "LOCK_MILLISECONDS", "50")
-    with stage.writing() as session:
-        partitions.ahead(session.connection(), stage.clock.now())
+    partitions.ahead(stage.engine, stage.clock.now())
     day = partitions.inbox_day(stage.clock.now().date()).name
     stage.hears(failed("evt_a"))
     stage.clock.passes(days=40)
