@@ -1,6 +1,7 @@
 """Remembering in SQL: the tables, the engine, one transaction at a time, and the versions."""
 
 from dunning.store.engine import (
+    POOLS,
     engine_for,
     guard,
     insert_into,
@@ -30,6 +31,7 @@ from dunning.store.tables import (
 from dunning.store.versions import migrate, misfit, newest_version, version
 
 __all__ = [
+    "POOLS",
     "ActRow",
     "AttemptRow",
     "CaseRow",
