@@ -27,7 +27,7 @@ from dunning.core.policy import Retries
 from dunning.errors import ConfigError, ProviderError
 from dunning.messages import Messages
 from dunning.reports.snapshot import snapshot
-from dunning.store import engine_for, newest_version, version
+from dunning.store import engine_for, misfit, version
 
 # Signatures are refused after 5 minutes; a clock that is off by less than this does no harm.
 CLOCK_OFF = timedelta(seconds=30)
@@ -109,12 +109,11 @@ def _database(settings: Settings) -> Iterator[Check]:
         return
     engine = engine_for(url.reveal())
     try:
-        have, need = version(engine), newest_version()
-        if have != need:
-            stands = f"stands at {have}" if have else "has no tables yet"
-            yield error("database", f"{url} {stands}, {need} is needed", "run `dunning migrate`")
+        if why := misfit(engine):
+            stands, _, remedy = why.partition("; ")
+            yield error("database", f"{url} {stands}", remedy)
             return
-        yield ok("database", f"{url} is reachable and at version {need}")
+        yield ok("database", f"{url} is reachable and at version {version(engine)}")
         yield from _inside(settings, engine)
     except SQLAlchemyError as away:
         said = " ".join(str(getattr(away, "orig", None) or away).split())[:200]

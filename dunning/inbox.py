@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, assert_never
 
 import structlog
-from sqlalchemy import Engine, Integer, column, select, text, update
+from sqlalchemy import Engine, Integer, column, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
 from dunning import crashpoints
 from dunning.cases import CaseBook
+from dunning.clock import utc
 from dunning.core.events import BillingEvent
 from dunning.core.ports import (
     Envelope,
@@ -35,9 +36,13 @@ from dunning.readers import Kept, Readers, SourceReader
 from dunning.routing import everything_named
 from dunning.store import (
     InboxRow,
+    PruningRow,
+    SeenRow,
     UTCDateTime,
     among,
     change_rows,
+    day_of_id,
+    first_id,
     guard,
     insert_into,
     is_passing,
@@ -68,32 +73,93 @@ def keep(session: Session, received: Sequence[Received], now: datetime) -> list[
     if not received:
         return []
     # The same event twice in one batch: one statement may not hit a row twice.
-    unique = {(item.source, item.envelope.id): item for item in received}
-    statement = (
-        insert_into(session, InboxRow)
-        .values(
-            [
-                {
-                    "source": item.source,
-                    "event_id": item.envelope.id,
-                    "type": item.envelope.type,
-                    "created_at": item.envelope.created,
-                    "received_at": now,
-                    "body": item.body,
-                    "state": "new",
-                    "reason": "",
-                    "waiting": False,
-                    # Handled at once by the hint; swept up only if that got lost.
-                    "wake_at": now + LEASE,
-                    "tries": 0,
-                }
-                for item in unique.values()
-            ]
-        )
-        .on_conflict_do_nothing(index_elements=["source", "event_id"])
-        .returning(InboxRow.id)
+    ordered = list({(item.source, item.envelope.id): item for item in received}.values())
+    day = first_id(utc(now).date())
+    keep_on = _keep_on_sqlite if session.get_bind().dialect.name == "sqlite" else _keep_at_once
+    return keep_on(session, ordered, day, now)
+
+
+def _keep_at_once(
+    session: Session, received: Sequence[Received], day: int, now: datetime
+) -> list[int]:
+    """One statement and one journey, whatever the number."""
+    given = {
+        "sources": [item.source for item in received],
+        "events": [item.envelope.id for item in received],
+        "types": [item.envelope.type for item in received],
+        "created": [item.envelope.created for item in received],
+        "bodies": [item.body for item in received],
+    }
+    times = {"now": now, "wake_at": now + LEASE, "day": day}
+    return list(session.scalars(_KEEP, given | times))
+
+
+# The counter of an id lets duplicates leave gaps; that is cheaper than to ask for them first.
+_KEEP = text(
+    """
+    WITH given AS MATERIALIZED (
+        SELECT CAST(:day AS bigint) + nextval('inbox_id_seq') AS id, each.*
+        FROM unnest(
+            CAST(:sources AS text[]), CAST(:events AS text[]), CAST(:types AS text[]),
+            CAST(:created AS timestamptz[]), CAST(:bodies AS bytea[])
+        ) AS each (source, event_id, type, created_at, body)
+    ), fresh AS (
+        INSERT INTO seen (event_id, source, created_at, inbox_id)
+        -- In one order, so that two receivers of the same events do not wait for each other.
+        SELECT event_id, source, created_at, id FROM given ORDER BY event_id, source
+        ON CONFLICT DO NOTHING RETURNING inbox_id
     )
-    return [row_id for row_id in session.scalars(statement) if row_id is not None]
+    INSERT INTO inbox (id, source, event_id, type, created_at, received_at, body, state, reason,
+        waiting, wake_at, tries)
+    SELECT id, source, event_id, type, created_at, CAST(:now AS timestamptz), body, 'new', '',
+        false, CAST(:wake_at AS timestamptz), 0
+    FROM given WHERE id IN (SELECT inbox_id FROM fresh) ORDER BY id
+    RETURNING id
+    """
+)
+
+
+def _keep_on_sqlite(
+    session: Session, received: Sequence[Received], day: int, now: datetime
+) -> list[int]:
+    """There is one writer, who counts on from the last id."""
+    last = session.scalar(select(func.max(col(InboxRow.id)))) or 0
+    numbered = dict(enumerate(received, max(last, day) + 1))
+    seen = insert_into(session, SeenRow).on_conflict_do_nothing().returning(SeenRow.inbox_id)
+    told = [
+        {
+            "event_id": item.envelope.id,
+            "source": item.source,
+            "created_at": item.envelope.created,
+            "inbox_id": row_id,
+        }
+        for row_id, item in numbered.items()
+    ]
+    fresh = sorted(session.scalars(seen, told))
+    rows = [
+        {
+            "id": row_id,
+            "source": item.source,
+            "event_id": item.envelope.id,
+            "type": item.envelope.type,
+            "created_at": item.envelope.created,
+            "received_at": now,
+            "body": item.body,
+            "state": "new",
+            "reason": "",
+            "waiting": False,
+            # Handled at once by the hint; swept up only if that got lost.
+            "wake_at": now + LEASE,
+            "tries": 0,
+        }
+        for row_id, item in ((row_id, numbered[row_id]) for row_id in fresh)
+    ]
+    if rows:
+        session.execute(insert(_INBOX), rows)
+    return fresh
+
+
+_INBOX = InboxRow.__table__  # type: ignore[attr-defined]
 
 
 class _Locked(NamedTuple):
@@ -336,14 +402,26 @@ def replay(session: Session, ids: Sequence[int], now: datetime) -> list[int]:
     known = {
         row.id: row for row in session.scalars(select(InboxRow).where(col(InboxRow.id).in_(ids)))
     }
-    if missing := [str(row_id) for row_id in ids if row_id not in known]:
-        message = f"no inbox row {', '.join(missing)}; `dunning inbox list` shows the parked ones"
-        raise NotFoundError(message)
+    if missing := [row_id for row_id in ids if row_id not in known]:
+        raise NotFoundError(_missing(session, missing))
     for row in known.values():
         row.state, row.reason, row.tries = "new", "", 0
         row.wake_at, row.handled_at = now, None
         session.add(row)
     return list(ids)
+
+
+def _missing(session: Session, ids: Sequence[int]) -> str:
+    named = f"no inbox row {', '.join(map(str, ids))}"
+    days = [day for row_id in ids if (day := day_of_id(row_id))]
+    bodies = select(func.max(col(PruningRow.before))).where(col(PruningRow.what) == "inbox")
+    before = session.scalar(bodies)
+    if before is not None and days and min(days) < before.date():
+        return (
+            f"{named}: handled, and let go of by `dunning prune` with everything of before "
+            f"{before.date()}; `dunning reconcile` asks the provider for what may be missing"
+        )
+    return f"{named}; `dunning inbox list` shows the parked ones"
 
 
 @dataclass(frozen=True, slots=True)

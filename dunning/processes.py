@@ -125,7 +125,7 @@ def run_web(
     ready: Callable[[Program, str], None],
 ) -> None:
     """`dunning web`: receive webhooks only."""
-    with _apart(settings, environ) as (program, broker), _listening(host, port) as listener:
+    with _apart(settings, environ, "web") as (program, broker), _listening(host, port) as listener:
         server = web_server(program, Work(program, broker), host, port)
         ready(program, _url(host, listener))
         server.run([listener])
@@ -139,7 +139,7 @@ def run_worker(
     ready: Callable[[Program, str], None],
 ) -> None:
     """`dunning worker`: take messages until interrupted."""
-    with _apart(settings, environ) as (program, broker), _told_to_stop() as told:
+    with _apart(settings, environ, "worker") as (program, broker), _told_to_stop() as told:
         Work(program, broker)
         pool = Threads(broker, threads)
         pool.start()
@@ -158,7 +158,7 @@ def run_dispatch(
     ready: Callable[[Program, str], None],
 ) -> None:
     """`dunning dispatch`: find what is due and hand it to the workers until interrupted."""
-    with _apart(settings, environ) as (program, broker), _told_to_stop() as told:
+    with _apart(settings, environ, "dispatch") as (program, broker), _told_to_stop() as told:
         feeder = Feeder(program, Work(program, broker), window=window)
         loop = threading.Thread(target=feeder.run, name="feeder", daemon=True)
         loop.start()
@@ -173,10 +173,12 @@ def run_dispatch(
 
 
 @contextmanager
-def _apart(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[Program, Broker]]:
+def _apart(
+    settings: Settings, environ: Mapping[str, str], role: str
+) -> Iterator[tuple[Program, Broker]]:
     """The parts of a process that meets the others over a broker; let go of at the end."""
     _needs_broker(settings)
-    program = assemble(settings, environ=environ)
+    program = assemble(settings, environ=environ, role=role)
     try:
         _needs_tables(program)
         broker = build_broker(_broker(settings))
@@ -254,10 +256,6 @@ def _needs_broker(settings: Settings) -> None:
 
 
 def _needs_tables(program: Program) -> None:
-    have, need = store.version(program.engine), store.newest_version()
-    if have != need:
-        message = (
-            f"the database stands at {have or 'nothing'}, this version needs {need}; "
-            "run `dunning migrate`"
-        )
+    if why := store.misfit(program.engine):
+        message = f"the database {why}"
         raise ConfigError(message)

@@ -13,6 +13,7 @@ from dunning.cli import (
     by_hand,
     doctor,
     inbox,
+    keeping,
     ledger,
     message,
     policy,
@@ -53,7 +54,7 @@ ORDER = (
     *("demo", "up", "doctor", "sandbox"),
     *("cases", "report", "ledger", "inbox", "reconcile"),
     *("policy", "message"),
-    *("migrate", "web", "worker", "dispatch"),
+    *("migrate", "web", "worker", "dispatch", "prune", "move"),
 )
 
 
@@ -97,6 +98,8 @@ def build() -> typer.Typer:
         ("web", processes.web, RUN),
         ("worker", processes.worker, RUN),
         ("dispatch", processes.dispatch, RUN),
+        ("prune", keeping.prune, RUN),
+        ("move", keeping.move, RUN),
     ):
         app.command(name, rich_help_panel=panel)(function)
     for name, group, panel in (

@@ -2,6 +2,7 @@
 
 from dunning.store.bulk import add_rows, among, change_rows, put_rows, table_of
 from dunning.store.engine import (
+    POOLS,
     engine_for,
     guard,
     insert_into,
@@ -10,6 +11,8 @@ from dunning.store.engine import (
     reading,
     transaction,
 )
+from dunning.store.partitions import day_of_id, first_id
+from dunning.store.records import FitRow, PruningRow, RollupRow, SeenRow, TallyRow
 from dunning.store.tables import (
     ActRow,
     AttemptRow,
@@ -26,32 +29,41 @@ from dunning.store.tables import (
     SubscriptionRow,
     UTCDateTime,
 )
-from dunning.store.versions import migrate, newest_version, version
+from dunning.store.versions import migrate, misfit, newest_version, version
 
 __all__ = [
+    "POOLS",
     "ActRow",
     "AttemptRow",
     "CaseRow",
     "CustomerRow",
     "EntryRow",
+    "FitRow",
     "InboxRow",
     "LinkRow",
     "MessageRow",
     "MethodRow",
     "OutboxRow",
     "PolicyRow",
+    "PruningRow",
+    "RollupRow",
+    "SeenRow",
     "StepRow",
     "SubscriptionRow",
+    "TallyRow",
     "UTCDateTime",
     "add_rows",
     "among",
     "change_rows",
+    "day_of_id",
     "engine_for",
+    "first_id",
     "guard",
     "insert_into",
     "is_away",
     "is_passing",
     "migrate",
+    "misfit",
     "newest_version",
     "put_rows",
     "reading",

@@ -78,14 +78,16 @@ def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Inde
 
 
 class InboxRow(SQLModel, table=True):
-    """A webhook as it came, once. new -> handled | ignored | parked; parked -> new (replay)."""
+    """A webhook as it came, once. new -> handled | ignored | parked; parked -> new (replay).
+
+    Its id begins with the day it came (`store.day_of_id`); that it comes once, `seen` sees to.
+    """
 
     __tablename__ = "inbox"
     __table_args__ = (
-        Index("uq_inbox_source_event_id", "source", "event_id", unique=True),
         _partial("ix_inbox_new", "wake_at", "id", where="state = 'new'"),
         _partial("ix_inbox_waiting", "source", "ref", where="waiting"),
-        Index("ix_inbox_state", "state", "id"),
+        _partial("ix_inbox_parked", "id", where="state = 'parked'"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
@@ -301,8 +303,7 @@ class EntryRow(SQLModel, table=True):
 
     __tablename__ = "entries"
     __table_args__ = (
-        Index("uq_entries_key", "key", unique=True),
-        Index("ix_entries_case", "case_id", "id"),
+        Index("ix_entries_case", "case_id", "place"),
         Index("ix_entries_occurred", "occurred_at", "currency"),
     )
 
@@ -310,6 +311,7 @@ class EntryRow(SQLModel, table=True):
     key: str
     base: str
     case_id: str
+    place: int  # 1, 2, 3 … within its case; the database refuses a gap and a repetition
     source: str
     debit: str
     credit: str

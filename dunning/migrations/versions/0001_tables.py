@@ -14,27 +14,93 @@ depends_on = None
 APPEND_ONLY = "the ledger is append-only; correct it by a counter-entry"
 
 
+def _key(name: str, *columns: str, by: str) -> sa.PrimaryKeyConstraint:
+    """PostgreSQL wants the column it partitions by in every unique key."""
+    postgresql = op.get_bind().dialect.name == "postgresql"
+    return sa.PrimaryKeyConstraint(*columns, *([by] if postgresql else []), name=op.f(name))
+
+
 def _guard_ledger() -> None:
-    """Refuse UPDATE, DELETE and TRUNCATE of entries in the database itself."""
+    """Refuse UPDATE, DELETE, TRUNCATE, a gap and a repetition in the database itself."""
     if op.get_bind().dialect.name == "sqlite":
         for change in ("UPDATE", "DELETE"):
             op.execute(
                 f"CREATE TRIGGER entries_no_{change.lower()} BEFORE {change} ON entries "
                 f"BEGIN SELECT RAISE(ABORT, '{APPEND_ONLY}'); END"
             )
+        op.execute(
+            "CREATE TRIGGER entries_in_order BEFORE INSERT ON entries WHEN NEW.place IS NOT 1 + "
+            "coalesce((SELECT entries FROM tallies WHERE case_id = NEW.case_id), 0) "
+            "BEGIN SELECT RAISE(ABORT, "
+            "'the ledger is append-only: an entry takes the place after the last of its case'); END"
+        )
+        op.execute(
+            "CREATE TRIGGER entries_counted AFTER INSERT ON entries BEGIN "
+            "INSERT INTO tallies (case_id, entries) VALUES (NEW.case_id, 1) "
+            "ON CONFLICT (case_id) DO UPDATE SET entries = tallies.entries + 1; END"
+        )
         return
     op.execute(
         "CREATE FUNCTION entries_append_only() RETURNS trigger LANGUAGE plpgsql AS "
         f"$$ BEGIN RAISE EXCEPTION '{APPEND_ONLY}'; END $$"
     )
     op.execute(
+        """
+        CREATE FUNCTION entries_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
+        DECLARE wrong text;
+        BEGIN
+            WITH fresh AS (
+                SELECT case_id, count(*) AS number, count(DISTINCT place) AS places,
+                    min(place) AS first, max(place) AS last
+                FROM added GROUP BY case_id
+            ), counted AS (
+                INSERT INTO tallies AS known (case_id, entries)
+                SELECT case_id, number FROM fresh ORDER BY case_id
+                ON CONFLICT (case_id) DO UPDATE SET entries = known.entries + excluded.entries
+                RETURNING case_id, entries
+            )
+            SELECT min(case_id) INTO wrong FROM fresh JOIN counted USING (case_id)
+            WHERE last <> entries OR first <> entries - number + 1 OR places <> number;
+            IF wrong IS NOT NULL THEN
+                RAISE EXCEPTION
+                    'the ledger is append-only: an entry takes the place after the last of its case'
+                    USING ERRCODE = 'unique_violation', DETAIL = wrong;
+            END IF;
+            RETURN NULL;
+        END $$
+        """
+    )
+    # PostgreSQL gives this one to every partition by itself, the other two not.
+    op.execute(
         "CREATE TRIGGER entries_no_change BEFORE UPDATE OR DELETE ON entries "
         "FOR EACH ROW EXECUTE FUNCTION entries_append_only()"
     )
-    op.execute(
-        "CREATE TRIGGER entries_no_truncate BEFORE TRUNCATE ON entries "
-        "FOR EACH STATEMENT EXECUTE FUNCTION entries_append_only()"
-    )
+    for table in ("entries", "entries_rest"):
+        op.execute(
+            f"CREATE TRIGGER entries_no_truncate BEFORE TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION entries_append_only()"
+        )
+        op.execute(
+            f"CREATE TRIGGER entries_in_order AFTER INSERT ON {table} "
+            "REFERENCING NEW TABLE AS added "
+            "FOR EACH STATEMENT EXECUTE FUNCTION entries_in_order()"
+        )
+
+
+def _partition() -> None:
+    """A place for whatever comes before its own partition was made; nothing is ever refused."""
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    # The ids of the inbox end in this counter.
+    op.execute("ALTER SEQUENCE inbox_id_seq MAXVALUE 999999999 CYCLE")
+    # A key of two columns gets no counter by itself.
+    op.execute("CREATE SEQUENCE entries_id_seq OWNED BY entries.id")
+    op.execute("ALTER TABLE entries ALTER id SET DEFAULT nextval('entries_id_seq')")
+    lz4 = "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
+    if op.get_bind().execute(sa.text(lz4)).scalar():
+        op.execute("ALTER TABLE inbox ALTER body SET COMPRESSION lz4")
+    for table in ("inbox", "seen", "attempts", "entries"):
+        op.execute(f"CREATE TABLE {table}_rest PARTITION OF {table} DEFAULT")
 
 
 def upgrade() -> None:
@@ -69,7 +135,8 @@ def upgrade() -> None:
         sa.Column("decline_code", sa.String(), nullable=True),
         sa.Column("network_code", sa.String(), nullable=True),
         sa.Column("advice", sa.String(), nullable=True),
-        sa.PrimaryKeyConstraint("source", "id", name=op.f("pk_attempts")),
+        _key("pk_attempts", "source", "id", by="at"),
+        postgresql_partition_by="RANGE (at)",
     )
     with op.batch_alter_table("attempts", schema=None) as batch_op:
         batch_op.create_index("ix_attempts_card", ["source", "fingerprint", "at"], unique=False)
@@ -140,6 +207,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("base", sa.String(), nullable=False),
         sa.Column("case_id", sa.String(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("debit", sa.String(), nullable=False),
         sa.Column("credit", sa.String(), nullable=False),
@@ -150,12 +218,12 @@ def upgrade() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("reverses", sa.String(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_entries")),
+        _key("pk_entries", "id", by="recorded_at"),
+        postgresql_partition_by="RANGE (recorded_at)",
     )
     with op.batch_alter_table("entries", schema=None) as batch_op:
-        batch_op.create_index("ix_entries_case", ["case_id", "id"], unique=False)
+        batch_op.create_index("ix_entries_case", ["case_id", "place"], unique=False)
         batch_op.create_index("ix_entries_occurred", ["occurred_at", "currency"], unique=False)
-        batch_op.create_index("uq_entries_key", ["key"], unique=True)
 
     op.create_table(
         "inbox",
@@ -174,6 +242,7 @@ def upgrade() -> None:
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("handled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
+        postgresql_partition_by="RANGE (id)",
     )
     with op.batch_alter_table("inbox", schema=None) as batch_op:
         batch_op.create_index(
@@ -183,7 +252,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("state = 'new'"),
             postgresql_where=sa.text("state = 'new'"),
         )
-        batch_op.create_index("ix_inbox_state", ["state", "id"], unique=False)
+        batch_op.create_index(
+            "ix_inbox_parked",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'parked'"),
+            postgresql_where=sa.text("state = 'parked'"),
+        )
         batch_op.create_index(
             "ix_inbox_waiting",
             ["source", "ref"],
@@ -191,7 +266,6 @@ def upgrade() -> None:
             sqlite_where=sa.text("waiting"),
             postgresql_where=sa.text("waiting"),
         )
-        batch_op.create_index("uq_inbox_source_event_id", ["source", "event_id"], unique=True)
 
     op.create_table(
         "links",
@@ -312,6 +386,49 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("subscriptions", schema=None) as batch_op:
         batch_op.create_index("ix_subscriptions_customer", ["source", "customer"], unique=False)
+    op.create_table(
+        "seen",
+        sa.Column("event_id", sa.String(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("inbox_id", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("event_id", "source", "created_at", name=op.f("pk_seen")),
+        postgresql_partition_by="RANGE (created_at)",
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "tallies",
+        sa.Column("case_id", sa.String(), nullable=False),
+        sa.Column("entries", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("case_id", name=op.f("pk_tallies")),
+    )
+    rollup = ("source", "month", "currency", "debit", "credit", "cause", "how")
+    op.create_table(
+        "rollups",
+        *(sa.Column(name, sa.String(), nullable=False) for name in rollup),
+        sa.Column("slot", sa.Integer(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("entries", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(*rollup, "slot", name=op.f("pk_rollups")),
+    )
+    op.create_table(
+        "prunings",
+        sa.Column("day", sa.String(), nullable=False),
+        sa.Column("what", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("before", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("removed", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "what", name=op.f("pk_prunings")),
+    )
+    fits = op.create_table(
+        "fits",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("oldest", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fits")),
+    )
+    # A migration that an older program can live with leaves this alone; another sets it.
+    op.bulk_insert(fits, [{"id": 1, "oldest": revision}])
+    _partition()
     _guard_ledger()
 
 
