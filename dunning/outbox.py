@@ -16,7 +16,7 @@ from sqlmodel import Session, col
 
 from dunning.clock import rfc3339
 from dunning.core.facts import Case
-from dunning.core.status import ACCESS_ORDER, Access, State, Status
+from dunning.core.status import ACCESS_ORDER, Access, State, Status, access_before
 from dunning.store import CaseRow, OutboxRow, UTCDateTime, insert_into
 
 # After each failure a longer wait, up to hours; after the last the row is dead and ops see it.
@@ -43,7 +43,7 @@ def announce(
     """Write what the change of a case means to the merchant's product."""
     if (before is None or before.state is State.NONE) and present.state is not State.NONE:
         put(session, case, present, "case.opened", "case.opened", now)
-    known_access = before.access if before else Access.FULL
+    known_access = before.access if before else access_before(case)
     if present.access is not known_access:
         _announce_access(session, case, known_access, present, now)
     known_state = before.state if before else State.NONE

@@ -213,8 +213,13 @@ class Provider(Protocol):
     def write_off(self, invoice: str, *, key: str) -> Bill:
         """Mark the invoice uncollectible; the bill says how it stands now."""
 
-    def open_invoices(self) -> Iterator[Bill]:
-        """Every open, attempted and unpaid invoice of the account."""
+    def open_invoices(
+        self, *, since: datetime | None = None, after: str | None = None
+    ) -> Iterator[Bill]:
+        """Every open, attempted and unpaid invoice of the account, the newest first.
+
+        Only those made since then; only those behind `after`, to go on where a reading stopped.
+        """
 
     def missed(self, since: datetime) -> Iterator[bytes]:
         """Bodies of the events since then, oldest first, as the webhook would have sent them."""

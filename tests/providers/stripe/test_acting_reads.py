@@ -313,7 +313,7 @@ def test_many_missed_events_come_page_by_page(
 def test_open_invoices_come_page_by_page_and_only_those_that_were_tried(
     harness: StripeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dunning.providers.stripe.acting.PAGE", 2)
+    monkeypatch.setattr(missed, "PAGE", 2)
     tried = {harness.failing().invoice for _ in range(5)}
     untried = harness.one_off()
     found = {bill.invoice for bill in harness.provider.open_invoices()}
