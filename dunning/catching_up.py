@@ -233,10 +233,12 @@ def _health(row: CatchUpRow, now: datetime, every: timedelta) -> Health:
             advice="it is tried again by itself; `dunning reconcile` tries it now",
         )
     if row.ended_at is None or now - row.ended_at > 4 * every:
-        last = f"last on {row.ended_at:%Y-%m-%d %H:%M} UTC" if row.ended_at else "never"
+        what = "was never asked for missed events"
+        if row.ended_at is not None:
+            what = f"was last asked for missed events on {row.ended_at:%Y-%m-%d %H:%M} UTC"
         return Health(
             level="warning",
-            what=f"{row.source}: the provider was asked for missed events {last}",
+            what=f"{row.source}: the provider {what}",
             advice="see that `dunning up` or `dunning dispatch` runs",
         )
     what = f"{row.source}: webhooks arrive, as of {row.ended_at:%Y-%m-%d %H:%M} UTC"

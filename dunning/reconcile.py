@@ -81,12 +81,13 @@ class Pass:
     bookmark: Bookmark
     progress: Callable[[Found], None] = lambda _found: None
     dry: bool = False
+    page: int = PAGE
     found: Found = field(default_factory=Found)
 
     def events(self, since: datetime, until: datetime) -> None:
         """Take in every event since then; what is older than `until` was missed if it is new."""
         bodies = self.account.provider.missed(since)
-        while page := list(islice(bodies, PAGE)):
+        while page := list(islice(bodies, self.page)):
             received = list(self._received(page))
             self.found.events += len(page)
             if received and self.dry:
@@ -242,10 +243,11 @@ def reconcile(
     now: Callable[[], datetime],
     progress: Callable[[Found], None] = lambda _found: None,
     dry: bool = False,
+    page: int = PAGE,
 ) -> Found:
     """Take in what was missed since then, going on where an earlier run was stopped."""
     bookmark = Bookmark(engine, account.source, RUN)
-    asking = Pass(engine, cases, inbox, account, now, bookmark, progress, dry)
+    asking = Pass(engine, cases, inbox, account, now, bookmark, progress, dry, page)
     began = now()
     since = max(since, began - HORIZON)
     start, after = since, None

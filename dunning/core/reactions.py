@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from dunning.core.calendar import in_window, zone_of
 from dunning.core.declines import Advice
 from dunning.core.entries import Cause
-from dunning.core.events import AttemptStatus, Standing, StepEnded, StepKind, StepResult
+from dunning.core.events import AttemptStatus, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.permission import why_no_charge, why_no_email
 from dunning.core.policy import Policy, Retries
@@ -56,7 +56,6 @@ def after_end(case: Case, policy: Policy, present: Status) -> Iterator[Step]:
             kind=StepKind.RESTORE,
             due_at=ended_at,
             why=f"{present.reason}: access comes back",
-            skip=_why_no_restore(case),
         )
     if recovered and _emails(case):
         yield Step(
@@ -74,14 +73,6 @@ def after_end(case: Case, policy: Policy, present: Status) -> Iterator[Step]:
             due_at=ended_at,
             why="ask which payment it was, so that a later refund finds its case",
         )
-
-
-def _why_no_restore(case: Case) -> str | None:
-    """A pause that somebody else made before we came is not ours to lift."""
-    adopted = case.adopted
-    if adopted is None or adopted.standing is not Standing.PAUSED:
-        return None
-    return "adopted: collection was paused before the case was taken over; lift that by hand"
 
 
 def _charge_new_card(case: Case, policy: Policy) -> Iterator[Step]:

@@ -138,8 +138,11 @@ def _access(case: Case) -> Access:
 
 
 def access_before(case: Case) -> Access:
-    """What the customer could use before we did anything: all of it, but for a case taken over."""
-    off = case.adopted is not None and case.adopted.standing is not Standing.NORMAL
+    """What the customer could use before we did anything: all of it, but for a case taken over.
+
+    What others paused for reasons of their own is not taken away by this case, nor given back.
+    """
+    off = case.adopted is not None and case.adopted.standing is Standing.SUSPENDED
     return Access.SUSPENDED if off else Access.FULL
 
 

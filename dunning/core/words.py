@@ -93,5 +93,5 @@ class Standing(enum.StrEnum):
     """How the service stood when a case was taken over; see `Adopted`."""
 
     NORMAL = "normal"
-    PAUSED = "paused"  # by somebody, for whatever reason: it is left as it is
+    PAUSED = "paused"  # by others, for reasons of their own: it is left as it is
     SUSPENDED = "suspended"  # for this debt: it comes back when that is paid

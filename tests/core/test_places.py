@@ -105,19 +105,21 @@ def test_the_books_say_that_it_was_taken_over_and_when_it_failed() -> None:
     assert present.state is State.IN_GRACE
 
 
-@pytest.mark.parametrize(
-    ("standing", "skipped"), [(Standing.SUSPENDED, False), (Standing.PAUSED, True)]
-)
-def test_what_was_off_before_comes_back_unless_somebody_else_paused_it(
-    standing: Standing, skipped: bool
-) -> None:
-    case = b.case_of(*taken_over(60, standing=standing))
-    assert status(case).access is Access.SUSPENDED
+def test_what_was_off_for_the_debt_comes_back_with_the_payment() -> None:
+    case = b.case_of(*taken_over(60, standing=Standing.SUSPENDED))
+    assert (status(case).state, status(case).access) == (State.SUSPENDED, Access.SUSPENDED)
     paid = b.fold(case, [b.paid(b.days(61))])
-    (restore,) = [s for s in plan(paid, PLAIN, b.days(61)).steps if s.kind is StepKind.RESTORE]
-    assert bool(restore.skip) is skipped
+    due = {step.kind: step.skip for step in plan(paid, PLAIN, b.days(61)).due(b.days(61))}
+    assert due == {StepKind.RESTORE: None, StepKind.RECONCILE: None}
     restored = b.fold(paid, [h.step("restore:1", b.days(61), StepResult.DONE)])
     assert status(restored).access is Access.FULL
+
+
+def test_what_others_paused_is_neither_suspended_nor_restored() -> None:
+    case = b.case_of(*taken_over(60, standing=Standing.PAUSED))
+    assert status(case).access is Access.FULL
+    paid = b.fold(case, [b.paid(b.days(61))])
+    assert not [s for s in plan(paid, PLAIN, b.days(61)).steps if s.kind is StepKind.RESTORE]
 
 
 def test_what_is_taken_over_twice_is_taken_over_once() -> None:
