@@ -174,7 +174,7 @@ def _tell(source: str, since: datetime, found: Found, in_a_row: int) -> None:
 
 
 class Sweeper:
-    """Sweeps on a thread of its own, so that nobody waits for it."""
+    """Sweeps on a thread of its own, so that nobody waits for it. `every` zero: never."""
 
     def __init__(self, parts: Parts, *, every: timedelta = EVERY) -> None:
         self._parts = parts
@@ -184,7 +184,7 @@ class Sweeper:
 
     def tick(self) -> None:
         """See whether a sweep is due, now and then; returns at once."""
-        if time.monotonic() < self._next or self.is_at_work:
+        if not self._every or time.monotonic() < self._next or self.is_at_work:
             return
         self._next = time.monotonic() + LOOK_SECONDS
         self._thread = threading.Thread(target=self._run, name="catch-up", daemon=True)

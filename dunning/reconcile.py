@@ -46,7 +46,7 @@ class Found:
 
     events: int = 0
     events_new: int = 0
-    missed: int = 0  # of the new ones, those whose webhook should have come by then
+    missed: int = 0  # of the new ones, those whose webhook should surely have come by then
     types: Counter[str] = field(default_factory=Counter)  # of those, how many of each type
     invoices: int = 0
     cases: int = 0  # moved by what their open invoice shows
@@ -100,7 +100,7 @@ class Pass:
         now = self.now()
         with transaction(self.engine) as session:
             ids = keep(session, received, now)
-            late = _types(session, ids, until - LATE)
+            late = _types(session, ids, until - LATE, self.account.reader.awaited)
         crashpoints.reach("reconcile.page")
         found = self.found
         found.events_new += len(ids)
@@ -222,9 +222,13 @@ def _paged(bills: Iterator[Bill]) -> Iterator[list[Bill]]:
         yield page
 
 
-def _types(session: Session, ids: Sequence[int], before: datetime) -> Counter[str]:
+def _types(
+    session: Session, ids: Sequence[int], before: datetime, awaited: frozenset[str]
+) -> Counter[str]:
     query = select(col(InboxRow.type)).where(
-        col(InboxRow.id).in_(ids), col(InboxRow.created_at) < before
+        col(InboxRow.id).in_(ids),
+        col(InboxRow.created_at) < before,
+        col(InboxRow.type).in_(awaited),
     )
     return Counter(session.scalars(query))
 

@@ -68,6 +68,8 @@ class Reader(Protocol):
     """Understands one provider's webhooks. Pure: no network, no key, no clock."""
 
     name: str
+    # The types that every endpoint has to be sent: if these do not come, something is wrong.
+    awaited: frozenset[str]
 
     def verify(
         self,

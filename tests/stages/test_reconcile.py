@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import Engine
 
 from dunning import bookmarks
 from dunning.bookmarks import LEASE
+from dunning.cases import CaseBook
+from dunning.catching_up import Sweeper, catch_up
 from dunning.core.events import AttemptReported, Bill
 from dunning.core.ports import Provider, PutOff, View
 from dunning.errors import LeaseLostError
+from dunning.inbox import Inbox
 from dunning.providers.stripe.reader import StripeReader
 from dunning.reconcile import HORIZON, Account, Found, reconcile
 from dunning.store import CaseRow, CatchUpRow, EntryRow
 from tests import builders as b
 from tests.builders import SOURCE, T0, days, hours
 from tests.stages.doing import Bench
-from tests.stages.kit import Stage, Together
+from tests.stages.kit import PATIENCE, ManualClock, Stage, Together, eventually
 
 
 @dataclass
@@ -131,6 +136,71 @@ def test_a_sweeper_that_was_too_slow_writes_nothing_more(stage: Stage) -> None:
     quick.move(T0 + LEASE, seen_to=days(1))
     (row,) = stage.all(CatchUpRow)
     assert row.seen_to == days(1)
+
+
+@dataclass
+class Slow(Books):
+    """A provider that answers once it is allowed to."""
+
+    answers: threading.Event = field(default_factory=threading.Event)
+
+    def missed(self, since: datetime) -> Iterator[bytes]:
+        self.asked.append(since)
+        assert self.answers.wait(PATIENCE)
+        return iter(())
+
+
+@dataclass
+class Source:
+    provider: Provider | None
+    reader: StripeReader = field(default_factory=StripeReader)
+
+
+@dataclass
+class Program:
+    engine: Engine
+    clock: ManualClock
+    cases: CaseBook
+    inbox: Inbox
+    sources: dict[str, Source]
+
+
+def program(stage: Stage, books: Books | None) -> Program:
+    source = Source(cast("Provider", books) if books else None)
+    return Program(stage.engine, stage.clock, stage.book, stage.inbox, {SOURCE: source})
+
+
+def test_a_sweeper_keeps_nobody_waiting(stage: Stage) -> None:
+    books = Slow()
+    sweeper = Sweeper(program(stage, books))
+    sweeper.tick()
+    eventually(lambda: books.asked)
+    sweeper.tick()
+    assert sweeper.is_at_work
+    assert len(books.asked) == 1
+    books.answers.set()
+    sweeper.stop(PATIENCE)
+    (row,) = stage.all(CatchUpRow)
+    assert (row.state, row.lease_token) == ("done", None)
+
+
+def test_nobody_sweeps_what_cannot_be_asked_or_is_not_to_be(stage: Stage) -> None:
+    assert catch_up(program(stage, None), T0) == []
+    never = Sweeper(program(stage, Books()), every=timedelta(0))
+    never.tick()
+    assert not never.is_at_work
+    assert stage.all(CatchUpRow) == []
+
+
+def test_after_more_than_a_month_the_open_invoices_say_what_is_owed(stage: Stage) -> None:
+    catch_up(program(stage, Books()), T0)
+    stage.clock.time = days(50)
+    books = found_late(days(5))
+    (swept,) = catch_up(program(stage, books), days(50))
+    assert swept.since == days(50) - HORIZON
+    assert (swept.found.invoices, swept.found.adopted) == (1, 1)
+    (entry,) = stage.all(EntryRow)
+    assert (entry.cause, entry.occurred_at) == ("adopted", days(5))
 
 
 def test_two_who_look_at_once_do_not_both_sweep(stage: Stage) -> None:
