@@ -40,7 +40,7 @@ from dunning.core.ports import Provider, View
 from dunning.core.status import State, freeze
 from dunning.errors import ProviderRefusedError
 from dunning.routing import everything_named
-from dunning.store import CaseRow, guard, transaction
+from dunning.store import CaseRow, guard, reading, transaction
 
 PAGE = 100
 # The first steps of the cases taken over are spread over so long, evenly and always alike.
@@ -190,7 +190,7 @@ class Adoption:
 
 def known_cases(engine: Engine, source: str, bills: Sequence[Bill]) -> dict[str, CaseRow]:
     """The cases there are of these invoices."""
-    with transaction(engine) as session:
+    with reading(engine) as session:
         query = select(CaseRow).where(
             col(CaseRow.source) == source,
             col(CaseRow.invoice).in_([bill.invoice for bill in bills]),
@@ -265,11 +265,10 @@ def _warnings(case: Case, policy: Policy, now: datetime) -> Iterator[str]:
         yield "it belongs to no subscription"
     bill = case.bill
     if bill is not None and bill.next_attempt_at is not None:
-        theirs = f"the provider plans a try on {bill.next_attempt_at:%Y-%m-%d %H:%M} UTC"
         if policy.retries in (Retries.OURS, Retries.SIGNAL):
-            yield f"{theirs}; its retries are switched off with the first step"
+            yield "the provider plans retries of its own; they are switched off by the first step"
         else:
-            yield f"{theirs}, and keeps its retries by the policy"
+            yield "the provider keeps its retries, as the policy says"
     if standing_still := freeze(case, now):
         yield f"it stands still: {standing_still.why}"
     if not case.word("email"):

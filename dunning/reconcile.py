@@ -222,6 +222,12 @@ def _paged(bills: Iterator[Bill]) -> Iterator[list[Bill]]:
         yield page
 
 
+def _has_cases(engine: Engine, source: str) -> bool:
+    with reading(engine) as session:
+        one = select(col(CaseRow.id)).where(col(CaseRow.source) == source).limit(1)
+        return session.scalars(one).first() is not None
+
+
 def _types(
     session: Session, ids: Sequence[int], before: datetime, awaited: frozenset[str]
 ) -> Counter[str]:
@@ -257,16 +263,26 @@ def reconcile(
     start, after = since, None
     known = bookmark.row()
     stopped = known is not None and known.state in ("events", "invoices") and not dry
+    # Where there is no case yet, old debts are taken over with care before their events come in.
+    estate = not dry and (
+        (known is not None and known.state == "estate") or not _has_cases(engine, account.source)
+    )
     if known is not None and stopped and known.since <= since < known.seen_to:
         start, asking.found.resumed = known.seen_to, known.seen_to
         after = known.invoice if known.state == "invoices" else None
     elif not dry:
         bookmark.begin(since, began)
     try:
+        if estate:
+            behind = known.invoice if known is not None and known.state == "estate" else None
+            bookmark.move(now(), state="estate", invoice=behind)
+            asking.invoices(None, behind)
+            bookmark.move(now(), state="events", invoice=None)
         asking.events(start, began)
         if not dry:
             bookmark.move(now(), state="invoices", invoice=after, seen_to=began)
-        asking.invoices(None, after)
+        if not estate:
+            asking.invoices(None, after)
         asking.doubts()
     except LeaseLostError:
         raise

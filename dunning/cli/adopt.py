@@ -260,7 +260,7 @@ def _columns(words: dict[str, str]) -> list[Column]:
         Column("CUSTOMER", lambda line: line.customer or NOTHING, rank=4),
         Column("AMOUNT", lambda line: amount_text(line.amount, line.currency), right=True),
         Column("FAILED", lambda line: moment_text(line.failed_at)[:10], rank=1),
-        Column("", lambda line: words[line.outcome]),
+        Column("WHAT", lambda line: words[line.outcome]),
         Column("DAY", _place, right=True, rank=2),
         Column("NEXT", lambda line: line.next_step or NOTHING),
         Column("ON (UTC)", lambda line: moment_text(line.next_at)),

@@ -369,7 +369,7 @@ class CatchUpRow(SQLModel, table=True):
 
     source: str = Field(primary_key=True)
     kind: str = Field(primary_key=True)  # sweep | run
-    state: str = "new"  # new | events | invoices | done
+    state: str = "new"  # new | estate | events | invoices | done
     since: datetime = _when(nullable=False)  # where the pass begins, or began
     seen_to: datetime = _when(nullable=False)  # every event up to then is kept
     invoice: str | None = None  # the last open invoice that was taken in

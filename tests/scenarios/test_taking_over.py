@@ -13,6 +13,7 @@ from dunning.adopt import Adoption, Line, Terms
 from dunning.cases import read_facts
 from dunning.store import AttemptRow, CaseRow, EntryRow, MessageRow, OutboxRow, PolicyRow, StepRow
 from tests.scenarios.conftest import Begin
+from tests.scenarios.test_catching_up import asks
 from tests.world import Customer, World
 
 SHORT = Terms(spread=timedelta(hours=2))
@@ -132,10 +133,22 @@ def test_the_provider_keeps_its_retries_until_the_policy_takes_them(begin: Begin
     world = begin(smart_retries=[5, 3])
     ann = overdue(world, 1)
     (line,) = takes_over(world)
-    assert any("retries are switched off with the first step" in one for one in line.warnings)
+    assert any("they are switched off by the first step" in one for one in line.warnings)
     assert world.invoice(ann)["auto_advance"]
     world.passes(hours=3)
     assert not world.invoice(ann)["auto_advance"]
+
+
+def test_catching_up_with_an_estate_nobody_took_over_takes_it_over_first(world: World) -> None:
+    ann = overdue(world, 20)
+    found = asks(world)
+    assert (found.adopted, found.events_new > 0) == (1, True)
+    world.declines(ann, times=9)
+    happened = world.passes(days=1.1)
+    assert [one for one in happened if "skipped" not in one] == [
+        "product case.opened",
+        "retry:3 declined",
+    ]
 
 
 def test_a_pause_made_by_others_is_left_as_it_is(world: World) -> None:

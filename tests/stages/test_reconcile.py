@@ -112,6 +112,7 @@ def test_an_invoice_found_late_is_taken_over_and_a_fresh_one_is_a_case_like_any(
 def test_an_invoice_that_failed_just_now_is_a_case_like_any(stage: Stage) -> None:
     stage.clock.time = days(1)
     asks(stage, found_late(T0), T0)
+    assert stage.all(CatchUpRow)[0].state == "done"
     (entry,) = stage.all(EntryRow)
     assert (entry.cause, entry.occurred_at) == ("failed", T0)
     assert stage.case().next_at == T0
