@@ -19,7 +19,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from dunning import inbox, ledger, outbox, schedule
+from dunning import catching_up, inbox, ledger, outbox, schedule
 from dunning.channels.email import EmailChannel
 from dunning.clock import FollowedClock, SystemClock
 from dunning.config import PolicyFile, Settings, lint, load_policy_file
@@ -145,12 +145,15 @@ def _inside(settings: Settings, engine: Engine) -> Iterator[Check]:
             yield ok("clock", f"{machine:%Y-%m-%d %H:%M:%S} UTC, by this machine")
         kept, calls = inbox.backlog(session), outbox.backlog(session, machine)
         due = schedule.backlog(session, machine, _everywhere(session))
+        heard = list(catching_up.standing(session, machine)) if not settings.sandbox_url else []
     if kept.parked:
         yield warning(
             "inbox",
             f"{kept.parked} webhooks are parked: they were not understood",
             "look with `dunning inbox list --state parked`, then `dunning inbox replay --parked`",
         )
+    for told in heard:
+        yield Check(level=told.level, name="webhooks", what=told.what, advice=told.advice)
     if calls.dead:
         yield warning(
             "product",

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from dunning import __version__
 from dunning.cli import (
+    adopt,
     by_hand,
     doctor,
     inbox,
@@ -52,7 +53,7 @@ class Root(TyperGroup):
 
 ORDER = (
     *("demo", "up", "doctor", "sandbox"),
-    *("cases", "report", "ledger", "inbox", "reconcile"),
+    *("cases", "report", "ledger", "inbox", "reconcile", "adopt"),
     *("policy", "message"),
     *("migrate", "web", "worker", "dispatch", "prune", "move"),
 )
@@ -94,6 +95,7 @@ def build() -> typer.Typer:
         ("doctor", doctor.doctor, START),
         ("sandbox", sandbox.sandbox, START),
         ("reconcile", reconcile.reconcile, LOOK),
+        ("adopt", adopt.adopt, LOOK),
         ("migrate", processes.migrate, RUN),
         ("web", processes.web, RUN),
         ("worker", processes.worker, RUN),

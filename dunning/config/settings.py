@@ -48,6 +48,7 @@ class Settings:
     keep_bodies_days: int = 30
     keep_seen_days: int = 42
     keep_calls_days: int = 90
+    catch_up_minutes: int = 15
     stripe_api_key: Secret | None = None
     stripe_webhook_secrets: tuple[Secret, ...] = ()
     stripe_live: bool | None = None  # None: the key does not tell; both modes are accepted
@@ -112,6 +113,8 @@ VARIABLES = (
              "for how many days an event that was kept is known again; Stripe repeats for 30"),
     Variable("DUNNING_KEEP_CALLS_DAYS", "keep_calls_days", read.number(7, 3_650), "90",
              "how many days a delivered call to your product is kept once its case is over"),
+    Variable("DUNNING_CATCH_UP_MINUTES", "catch_up_minutes", read.number(0, 1_440), "15",
+             "how often the provider is asked for what webhooks missed; 0 for never"),
     Variable(stripe_keys.API_KEY, "stripe_api_key", read.api_key, "",
              "Stripe's API key, restricted or secret"),
     Variable(stripe_keys.WEBHOOK_SECRET, "stripe_webhook_secrets", read.webhook_secrets, "",

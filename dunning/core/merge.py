@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from dunning.core.events import (
+    Adopted,
     Attempt,
     AttemptReported,
     AttemptStatus,
@@ -279,6 +280,12 @@ def with_failure(case: Case, event: InvoiceReported | AttemptReported) -> Case:
         refused_at=earliest(case.refused_at, at),
         action_at=latest(case.action_at, at if asked else None),
     )
+
+
+def with_adoption(case: Case, event: Adopted) -> Case:
+    """Remember that the case was taken over: once, whoever did it first."""
+    first = event if case.adopted is None else min(case.adopted, event, key=_order)
+    return replace(case, adopted=first, refused_at=earliest(case.refused_at, event.failed_at))
 
 
 def with_attempt(case: Case, event: AttemptReported) -> Case:

@@ -68,6 +68,8 @@ class Reader(Protocol):
     """Understands one provider's webhooks. Pure: no network, no key, no clock."""
 
     name: str
+    # The types that every endpoint has to be sent: if these do not come, something is wrong.
+    awaited: frozenset[str]
 
     def verify(
         self,
@@ -213,8 +215,13 @@ class Provider(Protocol):
     def write_off(self, invoice: str, *, key: str) -> Bill:
         """Mark the invoice uncollectible; the bill says how it stands now."""
 
-    def open_invoices(self) -> Iterator[Bill]:
-        """Every open, attempted and unpaid invoice of the account."""
+    def open_invoices(
+        self, *, since: datetime | None = None, after: str | None = None
+    ) -> Iterator[Bill]:
+        """Every open, attempted and unpaid invoice of the account, the newest first.
+
+        Only those made since then; only those behind `after`, to go on where a reading stopped.
+        """
 
     def missed(self, since: datetime) -> Iterator[bytes]:
         """Bodies of the events since then, oldest first, as the webhook would have sent them."""

@@ -362,3 +362,26 @@ class ActRow(SQLModel, table=True):
     why: str = _text()
     until: datetime | None = _when()
     at: datetime = _when(nullable=False)
+
+
+class CatchUpRow(SQLModel, table=True):
+    """How far one way of asking a source for what was missed has come: by the clock, by hand."""
+
+    __tablename__ = "catch_ups"
+
+    source: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)  # sweep | run
+    state: str = "new"  # new | estate | events | invoices | done
+    since: datetime = _when(nullable=False)  # where the pass begins, or began
+    seen_to: datetime = _when(nullable=False)  # every event up to then is kept
+    invoice: str | None = None  # the last open invoice that was taken in
+    began_at: datetime | None = _when()
+    ended_at: datetime | None = _when()  # when the last whole pass ended
+    events: int = 0  # of the present or last pass
+    missed: int = 0  # of them, those a webhook should have brought
+    missed_types: str = _text()
+    in_a_row: int = 0  # passes, one after the other, that found such events
+    missed_in_all: int = 0
+    error: str = _text()  # why the last pass did not come to its end
+    wake_at: datetime | None = _when()  # when the next pass is due; while one goes on, its lease
+    lease_token: str | None = None
