@@ -37,9 +37,7 @@ def schema(name: str) -> Any:
     return json.loads((SCHEMAS / name).read_text(encoding="utf-8"))
 
 
-def breaches(
-    value: Any, rules: Any, validator: type[Validator] = Draft202012Validator
-) -> list[str]:
+def breaches(value: Any, rules: Any) -> list[str]:
     """What a JSON Schema has against a value, each with its place."""
     found = Draft202012Validator(rules).iter_errors(value)
     return [f"{error.json_path}: {error.message[:200]}" for error in found]
@@ -73,8 +71,9 @@ def stop_seconds(process: str) -> float:
     grace = processes.GRACE_SECONDS
     return {
         "web": grace,
-        "dispatch": grace,
-        "worker": threads,
+        # Beside the loop and the threads, the server of their numbers.
+        "dispatch": grace + grace,
+        "worker": grace + threads,
         # The web server, then the loop, then the threads.
         "up": grace + grace + threads,
     }[process]

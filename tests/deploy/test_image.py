@@ -57,7 +57,7 @@ def test_hadolint_finds_nothing() -> None:
         ('CMD ["up", "--host", "0.0.0.0", "--port", "8000"]', "CMD up", "DL3025"),
         ("USER 10001:10001\n", "USER root\n", "DL3002"),
         ("EXPOSE 8000", "EXPOSE 800000", "DL3011"),
-        ("STOPSIGNAL SIGTERM", "STOPSIGNALS SIGTERM", "unexpected"),
+        ("STOPSIGNAL SIGTERM", "STOPSIGNALS SIGTERM", "missing whitespace"),
     ],
 )
 def test_hadolint_would_find_a_mistake(good: str, bad: str, rule: str) -> None:
