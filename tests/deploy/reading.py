@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
+import typer
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
 
@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 SCHEMAS = Path(__file__).parent / "schemas"
 
+# Typer brings a Click of its own, and names this exception only as what others inherit.
+USAGE_ERROR = typer.BadParameter.__mro__[1]
 NAMES = re.compile(r"\b(?:DUNNING|STRIPE)_[A-Z][A-Z_]*\b")
 
 
@@ -45,20 +47,17 @@ def breaches(value: Any, rules: Any) -> list[str]:
 
 def refused(arguments: Sequence[str]) -> str | None:
     """Why our command line would not take these arguments; None when it would. Runs nothing."""
-    group = command()
-    for depth, name in enumerate(arguments):
-        if not isinstance(group, click.Group):
-            arguments = arguments[depth:]
-            break
-        if name not in group.commands:
-            return f"there is no command {name!r}"
-        group = group.commands[name]
-    else:
-        arguments = ()
+    here, left = command(), list(arguments)
+    while commands := getattr(here, "commands", None):
+        if not left:
+            return None
+        if left[0] not in commands:
+            return f"there is no command {left[0]!r}"
+        here = commands[left.pop(0)]
     try:
-        group.make_context("dunning", list(arguments))
-    except click.UsageError as error:
-        return error.format_message()
+        here.make_context("dunning", left)
+    except USAGE_ERROR as error:
+        return str(error)
     return None
 
 
