@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer
 from jsonschema import Draft202012Validator
@@ -20,7 +20,7 @@ DEPLOY = ROOT / "deploy"
 SCHEMAS = Path(__file__).parent / "schemas"
 
 # Typer brings a Click of its own, and names this exception only as what others inherit.
-USAGE_ERROR = typer.BadParameter.__mro__[1]
+USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__mro__[1])
 NAMES = re.compile(r"\b(?:DUNNING|STRIPE)_[A-Z][A-Z_]*\b")
 
 
