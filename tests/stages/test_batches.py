@@ -120,7 +120,7 @@ def begins(stage: Stage, mark: str, chance: Random) -> None:
             )
             if session.get(CaseRow, name) is not None:
                 at = stage.clock.now()
-                moments = {"started_at": at, "first_started_at": at, "due_at": at}
+                moments: dict[str, Any] = {"started_at": at, "first_started_at": at, "due_at": at}
                 key = f"{name}/{kind}:1"
                 session.add(StepRow(key=key, case_id=name, kind=kind, state=state, **moments))
 
