@@ -70,7 +70,7 @@ def _ready(case: Case, steps: Iterable[Step]) -> tuple[Step, ...]:
     ended = {step.id for step in case.done}
     until = {step.id: step.until for step in case.deferred}
     left = [
-        replace(step, due_at=max(step.due_at, until.get(step.key, step.due_at)))
+        replace(step, due_at=max(step.due_at, until[step.key])) if step.key in until else step
         for step in steps
         if step.key not in ended
     ]
@@ -89,7 +89,7 @@ def _bar_doors(steps: tuple[Step, ...]) -> tuple[Step, ...]:
                 if other.kind in CHARGES and other.order < step.order and other.skip is None
             ]
             due = max([due, *before])
-        held.append(replace(step, due_at=due))
+        held.append(step if due == step.due_at else replace(step, due_at=due))
     return _sorted(held)
 
 
@@ -227,8 +227,8 @@ def _judged(
         return replace(step, skip=why)
     if step.kind in CHARGES:
         step = _spaced(case, step)
-        why = why_no_charge(case, policy)
-        return replace(step, skip=why or _missed(step, steps, now))
+        why = why_no_charge(case, policy) or _missed(step, steps, now)
+        return replace(step, skip=why) if why else step
     if step.kind is StepKind.EMAIL:
         template = fitting_template(step.template or "", verdict(case))
         why = why_no_email(case)
