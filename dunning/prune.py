@@ -270,7 +270,8 @@ class _Pruning:
 _INBOX: Table = InboxRow.__table__  # type: ignore[attr-defined]
 _OUTBOX: Table = OutboxRow.__table__  # type: ignore[attr-defined]
 _CASES: Table = CaseRow.__table__  # type: ignore[attr-defined]
-_TABLES: dict[str, Table] = {"inbox": _INBOX, "seen": SeenRow.__table__}  # type: ignore[attr-defined]
+_SEEN: Table = SeenRow.__table__  # type: ignore[attr-defined]
+_TABLES = {"inbox": _INBOX, "seen": _SEEN}
 _SET_LOCK = text("SELECT set_config('lock_timeout', :wait, true)")
 
 

@@ -101,6 +101,33 @@ def _slot(session: Session) -> int:
 _CONNECTION = text("SELECT pg_backend_pid()")
 
 
+# --- the guard ----------------------------------------------------------------------------
+
+_GUARDS = {
+    "sqlite": text(
+        "SELECT count(*) = 4 FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"
+        " AND (name IN ('entries_no_update', 'entries_no_delete', 'entries_in_order')"
+        " AND sql LIKE '%RAISE(ABORT%' OR name = 'entries_counted' AND sql LIKE '%tallies%')"
+    ),
+    # Of the table and of each partition. Disabled is as good as gone.
+    "postgresql": text(
+        "SELECT bool_and(guards = 3) FROM (SELECT (SELECT count(*) FROM pg_trigger"
+        " JOIN pg_proc ON pg_proc.oid = tgfoid"
+        " WHERE tgrelid = part.oid AND tgenabled IN ('O', 'A') AND tgqual IS NULL"
+        " AND tgname IN ('entries_no_change', 'entries_no_truncate', 'entries_in_order')"
+        " AND prosrc LIKE '%RAISE EXCEPTION%') AS guards FROM pg_class AS part"
+        " WHERE oid = 'entries'::regclass OR oid IN"
+        " (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'entries'::regclass)) AS parts"
+    ),
+}
+
+
+def guarded(session: Session) -> bool:
+    """Whether the database itself refuses to change, delete and skip entries."""
+    query = _GUARDS[session.get_bind().dialect.name]
+    return bool(session.execute(query).scalar_one())
+
+
 # --- reading ---------------------------------------------------------------------------------
 
 

@@ -61,8 +61,8 @@ def there(stage: Stage) -> list[str]:
     return sorted(row.event_id for row in stage.inbox_rows())
 
 
-def pruned(stage: Stage, **options: bool) -> Pruned:
-    return prune.prune(stage.engine, stage.clock.now(), LIMITS, **options)
+def pruned(stage: Stage, *, dry_run: bool = False) -> Pruned:
+    return prune.prune(stage.engine, stage.clock.now(), LIMITS, dry_run=dry_run)
 
 
 def four(stage: Stage) -> dict[str, InboxRow]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, inspect, text
@@ -170,5 +171,6 @@ def test_a_session_has_limits(migrated_url: str, patient: bool, statement: str) 
 def test_a_process_opens_no_more_connections_than_its_kind(migrated_url: str) -> None:
     for role, (size, more) in store.POOLS.items():
         engine = engine_for(migrated_url, role=role)
-        assert (engine.pool.size(), engine.pool._max_overflow) == (size, more)  # type: ignore[attr-defined]
+        pool: Any = engine.pool
+        assert (pool.size(), pool._max_overflow) == (size, more)
         engine.dispose()

@@ -5,102 +5,18 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from dunning.migrations.guards import FOLLOWING
+
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 
-APPEND_ONLY = "the ledger is append-only; correct it by a counter-entry"
-
-
 def _key(name: str, *columns: str, by: str) -> sa.PrimaryKeyConstraint:
     """PostgreSQL wants the column it partitions by in every unique key."""
     postgresql = op.get_bind().dialect.name == "postgresql"
     return sa.PrimaryKeyConstraint(*columns, *([by] if postgresql else []), name=op.f(name))
-
-
-def _guard_ledger() -> None:
-    """Refuse UPDATE, DELETE, TRUNCATE, a gap and a repetition in the database itself."""
-    if op.get_bind().dialect.name == "sqlite":
-        for change in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER entries_no_{change.lower()} BEFORE {change} ON entries "
-                f"BEGIN SELECT RAISE(ABORT, '{APPEND_ONLY}'); END"
-            )
-        op.execute(
-            "CREATE TRIGGER entries_in_order BEFORE INSERT ON entries WHEN NEW.place IS NOT 1 + "
-            "coalesce((SELECT entries FROM tallies WHERE case_id = NEW.case_id), 0) "
-            "BEGIN SELECT RAISE(ABORT, "
-            "'the ledger is append-only: an entry takes the place after the last of its case'); END"
-        )
-        op.execute(
-            "CREATE TRIGGER entries_counted AFTER INSERT ON entries BEGIN "
-            "INSERT INTO tallies (case_id, entries) VALUES (NEW.case_id, 1) "
-            "ON CONFLICT (case_id) DO UPDATE SET entries = tallies.entries + 1; END"
-        )
-        return
-    op.execute(
-        "CREATE FUNCTION entries_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{APPEND_ONLY}'; END $$"
-    )
-    op.execute(
-        """
-        CREATE FUNCTION entries_in_order() RETURNS trigger LANGUAGE plpgsql AS $$
-        DECLARE wrong text;
-        BEGIN
-            WITH fresh AS (
-                SELECT case_id, count(*) AS number, count(DISTINCT place) AS places,
-                    min(place) AS first, max(place) AS last
-                FROM added GROUP BY case_id
-            ), counted AS (
-                INSERT INTO tallies AS known (case_id, entries)
-                SELECT case_id, number FROM fresh ORDER BY case_id
-                ON CONFLICT (case_id) DO UPDATE SET entries = known.entries + excluded.entries
-                RETURNING case_id, entries
-            )
-            SELECT min(case_id) INTO wrong FROM fresh JOIN counted USING (case_id)
-            WHERE last <> entries OR first <> entries - number + 1 OR places <> number;
-            IF wrong IS NOT NULL THEN
-                RAISE EXCEPTION
-                    'the ledger is append-only: an entry takes the place after the last of its case'
-                    USING ERRCODE = 'unique_violation', DETAIL = wrong;
-            END IF;
-            RETURN NULL;
-        END $$
-        """
-    )
-    # PostgreSQL gives this one to every partition by itself, the other two not.
-    op.execute(
-        "CREATE TRIGGER entries_no_change BEFORE UPDATE OR DELETE ON entries "
-        "FOR EACH ROW EXECUTE FUNCTION entries_append_only()"
-    )
-    for table in ("entries", "entries_rest"):
-        op.execute(
-            f"CREATE TRIGGER entries_no_truncate BEFORE TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION entries_append_only()"
-        )
-        op.execute(
-            f"CREATE TRIGGER entries_in_order AFTER INSERT ON {table} "
-            "REFERENCING NEW TABLE AS added "
-            "FOR EACH STATEMENT EXECUTE FUNCTION entries_in_order()"
-        )
-
-
-def _partition() -> None:
-    """A place for whatever comes before its own partition was made; nothing is ever refused."""
-    if op.get_bind().dialect.name != "postgresql":
-        return
-    # The ids of the inbox end in this counter.
-    op.execute("ALTER SEQUENCE inbox_id_seq MAXVALUE 999999999 CYCLE")
-    # A key of two columns gets no counter by itself.
-    op.execute("CREATE SEQUENCE entries_id_seq OWNED BY entries.id")
-    op.execute("ALTER TABLE entries ALTER id SET DEFAULT nextval('entries_id_seq')")
-    lz4 = "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
-    if op.get_bind().execute(sa.text(lz4)).scalar():
-        op.execute("ALTER TABLE inbox ALTER body SET COMPRESSION lz4")
-    for table in ("inbox", "seen", "attempts", "entries"):
-        op.execute(f"CREATE TABLE {table}_rest PARTITION OF {table} DEFAULT")
 
 
 def upgrade() -> None:
@@ -429,8 +345,8 @@ def upgrade() -> None:
     )
     # A migration that an older program can live with leaves this alone; another sets it.
     op.bulk_insert(fits, [{"id": 1, "oldest": revision}])
-    _partition()
-    _guard_ledger()
+    for statement in FOLLOWING[op.get_bind().dialect.name]:
+        op.execute(statement)
 
 
 def _make_catch_ups() -> None:
