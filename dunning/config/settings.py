@@ -44,7 +44,7 @@ class Settings:
     log_format: str = "console"
     webhook_tolerance_seconds: int = 300
     max_body_bytes: int = 1_048_576
-    lease_seconds: int = 120
+    lease_seconds: int = 30
     stripe_api_key: Secret | None = None
     stripe_webhook_secrets: tuple[Secret, ...] = ()
     stripe_live: bool | None = None  # None: the key does not tell; both modes are accepted
@@ -101,8 +101,8 @@ VARIABLES = (
              read.number(1, 86_400), "300", "how old a webhook's signature may be"),
     Variable("DUNNING_MAX_BODY_BYTES", "max_body_bytes", read.number(1_024, 67_108_864),
              "1048576", "the largest webhook that is accepted"),
-    Variable("DUNNING_LEASE_SECONDS", "lease_seconds", read.number(1, 3_600), "120",
-             "how long a worker may hold a case before another takes over"),
+    Variable("DUNNING_LEASE_SECONDS", "lease_seconds", read.number(1, 3_600), "30",
+             "how soon another worker takes over from one that died; a live one holds on"),
     Variable(stripe_keys.API_KEY, "stripe_api_key", read.api_key, "",
              "Stripe's API key, restricted or secret"),
     Variable(stripe_keys.WEBHOOK_SECRET, "stripe_webhook_secrets", read.webhook_secrets, "",

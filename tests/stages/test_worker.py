@@ -20,6 +20,7 @@ from dunning import worker as module
 from dunning.inbox import LEASE
 from dunning.keeper import Keeper
 from dunning.outbox import Heard
+from dunning.schedule import Claim
 from dunning.store import CaseRow, InboxRow, OutboxRow, transaction
 from dunning.wiring import Program
 from dunning.worker import Feeder, Threads, Work, build_broker
@@ -300,14 +301,14 @@ def test_one_case_that_fails_does_not_keep_the_others_of_its_message(
     program, work = alone
     ran = []
 
-    def run(claim: object) -> None:
-        ran.append(claim)
+    def run(claim: Claim) -> None:
+        ran.append((claim.case_id, claim.source, claim.token))
         if len(ran) == 1:
             raise OperationalError("x", {}, Exception("gone"))
 
     monkeypatch.setattr(program.executor, "run", run)
-    work.run_steps.fn([["a", "stripe", "t"], ["b", "stripe", "t"], ["c", "stripe", "t"]])
-    assert len(ran) == 3
+    work.run_steps.fn("stripe", "t", ["a", "b", "c"])
+    assert ran == [("a", "stripe", "t"), ("b", "stripe", "t"), ("c", "stripe", "t")]
 
 
 def test_calls_to_the_product_are_made_and_settled(migrated_url: str, tmp_path: Path) -> None:
