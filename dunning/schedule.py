@@ -304,6 +304,7 @@ _DUE = text(
             SELECT 1 FROM cases
             WHERE source = asked.source AND wake_at <= :now
               AND (wake_at, id) > (asked.moment, asked.name)
+            ORDER BY wake_at, id  -- so that the index is read, however many it believes to be due
             LIMIT :most
         ) AS found
     ) AS count

@@ -19,15 +19,17 @@ def share_out(window: int, held: Mapping[str, int], wanted: Mapping[str, int]) -
     given = dict.fromkeys(wanted, 0)
     active = sorted((s for s in wanted if wanted[s] > 0), key=lambda source: has[source])
     while active:
-        part = len(active)
+        # What is kept for those who want more is theirs.
+        own = sum(max(kept - has[source], 0) for source in active)
+        part = max((window - used + own) // len(active), 1)
         for source in list(active):
-            own = max(has[source], kept)
-            room = window - (used - own) - has[source]
-            more = min(wanted[source] - given[source], max(room // part, 1), room)
+            before = max(has[source], kept)
+            room = window - (used - before) - has[source]
+            more = min(wanted[source] - given[source], part, room)
             if more > 0:
                 has[source] += more
                 given[source] += more
-                used += max(has[source], kept) - own
+                used += max(has[source], kept) - before
             if more <= 0 or given[source] == wanted[source]:
                 active.remove(source)
     return {source: count for source, count in given.items() if count}
