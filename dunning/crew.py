@@ -152,6 +152,8 @@ class Crew:
 
     def _shares(self) -> dict[str, int]:
         """How many of each source may begin now."""
+        if len(self._held) >= self._calls + BATCH:
+            return {}  # so much is acted on and not yet written
         wanted = {source: len(waiting) for source, waiting in self._waiting.items()}
         return share_out(self._calls, self._acting, wanted) if any(wanted.values()) else {}
 

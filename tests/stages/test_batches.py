@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import event as hooks
@@ -32,7 +33,7 @@ def bench(stage: Stage) -> Bench:
     """Some cases past their first look at the provider, a day later."""
     stage.policy = RETRIES
     for number in range(COUNT):
-        who = {"customer": f"cus_{number}", "subscription": f"sub_{number}"}
+        who: dict[str, Any] = {"customer": f"cus_{number}", "subscription": f"sub_{number}"}
         told = bill(invoice=f"in_{number}", **who)
         stage.tell(failed(told=told, id=f"evt_{number}"))
     made = Bench(stage)
