@@ -44,6 +44,7 @@ BROKER_SECONDS = 5.0
 CALLS_BATCH = 20
 CALL_LEASE = timedelta(seconds=60)
 DRAIN_MILLISECONDS = 5_000
+WATCH_SECONDS = 2.0
 # A message carries at most so many claims, and there are so many messages for all workers to
 # share in one turn, if there is enough to do.
 MESSAGE_CLAIMS = 100
@@ -350,11 +351,23 @@ class Threads:
     def __init__(self, broker: dramatiq.Broker, count: int) -> None:
         self._worker = dramatiq.Worker(broker, worker_threads=count)
         self._broker = broker
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._watch_over, name="consumers", daemon=True)
 
     def start(self) -> None:
         """Begin to take messages."""
         self._broker.emit_after("process_boot")
         self._worker.start()
+        self._watch.start()
+
+    def _watch_over(self) -> None:
+        """Whoever listens to a queue comes back from most errors; if not, somebody else does."""
+        while not self._stopping.wait(WATCH_SECONDS):
+            for name, consumer in list(self._worker.consumers.items()):
+                if not consumer.is_alive():
+                    log.error("worker.listens_again", queue=name)
+                    del self._worker.consumers[name]
+                    self._worker._add_consumer(name)  # noqa: SLF001 - there is no other way
 
     def drain(self) -> None:
         """Take what steps are left in a broker of this process, which forgets them when it ends."""
@@ -364,5 +377,8 @@ class Threads:
 
     def stop(self) -> None:
         """Finish what was begun, then end."""
+        self._stopping.set()
+        if self._watch.is_alive():
+            self._watch.join(timeout=WATCH_SECONDS)
         self._worker.stop(timeout=60_000)
         self._broker.close()

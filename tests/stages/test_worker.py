@@ -178,6 +178,24 @@ def test_hints_that_come_twice_do_nothing_twice(house: House) -> None:
     assert case.version == 1
 
 
+@ON_POSTGRES
+def test_a_thread_that_died_listening_is_replaced(house: House) -> None:
+    broker = build_broker(house.url)
+    Work(house.program, broker)
+    pool = Threads(broker, 1)
+    pool._worker.worker_timeout = 50
+    pool.start()
+    try:
+        dead = pool._worker.consumers["inbox"]
+        dead.stop()
+        dead.join(30)
+        assert not dead.is_alive()
+        house.work().hint(house.keeps(failed(1)))
+        eventually(house.all_handled)
+    finally:
+        pool.stop()
+
+
 # --- a broker that is away ---------------------------------------------------------------------
 
 
@@ -233,6 +251,30 @@ def test_the_loop_outlives_the_broker_and_gives_back_what_nobody_got(
         feeder.stop()
         loop.join(30)
     assert not loop.is_alive()
+
+
+@ON_POSTGRES
+def test_workers_listen_again_by_themselves_once_the_broker_is_back(
+    apart: House, private_redis: Server
+) -> None:
+    work = apart.work()
+    with apart.working():
+        work.hint(apart.keeps(failed(1)))
+        eventually(apart.all_handled)
+        private_redis.stop()
+        private_redis.start()
+        ids = apart.keeps(failed(2))
+
+        def sent() -> bool:
+            try:
+                work.hint(ids)
+            except redis.RedisError:
+                return False
+            return True
+
+        eventually(sent)
+        eventually(apart.all_handled)
+    assert len(apart.cases()) == 2
 
 
 @ON_POSTGRES
