@@ -16,10 +16,11 @@ from dunning.core.ports import Doing, Ended
 from dunning.crew import Crew
 from dunning.executor import Executor
 from dunning.schedule import Claim, claim_due
-from dunning.store import CaseRow, StepRow
+from dunning.store import CaseRow, StepRow, migrate
 from tests.builders import T0, bill, failed
+from tests.servers import Server
 from tests.stages.doing import DONE
-from tests.stages.kit import PATIENCE, Stage, eventually
+from tests.stages.kit import PATIENCE, Stage, eventually, on_database
 
 LEASE = timedelta(seconds=30)
 Act = Callable[[Doing], Ended]
@@ -246,3 +247,25 @@ def test_a_message_that_comes_twice_is_one_act(yard: Yard) -> None:
         go.set()
         eventually(lambda: not crew.busy)
     assert len(acts) == 1
+
+
+def test_outcomes_wait_in_memory_until_the_database_is_back(private_postgres: Server) -> None:
+    migrate(private_postgres.url)
+    for stage in on_database(private_postgres.url):
+        yard = Yard(stage)
+        yard.begin(3)
+        go = threading.Event()
+
+        def act(_doing: Doing, go: threading.Event = go) -> Ended:
+            go.wait(PATIENCE)
+            return DONE
+
+        with yard.crew(act, calls=3) as crew:
+            crew.run_many(yard.claims())
+            eventually(lambda yard=yard: yard.steps() == ["running"] * 3)  # type: ignore[misc]
+            private_postgres.kill()
+            go.set()
+            private_postgres.start()
+            eventually(lambda crew=crew: not crew.busy)  # type: ignore[misc]
+        assert yard.steps() == ["ended"] * 3
+        assert yard.leased() == 0
