@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -72,7 +72,7 @@ class Program:
     messages: Messages
     mail: Channel | None
     product: Deliver | None
-    lease: timedelta = field(default=timedelta(seconds=60))
+    lease: timedelta
 
     @property
     def providers(self) -> Mapping[str, Provider]:
@@ -118,7 +118,8 @@ def assemble(
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
     actions = _actions(settings, engine, acting, mail, messages, sources)
-    executor = Executor(engine, clock, cases, actions, announces=product is not None)
+    lease = timedelta(seconds=settings.lease_seconds)
+    executor = Executor(engine, clock, cases, actions, announces=product is not None, lease=lease)
     return Program(
         settings=settings,
         policies=policies,
@@ -131,7 +132,7 @@ def assemble(
         messages=messages,
         mail=mail,
         product=product,
-        lease=timedelta(seconds=settings.lease_seconds),
+        lease=lease,
     )
 
 

@@ -44,7 +44,7 @@ class Settings:
     log_format: str = "console"
     webhook_tolerance_seconds: int = 300
     max_body_bytes: int = 1_048_576
-    lease_seconds: int = 120
+    lease_seconds: int = 30
     keep_bodies_days: int = 30
     keep_seen_days: int = 42
     keep_calls_days: int = 90
@@ -105,8 +105,8 @@ VARIABLES = (
              read.number(1, 86_400), "300", "how old a webhook's signature may be"),
     Variable("DUNNING_MAX_BODY_BYTES", "max_body_bytes", read.number(1_024, 67_108_864),
              "1048576", "the largest webhook that is accepted"),
-    Variable("DUNNING_LEASE_SECONDS", "lease_seconds", read.number(1, 3_600), "120",
-             "how long a worker may hold a case before another takes over"),
+    Variable("DUNNING_LEASE_SECONDS", "lease_seconds", read.number(1, 3_600), "30",
+             "how soon another worker takes over from one that died; a live one holds on"),
     Variable("DUNNING_KEEP_BODIES_DAYS", "keep_bodies_days", read.number(1, 3_650), "30",
              "how many days a webhook is kept whole once it is handled"),
     Variable("DUNNING_KEEP_SEEN_DAYS", "keep_seen_days", read.number(35, 3_650), "42",

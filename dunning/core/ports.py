@@ -6,12 +6,12 @@ Adapters return values for business endings and raise `errors.ProviderError` for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from dunning.core.events import Attempt, Bill, BillingEvent, Decline, StepResult
+from dunning.core.events import Attempt, Bill, BillingEvent, Decline, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.policy import Policy
 from dunning.core.steps import Step
@@ -300,8 +300,25 @@ class Channel(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a provider was asked for under a key, and how often: the same key, the same request."""
+
+    method: str | None
+    times: int = 1
+
+
+def _nowhere(_asked: Asked) -> None:
+    """Where nothing is remembered: a step acted on by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Doing:
-    """A step about to be acted on. `again`: an earlier try under its key may have happened."""
+    """A step about to be acted on. `again`: an earlier try under its key may have happened.
+
+    `asked` is what that try asked for, None when it did not come so far. Whoever is about to ask
+    for something that must not be asked for twice says so to `asking` first, which remembers it,
+    and raises `LeaseLostError` when somebody else has the case by now.
+    """
 
     case: Case
     policy: Policy
@@ -310,6 +327,8 @@ class Doing:
     again: bool = False
     first_started_at: datetime
     tries: int = 1
+    asked: Asked | None = None
+    asking: Callable[[Asked], None] = field(default=_nowhere, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,3 +370,26 @@ class Action(Protocol):
 
     def act(self, doing: Doing) -> Ended | PutOff:
         """Do the step, having looked once more that it still makes sense."""
+
+
+# --- what keeps steps back -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A kind of step is not to be begun at a source before then."""
+
+    until: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """How one step ended, for whoever watches over a source.
+
+    `ending` is the value of a StepResult, or `down`, `refused`, `unknown` or `put_off`.
+    """
+
+    source: str
+    kind: StepKind
+    ending: str

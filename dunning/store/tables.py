@@ -185,7 +185,8 @@ class CaseRow(SQLModel, table=True):
     __tablename__ = "cases"
     __table_args__ = (
         Index("uq_cases_source_invoice", "source", "invoice", unique=True),
-        _partial("ix_cases_due", "wake_at", "id", where="wake_at IS NOT NULL"),
+        _partial("ix_cases_due", "source", "wake_at", "id", where="wake_at IS NOT NULL"),
+        _partial("ix_cases_claimed", "wake_at", "source", where="lease_token IS NOT NULL"),
         Index("ix_cases_customer", "source", "customer"),
         Index("ix_cases_scope", "source", "scope"),
         Index("ix_cases_state", "state", "opened_at"),
@@ -233,7 +234,10 @@ class StepRow(SQLModel, table=True):
     """A step that was begun: intent first, outcome after. running -> ended | deferred."""
 
     __tablename__ = "steps"
-    __table_args__ = (Index("ix_steps_case", "case_id", "started_at"),)
+    __table_args__ = (
+        Index("ix_steps_case", "case_id", "started_at"),
+        _partial("ix_steps_unknown", "first_started_at", where="state = 'unknown'"),
+    )
 
     key: str = Field(primary_key=True)
     case_id: str
@@ -249,6 +253,8 @@ class StepRow(SQLModel, table=True):
     tries: int = 1
     lease_token: str | None = None
     policy_version: str = ""
+    # What the provider was asked for under this key: the same key means the same request.
+    asked: str | None = _text(nullable=True)
 
 
 class AttemptRow(SQLModel, table=True):

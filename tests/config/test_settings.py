@@ -32,7 +32,7 @@ def test_nothing_needs_to_be_set(tmp_path: Path) -> None:
     assert settings == Settings(data=settings.data, database_url=settings.database_url)
     assert (settings.webhook_tolerance_seconds, settings.max_body_bytes) == (300, 1024 * 1024)
     assert (settings.lease_seconds, settings.log_level, settings.log_format) == (
-        120,
+        30,
         "info",
         "console",
     )

@@ -92,10 +92,17 @@ def upgrade() -> None:
         batch_op.create_index("ix_cases_customer", ["source", "customer"], unique=False)
         batch_op.create_index(
             "ix_cases_due",
-            ["wake_at", "id"],
+            ["source", "wake_at", "id"],
             unique=False,
             sqlite_where=sa.text("wake_at IS NOT NULL"),
             postgresql_where=sa.text("wake_at IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_cases_claimed",
+            ["wake_at", "source"],
+            unique=False,
+            sqlite_where=sa.text("lease_token IS NOT NULL"),
+            postgresql_where=sa.text("lease_token IS NOT NULL"),
         )
         batch_op.create_index("ix_cases_scope", ["source", "scope"], unique=False)
         batch_op.create_index("ix_cases_state", ["state", "opened_at"], unique=False)
@@ -280,10 +287,18 @@ def upgrade() -> None:
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("lease_token", sa.String(), nullable=True),
         sa.Column("policy_version", sa.String(), nullable=False),
+        sa.Column("asked", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_steps")),
     )
     with op.batch_alter_table("steps", schema=None) as batch_op:
         batch_op.create_index("ix_steps_case", ["case_id", "started_at"], unique=False)
+        batch_op.create_index(
+            "ix_steps_unknown",
+            ["first_started_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'unknown'"),
+            postgresql_where=sa.text("state = 'unknown'"),
+        )
 
     op.create_table(
         "subscriptions",
