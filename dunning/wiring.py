@@ -41,6 +41,7 @@ from dunning.executor import Executor
 from dunning.inbox import Inbox, SourceReader
 from dunning.messages import Messages
 from dunning.outbox import Deliver, Heard
+from dunning.pace import Pacer
 from dunning.providers.stripe.reader import StripeReader
 from dunning.store import AttemptRow, CaseRow, MethodRow, engine_for, reading
 
@@ -105,7 +106,7 @@ def assemble(
     policies = _policies(settings, environ, messages, policy_text)
     clock = clock or clock_for(settings)
     engine = engine_for(settings.database_url.reveal())
-    sources = _sources(settings, policies, clock, providers)
+    sources = _sources(settings, policies, clock, engine, providers)
     acting = {name: live.provider for name, live in sources.items() if live.provider}
     mail = mail or _mail(settings)
     product = product or _product(settings)
@@ -160,24 +161,34 @@ def _sources(
     settings: Settings,
     policies: PolicyFile,
     clock: Clock,
+    engine: Engine,
     providers: Mapping[str, Provider] | None,
 ) -> dict[str, LiveSource]:
     found = {}
     for source in policies.sources:
         provider = (providers or {}).get(source.name)
         if provider is None and source.api_key is not None:
-            provider = _provider(source, settings, clock)
+            provider = _provider(source, settings, clock, engine)
         found[source.name] = LiveSource(source, READERS[source.provider](), provider)
     return found
 
 
-def _provider(source: Source, settings: Settings, clock: Clock) -> Provider:
+def _provider(source: Source, settings: Settings, clock: Clock, engine: Engine) -> Provider:
     assert source.api_key is not None
     if source.provider == "stripe":
         # The SDK takes half a second to import; commands that do not act need not wait for it.
         from dunning.providers.stripe.acting import StripeProvider
+        from dunning.providers.stripe.rates import limits
 
-        return StripeProvider(source.api_key.reveal(), api_base=settings.sandbox_url, clock=clock)
+        # A sandbox has no limits, and its time does not pass while somebody waits for a turn.
+        paced = settings.sandbox_url is None
+        allowed = limits(live=source.live, rate=source.rate)
+        return StripeProvider(
+            source.api_key.reveal(),
+            api_base=settings.sandbox_url,
+            clock=clock,
+            pace=Pacer(engine, source.name, allowed) if paced else None,
+        )
     message = f"source {source.name}: no provider {source.provider!r}"
     raise ConfigError(message)
 

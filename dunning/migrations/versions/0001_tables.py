@@ -313,6 +313,17 @@ def upgrade() -> None:
     with op.batch_alter_table("subscriptions", schema=None) as batch_op:
         batch_op.create_index("ix_subscriptions_customer", ["source", "customer"], unique=False)
     _guard_ledger()
+    _shared_by_processes()
+
+
+def _shared_by_processes() -> None:
+    """What all processes share about a source."""
+    op.create_table(
+        "paces",
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("board", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("source", name=op.f("pk_paces")),
+    )
 
 
 def downgrade() -> None:
