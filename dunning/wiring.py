@@ -20,6 +20,7 @@ from dunning.actions.access import GiveUp, Restore, Restrict, Suspend
 from dunning.actions.message import Sender, Write
 from dunning.actions.reconcile import Announce, Reconcile
 from dunning.actions.retry import Retry
+from dunning.breaker import Breaker
 from dunning.cases import CaseBook, Chooser
 from dunning.channels.email import EmailChannel
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
@@ -69,6 +70,7 @@ class Program:
     cases: CaseBook
     inbox: Inbox
     executor: Executor
+    breaker: Breaker
     messages: Messages
     mail: Channel | None
     product: Deliver | None
@@ -114,6 +116,7 @@ def assemble(
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
     actions = _actions(settings, engine, acting, mail, messages, sources)
+    breaker = Breaker(engine, on=settings.breaker)
     executor = Executor(engine, clock, cases, actions, announces=product is not None)
     return Program(
         settings=settings,
@@ -124,6 +127,7 @@ def assemble(
         cases=cases,
         inbox=inbox,
         executor=executor,
+        breaker=breaker,
         messages=messages,
         mail=mail,
         product=product,

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from dunning import __version__
 from dunning.cli import (
+    breaker,
     by_hand,
     doctor,
     inbox,
@@ -51,7 +52,7 @@ class Root(TyperGroup):
 
 ORDER = (
     *("demo", "up", "doctor", "sandbox"),
-    *("cases", "report", "ledger", "inbox", "reconcile"),
+    *("cases", "report", "ledger", "inbox", "reconcile", "breaker"),
     *("policy", "message"),
     *("migrate", "web", "worker", "dispatch"),
 )
@@ -104,6 +105,7 @@ def build() -> typer.Typer:
         ("report", report.app, LOOK),
         ("ledger", ledger.app, LOOK),
         ("inbox", inbox.app, LOOK),
+        ("breaker", breaker.app, LOOK),
         ("policy", policy.app, TUNE),
         ("message", message.app, TUNE),
     ):

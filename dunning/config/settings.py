@@ -45,6 +45,7 @@ class Settings:
     webhook_tolerance_seconds: int = 300
     max_body_bytes: int = 1_048_576
     lease_seconds: int = 120
+    breaker: bool = True
     stripe_api_key: Secret | None = None
     stripe_webhook_secrets: tuple[Secret, ...] = ()
     stripe_live: bool | None = None  # None: the key does not tell; both modes are accepted
@@ -103,6 +104,8 @@ VARIABLES = (
              "1048576", "the largest webhook that is accepted"),
     Variable("DUNNING_LEASE_SECONDS", "lease_seconds", read.number(1, 3_600), "120",
              "how long a worker may hold a case before another takes over"),
+    Variable("DUNNING_BREAKER", "breaker", read.on_off, "on",
+             "off: charges and emails go on whatever goes wrong with a whole source"),
     Variable(stripe_keys.API_KEY, "stripe_api_key", read.api_key, "",
              "Stripe's API key, restricted or secret"),
     Variable(stripe_keys.WEBHOOK_SECRET, "stripe_webhook_secrets", read.webhook_secrets, "",

@@ -9,6 +9,7 @@ from dunning.store.engine import (
     reading,
     transaction,
 )
+from dunning.store.shared import BreakerChangeRow, BreakerRow, PaceRow, PulseRow
 from dunning.store.tables import (
     ActRow,
     AttemptRow,
@@ -20,7 +21,6 @@ from dunning.store.tables import (
     MessageRow,
     MethodRow,
     OutboxRow,
-    PaceRow,
     PolicyRow,
     StepRow,
     SubscriptionRow,
@@ -31,6 +31,8 @@ from dunning.store.versions import migrate, newest_version, version
 __all__ = [
     "ActRow",
     "AttemptRow",
+    "BreakerChangeRow",
+    "BreakerRow",
     "CaseRow",
     "CustomerRow",
     "EntryRow",
@@ -41,6 +43,7 @@ __all__ = [
     "OutboxRow",
     "PaceRow",
     "PolicyRow",
+    "PulseRow",
     "StepRow",
     "SubscriptionRow",
     "UTCDateTime",

@@ -360,15 +360,3 @@ class ActRow(SQLModel, table=True):
     why: str = _text()
     until: datetime | None = _when()
     at: datetime = _when(nullable=False)
-
-
-# --- what all processes share about a source ---------------------------------------------------
-
-
-class PaceRow(SQLModel, table=True):
-    """The board of turns to call a source's provider, as one document (`core.turns`)."""
-
-    __tablename__ = "paces"
-
-    source: str = Field(primary_key=True)
-    board: str = _text()
