@@ -108,7 +108,7 @@ def _by_hand(
     elif told.open:
         say(f"{source}: its charges and emails are held until `dunning breaker release {source}`.")
     else:
-        say(f"{source}: goes on; what was held goes out within an hour and a half.")
+        say(f"{source}: goes on; what was held goes out within six hours, spread.")
 
 
 def _sources(running: Program) -> list[str]:

@@ -42,6 +42,7 @@ CODE_SHARE = 0.9
 
 PAUSE = timedelta(minutes=5)
 LONGEST_PAUSE = timedelta(hours=1)
+LONGEST_WAIT = timedelta(hours=4)
 PROBES = 3  # steps let through, by each process in each PAUSE, to see how it stands
 # What only looks unusual is not held for longer; by then it is how things are.
 LONGEST_DOUBT = timedelta(hours=24)
@@ -187,7 +188,9 @@ def _is_well(signal: Signal | None, seen: Seen, normal: Normal) -> bool | None:
     if signal is Signal.FAILURES:
         return _flood(seen.hour, normal) is None
     if signal is Signal.PROVIDER:
-        return None if tried.calls < PROBES else tried.troubled * 2 < tried.calls
+        if tried.troubled and tried.calls < PROBES:
+            return None
+        return tried.troubled * 2 < tried.calls if tried.calls else None
     if tried.paid and tried.paid >= tried.charges * _paid_share(normal) / 2:
         return True
     return False if tried.charges >= FEWEST_CHARGES else None
@@ -281,6 +284,6 @@ def waits_until(fuse: Fuse, now: datetime, case: str) -> datetime:
     over they do not all go out at once. The same case always has the same place.
     """
     lasted = now - (fuse.since or now)
-    over = min(max(lasted / 4, PAUSE), LONGEST_PAUSE)
+    over = min(max(lasted / 4, PAUSE), LONGEST_WAIT)
     place = int.from_bytes(hashlib.sha256(case.encode()).digest()[:4]) / 2**32
     return now + over / 2 + over * place

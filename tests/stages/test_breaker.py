@@ -111,10 +111,10 @@ def test_a_wrong_key_is_held_no_rung_is_burnt_and_after_it_everybody_goes_on(
     before = all_cases.tries
     assert not all_cases.done
     all_cases.ends = "done"
-    all_cases.lives(T0 + 12 * HOUR, T0 + 15 * HOUR)
+    all_cases.lives(T0 + 12 * HOUR, T0 + 18 * HOUR)
     assert len(all_cases.done) == 60
     assert all_cases.tries == before + 60
-    assert not standing(engine, T0 + 15 * HOUR).open
+    assert not standing(engine, T0 + 18 * HOUR).open
     assert changes(engine) == [("held", "dunning"), ("released", "dunning")]
     # Not all at once: in no five minutes more than a part of them.
     most = max(
