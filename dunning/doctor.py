@@ -19,7 +19,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from dunning import catching_up, inbox, ledger, outbox, schedule
+from dunning import breaker, catching_up, inbox, ledger, outbox, schedule
 from dunning.channels.email import EmailChannel
 from dunning.clock import FollowedClock, SystemClock
 from dunning.config import PolicyFile, Settings, lint, load_policy_file
@@ -144,8 +144,18 @@ def _inside(settings: Settings, engine: Engine) -> Iterator[Check]:
         else:
             yield ok("clock", f"{machine:%Y-%m-%d %H:%M:%S} UTC, by this machine")
         kept, calls = inbox.backlog(session), outbox.backlog(session, machine)
-        due = schedule.backlog(session, machine, _everywhere(session))
+        everywhere = _everywhere(session)
+        due = schedule.backlog(session, machine, everywhere)
         heard = list(catching_up.standing(session, machine)) if not settings.sandbox_url else []
+        fuses = breaker.standings(session, everywhere, machine)
+    for fuse in fuses:
+        if fuse.open:
+            yield warning(
+                "breaker",
+                f"charges and emails of {fuse.source} are held since "
+                f"{fuse.since:%Y-%m-%d %H:%M} UTC: {fuse.why}",
+                f"mend what is wrong; or `dunning breaker release {fuse.source} --why …`",
+            )
     if kept.parked:
         yield warning(
             "inbox",

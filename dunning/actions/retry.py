@@ -237,7 +237,8 @@ def _conclude(
         case Refused(why=why):
             if doing.tries >= REFUSED_TRIES and not doubt:
                 return Ended(result=StepResult.SKIPPED, why=why, events=seen)
-            return PutOff(until=_again(doing, 3600), why=why, events=seen, unknown=doubt)
+            until = _again(doing, 3600)
+            return PutOff(until=until, why=why, events=seen, unknown=doubt, refused=True)
         case _:
             assert_never(outcome)
 

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from dunning import __version__
 from dunning.cli import (
     adopt,
+    breaker,
     by_hand,
     doctor,
     inbox,
@@ -53,7 +54,7 @@ class Root(TyperGroup):
 
 ORDER = (
     *("demo", "up", "doctor", "sandbox"),
-    *("cases", "report", "ledger", "inbox", "reconcile", "adopt"),
+    *("cases", "report", "ledger", "inbox", "reconcile", "adopt", "breaker"),
     *("policy", "message"),
     *("migrate", "web", "worker", "dispatch", "prune", "move"),
 )
@@ -109,6 +110,7 @@ def build() -> typer.Typer:
         ("report", report.app, LOOK),
         ("ledger", ledger.app, LOOK),
         ("inbox", inbox.app, LOOK),
+        ("breaker", breaker.app, LOOK),
         ("policy", policy.app, TUNE),
         ("message", message.app, TUNE),
     ):

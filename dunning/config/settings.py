@@ -49,6 +49,7 @@ class Settings:
     keep_seen_days: int = 42
     keep_calls_days: int = 90
     catch_up_minutes: int = 15
+    breaker: bool = True
     stripe_api_key: Secret | None = None
     stripe_webhook_secrets: tuple[Secret, ...] = ()
     stripe_live: bool | None = None  # None: the key does not tell; both modes are accepted
@@ -115,6 +116,8 @@ VARIABLES = (
              "how many days a delivered call to your product is kept once its case is over"),
     Variable("DUNNING_CATCH_UP_MINUTES", "catch_up_minutes", read.number(0, 1_440), "15",
              "how often the provider is asked for what webhooks missed; 0 for never"),
+    Variable("DUNNING_BREAKER", "breaker", read.on_off, "on",
+             "off: charges and emails go on whatever goes wrong with a whole source"),
     Variable(stripe_keys.API_KEY, "stripe_api_key", read.api_key, "",
              "Stripe's API key, restricted or secret"),
     Variable(stripe_keys.WEBHOOK_SECRET, "stripe_webhook_secrets", read.webhook_secrets, "",

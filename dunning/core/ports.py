@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from dunning.core.events import Attempt, Bill, BillingEvent, Decline, StepKind, StepResult
 from dunning.core.facts import Case
@@ -233,6 +233,16 @@ class Provider(Protocol):
         """Let go of connections."""
 
 
+class Pace(Protocol):
+    """Keeps the calls to one account, by all processes, within what its provider allows."""
+
+    def turn(self, endpoint: str, *, background: bool = False) -> None:
+        """Wait until a request may be sent there; `ProviderBusyError` if that is too long."""
+
+    def limited(self, endpoint: str, retry_after: float | None) -> None:
+        """The provider said that this was too much; with no endpoint: from the whole account."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:
     """Where the customer can act; short-lived, so never stored."""
@@ -357,12 +367,16 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutOff:
-    """The step could not be done now. `unknown`: it may have happened; look before trying again."""
+    """The step could not be done now. `unknown`: it may have happened; look before trying again.
+
+    `refused`: the provider said no to it, which counts where many are refused.
+    """
 
     until: datetime
     why: str
     events: tuple[BillingEvent, ...] = ()
     unknown: bool = False
+    refused: bool = False
 
 
 class Action(Protocol):
@@ -372,12 +386,12 @@ class Action(Protocol):
         """Do the step, having looked once more that it still makes sense."""
 
 
-# --- what keeps steps back -------------------------------------------------------------------
+# --- what may stop steps of a whole source ----------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A kind of step is not to be begun at a source before then."""
+    """A step that must wait though it is due, until when at the earliest, and why."""
 
     until: datetime
     why: str
@@ -385,11 +399,18 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """How one step ended, for whoever watches over a source.
-
-    `ending` is the value of a StepResult, or `down`, `refused`, `unknown` or `put_off`.
-    """
+    """How a step ended; `ending` is a StepResult's value, or down, refused, unknown, put_off."""
 
     source: str
     kind: StepKind
     ending: str
+
+
+class Gate(Protocol):
+    """Holds the charges and emails of a source while something is wrong with all of them."""
+
+    def held(self, source: str, kind: StepKind, now: datetime, case: str = "") -> Held | None:
+        """Whether a step of this kind must wait; cheap. The case spreads those that wait."""
+
+    def note(self, session: Any, pulses: Sequence[Pulse], now: datetime) -> None:
+        """Count how steps ended, in the transaction that concludes them, as its last act."""

@@ -13,6 +13,7 @@ from dunning.store.engine import (
 )
 from dunning.store.partitions import day_of_id, first_id
 from dunning.store.records import FitRow, PruningRow, RollupRow, SeenRow, TallyRow
+from dunning.store.shared import BreakerChangeRow, BreakerRow, PaceRow, PulseRow
 from dunning.store.tables import (
     ActRow,
     AttemptRow,
@@ -36,6 +37,8 @@ __all__ = [
     "POOLS",
     "ActRow",
     "AttemptRow",
+    "BreakerChangeRow",
+    "BreakerRow",
     "CaseRow",
     "CatchUpRow",
     "CustomerRow",
@@ -46,8 +49,10 @@ __all__ = [
     "MessageRow",
     "MethodRow",
     "OutboxRow",
+    "PaceRow",
     "PolicyRow",
     "PruningRow",
+    "PulseRow",
     "RollupRow",
     "SeenRow",
     "StepRow",

@@ -317,7 +317,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("subscriptions", schema=None) as batch_op:
         batch_op.create_index("ix_subscriptions_customer", ["source", "customer"], unique=False)
-    _make_catch_ups()
     op.create_table(
         "seen",
         sa.Column("event_id", sa.String(), nullable=False),
@@ -362,29 +361,6 @@ def upgrade() -> None:
     op.bulk_insert(fits, [{"id": 1, "oldest": revision}])
     for statement in FOLLOWING[op.get_bind().dialect.name]:
         op.execute(statement)
-
-
-def _make_catch_ups() -> None:
-    op.create_table(
-        "catch_ups",
-        sa.Column("source", sa.String(), nullable=False),
-        sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("state", sa.String(), nullable=False),
-        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("seen_to", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("invoice", sa.String(), nullable=True),
-        sa.Column("began_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("events", sa.Integer(), nullable=False),
-        sa.Column("missed", sa.Integer(), nullable=False),
-        sa.Column("missed_types", sa.Text(), nullable=False),
-        sa.Column("in_a_row", sa.Integer(), nullable=False),
-        sa.Column("missed_in_all", sa.Integer(), nullable=False),
-        sa.Column("error", sa.Text(), nullable=False),
-        sa.Column("wake_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("lease_token", sa.String(), nullable=True),
-        sa.PrimaryKeyConstraint("source", "kind", name=op.f("pk_catch_ups")),
-    )
 
 
 def downgrade() -> None:

@@ -14,7 +14,7 @@ import structlog
 
 from dunning.clock import Clock
 from dunning.core.events import Actor, Attempt, Bill
-from dunning.core.ports import ChargeOutcome, Health, Incomplete, Links, Reading, View
+from dunning.core.ports import ChargeOutcome, Health, Incomplete, Links, Pace, Reading, View
 from dunning.errors import MalformedError, ProviderError, ProviderRefusedError
 from dunning.providers.stripe import health, objects, sdk, views
 from dunning.providers.stripe import thin as thin_events
@@ -57,12 +57,16 @@ class StripeProvider:
         api_base: str | None = None,
         timeout: tuple[float, float] = (3.0, 20.0),
         sleep: Callable[[float], None] = time.sleep,
+        pace: Pace | None = None,
     ) -> None:
         self._key = api_key
         self._clock = clock
-        self._client, self._session = sdk.connect(api_key, api_base=api_base, timeout=timeout)
+        self._client, self._session = sdk.connect(
+            api_key, api_base=api_base, timeout=timeout, pace=pace
+        )
         self._api = self._client.v1
         self._calls = Calls(sleep)
+        self._sweeps = Calls(sleep, background=True)
         self._records = Records(self._client, self._calls)
         self._charging = Charging(self._client, self._calls, self._records, clock)
 
@@ -138,11 +142,11 @@ class StripeProvider:
         self, *, since: datetime | None = None, after: str | None = None
     ) -> Iterator[Bill]:
         """Every open, attempted and unpaid invoice of the account, the newest first."""
-        return Missed(self._client, self._calls).open_invoices(since=since, after=after)
+        return Missed(self._client, self._sweeps).open_invoices(since=since, after=after)
 
     def missed(self, since: datetime) -> Iterator[bytes]:
         """Bodies of the events since then, oldest first, as the webhook would have sent them."""
-        return Missed(self._client, self._calls).since(since)
+        return Missed(self._client, self._sweeps).since(since)
 
     def health(self) -> Iterator[Health]:
         """Check the key, its mode and rights, and whether Stripe still retries on its own."""
