@@ -25,7 +25,13 @@ from dunning.store.tables import (
     SubscriptionRow,
     UTCDateTime,
 )
-from dunning.store.versions import migrate, newest_version, version
+from dunning.store.versions import (
+    known_versions,
+    migrate,
+    newest_version,
+    version,
+    version_seen,
+)
 
 __all__ = [
     "ActRow",
@@ -47,9 +53,11 @@ __all__ = [
     "insert_into",
     "is_away",
     "is_passing",
+    "known_versions",
     "migrate",
     "newest_version",
     "reading",
     "transaction",
     "version",
+    "version_seen",
 ]

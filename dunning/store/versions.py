@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, inspect, text
+from sqlmodel import Session
 
 from dunning.store.engine import engine_for
 
@@ -38,11 +39,22 @@ def version(engine: Engine) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
+def version_seen(session: Session) -> str | None:
+    """The same inside a session that only reads, which waits for no writer."""
+    if not inspect(session.connection()).has_table("alembic_version"):
+        return None
+    found: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
 def newest_version() -> str:
     """The migration this program needs."""
+    return known_versions()[0]
+
+
+def known_versions() -> list[str]:
+    """Every migration this program knows, the newest first; any other is of a later program."""
     from alembic.script import ScriptDirectory
 
-    folder = os.fspath(MIGRATIONS)
-    head = ScriptDirectory(folder).get_current_head()
-    assert head is not None
-    return head
+    scripts = ScriptDirectory(os.fspath(MIGRATIONS))
+    return [script.revision for script in scripts.walk_revisions()]
