@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from dunning import metrics
 from dunning.web.problems import Answer, refusal
 
+SPOKEN: Final = ("1.1", "1.0")
 HEAD_BYTES: Final = 128 * 1024
 # A sender whose request line and headers have not come by then is cut off.
 HEAD_SECONDS = 10.0
@@ -73,6 +74,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._request_is_over()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The sender has said all it has to say; it still gets the answer to what was whole."""
+        if self._deadline is not None or self.cycle is None or self.cycle.response_complete:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def data_received(self, data: bytes) -> None:
         """Take in what came; refuse what is not HTTP, and a head that does not end."""
         self._unset_keepalive_if_required()
@@ -99,6 +107,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """From here on the body is bounded by who reads it, and by time."""
         self._head = None
+        if self.parser.get_http_version() not in SPOKEN:
+            raise ValueError  # the parser turns it into an error of its own
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
