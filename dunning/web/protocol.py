@@ -76,7 +76,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The sender has said all it has to say; it still gets the answer to what was whole."""
-        if self._deadline is not None or self.cycle is None or self.cycle.response_complete:
+        whole = self._head is None and self._deadline is None
+        if not whole or self.cycle.response_complete:
             return False
         self.cycle.keep_alive = False
         return True

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,11 +36,12 @@ class Server(Client):
         super().__init__(port)
         self.process = process
         self._said = said
+        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.engine: Engine = engine_for(url)
 
     def hook(self, body: bytes, *, secret: str = HOOK, **headers: str) -> Answer:
         """Post a webhook as Stripe signs it, now."""
-        given = signed(body, secret, datetime.now(UTC))
+        given = signed(body, secret, self.clock())
         return self.post("/webhooks/stripe", body, {**given, **headers})
 
     def rows(self) -> dict[str, InboxRow]:

@@ -13,7 +13,7 @@ import pytest
 from tests.adversarial import corpus
 from tests.adversarial.server import HOOK, MARK, Server, tells_nothing, up
 from tests.providers.stripe.bodies import raw
-from tests.web.client import read_answer, signed
+from tests.web.client import head, read_answer, signed
 
 
 @pytest.fixture
@@ -127,8 +127,8 @@ def test_two_requests_on_one_line_are_two_and_in_order(server: Server) -> None:
         for body in (first, second):
             given = signed(body, HOOK, datetime.now(UTC))
             lines = {"Host": "x", "Content-Length": str(len(body)), **given}
-            line.sendall(corpus.head("POST", corpus.PATH, lines) + body)
-        line.sendall(corpus.head("GET", "/healthz", {"Host": "x"}))
+            line.sendall(head("POST", corpus.PATH, lines) + body)
+        line.sendall(head("GET", "/healthz", {"Host": "x"}))
         line.shutdown(socket.SHUT_WR)  # and it still gets its answers
         told = b""
         while part := line.recv(65_536):
@@ -155,7 +155,7 @@ def test_a_whole_address_in_the_request_line_is_the_path_in_it(server: Server) -
     body = raw(corpus.failed("absolute"))
     given = signed(body, HOOK, datetime.now(UTC))
     lines = {"Host": "evil.example", "Content-Length": str(len(body)), **given}
-    sent = corpus.head("POST", f"http://elsewhere.example{corpus.PATH}", lines) + body
+    sent = head("POST", f"http://elsewhere.example{corpus.PATH}", lines) + body
     with server.connect() as line:
         line.sendall(sent)
         answer = read_answer(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,7 +47,7 @@ def chunks(count: int) -> Iterator[bytes]:
         yield part
 
 
-HUGE = {
+HUGE: dict[str, Callable[[], tuple[bytes, ...]]] = {
     "10 MB, as announced": lambda: (lines(Content_Length="10000000"), b"x" * 10_000_000),
     "100 MB, as announced": lambda: (lines(Content_Length="100000000"), *[b"x" * MEGABYTE] * 100),
     "100 MB announced and nothing sent": lambda: (lines(Content_Length="100000000"),),

@@ -114,7 +114,7 @@ def test_sql_in_a_field_is_stored_as_it_was_written(migrated_url: str, tmp_path:
         kept = {text for text in SQL if text in customers} | {row.customer for row in cases}
         parked = [n for n in range(len(SQL)) if rows[f"customer{n}"].state == "parked"]
         assert kept >= {text for n, text in enumerate(SQL) if n not in parked}
-        commands = [[*words, text] for words in FILTERS for text in SQL[:6]]
+        commands = [[*words, text] for words in FILTERS for text in SQL[:2]]
         for command, told in zip(commands, asked(server, tmp_path, commands), strict=True):
             assert "in_customer_name0" not in told, command
         assert sorted(inspect(server.engine).get_table_names()) == tables
