@@ -6,9 +6,9 @@ import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
+from dunning.clock import SystemClock
 from tests.adversarial.server import HOOK, OLD_HOOK
 from tests.providers.stripe.bodies import event, invoice, raw
 from tests.stages.kit import named
@@ -141,7 +141,7 @@ FORGED = [
 
 def rolled(name: str) -> list[tuple[str, bytes, dict[str, str]]]:
     """While a secret is rolled: by the old one, by the new one, by both."""
-    now = datetime.now(UTC)
+    now = SystemClock().now()
     stamp = int(now.timestamp())
     found = []
     for number, secret in enumerate((OLD_HOOK, HOOK)):

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import psutil
 from sqlalchemy import Engine, inspect, text
 from sqlmodel import Session, col, select
 
+from dunning.clock import SystemClock
 from dunning.store import InboxRow, engine_for, reading
 from tests.stages.kit import eventually
 from tests.web.client import Answer, Client, signed
@@ -36,7 +37,7 @@ class Server(Client):
         super().__init__(port)
         self.process = process
         self._said = said
-        self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self.clock: Callable[[], datetime] = lambda: SystemClock().now()
         self.engine: Engine = engine_for(url)
 
     def hook(self, body: bytes, *, secret: str = HOOK, **headers: str) -> Answer:

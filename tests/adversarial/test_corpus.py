@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from dunning.clock import SystemClock
 from tests.adversarial import corpus
 from tests.adversarial.server import HOOK, MARK, Server, tells_nothing, up
 from tests.providers.stripe.bodies import raw
@@ -63,7 +63,7 @@ def test_poison_is_refused_or_parked_and_harms_no_mate(server: Server) -> None:
 
 def test_no_forged_signature_leaves_a_row(server: Server) -> None:
     wrong = []
-    now = int(datetime.now(UTC).timestamp())
+    now = int(SystemClock().now().timestamp())
     for forged in corpus.FORGED:
         header = forged.header(now)
         given = {} if header is None else {"Stripe-Signature": as_sent(header)}
@@ -125,7 +125,7 @@ def test_two_requests_on_one_line_are_two_and_in_order(server: Server) -> None:
     first, second = raw(corpus.failed("first")), raw(corpus.failed("second"))
     with server.connect() as line:
         for body in (first, second):
-            given = signed(body, HOOK, datetime.now(UTC))
+            given = signed(body, HOOK, SystemClock().now())
             lines = {"Host": "x", "Content-Length": str(len(body)), **given}
             line.sendall(head("POST", corpus.PATH, lines) + body)
         line.sendall(head("GET", "/healthz", {"Host": "x"}))
@@ -153,7 +153,7 @@ def test_no_path_but_its_own_leads_to_a_source(server: Server) -> None:
 
 def test_a_whole_address_in_the_request_line_is_the_path_in_it(server: Server) -> None:
     body = raw(corpus.failed("absolute"))
-    given = signed(body, HOOK, datetime.now(UTC))
+    given = signed(body, HOOK, SystemClock().now())
     lines = {"Host": "evil.example", "Content-Length": str(len(body)), **given}
     sent = head("POST", f"http://elsewhere.example{corpus.PATH}", lines) + body
     with server.connect() as line:

@@ -7,11 +7,11 @@ import gzip
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from dunning.clock import SystemClock
 from dunning.web.protocol import HEAD_SECONDS
 from tests.adversarial import corpus
 from tests.adversarial.server import HOOK, Server, tells_nothing, up
@@ -114,7 +114,7 @@ async def dribble(port: int, began: float) -> float:
 
 async def honest(port: int, number: int) -> int:
     body = raw(corpus.failed(f"honest{number}"))
-    given = signed(body, HOOK, datetime.now(UTC))
+    given = signed(body, HOOK, SystemClock().now())
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     size = str(len(body))
     writer.write(head("POST", corpus.PATH, {"Host": "x", "Content-Length": size, **given}) + body)
