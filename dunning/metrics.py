@@ -11,11 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
+
+from dunning import __version__
 
 # From a commit that shares its fsync to a sender that has nearly given up.
 _ANSWER_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -92,16 +93,15 @@ _tick_at = Gauge(
 _hints_lost = Counter(
     "dunning_hints_lost", "Webhooks kept while the broker took no hint; the sweep finds them"
 )
+_breakers = Gauge(
+    "dunning_breaker_open", "1 while a source's charges and emails are held", ["source"]
+)
 _build = Gauge("dunning_build_info", "Always 1; the labels tell the version", ["version", "python"])
 
 
 def started() -> None:
     """Say which version this process runs."""
-    try:
-        own = version("dunning")
-    except PackageNotFoundError:  # run from a folder that was not installed
-        own = "unknown"
-    _build.labels(own, python_version()).set(1)
+    _build.labels(__version__, python_version()).set(1)
 
 
 class Receiving:
@@ -195,6 +195,11 @@ def ticked() -> None:
     """The feeder looked for what is due."""
     _ticks.inc()
     _tick_at.set_to_current_time()
+
+
+def breaker(source: str, *, is_open: bool) -> None:
+    """A source's charges and emails are held, or go on."""
+    _breakers.labels(source).set(is_open)
 
 
 @contextmanager

@@ -248,7 +248,7 @@ def _conclude(
             until = doing.now + min(UNKNOWN_WAIT * doing.tries, LONGEST_UNKNOWN_WAIT)
             return PutOff(until=until, why=why, events=seen, unknown=True)
         case Refused(why=why):
-            if doing.tries >= REFUSED_TRIES and not doubt:
+            if doing.refusals + 1 >= REFUSED_TRIES and not doubt:
                 return Ended(result=StepResult.SKIPPED, why=why, events=seen)
             until = _again(doing, 3600)
             return PutOff(until=until, why=why, events=seen, unknown=doubt, refused=True)

@@ -337,6 +337,7 @@ class Doing:
     again: bool = False
     first_started_at: datetime
     tries: int = 1
+    refusals: int = 0  # of them, those that the provider said no to
     asked: Asked | None = None
     asking: Callable[[Asked], None] = field(default=_nowhere, repr=False, compare=False)
 

@@ -217,7 +217,7 @@ class _Families(Collector):
             yield _gauge(f"dunning_{name}", what, value)
         if found.unknown is not None:
             what = "Steps that may have happened, and the provider has not said so yet"
-            yield _gauge("dunning_steps_unknown", what, found.unknown.count)
+            yield _gauge("dunning_steps_in_doubt", what, found.unknown.count)
 
 
 def gauges(found: Standing) -> bytes:
