@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session, col
 
-from dunning import begun, crashpoints
+from dunning import begun, crashpoints, metrics
 from dunning.begun import Beginning, Done, Intent, ended
 from dunning.cases import CaseBook, locked
 from dunning.clock import Clock
@@ -212,6 +212,7 @@ class Executor:
                 why = step.skip or ""
                 begun.record_skip(session, case, step, row.policy_version, why, now)
                 events.append(ended(step, StepResult.SKIPPED, why, step.template, now))
+                metrics.step_ended(step.kind.value, "skipped")
                 log.info("step.skipped", case=case.id, step=step.key, why=why)
             self._cases.apply_by_hand(session, row, events, now)
             case, ahead = self._cases.plan_of(session, row, now)
@@ -224,6 +225,7 @@ class Executor:
         try:
             outcome, ending = self._act(intent.doing)
         except LeaseLostError as lost:
+            metrics.lease_lost()
             log.warning("step.lease_lost", step=intent.doing.step.key, why=str(lost))
             return None
         crashpoints.reach("act.done")
@@ -291,6 +293,7 @@ class Executor:
                 # Another worker has the case and will ask what happened; or the answer to our
                 # first commit got lost, and all of it is written.
                 step = done[0].key
+                metrics.lease_lost()
                 log.warning("step.lease_lost", step=step, tries=tries, why=str(lost))
                 return False
             except DBAPIError as error:

@@ -18,6 +18,7 @@ from dunning.clock import FollowedClock
 from dunning.config import Settings
 from dunning.crew import Crew
 from dunning.errors import ConfigError
+from dunning.upkeep import Upkeep
 from dunning.web.app import build_app, build_watch_app
 from dunning.web.protocol import BoundedProtocol, make_room
 from dunning.wiring import Program, assemble
@@ -165,11 +166,14 @@ def run_up(
         store.migrate(settings.database_url.reveal())
         up = Up(assemble(settings, environ=environ))
         server = up.server(host, port)
+        upkeep = Upkeep(up.program)
         up.start()
+        upkeep.start()
         try:
             ready(up.program, _url(host, listener))
             server.run([listener])
         finally:
+            upkeep.stop()
             up.stop()
 
 
@@ -223,13 +227,16 @@ def run_dispatch(
         work = Work(program, broker)
         feeder = Feeder(program, work, window=window)
         loop = threading.Thread(target=feeder.run, name="feeder", daemon=True)
+        upkeep = Upkeep(program)
         loop.start()
+        upkeep.start()
         try:
             with _watched(program, work.broker_says):
                 ready(program, f"at most {window} cases at once")
                 told.wait()
         finally:
             feeder.stop()
+            upkeep.stop()
             loop.join(timeout=GRACE_SECONDS)
             if isinstance(program.clock, FollowedClock):
                 program.clock.leave()
