@@ -13,7 +13,8 @@ from sqlmodel import Session, col
 
 from dunning.core.events import BillingEvent, StepDeferred, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
-from dunning.core.ports import Asked, Doing, Ended, Pulse, PutOff, Said
+from dunning.core.gate import Pulse
+from dunning.core.ports import Asked, Doing, Ended, PutOff, Said
 from dunning.core.steps import Step
 from dunning.schedule import Claim
 from dunning.store import CaseRow, MessageRow, StepRow, insert_into

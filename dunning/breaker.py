@@ -39,7 +39,7 @@ from dunning.core.breaking import (
     waits_until,
 )
 from dunning.core.events import StepKind
-from dunning.core.ports import Held, Pulse
+from dunning.core.gate import Held, Pulse
 from dunning.core.status import State
 from dunning.errors import RefusedError
 from dunning.store import (

@@ -26,8 +26,9 @@ from dunning.cases import CaseBook, locked
 from dunning.clock import Clock
 from dunning.core.events import BillingEvent, StepDeferred, StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.gate import Gate, Held
 from dunning.core.plan import Plan
-from dunning.core.ports import Action, Asked, Doing, Ended, Gate, Held, PutOff
+from dunning.core.ports import Action, Asked, Doing, Ended, PutOff
 from dunning.core.status import status
 from dunning.core.steps import Step
 from dunning.errors import (

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from dunning.breaker import Breaker, Standing, standings
 from dunning.core.breaking import PAUSE, PROBES
 from dunning.core.events import StepKind
-from dunning.core.ports import Held, Pulse
+from dunning.core.gate import Held, Pulse
 from dunning.errors import RefusedError
 from dunning.store import (
     BreakerChangeRow,

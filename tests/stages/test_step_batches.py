@@ -14,7 +14,8 @@ from sqlmodel import Session, col
 
 from dunning.begun import Intent, unknown_steps
 from dunning.core.events import StepKind, StepResult
-from dunning.core.ports import Asked, Doing, Ended, Held, Pulse, PutOff
+from dunning.core.gate import Held, Pulse
+from dunning.core.ports import Asked, Doing, Ended, PutOff
 from dunning.errors import LeaseLostError, ProviderDownError
 from dunning.executor import LEASE, Executor
 from dunning.schedule import Claim
