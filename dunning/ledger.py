@@ -8,17 +8,19 @@ rows of a case is what its facts say, whatever order they came in.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, func, insert, select, text
+from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, col
 
+from dunning import rollups
 from dunning.clock import rfc3339
 from dunning.core.entries import Account, Entry
 from dunning.core.identity import TRANSFERS, Flows, add_entries, broken_months, differences
 from dunning.core.status import State
+from dunning.desk import Desk, Line
 from dunning.store import CaseRow, EntryRow
 
 
@@ -32,15 +34,15 @@ class Posting:
     entries: Sequence[Entry]
 
 
-def record(session: Session, postings: Sequence[Posting], now: datetime) -> int:
-    """Append whatever makes the ledger say what the postings say; how many rows that took."""
-    stored = _rows_of(session, [posting.case_id for posting in postings])
-    rows = [
-        row for posting in postings for row in _difference(posting, stored[posting.case_id], now)
-    ]
-    if rows:
-        session.execute(insert(EntryRow), rows)
-    return len(rows)
+def record(desk: Desk, posting: Posting, now: datetime) -> int:
+    """Append whatever makes the ledger say what the posting says; how many lines that took."""
+    stored = desk.entries.get(posting.case_id) or ()
+    added = _difference(posting, stored, now)
+    if added:
+        desk.entries.put(posting.case_id, (*stored, *added))
+        for line in added:
+            desk.lines.put(line.key, line)
+    return len(added)
 
 
 def _rows_of(session: Session, case_ids: Sequence[str]) -> Mapping[str, list[EntryRow]]:
@@ -51,11 +53,10 @@ def _rows_of(session: Session, case_ids: Sequence[str]) -> Mapping[str, list[Ent
     return found
 
 
-def _difference(
-    posting: Posting, stored: Iterable[EntryRow], now: datetime
-) -> list[dict[str, object]]:
-    """The rows that are missing, and the counter-entries of those that no longer hold."""
-    standing: dict[str, EntryRow] = {}
+def _difference(posting: Posting, stored: Sequence[EntryRow | Line], now: datetime) -> list[Line]:
+    """The lines that are missing, and the counter-entries of those that no longer hold."""
+    after = max((row.place for row in stored), default=0)
+    standing: dict[str, EntryRow | Line] = {}
     revisions: defaultdict[str, int] = defaultdict(int)
     for row in stored:
         revisions[row.base] += 1
@@ -64,21 +65,21 @@ def _difference(
         else:
             standing[row.base] = row
     wanted = {entry.key: entry for entry in posting.entries}
-    rows: list[dict[str, object]] = []
+    lines: list[Line] = []
     for base, row in standing.items():
         entry = wanted.get(base)
         if entry is None or not _same(row, entry, posting.currency):
             revisions[base] += 1
-            rows.append(_counter(row, revisions[base], now))
+            lines.append(_counter(row, revisions[base], after + len(lines) + 1, now))
     for base, entry in wanted.items():
         known = standing.get(base)
         if known is None or not _same(known, entry, posting.currency):
             revisions[base] += 1
-            rows.append(_fresh(posting, entry, revisions[base], now))
-    return rows
+            lines.append(_fresh(posting, entry, revisions[base], after + len(lines) + 1, now))
+    return lines
 
 
-def _same(row: EntryRow, entry: Entry, currency: str) -> bool:
+def _same(row: EntryRow | Line, entry: Entry, currency: str) -> bool:
     return (
         row.debit == entry.debit
         and row.credit == entry.credit
@@ -94,41 +95,43 @@ def _key(base: str, revision: int) -> str:
     return base if revision == 1 else f"{base}#{revision}"
 
 
-def _fresh(posting: Posting, entry: Entry, revision: int, now: datetime) -> dict[str, object]:
-    return {
-        "key": _key(entry.key, revision),
-        "base": entry.key,
-        "case_id": posting.case_id,
-        "source": posting.source,
-        "debit": entry.debit.value,
-        "credit": entry.credit.value,
-        "amount": entry.amount,
-        "currency": posting.currency,
-        "cause": entry.cause.value,
-        "how": entry.how,
-        "occurred_at": entry.at,
-        "recorded_at": now,
-        "reverses": None,
-    }
+def _fresh(posting: Posting, entry: Entry, revision: int, place: int, now: datetime) -> Line:
+    return Line(
+        key=_key(entry.key, revision),
+        base=entry.key,
+        case_id=posting.case_id,
+        place=place,
+        source=posting.source,
+        debit=entry.debit.value,
+        credit=entry.credit.value,
+        amount=entry.amount,
+        currency=posting.currency,
+        cause=entry.cause.value,
+        how=entry.how,
+        occurred_at=entry.at,
+        recorded_at=now,
+        reverses=None,
+    )
 
 
-def _counter(row: EntryRow, revision: int, now: datetime) -> dict[str, object]:
-    return {
-        "key": _key(row.base, revision),
-        "base": row.base,
-        "case_id": row.case_id,
-        "source": row.source,
-        "debit": row.credit,
-        "credit": row.debit,
-        "amount": row.amount,
-        "currency": row.currency,
-        "cause": row.cause,
-        "how": row.how,
+def _counter(row: EntryRow | Line, revision: int, place: int, now: datetime) -> Line:
+    return Line(
+        key=_key(row.base, revision),
+        base=row.base,
+        case_id=row.case_id,
+        place=place,
+        source=row.source,
+        debit=row.credit,
+        credit=row.debit,
+        amount=row.amount,
+        currency=row.currency,
+        cause=row.cause,
+        how=row.how,
         # The same day as what it takes back, so no period ever shows half of a correction.
-        "occurred_at": row.occurred_at,
-        "recorded_at": now,
-        "reverses": row.key,
-    }
+        occurred_at=row.occurred_at,
+        recorded_at=now,
+        reverses=row.key,
+    )
 
 
 # --- sums ----------------------------------------------------------------------------------
@@ -148,31 +151,14 @@ def balances(session: Session) -> dict[str, dict[str, int]]:
     return {currency: sums[currency] for currency in sorted(sums)}
 
 
-_GUARDS = {
-    "sqlite": text(
-        "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"
-        " AND name IN ('entries_no_update', 'entries_no_delete') AND sql LIKE '%RAISE(ABORT%'"
-    ),
-    # Disabled is as good as gone.
-    "postgresql": text(
-        "SELECT count(*) FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
-        " WHERE tgrelid = 'entries'::regclass AND tgenabled IN ('O', 'A') AND tgqual IS NULL"
-        " AND tgname IN ('entries_no_change', 'entries_no_truncate')"
-        " AND prosrc LIKE '%RAISE EXCEPTION%'"
-    ),
-}
-
-
-def guarded(session: Session) -> bool:
-    """Whether the database itself refuses to change or delete entries."""
-    query = _GUARDS[session.get_bind().dialect.name]
-    return int(session.execute(query).scalar_one()) == 2
+# Whether the database itself refuses to change, delete and skip entries.
+guarded = rollups.guarded
 
 
 # --- export --------------------------------------------------------------------------------
 
 EXPORTED = (
-    "id key base case source debit credit amount currency cause how occurred_at recorded_at "
+    "id key base case place source debit credit amount currency cause how occurred_at recorded_at "
     "reverses"
 ).split()
 
@@ -247,6 +233,8 @@ def prove_case(proof: Proof, posting: Posting, rows: Sequence[EntryRow]) -> None
     by_key = {row.key: row for row in rows}
     if len(by_key) < len(rows):
         proof.fault(posting.case_id, "a key is there twice")
+    if [row.place for row in rows] != list(range(1, len(rows) + 1)):
+        proof.fault(posting.case_id, "the entries are not numbered from 1 on without a gap")
     undone: set[str] = set()
     for row in rows:
         for wrong in _wrong_with(row, posting):
@@ -257,7 +245,7 @@ def prove_case(proof: Proof, posting: Posting, rows: Sequence[EntryRow]) -> None
                 proof.fault(posting.case_id, f"{row.key}: takes back nothing that stood")
             undone.add(row.reverses)
     for missing in _difference(posting, rows, datetime.min.replace(tzinfo=UTC)):
-        proof.fault(posting.case_id, f"the facts and the ledger differ: {missing['key']}")
+        proof.fault(posting.case_id, f"the facts and the ledger differ: {missing.key}")
 
 
 def _wrong_with(row: EntryRow, posting: Posting) -> Iterator[str]:
@@ -317,6 +305,8 @@ def verify(session: Session, read_posting: ReadPosting, progress: Progress | Non
     by_rows = _flows(session)
     for wrong in (*differences(by_rows, by_facts), *broken_months(by_rows, by_facts)):
         proof.fault(LEDGER, wrong)
+    for case_id, wrong in rollups.faults(session):
+        proof.fault(case_id or LEDGER, wrong)
     _prove_open(session, proof)
     return proof
 

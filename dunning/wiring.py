@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+import structlog
 from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
-from dunning import links
+from dunning import links, metrics
 from dunning.actions.access import GiveUp, Restore, Restrict, Suspend
 from dunning.actions.message import Sender, Write
+from dunning.actions.observed import Observed
 from dunning.actions.reconcile import Announce, Reconcile
 from dunning.actions.retry import Retry
+from dunning.breaker import Breaker
 from dunning.cases import CaseBook, Chooser
 from dunning.channels.email import EmailChannel
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
@@ -38,13 +41,21 @@ from dunning.core.ports import Action, Channel, Provider, Reader
 from dunning.core.status import Access, State
 from dunning.errors import ConfigError
 from dunning.executor import Executor
-from dunning.inbox import Inbox, SourceReader
+from dunning.inbox import Inbox
 from dunning.messages import Messages
 from dunning.outbox import Deliver, Heard
+from dunning.pace import Pacer
 from dunning.providers.stripe.reader import StripeReader
+from dunning.readers import SourceReader
 from dunning.store import AttemptRow, CaseRow, MethodRow, engine_for, reading
 
+log = structlog.get_logger(__name__)
+
 READERS: Mapping[str, type[Reader]] = {"stripe": StripeReader}
+
+
+# The hosts of each provider's own pages for customers; others are configured.
+PAGE_HOSTS: Mapping[str, tuple[str, ...]] = {"stripe": ("stripe.com",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,7 @@ class LiveSource:
     config: Source
     reader: Reader
     provider: Provider | None
+    pages: links.Pages
 
 
 @dataclass(slots=True)
@@ -68,10 +80,11 @@ class Program:
     cases: CaseBook
     inbox: Inbox
     executor: Executor
+    breaker: Breaker
     messages: Messages
     mail: Channel | None
     product: Deliver | None
-    lease: timedelta = field(default=timedelta(seconds=60))
+    lease: timedelta
 
     @property
     def providers(self) -> Mapping[str, Provider]:
@@ -99,13 +112,17 @@ def assemble(
     mail: Channel | None = None,
     product: Deliver | None = None,
     policy_text: str | None = None,
+    role: str = "up",
 ) -> Program:
-    """Build the program from its settings; `ConfigError` when they do not fit together."""
+    """Build the program from its settings; `ConfigError` when they do not fit together.
+
+    `role` is the kind of process, which bounds its connections to the database.
+    """
     messages = Messages(settings.templates)
     policies = _policies(settings, environ, messages, policy_text)
     clock = clock or clock_for(settings)
-    engine = engine_for(settings.database_url.reveal())
-    sources = _sources(settings, policies, clock, providers)
+    engine = engine_for(settings.database_url.reveal(), role=role)
+    sources = _sources(settings, policies, clock, engine, providers)
     acting = {name: live.provider for name, live in sources.items() if live.provider}
     mail = mail or _mail(settings)
     product = product or _product(settings)
@@ -113,7 +130,11 @@ def assemble(
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
     actions = _actions(settings, engine, acting, mail, messages, sources)
-    executor = Executor(engine, clock, cases, actions, announces=product is not None)
+    breaker = Breaker(engine, on=settings.breaker)
+    lease = timedelta(seconds=settings.lease_seconds)
+    executor = Executor(
+        engine, clock, cases, actions, announces=product is not None, lease=lease, gate=breaker
+    )
     return Program(
         settings=settings,
         policies=policies,
@@ -123,10 +144,11 @@ def assemble(
         cases=cases,
         inbox=inbox,
         executor=executor,
+        breaker=breaker,
         messages=messages,
         mail=mail,
         product=product,
-        lease=timedelta(seconds=settings.lease_seconds),
+        lease=lease,
     )
 
 
@@ -160,24 +182,36 @@ def _sources(
     settings: Settings,
     policies: PolicyFile,
     clock: Clock,
+    engine: Engine,
     providers: Mapping[str, Provider] | None,
 ) -> dict[str, LiveSource]:
     found = {}
     for source in policies.sources:
         provider = (providers or {}).get(source.name)
         if provider is None and source.api_key is not None:
-            provider = _provider(source, settings, clock)
-        found[source.name] = LiveSource(source, READERS[source.provider](), provider)
+            provider = _provider(source, settings, clock, engine)
+        hosts = (*PAGE_HOSTS[source.provider], *settings.page_hosts)
+        pages = links.Pages(hosts, settings.sandbox_url)
+        found[source.name] = LiveSource(source, READERS[source.provider](), provider, pages)
     return found
 
 
-def _provider(source: Source, settings: Settings, clock: Clock) -> Provider:
+def _provider(source: Source, settings: Settings, clock: Clock, engine: Engine) -> Provider:
     assert source.api_key is not None
     if source.provider == "stripe":
         # The SDK takes half a second to import; commands that do not act need not wait for it.
         from dunning.providers.stripe.acting import StripeProvider
+        from dunning.providers.stripe.rates import limits
 
-        return StripeProvider(source.api_key.reveal(), api_base=settings.sandbox_url, clock=clock)
+        # A sandbox has no limits, and its time does not pass while somebody waits for a turn.
+        paced = settings.sandbox_url is None
+        allowed = limits(live=source.live, rate=source.rate)
+        return StripeProvider(
+            source.api_key.reveal(),
+            api_base=settings.sandbox_url,
+            clock=clock,
+            pace=Pacer(engine, source.name, allowed) if paced else None,
+        )
     message = f"source {source.name}: no provider {source.provider!r}"
     raise ConfigError(message)
 
@@ -198,7 +232,12 @@ def _product(settings: Settings) -> Deliver | None:
     )
 
     def deliver(name: str, body: bytes, now: datetime) -> Heard:
-        match channel.deliver(name, body, now):
+        with metrics.calling_product():
+            outcome = channel.deliver(name, body, now)
+        ending = type(outcome).__name__.lower()
+        metrics.product_call(ending)
+        log.info(f"call.{ending}", case=name.partition("/")[0], call=name)
+        match outcome:
             case Delivered():
                 return Heard(taken=True)
             case Refused(status=status):
@@ -233,9 +272,10 @@ def _actions(
             return None
         return links.url_for(settings.public_url, settings.secret_key.reveal(), case, purpose)
 
-    return {
+    pages = {name: live.pages for name, live in sources.items()}
+    actions: dict[StepKind, Action] = {
         StepKind.RETRY: Retry(acting, partial(_card_history, engine)),
-        StepKind.EMAIL: Write(acting, mail, messages, senders, link_for),
+        StepKind.EMAIL: Write(acting, mail, messages, senders, link_for, pages),
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),
         StepKind.RESTORE: Restore(acting, lambda case: _held_by_others(engine, case)),
@@ -243,6 +283,7 @@ def _actions(
         StepKind.RECONCILE: Reconcile(acting),
         StepKind.ANNOUNCE: Announce(),
     }
+    return {kind: Observed(action) for kind, action in actions.items()}
 
 
 def _card_history(engine: Engine, source: str, method: str, known: frozenset[str]) -> list[Attempt]:

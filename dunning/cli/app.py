@@ -10,10 +10,13 @@ from typer.core import TyperGroup
 
 from dunning import __version__
 from dunning.cli import (
+    adopt,
     bench,
+    breaker,
     by_hand,
     doctor,
     inbox,
+    keeping,
     ledger,
     message,
     policy,
@@ -52,9 +55,9 @@ class Root(TyperGroup):
 
 ORDER = (
     *("demo", "up", "doctor", "sandbox"),
-    *("cases", "report", "ledger", "inbox", "reconcile"),
+    *("cases", "report", "ledger", "inbox", "reconcile", "adopt", "breaker"),
     *("policy", "message"),
-    *("migrate", "web", "worker", "dispatch", "bench"),
+    *("migrate", "web", "worker", "dispatch", "prune", "move", "bench"),
 )
 
 
@@ -94,10 +97,13 @@ def build() -> typer.Typer:
         ("doctor", doctor.doctor, START),
         ("sandbox", sandbox.sandbox, START),
         ("reconcile", reconcile.reconcile, LOOK),
+        ("adopt", adopt.adopt, LOOK),
         ("migrate", processes.migrate, RUN),
         ("web", processes.web, RUN),
         ("worker", processes.worker, RUN),
         ("dispatch", processes.dispatch, RUN),
+        ("prune", keeping.prune, RUN),
+        ("move", keeping.move, RUN),
         ("bench", bench.bench, RUN),
     ):
         app.command(name, rich_help_panel=panel)(function)
@@ -106,6 +112,7 @@ def build() -> typer.Typer:
         ("report", report.app, LOOK),
         ("ledger", ledger.app, LOOK),
         ("inbox", inbox.app, LOOK),
+        ("breaker", breaker.app, LOOK),
         ("policy", policy.app, TUNE),
         ("message", message.app, TUNE),
     ):

@@ -1,6 +1,8 @@
 """Remembering in SQL: the tables, the engine, one transaction at a time, and the versions."""
 
+from dunning.store.bulk import add_rows, among, change_rows, put_rows, table_of
 from dunning.store.engine import (
+    POOLS,
     engine_for,
     guard,
     insert_into,
@@ -9,10 +11,14 @@ from dunning.store.engine import (
     reading,
     transaction,
 )
+from dunning.store.partitions import day_of_id, first_id
+from dunning.store.records import FitRow, PruningRow, RollupRow, SeenRow, TallyRow
+from dunning.store.shared import BreakerChangeRow, BreakerRow, PaceRow, PulseRow
 from dunning.store.tables import (
     ActRow,
     AttemptRow,
     CaseRow,
+    CatchUpRow,
     CustomerRow,
     EntryRow,
     InboxRow,
@@ -25,31 +31,59 @@ from dunning.store.tables import (
     SubscriptionRow,
     UTCDateTime,
 )
-from dunning.store.versions import migrate, newest_version, version
+from dunning.store.versions import (
+    known_versions,
+    migrate,
+    misfit,
+    newest_version,
+    version,
+    version_seen,
+)
 
 __all__ = [
+    "POOLS",
     "ActRow",
     "AttemptRow",
+    "BreakerChangeRow",
+    "BreakerRow",
     "CaseRow",
+    "CatchUpRow",
     "CustomerRow",
     "EntryRow",
+    "FitRow",
     "InboxRow",
     "LinkRow",
     "MessageRow",
     "MethodRow",
     "OutboxRow",
+    "PaceRow",
     "PolicyRow",
+    "PruningRow",
+    "PulseRow",
+    "RollupRow",
+    "SeenRow",
     "StepRow",
     "SubscriptionRow",
+    "TallyRow",
     "UTCDateTime",
+    "add_rows",
+    "among",
+    "change_rows",
+    "day_of_id",
     "engine_for",
+    "first_id",
     "guard",
     "insert_into",
     "is_away",
     "is_passing",
+    "known_versions",
     "migrate",
+    "misfit",
     "newest_version",
+    "put_rows",
     "reading",
+    "table_of",
     "transaction",
     "version",
+    "version_seen",
 ]

@@ -32,9 +32,9 @@ def test_nothing_needs_to_be_set(tmp_path: Path) -> None:
     assert settings == Settings(data=settings.data, database_url=settings.database_url)
     assert (settings.webhook_tolerance_seconds, settings.max_body_bytes) == (300, 1024 * 1024)
     assert (settings.lease_seconds, settings.log_level, settings.log_format) == (
-        120,
+        30,
         "info",
-        "console",
+        "auto",
     )
     secrets = [v for v in dataclasses.asdict(settings).values() if isinstance(v, Secret)]
     assert secrets == [settings.database_url], "no secret has a default"
@@ -97,6 +97,14 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "600", "webhook_tolerance_seconds", 600),
     ("DUNNING_MAX_BODY_BYTES", "2048", "max_body_bytes", 2048),
     ("DUNNING_LEASE_SECONDS", "5", "lease_seconds", 5),
+    ("DUNNING_CATCH_UP_MINUTES", "0", "catch_up_minutes", 0),
+    ("DUNNING_BREAKER", "off", "breaker", False),
+    ("DUNNING_LATE_EVENT_SECONDS", "60", "late_event_seconds", 60),
+    ("DUNNING_LATE_STEP_SECONDS", "61", "late_step_seconds", 61),
+    ("DUNNING_LEAST_FREE_BYTES", "2000000", "least_free_bytes", 2_000_000),
+    ("DUNNING_METRICS_ADDRESS", "[::1]:9102", "metrics_address", ("::1", 9102)),
+    ("DUNNING_PAGE_HOSTS", "Pay.Example.com, b.example", "page_hosts",
+     ("pay.example.com", "b.example")),
     ("STRIPE_API_KEY", LIVE, "stripe_api_key", Secret(LIVE)),
     ("STRIPE_WEBHOOK_SECRET", "whsec_a,whsec_b", "stripe_webhook_secrets",
      (Secret("whsec_a"), Secret("whsec_b"))),
@@ -147,11 +155,20 @@ BAD = [
     ("DUNNING_PRODUCT_WEBHOOK_SECRET", "hunter-2" * 5, "the base64 of 24 to 64 random bytes"),
     ("DUNNING_SANDBOX_URL", "localhost", "does not begin with http://, https://"),
     ("DUNNING_LOG_LEVEL", "warn", "one of debug, error, info, warning. Did you mean 'warning'?"),
-    ("DUNNING_LOG_FORMAT", "xml", "'xml' is not a format; expected one of console, json"),
+    ("DUNNING_LOG_FORMAT", "xml", "'xml' is not a format; expected one of auto, console, json"),
     ("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "5m", "'5m' is not a number; expected a whole number"),
     ("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "0", "from 1 to 86400"),
     ("DUNNING_MAX_BODY_BYTES", "9" * 99, "is out of range; expected a whole number from 1024 to"),
+    ("DUNNING_CATCH_UP_MINUTES", "2d", "'2d' is not a number; expected a whole number from 0"),
+    ("DUNNING_BREAKER", "maybe", "'maybe' is neither; expected on or off"),
     ("DUNNING_LEASE_SECONDS", "-1", "'-1' is not a number; expected a whole number from 1 to 3600"),
+    ("DUNNING_LATE_EVENT_SECONDS", "0", "expected a whole number from 1 to"),
+    ("DUNNING_LATE_STEP_SECONDS", "soon", "is not a number"),
+    ("DUNNING_LEAST_FREE_BYTES", "1", "expected a whole number from 1048576 to"),
+    ("DUNNING_METRICS_ADDRESS", "9102", "is not an address; expected host and port"),
+    ("DUNNING_METRICS_ADDRESS", "localhost:99999", "is not an address"),
+    ("DUNNING_PAGE_HOSTS", "https://a.example", "is not a domain"),
+    ("DUNNING_PAGE_HOSTS", "10.0.0.1", "'10.0.0.1' is not a domain"),
     ("STRIPE_API_KEY", "pk_live_hunter", "is a publishable key, which cannot charge"),
     ("STRIPE_API_KEY", "whsec_hunter", "is a webhook secret; expected an API key"),
     ("STRIPE_API_KEY", "sk_live_hunter,sk_live_hunter", "has a space or a comma"),
