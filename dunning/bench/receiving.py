@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,10 +18,10 @@ from dunning.bench.bodies import SECRET
 from dunning.bench.goals import Findings, Goal
 from dunning.bench.load import Order, Outcome
 from dunning.bench.peers import DJ_STRIPE, FASTAPI, FOLDER, PeerUnavailableError
+from dunning.bench.processes import cpu_seconds, finish, running
 from dunning.bench.servers import DurablePostgres, Redis, free_port
 
 LINES = 64
-WAIT_SECONDS = 60.0
 
 PGBENCH = Goal("G2 pgbench", "received on PostgreSQL / single-row durable commits, 32 clients", 1.3)
 RAW = Goal("G2 raw", "received on PostgreSQL / bare uvicorn that only checks the signature", 0.4)
@@ -84,9 +81,9 @@ class Loads:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as sender:
             assert sender.stdout is not None
             sender.stdout.readline()
-            before = _cpu_seconds(served.processes)
+            before = cpu_seconds(served.processes)
             said = sender.stdout.readline()
-            spent = _cpu_seconds(served.processes) - before
+            spent = cpu_seconds(served.processes) - before
         outcome = Outcome(**json.loads(said))
         answers = sum(outcome.answers.values()) or 1
         return Measured(outcome, spent * 1000 / answers)
@@ -188,13 +185,13 @@ def _ours(
         "BENCH_BATCH": str(batch),
     }
     run = [sys.executable, "-m", "dunning"]
-    _finish([*run, "migrate"], environ)
+    finish([*run, "migrate"], environ)
     if broker is None:
         command = [sys.executable, "-m", "dunning.bench.receiver", str(port)]
     else:
         environ["DUNNING_BROKER_URL"] = broker
         command = [*run, "web", "--port", str(port)]
-    with _running(command, environ, port) as process:
+    with running(command, environ, port, cwd=FOLDER) as process:
         yield Served(port, "/webhooks/stripe", [process, *beside])
 
 
@@ -203,7 +200,7 @@ def _raw() -> Iterator[Served]:
     port = free_port()
     app = "dunning.bench.peers.raw_app:app"
     command = [sys.executable, "-m", "uvicorn", app, "--port", str(port), "--log-level", "error"]
-    with _running(command, {"BENCH_SECRET": SECRET}, port) as process:
+    with running(command, {"BENCH_SECRET": SECRET}, port) as process:
         yield Served(port, "/webhooks/stripe", [process])
 
 
@@ -212,11 +209,11 @@ def _dj_stripe(postgres: DurablePostgres, *, workers: int) -> Iterator[Served]:
     python, port = DJ_STRIPE.python(), free_port()
     environ = {"BENCH_PG_PORT": str(postgres.port), "BENCH_SECRET": SECRET}
     postgres.fresh("djstripe")
-    path = _finish([python, "djstripe_app.py"], environ).strip().splitlines()[-1]
+    path = finish([python, "djstripe_app.py"], environ, cwd=FOLDER).strip().splitlines()[-1]
     # Threads and kept connections: its best showing.
     options = ["-w", str(workers), "-k", "gthread", "--threads", "16", "--keep-alive", "60"]
     app = ["-b", f"127.0.0.1:{port}", "--log-level", "error", "djstripe_app:application"]
-    with _running([python, "-m", "gunicorn", *options, *app], environ, port) as process:
+    with running([python, "-m", "gunicorn", *options, *app], environ, port, cwd=FOLDER) as process:
         yield Served(port, path, [process, _process_of(postgres)])
 
 
@@ -226,69 +223,11 @@ def _fastapi(postgres: DurablePostgres) -> Iterator[Served]:
     environ = {"BENCH_PG_PORT": str(postgres.port), "BENCH_SECRET": SECRET}
     postgres.fresh("fastapi")
     options = ["--port", str(port), "--log-level", "error"]
-    with _running([python, "-m", "uvicorn", "fastapi_app:app", *options], environ, port) as process:
+    with running(
+        [python, "-m", "uvicorn", "fastapi_app:app", *options], environ, port, cwd=FOLDER
+    ) as process:
         yield Served(port, "/webhooks/stripe", [process, _process_of(postgres)])
 
 
 def _process_of(server: DurablePostgres) -> psutil.Process:
     return psutil.Process(server.pid)
-
-
-def _environ(more: dict[str, str]) -> dict[str, str]:
-    kept = ("PATH", "HOME", "LANG", "TMPDIR")
-    return {name: os.environ[name] for name in kept if name in os.environ} | more
-
-
-def _finish(command: list[str], environ: dict[str, str]) -> str:
-    done = subprocess.run(
-        command, cwd=FOLDER, env=_environ(environ), capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        message = f"{' '.join(command)}: {done.stderr.strip()[-500:]}"
-        raise RuntimeError(message)
-    return done.stdout
-
-
-@contextmanager
-def _running(command: list[str], environ: dict[str, str], port: int) -> Iterator[psutil.Process]:
-    process = subprocess.Popen(
-        command,
-        cwd=FOLDER,
-        env=_environ(environ),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _await(port, process)
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _await(port: int, process: subprocess.Popen[bytes]) -> None:
-    began = time.monotonic()
-    while time.monotonic() - began < WAIT_SECONDS and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    message = f"{process.args!r} did not begin to listen"
-    raise RuntimeError(message)
-
-
-def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:
-    """What these processes and all that they started have used so far."""
-    spent = 0.0
-    for process in processes:
-        for each in (process, *process.children(recursive=True)):
-            try:
-                times = each.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
-            spent += times.user + times.system
-    return spent

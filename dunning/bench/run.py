@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dunning.bench import claims, handling, machine, receiving
+from dunning.bench import calling, claims, dispatch, handling, machine, receiving
 from dunning.bench.goals import Findings
 from dunning.bench.servers import DurablePostgres, Redis, scratch_folder
 
@@ -24,12 +24,14 @@ class Size:
     seconds: float
     events: int
     cases: int
+    steps: int
+    peer_steps: int
 
 
 SIZES = {
-    "quick": Size(seconds=2, events=1_000, cases=200_000),
-    "usual": Size(seconds=6, events=6_000, cases=1_000_000),
-    "full": Size(seconds=15, events=40_000, cases=10_000_000),
+    "quick": Size(seconds=2, events=1_000, cases=200_000, steps=5_000, peer_steps=1_000),
+    "usual": Size(seconds=6, events=6_000, cases=1_000_000, steps=20_000, peer_steps=3_000),
+    "full": Size(seconds=15, events=40_000, cases=10_000_000, steps=100_000, peer_steps=6_000),
 }
 
 
@@ -60,10 +62,24 @@ def _claims(bench: Bench) -> Findings:
     return claims.measure(bench.postgres, many=bench.size.cases, seconds=bench.size.seconds / 2)
 
 
+def _dispatch(bench: Bench) -> Findings:
+    return dispatch.measure(
+        bench.postgres, bench.redis, steps=bench.size.steps, peers=bench.size.peer_steps
+    )
+
+
+def _calling(bench: Bench) -> Findings:
+    return calling.measure(
+        bench.postgres, seconds=bench.size.seconds * 3, many=bench.size.cases // 2
+    )
+
+
 PARTS: dict[str, Callable[[Bench], Findings]] = {
     "receiving": _receiving,
     "handling": _handling,
     "claims": _claims,
+    "dispatch": _dispatch,
+    "calling": _calling,
 }
 
 

@@ -11,10 +11,8 @@ from procrastinate import App, PsycopgConnector
 COUNT = int(sys.argv[1])
 app = App(
     connector=PsycopgConnector(
-        host="127.0.0.1",
-        port=int(os.environ["BENCH_PG_PORT"]),
-        user="dunning",
-        dbname="procrastinate",
+        conninfo=f"host=127.0.0.1 port={os.environ['BENCH_PG_PORT']}"
+        " user=dunning dbname=procrastinate",
         min_size=4,
         max_size=24,
     )

@@ -1,0 +1,119 @@
+"""Calls to a provider with limits: how much of what is allowed several processes use together."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from datetime import timedelta
+from statistics import quantiles
+
+from sqlalchemy import Engine, text
+
+from dunning import store
+from dunning.bench.claims import fill
+from dunning.bench.goals import Findings, Goal
+from dunning.bench.limited import ACCOUNT
+from dunning.bench.processes import environment, running
+from dunning.bench.servers import DurablePostgres, free_port
+from dunning.clock import SystemClock
+from dunning.schedule import Dispatcher
+from dunning.store import engine_for, reading, transaction
+
+PROCESSES = 2
+THREADS = 48
+WINDOW = 1_000
+SMALL = 10
+
+USED = Goal("G13 used", "calls answered / calls allowed, several processes together", 0.95)
+REFUSED = Goal("G13 refused", "share of calls refused as too many (429)", 0.001, most=True)
+FAIR = Goal(
+    "G13 fair", "seconds at p99 until a source with ten due is served beside one with {many}", 2,
+    most=True,
+)  # fmt: skip
+
+
+def measure(postgres: DurablePostgres, *, seconds: float, many: int) -> Findings:
+    """A provider that takes 100 a second and answers after 0.3 s; and who waits for whom."""
+    found = Findings("calling", {}, [])
+    url = postgres.fresh("calling")
+    store.migrate(url)
+    told = _calls(url, seconds)
+    found.figures["calls"] = told
+    allowed = ACCOUNT * told["seconds"]
+    found.judge(USED, told["answered"], allowed)
+    sent = told["answered"] + told.get("refused", 0)
+    found.judge(REFUSED, float(told.get("refused", 0)), float(sent))
+    late = _beside_a_crowd(url, many)
+    found.figures["small_source_seconds"] = {"p99": round(late, 4), "beside": many}
+    found.judge(Goal(FAIR.name, FAIR.what.format(many=f"{many:,}"), 2, most=True), late, 1.0)
+    return found
+
+
+def _calls(url: str, seconds: float) -> dict[str, float]:
+    port = free_port()
+    server = [sys.executable, "-m", "dunning.bench.limited", str(port)]
+    with running(server, {}, port):
+        order = json.dumps(
+            {
+                "database": url,
+                "url": f"http://127.0.0.1:{port}",
+                "seconds": seconds,
+                "threads": THREADS,
+            }
+        )
+        command = [sys.executable, "-m", "dunning.bench.caller", order]
+        callers = [subprocess.Popen(command, env=environment({})) for _ in range(PROCESSES)]
+        for caller in callers:
+            caller.wait(seconds + 120)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/counts") as answer:
+            told: dict[str, float] = json.loads(answer.read())
+    return told
+
+
+def _beside_a_crowd(url: str, many: int) -> float:
+    """How long ten cases of one source wait for their claim while another has so many due."""
+    engine = engine_for(url)
+    now = SystemClock().now()
+    try:
+        fill(engine, 1, many, now)
+        dispatcher = Dispatcher(["small", "stripe"], window=WINDOW, lease=timedelta(minutes=10))
+        waits: list[float] = []
+        for turn in range(10):
+            _ten_due(engine, turn)
+            waits += _until_taken(engine, dispatcher)
+    finally:
+        engine.dispose()
+    return quantiles(waits, n=100)[98]
+
+
+def _ten_due(engine: Engine, turn: int) -> None:
+    """Ten cases of the other source become due in the midst of it."""
+    statement = text(
+        "UPDATE cases SET source = 'small', wake_at = :now, lease_token = NULL WHERE id IN ("
+        "SELECT id FROM cases WHERE source = 'stripe' AND lease_token IS NULL "
+        "ORDER BY id DESC LIMIT :ten)"
+    )
+    with transaction(engine) as session:
+        session.execute(statement, {"now": SystemClock().now(), "ten": SMALL})
+
+
+def _until_taken(engine: Engine, dispatcher: Dispatcher) -> list[float]:
+    began, waits, left = time.perf_counter(), [], SMALL
+    while left:
+        now = SystemClock().now()
+        with reading(engine) as session:
+            glance = dispatcher.look(session, now)
+        with transaction(engine) as session:
+            taken = dispatcher.take(session, now, glance)
+        for one in taken:
+            if one.source == "small":
+                waits += [time.perf_counter() - began] * len(one.ids)
+                left -= len(one.ids)
+            # As fast as workers could be at best: done as soon as it is claimed.
+            with transaction(engine) as session:
+                done = "UPDATE cases SET wake_at = NULL, lease_token = NULL WHERE id = ANY(:ids)"
+                session.execute(text(done), {"ids": list(one.ids)})
+    return waits
