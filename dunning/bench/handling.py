@@ -91,7 +91,7 @@ def _run(program: Program, first: int, events: int, size: int) -> Rate:
     opening = keep_all(program, [bodies.failed(number) for number in cases])
     closing = keep_all(program, [bodies.paid(number) for number in cases])
     now = SystemClock().now()
-    with _counted(program.engine) as statements:
+    with counted(program.engine) as statements:
         began = time.perf_counter()
         for ids in (opening, closing):
             for start in range(0, len(ids), size):
@@ -102,7 +102,7 @@ def _run(program: Program, first: int, events: int, size: int) -> Rate:
 
 
 @contextmanager
-def _counted(engine: Engine) -> Iterator[list[int]]:
+def counted(engine: Engine) -> Iterator[list[int]]:
     """How many statements went to the database inside the block."""
     count = [0]
 

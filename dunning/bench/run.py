@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dunning.bench import calling, claims, dispatch, handling, machine, receiving
+from dunning.bench import calling, claims, costs, dispatch, handling, machine, receiving
 from dunning.bench.goals import Findings
 from dunning.bench.servers import DurablePostgres, Redis, scratch_folder
 
@@ -26,12 +26,24 @@ class Size:
     cases: int
     steps: int
     peer_steps: int
+    lives: int
 
 
 SIZES = {
-    "quick": Size(seconds=2, events=1_000, cases=200_000, steps=5_000, peer_steps=1_000),
-    "usual": Size(seconds=6, events=6_000, cases=1_000_000, steps=20_000, peer_steps=3_000),
-    "full": Size(seconds=15, events=40_000, cases=10_000_000, steps=100_000, peer_steps=6_000),
+    "quick": Size(
+        seconds=2, events=1_000, cases=200_000, steps=5_000, peer_steps=1_000, lives=2_000
+    ),
+    "usual": Size(
+        seconds=6, events=6_000, cases=1_000_000, steps=20_000, peer_steps=3_000, lives=10_000
+    ),
+    "full": Size(
+        seconds=15,
+        events=40_000,
+        cases=10_000_000,
+        steps=100_000,
+        peer_steps=6_000,
+        lives=100_000,
+    ),
 }
 
 
@@ -74,12 +86,17 @@ def _calling(bench: Bench) -> Findings:
     )
 
 
+def _costs(bench: Bench) -> Findings:
+    return costs.measure(bench.postgres, cases=bench.size.lives)
+
+
 PARTS: dict[str, Callable[[Bench], Findings]] = {
     "receiving": _receiving,
     "handling": _handling,
     "claims": _claims,
     "dispatch": _dispatch,
     "calling": _calling,
+    "costs": _costs,
 }
 
 
