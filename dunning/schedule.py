@@ -194,14 +194,15 @@ def _still_ours(session: Session, claims: Sequence[Claim]) -> list[str]:
     """The cases these claims still hold, locked; never waits for what somebody else works on."""
     ours: list[str] = []
     for start in range(0, len(claims), 5_000):
-        pairs = [(claim.case_id, claim.token) for claim in claims[start : start + 5_000]]
+        held = {(claim.case_id, claim.token) for claim in claims[start : start + 5_000]}
+        # Searched by id alone: with the token PostgreSQL might read whatever is claimed by anybody.
         query = (
-            select(col(CaseRow.id))
-            .where(tuple_(col(CaseRow.id), col(CaseRow.lease_token)).in_(pairs))
+            select(col(CaseRow.id), col(CaseRow.lease_token))
+            .where(col(CaseRow.id).in_({name for name, _ in held}))
             .order_by(col(CaseRow.id))
             .with_for_update(skip_locked=True)
         )
-        ours += session.scalars(query)
+        ours += [name for name, token in session.execute(query) if (name, token) in held]
     return ours
 
 
