@@ -20,6 +20,7 @@ from dunning.cli import (
     reconcile,
     report,
     sandbox,
+    simulate,
 )
 from dunning.cli.entry import pipe_closed
 
@@ -50,7 +51,7 @@ class Root(TyperGroup):
 
 
 ORDER = (
-    *("demo", "up", "doctor", "sandbox"),
+    *("demo", "up", "doctor", "sandbox", "simulate"),
     *("cases", "report", "ledger", "inbox", "reconcile"),
     *("policy", "message"),
     *("migrate", "web", "worker", "dispatch"),
@@ -92,6 +93,7 @@ def build() -> typer.Typer:
         ("up", processes.up, START),
         ("doctor", doctor.doctor, START),
         ("sandbox", sandbox.sandbox, START),
+        ("simulate", simulate.simulate, START),
         ("reconcile", reconcile.reconcile, LOOK),
         ("migrate", processes.migrate, RUN),
         ("web", processes.web, RUN),

@@ -1,0 +1,17 @@
+"""Every bug that was planted is found: a guard nobody would miss is none, or the worlds are tame."""
+
+from __future__ import annotations
+
+import pytest
+
+from dunning.simulation.run import play
+from tests.simulation.planted import BUGS, planted
+
+MOST_SEEDS = 300
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_is_found(name: str) -> None:
+    with planted(name):
+        assert any(play(seed).breaches for seed in range(MOST_SEEDS)), f"{name} was not found"
