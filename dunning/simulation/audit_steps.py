@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlmodel import Session
 
+from dunning.cases import read_facts
+from dunning.core.calendar import zone_of
 from dunning.core.events import StepKind
+from dunning.core.policy import from_data
 from dunning.core.status import State
-from dunning.store import ActRow
+from dunning.store import ActRow, PolicyRow
 
 if TYPE_CHECKING:
     from dunning.simulation.audit_books import Line
@@ -28,6 +32,9 @@ def check(session: Session, seen: Seen, lines: Mapping[str, Line], evidence: Evi
         *_while_held(session, seen),
         *_bursts(seen),
         *_next_steps(session, seen, evidence),
+        *_recorded(seen),
+        *_disputed(seen),
+        *_at_night(session, seen),
         *_ids(session, seen),
     ]
 
@@ -79,6 +86,58 @@ def _bursts(seen: Seen) -> Iterator[str]:
             )
             if first.first_started_at >= second.due_at and not door:
                 yield f"I6 {first.key} was charged although {second.key} was due as well"
+
+
+def _recorded(seen: Seen) -> Iterator[str]:
+    """I8: what a case says of its steps is what the steps say of themselves."""
+    done: dict[str, str] = {}
+    for case in seen.cases:
+        done |= {step.id: step.result.value for step in read_facts(case).done}
+    for row in seen.steps:
+        result = done.get(row.key)
+        if (row.state == "ended") != (result is not None) or row.result != result:
+            yield f"I8 {row.key} is {row.state} {row.result}, its case says {result}"
+        if row.state != "ended" and seen.by_case[row.case_id].closed_at is not None:
+            yield f"I8 {row.key} is {row.state}, and its case is over"
+
+
+def _disputed(seen: Seen) -> Iterator[str]:
+    """I2: nothing began while the case knew of an open dispute."""
+    heard: dict[str, datetime] = {}
+    for kept in sorted(seen.inbox, key=lambda one: one.created_at):
+        if kept.ref is None or kept.handled_at is None or kept.ref not in seen.by_case:
+            continue
+        if kept.type == "charge.dispute.created":
+            heard[kept.ref] = kept.handled_at
+        elif kept.type == "charge.dispute.closed" and kept.ref in heard:
+            yield from _between(seen, kept.ref, heard.pop(kept.ref), kept.created_at)
+    for case, since in heard.items():
+        yield from _between(seen, case, since, None)
+
+
+def _between(seen: Seen, case: str, since: datetime, until: datetime | None) -> Iterator[str]:
+    for row in seen.steps:
+        if row.case_id != case or row.kind in ("restore", "reconcile") or row.result == "skipped":
+            continue
+        after_all = row.template == "recovered"
+        began = row.first_started_at
+        if began > since and (until is None or began < until) and not after_all:
+            yield f"I2 {row.key} began while a charge was disputed"
+
+
+def _at_night(session: Session, seen: Seen) -> Iterator[str]:
+    """I6: messages leave at the hours the policy allows, by the customer's own clock."""
+    policies = {row.version: from_data(json.loads(row.body)) for row in session.query(PolicyRow)}
+    for row in seen.steps:
+        case = seen.by_case[row.case_id]
+        policy = policies[case.policy_version]
+        if row.kind != StepKind.EMAIL.value or row.result != "done" or not policy.send_between:
+            continue
+        zone = zone_of(read_facts(case).word("timezone"), policy.timezone)
+        local = row.started_at.astimezone(zone).time()
+        first, last = policy.send_between
+        if not first <= local <= last:
+            yield f"I6 {row.key} was written at {local:%H:%M} of the customer's time"
 
 
 def _next_steps(session: Session, seen: Seen, evidence: Evidence) -> Iterator[str]:

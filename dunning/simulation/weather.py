@@ -152,7 +152,10 @@ class Weather:
     def order_kill(self, what: dict[str, Any]) -> str:
         """Have a process die at a point: the n-th to be reached, or the n-th time of one."""
         names = (*points_in_source(), *OUTSIDE)
-        name = "any" if what["point"] is None else names[what["point"] % len(names)]
+        point = what["point"]
+        name = "any" if point is None else point
+        if isinstance(point, int):
+            name = names[point % len(names)]
         self.kills.append(Order(name, what["count"], what))
         return name
 

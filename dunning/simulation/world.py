@@ -8,6 +8,7 @@ the program is on its way, others may get on, as threads and other processes wou
 from __future__ import annotations
 
 import contextlib
+import heapq
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -59,6 +60,7 @@ class Arrival:
 
     due: int
     post: delivery.Post
+    copy: bool = False  # Stripe hears what came of the first of them
 
 
 class World:
@@ -312,11 +314,15 @@ class World:
             elif fate == "lose":
                 # Stripe believes that it was delivered.
                 delivery.settle(stripe, post, 200, None)
+            elif fate == "delay":
+                # Still at Stripe's: it is signed when it leaves.
+                post.item.due = self.now + what["seconds"]
+                heapq.heappush(stripe.outbound, post.item)
             else:
-                if fate in ("delay", "hold back"):
-                    due += what["seconds"]
+                if fate == "hold back":
+                    due += min(what["seconds"], 3_600)
                 copies = what["copies"] if fate == "copies" else 1
-                self.arrivals += [Arrival(due, post) for _ in range(copies)]
+                self.arrivals += [Arrival(due, post, bool(n)) for n in range(copies)]
 
     def _arrive(self, arrival: Arrival) -> None:
         self.arrivals.remove(arrival)
@@ -328,7 +334,8 @@ class World:
             try:
                 status = self.process.receive(arrival.post.body, arrival.post.headers)
             except Killed:
-                delivery.settle(self.stripe, arrival.post, None, "connection reset")
+                if not arrival.copy:
+                    delivery.settle(self.stripe, arrival.post, None, "connection reset")
                 raise
             except Exception as wrong:  # noqa: BLE001 - the receiver answers 503
                 status, error = 503, type(wrong).__name__
@@ -338,7 +345,8 @@ class World:
             self.acked.add(arrival.post.item.event.id)
         elif not self.is_down:
             self.say(f"  answered {status} {error or ''}")
-        delivery.settle(self.stripe, arrival.post, status, error)
+        if not arrival.copy:
+            delivery.settle(self.stripe, arrival.post, status, error)
 
     # --- the ways out ----------------------------------------------------------------------
 

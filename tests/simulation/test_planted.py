@@ -1,4 +1,4 @@
-"""Every bug that was planted is found: a guard nobody would miss is none, or the worlds are tame."""
+"""Every bug that was planted is found: a guard that nobody would miss is none."""
 
 from __future__ import annotations
 
