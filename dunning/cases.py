@@ -6,60 +6,54 @@ which the caller opens; many events of many cases at once.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
 from dunning import ledger
 from dunning.clock import rfc3339
-from dunning.core.case import advance, case_id, new_case
-from dunning.core.entries import Account
-from dunning.core.events import (
-    BillingEvent,
-    CustomerReported,
-    MethodChanged,
-    RenewalUpcoming,
-    SubscriptionReported,
-)
+from dunning.columns import columns_of, schedule_columns
+from dunning.core.case import case_id, new_case
+from dunning.core.events import BillingEvent, RenewalUpcoming
 from dunning.core.facts import Case
-from dunning.core.money import Money
 from dunning.core.plan import Plan, plan
-from dunning.core.policy import Policy, Subject, from_data, to_data
-from dunning.core.status import State, Status, last_decline, status, verdict
-from dunning.errors import LeaseLostError, MoneyError, NotFoundError
+from dunning.core.policy import Policy, Subject
+from dunning.core.status import State, Status, status
+from dunning.desk import Desk, Held, Named, Recall, Row
+from dunning.errors import LeaseLostError, NotFoundError
+from dunning.hands import Hand, advance_hand, call_off, complete
 from dunning.mirror import Mirror
-from dunning.outbox import announce
-from dunning.routing import cases_of, everything_named, invoice_of, ref_of
+from dunning.outbox import announce, changes_access
+from dunning.pinned import Pinned, subject_of
+from dunning.routing import (
+    CustomerNews,
+    cases_of,
+    everything_named,
+    gather,
+    gather_for,
+    invoice_of,
+    ref_of,
+)
 from dunning.schedule import Claim
-from dunning.store import CaseRow, PolicyRow, guard, insert_into
+from dunning.store import CaseRow, among, guard, table_of
 from dunning.unfinished import charges_told, end_unfinished
 
 _FACTS = TypeAdapter(Case)
 
 # Which policy a new case begins under.
 Chooser = Callable[[Subject], Policy]
-# The events kept earlier that are about these provider ids: they came before there was a case.
-Recall = Callable[[Session, str, Sequence[str]], Iterable[BillingEvent]]
 
 
 def read_facts(row: CaseRow) -> Case:
     """The facts of a stored case."""
     return _FACTS.validate_json(row.facts)
-
-
-@dataclass(slots=True)
-class Open:
-    """A case in hand: its row (None: not stored yet), its facts, and what was so before."""
-
-    case: Case
-    row: CaseRow | None = None
-    before: Status | None = None
-    known: Case | None = None  # the facts as they are stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +73,7 @@ class CaseBook:
         self._choose = choose
         self._recall = recall
         self._announces = announces
-        self._pinned: dict[str, Policy] = {}
+        self._pinned = Pinned()
 
     def remember_with(self, recall: Recall) -> None:
         """Set who remembers events that came before their case (the inbox does)."""
@@ -97,70 +91,134 @@ class CaseBook:
     ) -> Applied:
         """Take events in, in any order. `waiting` names the thing that has no case yet."""
         guard(session, everything_named(source, events))
-        mirror = Mirror(session, source)
-        hands: dict[str, Open] = {}
-        waiting: str | None = None
-        for event in events:
-            if isinstance(event, MethodChanged | CustomerReported | SubscriptionReported):
-                mirror.take(event)
-                for row in cases_of(session, source, event):
-                    hand = hands.setdefault(row.invoice, self._hold(row))
-                    self._advance(hand, event)
-                continue
-            if isinstance(event, RenewalUpcoming):
-                continue
-            invoice = invoice_of(mirror, event)
-            if invoice is None:
-                waiting = ref_of(event)
-                continue
-            hand = hands.get(invoice) or self._take(session, source, provider, invoice)
-            hands[invoice] = hand
-            self._advance(hand, event)
-        moved = []
-        for invoice, hand in hands.items():
-            self._complete(session, hand, mirror)
-            if self._settle(session, hand, mirror, now):
-                moved.append(hand.case.id)
-            elif waiting is None:
-                waiting = invoice
-        return Applied(cases=tuple(moved), waiting=waiting if not moved else None)
+        desk = self.desk(session)
+        self.gather(desk, {source: events})
+        with desk.drafting():
+            applied = self.take(desk, source, provider, events, now)
+        self.write(desk, now)
+        return applied
 
     def apply_to(
         self, session: Session, claim: Claim, events: Sequence[BillingEvent], now: datetime
     ) -> Case:
         """Take in what a step brought, as the holder of the claim; `LeaseLostError` otherwise."""
-        row = locked(session, claim.case_id, everything_named(claim.source, events))
-        if row.lease_token != claim.token:
-            message = f"{claim.case_id}: the lease ran out and somebody else holds the case"
-            raise LeaseLostError(message)
-        row.lease_token = None
-        return self.apply_by_hand(session, row, events, now)
+        told = self.apply_to_many(session, [(claim, events)], now)[claim.case_id]
+        if isinstance(told, Exception):
+            raise told
+        return told
+
+    def apply_to_many(
+        self,
+        session: Session,
+        brought: Sequence[tuple[Claim, Sequence[BillingEvent]]],
+        now: datetime,
+    ) -> dict[str, Case | Exception]:
+        """Take in what steps brought, each as the holder of its claim, in one transaction.
+
+        For each case its facts after, or the error that kept its events out, `LeaseLostError`
+        for one: then nothing of that case is written, and the others are not touched by it.
+        """
+        desk = self.desk(session)
+        told: defaultdict[str, list[BillingEvent]] = defaultdict(list)
+        for claim, events in brought:
+            told[claim.source].extend(events)
+        names = [everything_named(source, events) for source, events in told.items()]
+        ids = sorted({claim.case_id for claim, _ in brought})
+        _guard_cases(session, ids, set[str]().union(*names))
+        desk.cases.load(ids)
+        self._gather_for(desk, ids, told)
+        after: dict[str, Case | Exception] = {}
+        for claim, events in brought:
+            try:
+                with desk.drafting():
+                    after[claim.case_id] = self._conclude(desk, claim, events, now)
+            except DBAPIError:
+                raise
+            except Exception as error:  # noqa: BLE001 - told to the caller
+                after[claim.case_id] = error
+        self.write(desk, now)
+        return after
 
     def apply_by_hand(
         self, session: Session, row: CaseRow, events: Sequence[BillingEvent], now: datetime
     ) -> Case:
         """Take events into a case already locked, whoever they are from."""
-        hand = self._hold(row)
-        mirror = Mirror(session, row.source)
+        desk = self.desk(session)
+        held = Held({name: getattr(row, name) for name in _COLUMNS}, read_facts(row))
+        desk.cases.assume(row.id, held)
+        self._gather_for(desk, [row.id], {row.source: events})
+        with desk.drafting():
+            case = self._move(desk, held, events, now)
+        self.write(desk, now)
+        return case
+
+    # --- a batch, in the hands of whoever opened the transaction -----------------------------
+
+    def desk(self, session: Session) -> Desk:
+        """An empty desk for one transaction: gather, take what is to be taken in, write."""
+        return Desk(session, _FACTS.validate_json, self._recall)
+
+    def gather(self, desk: Desk, told: Mapping[str, Sequence[BillingEvent]]) -> None:
+        """Load all that events, by source, may touch; the guard over their names comes before."""
+        gather(desk, told)
+        self._pinned.learn(desk)
+
+    def take(
+        self,
+        desk: Desk,
+        source: str,
+        provider: str,
+        events: Sequence[BillingEvent],
+        now: datetime,
+    ) -> Applied:
+        """Take events in, in memory; `write` makes it last. An error leaves a draft behind."""
+        mirror = Mirror(desk, source)
+        hands: dict[str, Hand] = {}
+        waiting: str | None = None
         for event in events:
-            if isinstance(event, MethodChanged | CustomerReported | SubscriptionReported):
+            if isinstance(event, CustomerNews):
                 mirror.take(event)
-            self._advance(hand, event)
-        self._complete(session, hand, mirror)
-        self._settle(session, hand, mirror, now)
-        return hand.case
+                for held in cases_of(desk, source, event):
+                    hand = hands.setdefault(held.case.invoice, Hand(held.case, held))
+                    advance_hand(hand, event)
+                continue
+            if isinstance(event, RenewalUpcoming):
+                continue
+            invoice = invoice_of(desk, source, event)
+            if invoice is None:
+                waiting = ref_of(event)
+                continue
+            if invoice not in hands:
+                held_or_none = desk.cases.get(case_id(source, invoice))
+                fresh = new_case(source, provider, invoice)
+                hands[invoice] = Hand(held_or_none.case if held_or_none else fresh, held_or_none)
+            advance_hand(hands[invoice], event)
+        moved = []
+        for invoice, hand in hands.items():
+            complete(desk, hand, mirror)
+            if self._settle(desk, hand, mirror, now):
+                moved.append(hand.case.id)
+            elif waiting is None:
+                waiting = invoice
+        return Applied(cases=tuple(moved), waiting=waiting if not moved else None)
+
+    def write(self, desk: Desk, now: datetime) -> None:
+        """Write what was taken in, with the next step of every case that moved."""
+        with desk.drafting():
+            for name, held in desk.cases.changes().items():
+                policy = self.policy_of(desk.session, held.row["policy_version"])
+                ahead = plan(held.case, policy, now, held.present)
+                row = dict(held.row)
+                row.update(schedule_columns(row, held.case, ahead, now))
+                row["facts"] = _FACTS.dump_json(held.case).decode()
+                desk.cases.put(name, replace(held, row=row))
+        desk.write()
 
     # --- reading ---------------------------------------------------------------------------
 
     def policy_of(self, session: Session, version: str) -> Policy:
         """The policy a case is pinned to, as it was when the case began."""
-        if version not in self._pinned:
-            row = session.get(PolicyRow, version)
-            if row is None:
-                message = f"policy version {version} is not in the database"
-                raise NotFoundError(message)
-            self._pinned[version] = from_data(json.loads(row.body))
-        return self._pinned[version]
+        return self._pinned.of(session, version)
 
     def plan_of(self, session: Session, row: CaseRow, now: datetime) -> tuple[Case, Plan]:
         """The facts of a case and the steps still to do, as of now."""
@@ -169,117 +227,114 @@ class CaseBook:
 
     # --- parts -----------------------------------------------------------------------------
 
-    def _take(self, session: Session, source: str, provider: str, invoice: str) -> Open:
-        name = case_id(source, invoice)
-        row = session.scalars(
-            select(CaseRow).where(col(CaseRow.id) == name).with_for_update()
-        ).one_or_none()
-        return self._hold(row) if row else Open(case=new_case(source, provider, invoice))
+    def _gather_for(
+        self, desk: Desk, case_ids: Sequence[str], told: Mapping[str, Sequence[BillingEvent]]
+    ) -> None:
+        gather_for(desk, case_ids, told)
+        if self._announces and any(changes_access(e) for events in told.values() for e in events):
+            desk.scopes.load(
+                Named(held.case.source, held.case.scope) for held in desk.cases.values()
+            )
+        self._pinned.learn(desk)
 
-    def _hold(self, row: CaseRow) -> Open:
-        case = read_facts(row)
-        return Open(case=case, row=row, before=status(case), known=case)
+    def _conclude(
+        self, desk: Desk, claim: Claim, events: Sequence[BillingEvent], now: datetime
+    ) -> Case:
+        held = desk.cases.get(claim.case_id)
+        if held is None or held.row["lease_token"] != claim.token:
+            message = f"{claim.case_id}: the lease ran out and somebody else holds the case"
+            raise LeaseLostError(message)
+        free = replace(held, row={**held.row, "lease_token": None})
+        return self._move(desk, free, events, now)
 
-    def _advance(self, hand: Open, event: BillingEvent) -> None:
-        _same_currency(hand.case, event)
-        hand.case = advance(hand.case, event)
+    def _move(self, desk: Desk, held: Held, events: Sequence[BillingEvent], now: datetime) -> Case:
+        """Take events into one case that is stored."""
+        hand = Hand(held.case, held)
+        mirror = Mirror(desk, held.case.source)
+        for event in events:
+            if isinstance(event, CustomerNews):
+                mirror.take(event)
+            advance_hand(hand, event)
+        complete(desk, hand, mirror)
+        self._settle(desk, hand, mirror, now)
+        return hand.case
 
-    def _complete(self, session: Session, hand: Open, mirror: Mirror) -> None:
-        """Add what was heard before: kept events of this invoice, and of its customer."""
-        known = hand.row is not None
-        if not known and hand.case.failed_at is None:
-            return
-        asked = hand.known.links if hand.known else frozenset[str]()
-        while self._recall is not None and (new := hand.case.links - asked):
-            asked |= new
-            for event in self._recall(session, hand.case.source, sorted(new)):
-                self._advance(hand, event)
-        if not known and hand.case.customer:
-            for event in mirror.known(hand.case.customer, hand.case.subscription):
-                self._advance(hand, event)
-
-    def _settle(self, session: Session, hand: Open, mirror: Mirror, now: datetime) -> bool:
-        """Write what follows from the facts. False: there is no case to speak of (yet)."""
+    def _settle(self, desk: Desk, hand: Hand, mirror: Mirror, now: datetime) -> bool:
+        """Put down what follows from the facts. False: there is no case to speak of (yet)."""
         present = status(hand.case)
-        if hand.row is None:
+        if hand.before is None:
             if present.state is State.NONE:
                 return False
-            hand.row = self._begin(session, hand.case, present, now)
-        elif present.ended_at is not None or charges_told(hand.case):
-            self._end_what_was_begun(session, hand, now)
-            present = status(hand.case)
-        case, row = hand.case, hand.row
-        policy = self.policy_of(session, row.policy_version)
-        posted = hand.before.books.entries if hand.before else ()
-        if present.books.entries != posted:
-            posting = ledger.Posting(
-                case_id=case.id,
-                source=case.source,
-                currency=case.currency,
-                entries=present.books.entries,
-            )
-            ledger.record(session, [posting], now)
-        mirror.remember(case, hand.known)
-        ahead = plan(case, policy, now, present)
+            row = self._begin(desk, hand.case, present, now)
+        else:
+            row = dict(hand.before.row)
+            if present.ended_at is not None or charges_told(hand.case):
+                self._end_what_was_begun(desk, hand, row, now)
+                present = status(hand.case)
+        case = hand.case
+        posting = ledger.Posting(
+            case_id=case.id,
+            source=case.source,
+            currency=case.currency,
+            entries=present.books.entries,
+        )
+        ledger.record(desk, posting, now)
+        mirror.remember(case, hand.before.case if hand.before else None)
         if self._announces:
-            announce(session, case, hand.before, present, now)
-        _fill(row, case, present, ahead, now)
-        session.add(row)
-        session.flush()
+            announce(desk, case, present, now)
+        row.update(columns_of(case, present))
+        row["version"] += 1
+        desk.cases.put(case.id, Held(row, case, present))
+        call_off(desk, hand)
         return True
 
-    def _end_what_was_begun(self, session: Session, hand: Open, now: datetime) -> None:
+    def _end_what_was_begun(self, desk: Desk, hand: Hand, row: Row, now: datetime) -> None:
         """What a dead worker left behind, or the end of the case overtook, ends on record."""
-        assert hand.row is not None
-        if hand.row.lease_token is not None and hand.row.wake_at and hand.row.wake_at > now:
+        if row["lease_token"] is not None and row["wake_at"] and row["wake_at"] > now:
             return  # whoever holds the case will say how it ended
-        policy = self.policy_of(session, hand.row.policy_version)
+        if not desk.steps.get(hand.case.id):
+            return
+        policy = self.policy_of(desk.session, row["policy_version"])
         planned = {step.key for step in plan(hand.case, policy, now).steps}
-        for event in end_unfinished(session, hand.case, planned, now):
-            self._advance(hand, event)
+        for event in end_unfinished(desk, hand.case, planned, now):
+            advance_hand(hand, event)
 
-    def _begin(self, session: Session, case: Case, present: Status, now: datetime) -> CaseRow:
-        policy = self._choose(_subject(case, present))
-        version = policy.version
-        session.execute(
-            insert_into(session, PolicyRow)
-            .values(
-                version=version,
-                name=policy.name,
-                body=json.dumps(to_data(policy), sort_keys=True),
-                first_used_at=now,
-            )
-            .on_conflict_do_nothing()
-        )
-        self._pinned[version] = policy
-        assert case.failed_at is not None
-        return CaseRow(
-            id=case.id,
-            source=case.source,
-            provider=case.provider,
-            invoice=case.invoice,
-            scope=case.scope,
-            state=present.state.value,
-            access=present.access.value,
-            currency=case.currency,
-            policy=policy.name,
-            policy_version=version,
-            opened_at=case.failed_at,
-            recorded_at=now,
-        )
+    def _begin(self, desk: Desk, case: Case, present: Status, now: datetime) -> dict[str, Any]:
+        policy = self._choose(subject_of(case, present))
+        version = self._pinned.pin(desk, policy, now)
+        begun = dict.fromkeys(_COLUMNS)
+        return begun | {
+            "id": case.id,
+            "source": case.source,
+            "provider": case.provider,
+            "invoice": case.invoice,
+            "policy": policy.name,
+            "policy_version": version,
+            "recorded_at": now,
+            "version": 0,
+        }
 
 
-def locked(session: Session, name: str, besides: Collection[str] = ()) -> CaseRow:
-    """The row of a case, locked until the transaction ends; `NotFoundError` if there is none.
+_COLUMNS = tuple(column.name for column in table_of(CaseRow).c)
 
-    Guarded first, with what else is named: the case's scope and customer, since what the product
-    hears of access hangs on the other cases of the scope.
+
+def _guard_cases(session: Session, ids: Collection[str], besides: Collection[str]) -> None:
+    """Guard what is named, and of each case its invoice, customer and scope.
+
+    What the product hears of access hangs on the other cases of the scope.
     """
     if session.get_bind().dialect.name == "postgresql":
         about = (col(CaseRow.invoice), col(CaseRow.customer), col(CaseRow.scope))
-        known = select(col(CaseRow.source), *about).where(col(CaseRow.id) == name)
-        for source, *names in session.execute(known):
-            guard(session, {*besides, *(f"{source}/{one}" for one in names if one)})
+        known = select(col(CaseRow.source), *about).where(among(session, col(CaseRow.id), ids))
+        names = {
+            f"{source}/{one}" for source, *told in session.execute(known) for one in told if one
+        }
+        guard(session, {*besides, *names})
+
+
+def locked(session: Session, name: str, besides: Collection[str] = ()) -> CaseRow:
+    """The row of a case, locked until the transaction ends; `NotFoundError` if there is none."""
+    _guard_cases(session, [name], besides)
     row = session.scalars(
         select(CaseRow).where(col(CaseRow.id) == name).with_for_update()
     ).one_or_none()
@@ -287,67 +342,6 @@ def locked(session: Session, name: str, besides: Collection[str] = ()) -> CaseRo
         message = f"no case {name}; `dunning cases list` shows the ones there are"
         raise NotFoundError(message)
     return row
-
-
-def _fill(row: CaseRow, case: Case, present: Status, ahead: Plan, now: datetime) -> None:
-    """Write the columns that follow from the facts."""
-    opened = sum(e.amount for e in present.books.entries if e.debit is Account.OWED)
-    last, said = last_decline(case), verdict(_with_its_cards(case, present))
-    next_step = next((step for step in ahead.steps if not step.held), None)
-    row.customer = case.customer
-    row.subscription = case.subscription
-    row.scope = case.scope
-    row.state = present.state.value
-    row.access = present.access.value
-    row.currency = case.currency
-    row.amount_due = opened
-    row.amount_at_risk = present.at_risk
-    row.decline_code = _code(last.decline) if last and last.decline else None
-    row.advice = said.advice.value if said else None
-    assert case.failed_at is not None
-    row.opened_at = case.failed_at
-    row.next_at = ahead.next_at
-    row.next_step = next_step.key.removeprefix(case.id + "/") if next_step else None
-    row.closed_at = present.ended_at
-    row.closed_reason = present.reason or None
-    row.facts = _FACTS.dump_json(case).decode()
-    row.version += 1
-    # Somebody holds the case: it wakes when they are done, or when their lease runs out.
-    if row.lease_token is None or row.wake_at is None or row.wake_at <= now:
-        row.wake_at = row.next_at
-        row.lease_token = None
-
-
-def _with_its_cards(case: Case, present: Status) -> Case:
-    """A case that is over does not hear of every new card: the advice is the bank's, without."""
-    if present.ended_at is None:
-        return case
-    return replace(case, method=None, method_at=None, method_fixed_at=None)
-
-
-def _code(decline: object) -> str | None:
-    code = getattr(decline, "code", None) or getattr(decline, "outcome_reason", None)
-    return code or getattr(decline, "error_code", None)
-
-
-def _subject(case: Case, present: Status) -> Subject:
-    bill = case.bill
-    return Subject(
-        source=case.source,
-        amount=Money(sum(e.amount for e in present.books.entries[:1]), case.currency),
-        country=case.word("country"),
-        products=bill.products if bill else (),
-        metadata=bill.metadata if bill else (),
-    )
-
-
-def _same_currency(case: Case, event: BillingEvent) -> None:
-    bill = getattr(event, "bill", None) or getattr(event, "attempt", None) or event
-    currency = getattr(bill, "currency", None)
-    about_invoice = not isinstance(event, SubscriptionReported | RenewalUpcoming)
-    if currency and case.currency and about_invoice and currency != case.currency:
-        message = f"{case.invoice} is in {case.currency}, but {event.id} speaks of {currency}"
-        raise MoneyError(message)
 
 
 def summary(row: CaseRow) -> dict[str, object]:

@@ -7,37 +7,42 @@ parked with the reason, for a person to look at and replay; nothing is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import structlog
 from sqlalchemy import Engine, Integer, column, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
+from dunning import crashpoints
 from dunning.cases import CaseBook
 from dunning.core.events import BillingEvent
 from dunning.core.ports import (
     Envelope,
     Ignored,
     Incomplete,
-    Provider,
-    Reader,
     Reading,
     Understood,
     Unreadable,
 )
+from dunning.desk import Desk, Named, Waiting
 from dunning.errors import DunningError, NotFoundError, ProviderError
+from dunning.readers import Kept, Readers, SourceReader
 from dunning.routing import everything_named
 from dunning.store import (
     InboxRow,
     UTCDateTime,
+    among,
+    change_rows,
     guard,
     insert_into,
     is_passing,
     reading,
+    table_of,
     transaction,
 )
 
@@ -91,12 +96,35 @@ def keep(session: Session, received: Sequence[Received], now: datetime) -> list[
     return [row_id for row_id in session.scalars(statement) if row_id is not None]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceReader:
-    """How one source's webhooks are read, and who can fetch what they leave out."""
+class _Locked(NamedTuple):
+    """A row that is ours until the transaction ends."""
 
-    reader: Reader
-    provider: Provider | None
+    id: int
+    tries: int
+    wake_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A kept row and what became of reading it."""
+
+    row: Kept
+    reading: Reading | ProviderError
+
+    @property
+    def events(self) -> Sequence[BillingEvent]:
+        return self.reading.events if isinstance(self.reading, Understood) else ()
+
+
+@dataclass(slots=True)
+class _Ending:
+    """How a row stands after it was handled."""
+
+    state: str = "new"
+    reason: str = ""
+    ref: str | None = None
+    waiting: bool = False
+    wake_at: datetime | None = None  # None: as it was
 
 
 class Inbox:
@@ -107,141 +135,177 @@ class Inbox:
     ) -> None:
         self._engine = engine
         self._cases = cases
-        self._sources = sources
-        cases.remember_with(self.recall)
+        self._readers = Readers(sources)
+        cases.remember_with(self._readers.recall)
 
     def handle(self, ids: Iterable[int], now: datetime) -> int:
         """Handle these rows; how many were still to be done. Safe to call twice or at once."""
         with reading(self._engine) as session:
             rows = _new_rows(session, list(ids))
-        readings = {row.id: self._read(row) for row in rows}
-        done = 0
-        with transaction(self._engine) as session:
-            taken = _new_rows(session, [row.id for row in rows if row.id], lock=True)
-            # All at once, as two batches that share customers would wait for each other.
-            guard(session, _everything_named(taken, readings))
-            for row in taken:
-                self._finish(session, row, readings[row.id], now)
-                done += 1
-        return done
+        crashpoints.reach("handle.read")
+        return self._bring_in([_Read(row, self._readers.read(row)) for row in rows], now)
 
-    def recall(self, session: Session, source: str, names: Sequence[str]) -> list[BillingEvent]:
-        """The events kept earlier that wait for one of these invoices, intents or charges."""
-        rows = session.scalars(
-            select(InboxRow)
-            .where(
-                col(InboxRow.waiting),
-                col(InboxRow.source) == source,
-                col(InboxRow.ref).in_(names),
-            )
-            .order_by(col(InboxRow.id))
-        ).all()
-        return [event for row in rows for event in self._events(row)]
+    # --- a batch ---------------------------------------------------------------------------
 
-    def _events(self, row: InboxRow) -> Iterator[BillingEvent]:
-        source = self._sources.get(row.source)
-        reading = source.reader.normalise(row.body) if source else None
-        if isinstance(reading, Understood):
-            yield from reading.events
+    def _bring_in(self, batch: Sequence[_Read], now: datetime) -> int:
+        """Handle a batch in one transaction; what the database refuses is parked alone.
 
-    def _read(self, row: InboxRow) -> Reading | ProviderError:
-        source = self._sources.get(row.source)
-        if source is None:
-            return Unreadable(why=f"source {row.source!r} is no longer configured")
-        reading = source.reader.normalise(row.body)
-        if not isinstance(reading, Incomplete):
-            return reading
-        if source.provider is None:
-            why = f"{row.type}: a thin event; without an API key its object cannot be fetched"
-            return Unreadable(why=why)
+        Halved until the row at fault is by itself, so that it harms no other.
+        """
+        if not batch:
+            return 0
         try:
-            return source.provider.fetch(reading, event_id=row.event_id, created=row.created_at)
-        except ProviderError as error:
-            return error
-        except Exception as error:
-            log.exception("inbox.fetch_failed", inbox=row.id)
-            return Unreadable(why=f"fetching what it speaks of: {type(error).__name__}: {error}")
+            return self._together(batch, now)
+        except DBAPIError as error:
+            if is_passing(error):
+                raise
+            refused: Exception = error
+        except Exception as error:  # noqa: BLE001 - told once the row at fault is alone
+            refused = error
+        if len(batch) == 1:
+            return self._park_alone(batch[0].row, refused, now)
+        middle = len(batch) // 2
+        return self._bring_in(batch[:middle], now) + self._bring_in(batch[middle:], now)
 
-    def _finish(
-        self, session: Session, row: InboxRow, reading: Reading | ProviderError, now: datetime
-    ) -> None:
-        """Bring one row to its end. An error in it harms no other row of the batch."""
-        row.tries += 1
-        if isinstance(reading, ProviderError):
-            _try_later(row, reading, now)
+    def _together(self, batch: Sequence[_Read], now: datetime) -> int:
+        endings: list[tuple[Kept, _Ending]] = []
+        with transaction(self._engine) as session:
+            ours = _lock(session, [one.row.id for one in batch])
+            taken = [one for one in batch if one.row.id in ours]
+            told: defaultdict[str, list[BillingEvent]] = defaultdict(list)
+            for one in taken:
+                told[one.row.source].extend(one.events)
+            # All at once, as two batches that share customers would wait for each other.
+            names = [everything_named(source, events) for source, events in told.items()]
+            guard(session, set[str]().union(*names))
+            desk = self._cases.desk(session)
+            self._cases.gather(desk, told)
+            for one in taken:
+                ending = self._finish(desk, one, ours[one.row.id], now)
+                endings.append((one.row, ending))
+            self._cases.write(desk, now)
+            crashpoints.reach("handle.before_commit")
+        crashpoints.reach("handle.committed")
+        for row, ending in endings:
+            _log(row, ending)
+        return len(endings)
+
+    def _finish(self, desk: Desk, one: _Read, lock: _Locked, now: datetime) -> _Ending:
+        """Bring one row to its end, on the desk. An error in it harms no other of the batch."""
+        row = one.row
+        if isinstance(one.reading, ProviderError):
+            ending = _try_later(one.reading, lock.tries + 1, now)
         else:
             try:
-                with session.begin_nested():
-                    self._take(session, row, reading, now)
-            except DBAPIError as error:
-                if is_passing(error):
-                    raise
-                _park(row, f"the database refused what follows from it: {error.orig}")
-            except Exception as error:
+                with desk.drafting():
+                    ending = self._take(desk, one, one.reading, now)
+            except DBAPIError:
+                raise  # the transaction is over
+            except Exception as error:  # noqa: BLE001 - told, and the row is parked
                 # Whatever it is, it would happen again: a person looks, mends and replays.
-                expected = isinstance(error, DunningError | ValueError)
-                log.warning("inbox.fault", inbox=row.id, exc_info=not expected)
-                _park(row, f"{type(error).__name__}: {error}")
-        row.handled_at = None if row.state == "new" else now
-        session.add(row)
-        session.flush()
-        log.info(
-            f"inbox.{row.state}",
-            inbox=row.id,
-            event_id=row.event_id,
-            type=row.type,
-            why=row.reason,
-        )
+                ending = _parked(_told(error, row.id))
+        with desk.drafting():
+            desk.inbox.put(row.id, _columns(lock, ending, now))
+        return ending
 
-    def _take(self, session: Session, row: InboxRow, reading: Reading, now: datetime) -> None:
+    def _take(self, desk: Desk, one: _Read, reading: Reading, now: datetime) -> _Ending:
         match reading:
             case Understood():
-                provider = self._sources[row.source].reader.name
-                applied = self._cases.apply(session, row.source, provider, reading.events, now)
-                row.state = "handled"
-                row.ref = applied.cases[0] if applied.cases else applied.waiting
-                row.waiting = not applied.cases and applied.waiting is not None
-                row.reason = "no case of ours (yet)" if row.waiting else ""
+                source = one.row.source
+                provider = self._readers.name_of(source)
+                applied = self._cases.take(desk, source, provider, reading.events, now)
+                if applied.cases or applied.waiting is None:
+                    return _Ending("handled", ref=next(iter(applied.cases), None))
+                key = Named(source, applied.waiting)
+                waiting = Waiting(one.row.id, applied.waiting, tuple(reading.events))
+                desk.waiting.put(key, (*(desk.waiting.get(key) or ()), waiting))
+                return _Ending("handled", "no case of ours (yet)", applied.waiting, waiting=True)
             case Ignored():
-                row.state, row.reason = "ignored", reading.why
+                return _Ending("ignored", reading.why)
             case Unreadable():
-                _park(row, reading.why)
+                return _parked(reading.why)
             case Incomplete():
-                _park(row, "the fetched object is incomplete as well")
+                return _parked("the fetched object is incomplete as well")
             case _:
                 assert_never(reading)
 
+    def _park_alone(self, row: Kept, refused: Exception, now: datetime) -> int:
+        """Park what cannot be written, in a transaction in which nothing else happens."""
+        with transaction(self._engine) as session:
+            ours = _lock(session, [row.id])
+            if row.id not in ours:
+                return 0
+            ending = _parked(_told(refused, row.id))
+            change_rows(session, InboxRow, [_columns(ours[row.id], ending, now)])
+        _log(row, ending)
+        return 1
 
-def _new_rows(session: Session, ids: Sequence[int], *, lock: bool = False) -> Sequence[InboxRow]:
+
+def _new_rows(session: Session, ids: Sequence[int]) -> list[Kept]:
+    table = table_of(InboxRow)
     query = (
-        select(InboxRow)
-        .where(col(InboxRow.id).in_(ids), col(InboxRow.state) == "new")
-        .order_by(col(InboxRow.id))
+        select(*(table.c[name] for name in Kept._fields))
+        .where(among(session, table.c.id, ids), table.c.state == "new")
+        .order_by(table.c.id)
     )
-    return session.scalars(query.with_for_update(skip_locked=True) if lock else query).all()
+    return [Kept(*row) for row in session.execute(query)]
 
 
-def _everything_named(
-    rows: Iterable[InboxRow], readings: Mapping[int | None, Reading | ProviderError]
-) -> set[str]:
-    names: set[str] = set()
-    for row in rows:
-        reading = readings[row.id]
-        if isinstance(reading, Understood):
-            names |= everything_named(row.source, reading.events)
-    return names
+def _lock(session: Session, ids: Sequence[int]) -> dict[int, _Locked]:
+    """Of these rows, those still to be done that nobody else is at."""
+    table = table_of(InboxRow)
+    query = (
+        select(table.c.id, table.c.tries, table.c.wake_at)
+        .where(among(session, table.c.id, ids), table.c.state == "new")
+        .order_by(table.c.id)
+        .with_for_update(skip_locked=True)
+    )
+    return {row[0]: _Locked(*row) for row in session.execute(query)}
 
 
-def _park(row: InboxRow, why: str) -> None:
-    row.state, row.reason, row.waiting = "parked", why, False
+def _columns(lock: _Locked, ending: _Ending, now: datetime) -> dict[str, object]:
+    return {
+        "id": lock.id,
+        "state": ending.state,
+        "reason": ending.reason,
+        "ref": ending.ref,
+        "waiting": ending.waiting,
+        "wake_at": ending.wake_at or lock.wake_at,
+        "tries": lock.tries + 1,
+        "handled_at": None if ending.state == "new" else now,
+    }
 
 
-def _try_later(row: InboxRow, error: ProviderError, now: datetime) -> None:
-    if row.tries > len(FETCH_WAITS):
-        _park(row, f"gave up fetching what it speaks of: {error}")
-        return
-    row.wake_at = now + FETCH_WAITS[row.tries - 1]
-    row.reason = f"will be fetched again: {error}"
+def _log(row: Kept, ending: _Ending) -> None:
+    log.info(
+        f"inbox.{ending.state}",
+        inbox=row.id,
+        event_id=row.event_id,
+        type=row.type,
+        why=ending.reason,
+    )
+
+
+def _told(error: Exception, row_id: int) -> str:
+    """An error as a reason. One that nobody foresaw goes to the log with where it came from."""
+    if isinstance(error, DBAPIError):
+        return f"the database refused what follows from it: {error.orig}"
+    expected = isinstance(error, DunningError | ValueError)
+    log.warning("inbox.fault", inbox=row_id, exc_info=None if expected else error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _parked(why: str) -> _Ending:
+    # What is wrong with the event may be in the words about it: no database takes these.
+    storable = why.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    return _Ending("parked", storable)
+
+
+def _try_later(error: ProviderError, tries: int, now: datetime) -> _Ending:
+    if tries > len(FETCH_WAITS):
+        return _parked(f"gave up fetching what it speaks of: {error}")
+    why = f"will be fetched again: {error}"
+    return _Ending("new", why, wake_at=now + FETCH_WAITS[tries - 1])
 
 
 # --- for the dispatch loop and for people --------------------------------------------------

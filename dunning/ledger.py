@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, func, insert, select, text
+from sqlalchemy import ColumnElement, func, select, text
 from sqlmodel import Session, col
 
 from dunning.clock import rfc3339
 from dunning.core.entries import Account, Entry
 from dunning.core.identity import TRANSFERS, Flows, add_entries, broken_months, differences
 from dunning.core.status import State
+from dunning.desk import Desk, Line
 from dunning.store import CaseRow, EntryRow
 
 
@@ -32,15 +33,15 @@ class Posting:
     entries: Sequence[Entry]
 
 
-def record(session: Session, postings: Sequence[Posting], now: datetime) -> int:
-    """Append whatever makes the ledger say what the postings say; how many rows that took."""
-    stored = _rows_of(session, [posting.case_id for posting in postings])
-    rows = [
-        row for posting in postings for row in _difference(posting, stored[posting.case_id], now)
-    ]
-    if rows:
-        session.execute(insert(EntryRow), rows)
-    return len(rows)
+def record(desk: Desk, posting: Posting, now: datetime) -> int:
+    """Append whatever makes the ledger say what the posting says; how many lines that took."""
+    stored = desk.entries.get(posting.case_id) or ()
+    added = _difference(posting, stored, now)
+    if added:
+        desk.entries.put(posting.case_id, (*stored, *added))
+        for line in added:
+            desk.lines.put(line.key, line)
+    return len(added)
 
 
 def _rows_of(session: Session, case_ids: Sequence[str]) -> Mapping[str, list[EntryRow]]:
@@ -51,11 +52,9 @@ def _rows_of(session: Session, case_ids: Sequence[str]) -> Mapping[str, list[Ent
     return found
 
 
-def _difference(
-    posting: Posting, stored: Iterable[EntryRow], now: datetime
-) -> list[dict[str, object]]:
-    """The rows that are missing, and the counter-entries of those that no longer hold."""
-    standing: dict[str, EntryRow] = {}
+def _difference(posting: Posting, stored: Iterable[EntryRow | Line], now: datetime) -> list[Line]:
+    """The lines that are missing, and the counter-entries of those that no longer hold."""
+    standing: dict[str, EntryRow | Line] = {}
     revisions: defaultdict[str, int] = defaultdict(int)
     for row in stored:
         revisions[row.base] += 1
@@ -64,21 +63,21 @@ def _difference(
         else:
             standing[row.base] = row
     wanted = {entry.key: entry for entry in posting.entries}
-    rows: list[dict[str, object]] = []
+    lines: list[Line] = []
     for base, row in standing.items():
         entry = wanted.get(base)
         if entry is None or not _same(row, entry, posting.currency):
             revisions[base] += 1
-            rows.append(_counter(row, revisions[base], now))
+            lines.append(_counter(row, revisions[base], now))
     for base, entry in wanted.items():
         known = standing.get(base)
         if known is None or not _same(known, entry, posting.currency):
             revisions[base] += 1
-            rows.append(_fresh(posting, entry, revisions[base], now))
-    return rows
+            lines.append(_fresh(posting, entry, revisions[base], now))
+    return lines
 
 
-def _same(row: EntryRow, entry: Entry, currency: str) -> bool:
+def _same(row: EntryRow | Line, entry: Entry, currency: str) -> bool:
     return (
         row.debit == entry.debit
         and row.credit == entry.credit
@@ -94,41 +93,41 @@ def _key(base: str, revision: int) -> str:
     return base if revision == 1 else f"{base}#{revision}"
 
 
-def _fresh(posting: Posting, entry: Entry, revision: int, now: datetime) -> dict[str, object]:
-    return {
-        "key": _key(entry.key, revision),
-        "base": entry.key,
-        "case_id": posting.case_id,
-        "source": posting.source,
-        "debit": entry.debit.value,
-        "credit": entry.credit.value,
-        "amount": entry.amount,
-        "currency": posting.currency,
-        "cause": entry.cause.value,
-        "how": entry.how,
-        "occurred_at": entry.at,
-        "recorded_at": now,
-        "reverses": None,
-    }
+def _fresh(posting: Posting, entry: Entry, revision: int, now: datetime) -> Line:
+    return Line(
+        key=_key(entry.key, revision),
+        base=entry.key,
+        case_id=posting.case_id,
+        source=posting.source,
+        debit=entry.debit.value,
+        credit=entry.credit.value,
+        amount=entry.amount,
+        currency=posting.currency,
+        cause=entry.cause.value,
+        how=entry.how,
+        occurred_at=entry.at,
+        recorded_at=now,
+        reverses=None,
+    )
 
 
-def _counter(row: EntryRow, revision: int, now: datetime) -> dict[str, object]:
-    return {
-        "key": _key(row.base, revision),
-        "base": row.base,
-        "case_id": row.case_id,
-        "source": row.source,
-        "debit": row.credit,
-        "credit": row.debit,
-        "amount": row.amount,
-        "currency": row.currency,
-        "cause": row.cause,
-        "how": row.how,
+def _counter(row: EntryRow | Line, revision: int, now: datetime) -> Line:
+    return Line(
+        key=_key(row.base, revision),
+        base=row.base,
+        case_id=row.case_id,
+        source=row.source,
+        debit=row.credit,
+        credit=row.debit,
+        amount=row.amount,
+        currency=row.currency,
+        cause=row.cause,
+        how=row.how,
         # The same day as what it takes back, so no period ever shows half of a correction.
-        "occurred_at": row.occurred_at,
-        "recorded_at": now,
-        "reverses": row.key,
-    }
+        occurred_at=row.occurred_at,
+        recorded_at=now,
+        reverses=row.key,
+    )
 
 
 # --- sums ----------------------------------------------------------------------------------
@@ -257,7 +256,7 @@ def prove_case(proof: Proof, posting: Posting, rows: Sequence[EntryRow]) -> None
                 proof.fault(posting.case_id, f"{row.key}: takes back nothing that stood")
             undone.add(row.reverses)
     for missing in _difference(posting, rows, datetime.min.replace(tzinfo=UTC)):
-        proof.fault(posting.case_id, f"the facts and the ledger differ: {missing['key']}")
+        proof.fault(posting.case_id, f"the facts and the ledger differ: {missing.key}")
 
 
 def _wrong_with(row: EntryRow, posting: Posting) -> Iterator[str]:

@@ -7,7 +7,7 @@ happen and nothing that happened goes unannounced. Rows of one case leave one af
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,9 +15,11 @@ from sqlalchemy import Integer, bindparam, column, func, select, text, update
 from sqlmodel import Session, col
 
 from dunning.clock import rfc3339
+from dunning.core.events import BillingEvent, StepEnded, StepKind
 from dunning.core.facts import Case
 from dunning.core.status import ACCESS_ORDER, Access, State, Status
-from dunning.store import CaseRow, OutboxRow, UTCDateTime, insert_into
+from dunning.desk import Desk, Named
+from dunning.store import OutboxRow, UTCDateTime, put_rows
 
 # After each failure a longer wait, up to hours; after the last the row is dead and ops see it.
 BACKOFF = tuple(
@@ -37,47 +39,67 @@ _ACCESS = {
 }
 
 
-def announce(
-    session: Session, case: Case, before: Status | None, present: Status, now: datetime
-) -> None:
+_TAKES_ACCESS = (StepKind.RESTRICT, StepKind.SUSPEND, StepKind.RESTORE)
+
+
+def changes_access(event: BillingEvent) -> bool:
+    """Whether this may change what a customer may use, so that the scope is looked at."""
+    return isinstance(event, StepEnded) and event.kind in _TAKES_ACCESS
+
+
+def announce(desk: Desk, case: Case, present: Status, now: datetime) -> None:
     """Write what the change of a case means to the merchant's product."""
-    if (before is None or before.state is State.NONE) and present.state is not State.NONE:
-        put(session, case, present, "case.opened", "case.opened", now)
-    known_access = before.access if before else Access.FULL
+    before = desk.cases.get(case.id)
+    known_state = State(before.row["state"]) if before else State.NONE
+    known_access = Access(before.row["access"]) if before else Access.FULL
+    if known_state is State.NONE and present.state is not State.NONE:
+        _call(desk, case, present, "case.opened", "case.opened", now)
     if present.access is not known_access:
-        _announce_access(session, case, known_access, present, now)
-    known_state = before.state if before else State.NONE
+        _announce_access(desk, case, known_access, present, now)
     if present.state is not known_state and present.state in _ENDINGS:
         kind = _ENDINGS[present.state]
-        put(session, case, present, kind, kind, now)
+        _call(desk, case, present, kind, kind, now)
 
 
-def _announce_access(
-    session: Session, case: Case, known: Access, present: Status, now: datetime
-) -> None:
+def _announce_access(desk: Desk, case: Case, known: Access, present: Status, now: datetime) -> None:
     """The product hears of a change of the whole scope: the worst of its cases decides."""
-    others = session.scalars(
-        select(col(CaseRow.access)).where(
-            col(CaseRow.source) == case.source,
-            col(CaseRow.scope) == case.scope,
-            col(CaseRow.id) != case.id,
-        )
-    )
     rest = max(
-        (Access(other) for other in others), key=ACCESS_ORDER.__getitem__, default=Access.FULL
+        (Access(other) for other in _others_of_scope(desk, case)),
+        key=ACCESS_ORDER.__getitem__,
+        default=Access.FULL,
     )
     was = max(known, rest, key=ACCESS_ORDER.__getitem__)
     now_is = max(present.access, rest, key=ACCESS_ORDER.__getitem__)
     if was is not now_is:
         kind = _ACCESS[now_is]
-        steps = sum(
-            1 for step in case.done if step.kind.value in ("restrict", "suspend", "restore")
-        )
-        put(session, case, present, kind, f"{kind}:{steps}", now)
+        steps = sum(1 for step in case.done if step.kind in _TAKES_ACCESS)
+        _call(desk, case, present, kind, f"{kind}:{steps}", now)
+
+
+def _others_of_scope(desk: Desk, case: Case) -> Iterator[str]:
+    """The access that the scope's other cases leave: as stored, and as the batch has it."""
+    stored = desk.scopes.get(Named(case.source, case.scope)) or {}
+    access = dict(stored)
+    for held in desk.cases.values():
+        row = held.row
+        access.pop(row["id"], None)
+        if (row["source"], row["scope"]) == (case.source, case.scope):
+            access[row["id"]] = row["access"]
+    access.pop(case.id, None)
+    yield from access.values()
+
+
+def _call(desk: Desk, case: Case, present: Status, kind: str, name: str, now: datetime) -> None:
+    row = _row(case, present, kind, name, now)
+    desk.calls.add(str(row["key"]), row)
 
 
 def put(session: Session, case: Case, present: Status, kind: str, name: str, now: datetime) -> None:
     """Write one call; the same call about the same change is written once."""
+    put_rows(session, OutboxRow, [_row(case, present, kind, name, now)])
+
+
+def _row(case: Case, present: Status, kind: str, name: str, now: datetime) -> dict[str, object]:
     body = {
         "type": kind,
         "timestamp": rfc3339(now),
@@ -95,23 +117,19 @@ def put(session: Session, case: Case, present: Status, kind: str, name: str, now
             "currency": case.currency,
         },
     }
-    session.execute(
-        insert_into(session, OutboxRow)
-        .values(
-            key=f"{case.id}/{name}",
-            case_id=case.id,
-            source=case.source,
-            type=kind,
-            body=json.dumps(body, separators=(",", ":")),
-            state="pending",
-            tries=0,
-            leased=False,
-            created_at=now,
-            wake_at=now,
-            error="",
-        )
-        .on_conflict_do_nothing()
-    )
+    return {
+        "key": f"{case.id}/{name}",
+        "case_id": case.id,
+        "source": case.source,
+        "type": kind,
+        "body": json.dumps(body, separators=(",", ":")),
+        "state": "pending",
+        "tries": 0,
+        "leased": False,
+        "created_at": now,
+        "wake_at": now,
+        "error": "",
+    }
 
 
 @dataclass(frozen=True, slots=True)

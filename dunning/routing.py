@@ -1,12 +1,11 @@
-"""Which invoice and which cases an event is about."""
+"""Which invoice and which cases an event is about, and what a batch of them needs in hand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 
-from sqlalchemy import select
-from sqlmodel import Session, col
-
+from dunning.core.case import case_id
 from dunning.core.events import (
     AttemptReported,
     BillingEvent,
@@ -14,20 +13,28 @@ from dunning.core.events import (
     InvoiceEvent,
     InvoiceReported,
     MethodChanged,
+    PaymentReceived,
     SubscriptionReported,
 )
-from dunning.mirror import Mirror
-from dunning.store import CaseRow
+from dunning.desk import Desk, Held, Named
+
+CustomerNews = MethodChanged | CustomerReported | SubscriptionReported
 
 
-def invoice_of(mirror: Mirror, event: BillingEvent) -> str | None:
+def invoice_of(desk: Desk, source: str, event: BillingEvent) -> str | None:
     """Which invoice an event is about, from its own words or from what is linked to it."""
-    if isinstance(event, InvoiceReported):
-        return event.bill.invoice
     if not isinstance(event, InvoiceEvent):
         message = f"{type(event).__name__} is not news of an invoice"
         raise TypeError(message)
-    return event.invoice or mirror.invoice_of(_names(event))
+    own = _own_invoice(event)
+    if own is not None:
+        return own
+    linked = (desk.links.get(Named(source, name)) for name in _names(event))
+    return next((invoice for invoice in linked if invoice is not None), None)
+
+
+def _own_invoice(event: InvoiceEvent) -> str | None:
+    return event.bill.invoice if isinstance(event, InvoiceReported) else event.invoice or None
 
 
 def _names(event: BillingEvent) -> list[str]:
@@ -36,6 +43,16 @@ def _names(event: BillingEvent) -> list[str]:
     found = [name for name in names if isinstance(name, str)]
     if isinstance(event, AttemptReported):
         found.append(event.attempt.id)
+    return found
+
+
+def _links(event: BillingEvent) -> list[str]:
+    """Every name an event may add to the links of its case (`Case.links`)."""
+    found = _names(event)
+    if isinstance(event, AttemptReported) and event.attempt.charge:
+        found.append(event.attempt.charge)
+    if isinstance(event, PaymentReceived):
+        found.append(event.payment)
     return found
 
 
@@ -59,27 +76,141 @@ def ref_of(event: BillingEvent) -> str | None:
 
 
 def cases_of(
-    session: Session,
+    desk: Desk,
     source: str,
-    event: MethodChanged | CustomerReported | SubscriptionReported,
-) -> Sequence[CaseRow]:
+    event: CustomerNews,
+) -> Sequence[Held]:
     """The customer's cases this news can still matter to: those that had not ended before it."""
-    customer = event.customer
+    customer, happened = event.customer, _happened(event)
     if customer is None and isinstance(event, SubscriptionReported):
-        about = col(CaseRow.subscription) == event.subscription
+        about, name = "subscription", event.subscription
     else:
-        about = col(CaseRow.customer) == customer
-    happened = event.at
-    if isinstance(event, SubscriptionReported) and event.ended_at:
-        happened = event.ended_at
-    query = (
-        select(CaseRow)
-        .where(
-            col(CaseRow.source) == source,
-            about,
-            col(CaseRow.closed_at).is_(None) | (col(CaseRow.closed_at) >= happened),
-        )
-        .order_by(col(CaseRow.id))
-        .with_for_update()
-    )
-    return session.scalars(query).all()
+        about, name = "customer", customer or ""
+    found = [
+        held
+        for held in desk.cases.values()
+        if held.row["source"] == source
+        and held.row[about] == name
+        and (held.row["closed_at"] is None or held.row["closed_at"] >= happened)
+    ]
+    return sorted(found, key=lambda held: held.case.id)
+
+
+def _happened(event: CustomerNews) -> datetime:
+    ended = event.ended_at if isinstance(event, SubscriptionReported) else None
+    return ended or event.at
+
+
+# --- what a batch needs to have in hand ----------------------------------------------------
+
+
+def gather(desk: Desk, told: Mapping[str, Sequence[BillingEvent]]) -> None:
+    """Load what these events, by source, may touch, in a number of statements that is fixed."""
+    nameless = [
+        Named(source, name)
+        for source, event in _each(told)
+        if isinstance(event, InvoiceEvent) and _own_invoice(event) is None
+        for name in _names(event)
+    ]
+    desk.links.load(nameless)
+    wanted = {case_id(source, invoice) for source, invoice in _invoices(desk, told)}
+    for source, events in told.items():
+        wanted.update(_of_customers(desk, source, events))
+    desk.cases.load(wanted)
+    gather_about(desk, [name for name in wanted if desk.cases.stored(name)])
+    fresh = [name for name in wanted if not desk.cases.stored(name)]
+    for name in fresh:
+        desk.entries.assume(name)
+        desk.steps.assume(name)
+    whole = _with_what_waits(desk, told)
+    _gather_people(desk, whole, opening=bool(fresh))
+
+
+def gather_for(
+    desk: Desk, case_ids: Collection[str], told: Mapping[str, Sequence[BillingEvent]]
+) -> None:
+    """Load what these events may touch of cases that are in hand already."""
+    gather_about(desk, case_ids)
+    _gather_people(desk, _with_what_waits(desk, told), opening=False)
+
+
+def gather_about(desk: Desk, case_ids: Collection[str]) -> None:
+    """Load what belongs to cases that are stored: their part of the ledger, and steps begun."""
+    desk.entries.load(case_ids)
+    desk.steps.load(case_ids)
+
+
+def _each(told: Mapping[str, Sequence[BillingEvent]]) -> Iterator[tuple[str, BillingEvent]]:
+    for source, events in told.items():
+        for event in events:
+            yield source, event
+
+
+def _invoices(desk: Desk, told: Mapping[str, Sequence[BillingEvent]]) -> Iterator[Named]:
+    for source, event in _each(told):
+        if isinstance(event, InvoiceEvent) and (invoice := invoice_of(desk, source, event)):
+            yield Named(source, invoice)
+
+
+def _of_customers(desk: Desk, source: str, events: Iterable[BillingEvent]) -> Sequence[str]:
+    """The cases that news of customers may matter to."""
+    news = [event for event in events if isinstance(event, CustomerNews)]
+    if not news:
+        return ()
+    customers = {event.customer for event in news if event.customer}
+    scopes = {
+        event.subscription
+        for event in news
+        if isinstance(event, SubscriptionReported) and event.customer is None
+    }
+    return desk.cases_about(source, customers, scopes, min(map(_happened, news)))
+
+
+def _with_what_waits(
+    desk: Desk, told: Mapping[str, Sequence[BillingEvent]]
+) -> Mapping[str, Sequence[BillingEvent]]:
+    """Load what waits for the names that cases may learn; these events and those that waited."""
+    known = {name for held in desk.cases.values() for name in _linked(held)}
+    whole = {source: list(events) for source, events in told.items()}
+    new = {source: list(events) for source, events in told.items()}
+    while any(new.values()):
+        names = {
+            Named(source, name)
+            for source, event in _each(new)
+            if isinstance(event, InvoiceEvent)
+            for name in (_own_invoice(event), *_links(event))
+            if name
+        } - known
+        known |= names
+        desk.waiting.load(names)
+        new = {source: [] for source in told}
+        for key in sorted(names):
+            for one in desk.waiting.stored(key) or ():
+                new[key.source].extend(one.events)
+        for source, events in new.items():
+            whole[source].extend(events)
+    return whole
+
+
+def _linked(held: Held) -> Iterator[Named]:
+    return (Named(held.case.source, name) for name in held.case.links)
+
+
+def _gather_people(
+    desk: Desk, told: Mapping[str, Sequence[BillingEvent]], *, opening: bool
+) -> None:
+    """Load what is known of the customers: those spoken of, and those of cases that may open."""
+    customers, subscriptions, methods = set(), set(), set()
+    for source, event in _each(told):
+        if not opening and not isinstance(event, CustomerNews):
+            continue
+        about = event.bill if isinstance(event, InvoiceReported) else event
+        if customer := getattr(about, "customer", None):
+            customers.add(Named(source, customer))
+        if subscription := getattr(about, "subscription", None):
+            subscriptions.add(Named(source, subscription))
+        if isinstance(event, MethodChanged) and event.method:
+            methods.add(Named(source, event.method))
+    desk.customers.load(sorted(customers))
+    desk.subscriptions.load(sorted(subscriptions))
+    desk.methods.load(sorted(methods))

@@ -9,12 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import select
-from sqlmodel import Session, col
-
 from dunning.core.events import Attempt, AttemptStatus, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
-from dunning.store import StepRow
+from dunning.desk import Desk, Row
 
 _KNOWN_ENDINGS = {
     AttemptStatus.SUCCEEDED: (StepResult.DONE, "paid"),
@@ -36,46 +33,50 @@ def charges_told(case: Case) -> dict[str, Attempt]:
 
 
 def end_unfinished(
-    session: Session, case: Case, planned: Collection[str], now: datetime
+    desk: Desk, case: Case, planned: Collection[str], now: datetime
 ) -> list[StepEnded]:
     """End the steps begun that are not planned any more, or whose ending is known after all."""
     told = charges_told(case)
-    query = select(StepRow).where(col(StepRow.case_id) == case.id, col(StepRow.state) != "ended")
-    events = []
-    for row in session.scalars(query).all():
-        if row.key not in told and (row.key in planned or _may_have_paid(case, row)):
+    begun = desk.steps.get(case.id) or ()
+    left, events = [], []
+    for row in begun:
+        key = row["key"]
+        if key not in told and (key in planned or _may_have_paid(case, row)):
+            left.append(row)
             continue
-        result, why = _ending_of(case, row, told.get(row.key))
-        row.state, row.result, row.why, row.ended_at = "ended", result.value, why, now
-        session.add(row)
+        result, why = _ending_of(case, row, told.get(key))
+        ending = {"state": "ended", "result": result.value, "why": why, "ended_at": now}
+        desk.ended_steps.put(key, {"key": key, **ending})
         events.append(
             StepEnded(
-                id=row.key,
+                id=key,
                 at=now,
-                kind=StepKind(row.kind),
+                kind=StepKind(row["kind"]),
                 result=result,
                 why=why,
-                template=row.template,
+                template=row["template"],
             )
         )
+    if events:
+        desk.steps.put(case.id, tuple(left))
     return events
 
 
-def _may_have_paid(case: Case, row: StepRow) -> bool:
+def _may_have_paid(case: Case, row: Row) -> bool:
     """Whether this charge may be the one that paid: nobody has said yet which one did."""
-    doubtful = row.kind == StepKind.RETRY.value and row.state in ("running", "unknown")
+    doubtful = row["kind"] == StepKind.RETRY.value and row["state"] in ("running", "unknown")
     succeeded = any(one.status is AttemptStatus.SUCCEEDED for one in case.attempts)
     return doubtful and case.paid_at is not None and not succeeded
 
 
-def _ending_of(case: Case, row: StepRow, attempt: Attempt | None) -> tuple[StepResult, str]:
+def _ending_of(case: Case, row: Row, attempt: Attempt | None) -> tuple[StepResult, str]:
     if attempt is not None:
         return _KNOWN_ENDINGS[attempt.status]
-    begun = row.state in ("running", "unknown")
-    if begun and row.kind == StepKind.EMAIL.value:
+    begun = row["state"] in ("running", "unknown")
+    if begun and row["kind"] == StepKind.EMAIL.value:
         return StepResult.DOUBTFUL, "the worker that sent it died before it could say so"
     closed_at = case.voided_at or case.uncollectible_at
-    ours = closed_at is not None and closed_at >= row.first_started_at
-    if begun and row.kind == StepKind.GIVE_UP.value and ours:
+    ours = closed_at is not None and closed_at >= row["first_started_at"]
+    if begun and row["kind"] == StepKind.GIVE_UP.value and ours:
         return StepResult.DONE, "the window closed"
     return StepResult.NOT_OWED, "the case ended first"

@@ -38,10 +38,11 @@ from dunning.core.ports import Action, Channel, Provider, Reader
 from dunning.core.status import Access, State
 from dunning.errors import ConfigError
 from dunning.executor import Executor
-from dunning.inbox import Inbox, SourceReader
+from dunning.inbox import Inbox
 from dunning.messages import Messages
 from dunning.outbox import Deliver, Heard
 from dunning.providers.stripe.reader import StripeReader
+from dunning.readers import SourceReader
 from dunning.store import AttemptRow, CaseRow, MethodRow, engine_for, reading
 
 READERS: Mapping[str, type[Reader]] = {"stripe": StripeReader}

@@ -1,5 +1,6 @@
 """Remembering in SQL: the tables, the engine, one transaction at a time, and the versions."""
 
+from dunning.store.bulk import add_rows, among, change_rows, put_rows, table_of
 from dunning.store.engine import (
     engine_for,
     guard,
@@ -42,6 +43,9 @@ __all__ = [
     "StepRow",
     "SubscriptionRow",
     "UTCDateTime",
+    "add_rows",
+    "among",
+    "change_rows",
     "engine_for",
     "guard",
     "insert_into",
@@ -49,7 +53,9 @@ __all__ = [
     "is_passing",
     "migrate",
     "newest_version",
+    "put_rows",
     "reading",
+    "table_of",
     "transaction",
     "version",
 ]

@@ -18,8 +18,9 @@ from dunning.core.case import case_id
 from dunning.core.events import BillingEvent
 from dunning.core.policy import Policy, Subject
 from dunning.core.ports import Provider
-from dunning.inbox import Inbox, Received, SourceReader, keep
+from dunning.inbox import Inbox, Received, keep
 from dunning.providers.stripe.reader import StripeReader
+from dunning.readers import SourceReader
 from dunning.store import CaseRow, InboxRow, engine_for, transaction
 from tests.builders import INVOICE, SOURCE, T0
 from tests.policies import STANDARD

@@ -104,15 +104,15 @@ def test_a_row_that_contradicts_its_case_is_parked_and_its_mates_are_handled(sta
 
 
 class Chokes:
-    """The door to the cases, with a fault: it opens for in_2 and then falls over."""
+    """The door to the cases, with a fault: it lets in_2 in and then falls over."""
 
     def __init__(self, stage: Stage, error: Exception) -> None:
         self.error: Exception | None = error
-        self._apply: Callable[..., Applied] = stage.book.apply
-        stage.book.apply = self  # type: ignore[method-assign,assignment]
+        self._take: Callable[..., Applied] = stage.book.take
+        stage.book.take = self  # type: ignore[method-assign,assignment]
 
     def __call__(self, *given: Any) -> Applied:
-        result = self._apply(*given)
+        result = self._take(*given)
         if self.error is not None and given[3][0].bill.invoice == "in_2":
             raise self.error
         return result

@@ -57,7 +57,11 @@ def posting(*entries: Entry) -> Posting:
 
 def write(shop: Shop, *entries: Entry) -> int:
     with transaction(shop.engine) as session:
-        return ledger.record(session, [posting(*entries)], NOW)
+        desk = shop.book.desk(session)
+        with desk.drafting():
+            lines = ledger.record(desk, posting(*entries), NOW)
+        desk.write()
+        return lines
 
 
 def stored(session: Session) -> Sequence[EntryRow]:

@@ -118,7 +118,8 @@ def test_a_charge_of_which_the_case_knows_already_needs_no_recall(stage: Stage) 
 
 
 def test_what_waits_is_not_given_to_another_source(stage: Stage) -> None:
-    stage.inbox._sources = {**stage.inbox._sources, "other": stage.inbox._sources["stripe"]}
+    sources = stage.inbox._readers._sources
+    stage.inbox._readers._sources = {**sources, "other": sources["stripe"]}
     (row_id,) = stage.keep(named(PAID), source="other")
     stage.inbox.handle([row_id], stage.clock.now())
     stage.hears(named(FAILED))

@@ -8,9 +8,10 @@ import pytest
 
 from dunning.core.ports import Ignored, Incomplete, Reading, Understood, Unreadable
 from dunning.errors import ProviderDownError, ProviderRefusedError
-from dunning.inbox import FETCH_WAITS, LEASE, Inbox, SourceReader, replay, sweep
+from dunning.inbox import FETCH_WAITS, LEASE, Inbox, replay, sweep
 from dunning.providers.stripe.normalise import read_object
 from dunning.providers.stripe.reader import StripeReader
+from dunning.readers import SourceReader
 from dunning.store import CaseRow, InboxRow
 from tests.builders import SOURCE
 from tests.providers.stripe.bodies import AT, event, invoice, thin

@@ -1,0 +1,358 @@
+"""What a batch has in hand: read in a few statements, changed in memory, written in a few.
+
+A desk belongs to one transaction. Its drawers hold what is stored of each table, what the batch
+has made of it, and on top the draft of the event that is being taken in: if that goes wrong, the
+draft is dropped and the rest of the batch stands as it was. Values in a drawer are never changed
+in place; a change puts a new value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm.attributes import set_committed_value
+from sqlmodel import Session, SQLModel
+
+from dunning.core.events import BillingEvent
+from dunning.core.facts import Case
+from dunning.core.status import Status
+from dunning.store import (
+    AttemptRow,
+    CaseRow,
+    CustomerRow,
+    EntryRow,
+    InboxRow,
+    LinkRow,
+    MethodRow,
+    OutboxRow,
+    PolicyRow,
+    StepRow,
+    SubscriptionRow,
+    add_rows,
+    among,
+    change_rows,
+    put_rows,
+    table_of,
+)
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+Row = Mapping[str, Any]
+Fetch = Callable[[Collection[Key]], Mapping[Key, Value]]
+
+
+class Named(NamedTuple):
+    """A thing of one source, by the provider's name for it."""
+
+    source: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One row of the ledger, as it is stored or will be."""
+
+    key: str
+    base: str
+    case_id: str
+    source: str
+    debit: str
+    credit: str
+    amount: int
+    currency: str
+    cause: str
+    how: str
+    occurred_at: datetime
+    recorded_at: datetime
+    reverses: str | None
+
+
+LINE = tuple(Line.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A case in hand: its columns, its facts, and what follows from them."""
+
+    row: Row
+    case: Case
+    present: Status | None = None  # None: as it was stored, nobody has asked yet
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An event kept earlier that waits for its case under `ref`."""
+
+    id: int  # of the inbox row
+    ref: str
+    events: tuple[BillingEvent, ...]
+
+
+# The events kept earlier that wait for one of these names.
+Recall = Callable[[Session, str, Collection[str]], Iterable[Waiting]]
+# The facts of a stored case.
+ReadFacts = Callable[[str], Case]
+
+
+class Drawer(Generic[Key, Value]):
+    """What is known of one table: as stored, as the batch has it, and the present draft."""
+
+    def __init__(self, fetch: Fetch[Key, Value] | None = None) -> None:
+        self._fetch = fetch
+        self._stored: dict[Key, Value | None] = {}
+        self._present: dict[Key, Value] = {}
+        self._draft: dict[Key, Value] = {}
+
+    def load(self, keys: Iterable[Key]) -> None:
+        """Read what is not known yet, all of it at once."""
+        missing = dict.fromkeys(key for key in keys if key not in self._stored)
+        if missing and self._fetch is not None:
+            found = self._fetch(missing)
+            self._stored.update({key: found.get(key) for key in missing})
+
+    def assume(self, key: Key, value: Value | None = None) -> None:
+        """Take it that this is what is stored; None: that there is nothing."""
+        self._stored[key] = value
+
+    def get(self, key: Key) -> Value | None:
+        """The value as it is now; read by itself if nobody foresaw that it would be asked for."""
+        for layer in (self._draft, self._present):
+            if key in layer:
+                return layer[key]
+        self.load((key,))
+        return self._stored.get(key)
+
+    def stored(self, key: Key) -> Value | None:
+        """The value as the database has it."""
+        return self._stored.get(key)
+
+    def put(self, key: Key, value: Value) -> None:
+        """Change the draft."""
+        self._draft[key] = value
+
+    def add(self, key: Key, value: Value) -> None:
+        """Put a value where none is known."""
+        known = key in self._draft or key in self._present
+        if not known and self._stored.get(key) is None:
+            self._draft[key] = value
+
+    def values(self) -> Iterator[Value]:
+        """Everything in the drawer, as it is now."""
+        for value in {**self._stored, **self._present, **self._draft}.values():
+            if value is not None:
+                yield value
+
+    def changes(self) -> Mapping[Key, Value]:
+        """What is to be written, in the order in which it came about."""
+        return self._present
+
+    def keep(self) -> None:
+        """Make the draft part of the batch."""
+        if self._draft:
+            self._present.update(self._draft)
+            self._draft.clear()
+
+    def drop(self) -> None:
+        """Forget the draft."""
+        self._draft.clear()
+
+
+class Desk:
+    """Everything one transaction reads and writes of cases and of what belongs to them."""
+
+    def __init__(
+        self, session: Session, read_facts: ReadFacts, recall: Recall | None = None
+    ) -> None:
+        self.session = session
+        self._read_facts = read_facts
+        self._recall = recall
+        self.cases: Drawer[str, Held] = Drawer(self._fetch_cases)
+        self.entries: Drawer[str, tuple[Line, ...]] = Drawer(self._fetch_entries)
+        self.lines: Drawer[str, Line] = Drawer()  # of these the new ones, in their order
+        self.steps: Drawer[str, tuple[Row, ...]] = Drawer(self._fetch_steps)
+        self.ended_steps: Drawer[str, Row] = Drawer()
+        self.links: Drawer[Named, str] = Drawer(self._fetch_links)
+        self.attempts: Drawer[Named, Row] = Drawer()
+        self.customers: Drawer[Named, Row] = Drawer(self._named(CustomerRow))
+        self.subscriptions: Drawer[Named, Row] = Drawer(self._named(SubscriptionRow))
+        self.methods: Drawer[Named, Row] = Drawer(self._named(MethodRow))
+        self.scopes: Drawer[Named, Mapping[str, str]] = Drawer(self._fetch_scopes)
+        self.waiting: Drawer[Named, tuple[Waiting, ...]] = Drawer(self._fetch_waiting)
+        self.policies: Drawer[str, Row] = Drawer()
+        self.calls: Drawer[str, Row] = Drawer()
+        self.inbox: Drawer[int, Row] = Drawer()
+        self.recalled: Drawer[int, str] = Drawer()
+        self._drawers = [each for each in vars(self).values() if isinstance(each, Drawer)]
+        # What the session has in hand is read here from the tables.
+        session.flush()
+
+    @contextmanager
+    def drafting(self) -> Iterator[None]:
+        """Take in one thing wholly, or, when an error comes of it, not at all."""
+        try:
+            yield
+        except BaseException:
+            for drawer in self._drawers:
+                drawer.drop()
+            raise
+        for drawer in self._drawers:
+            drawer.keep()
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def _fetch_cases(self, ids: Collection[str]) -> Mapping[str, Held]:
+        """The cases, locked in one order by all."""
+        table = table_of(CaseRow)
+        query = (
+            select(table)
+            .where(among(self.session, table.c.id, sorted(ids)))
+            .order_by(table.c.id)
+            .with_for_update()
+        )
+        found = self.session.execute(query).mappings()
+        return {row["id"]: Held(dict(row), self._read_facts(row["facts"])) for row in found}
+
+    def cases_about(
+        self, source: str, customers: Collection[str], scopes: Collection[str], since: datetime
+    ) -> Sequence[str]:
+        """The ids of these customers' and scopes' cases that had not ended before that moment."""
+        table = table_of(CaseRow)
+        query = select(table.c.id).where(
+            table.c.source == source,
+            or_(
+                among(self.session, table.c.customer, customers),
+                among(self.session, table.c.scope, scopes),
+            ),
+            table.c.closed_at.is_(None) | (table.c.closed_at >= since),
+        )
+        return self.session.scalars(query).all()
+
+    def _fetch_entries(self, ids: Collection[str]) -> Mapping[str, tuple[Line, ...]]:
+        table = table_of(EntryRow)
+        query = (
+            select(*(table.c[name] for name in LINE))
+            .where(among(self.session, table.c.case_id, ids))
+            .order_by(table.c.id)
+        )
+        found: dict[str, list[Line]] = {}
+        for row in self.session.execute(query).mappings():
+            found.setdefault(row["case_id"], []).append(Line(**row))
+        return {case_id: tuple(lines) for case_id, lines in found.items()}
+
+    def _fetch_steps(self, ids: Collection[str]) -> Mapping[str, tuple[Row, ...]]:
+        """The steps of each case that were begun and have not ended."""
+        table = table_of(StepRow)
+        query = (
+            select(table)
+            .where(among(self.session, table.c.case_id, ids), table.c.state != "ended")
+            .order_by(table.c.key)
+        )
+        found: dict[str, list[Row]] = {}
+        for row in self.session.execute(query).mappings():
+            found.setdefault(row["case_id"], []).append(dict(row))
+        return {case_id: tuple(rows) for case_id, rows in found.items()}
+
+    def _fetch_links(self, keys: Collection[Named]) -> Mapping[Named, str]:
+        rows = self._rows_named(LinkRow, "object_id", keys)
+        return {Named(row["source"], row["object_id"]): row["invoice"] for row in rows}
+
+    def _named(self, model: type[SQLModel]) -> Fetch[Named, Row]:
+        def fetch(keys: Collection[Named]) -> Mapping[Named, Row]:
+            rows = self._rows_named(model, "id", keys)
+            return {Named(row["source"], row["id"]): row for row in rows}
+
+        return fetch
+
+    def _fetch_scopes(self, keys: Collection[Named]) -> Mapping[Named, Mapping[str, str]]:
+        """The access that each stored case of a scope leaves, by case id."""
+        found: dict[Named, dict[str, str]] = {key: {} for key in keys}
+        for row in self._rows_named(CaseRow, "scope", keys, "id", "access"):
+            found[Named(row["source"], row["scope"])][row["id"]] = row["access"]
+        return found
+
+    def _rows_named(
+        self, model: type[SQLModel], about: str, keys: Collection[Named], *names: str
+    ) -> Iterator[Row]:
+        """The rows of these names: one statement for each source, of which there is mostly one."""
+        table = table_of(model)
+        wanted = [table.c[name] for name in ("source", about, *names)] if names else [table]
+        for source in sorted({key.source for key in keys}):
+            ids = sorted({key.id for key in keys if key.source == source})
+            query = select(*wanted).where(
+                table.c.source == source, among(self.session, table.c[about], ids)
+            )
+            yield from (dict(row) for row in self.session.execute(query).mappings())
+
+    def _fetch_waiting(self, keys: Collection[Named]) -> Mapping[Named, tuple[Waiting, ...]]:
+        found: dict[Named, list[Waiting]] = {}
+        if self._recall is not None:
+            for source in sorted({key.source for key in keys}):
+                refs = sorted({key.id for key in keys if key.source == source})
+                for one in self._recall(self.session, source, refs):
+                    found.setdefault(Named(source, one.ref), []).append(one)
+        return {key: tuple(several) for key, several in found.items()}
+
+    # --- writing ---------------------------------------------------------------------------
+
+    def write(self) -> None:
+        """Write everything that was kept, each table in one statement, in one order by all."""
+        session = self.session
+        put_rows(session, PolicyRow, list(self.policies.changes().values()))
+        cases = {name: held.row for name, held in self.cases.changes().items()}
+        known = [name for name in cases if self.cases.stored(name) is not None]
+        fresh = [name for name in cases if self.cases.stored(name) is None]
+        add_rows(session, CaseRow, [cases[name] for name in fresh])
+        change_rows(session, CaseRow, [cases[name] for name in known])
+        lines = self.lines.changes().values()
+        add_rows(
+            session, EntryRow, [{name: getattr(line, name) for name in LINE} for line in lines]
+        )
+        attempts = list(self.attempts.changes().values())
+        put_rows(session, AttemptRow, attempts, update=_ATTEMPT)
+        links = [
+            {"source": key.source, "object_id": key.id, "invoice": invoice}
+            for key, invoice in self.links.changes().items()
+        ]
+        put_rows(session, LinkRow, links)
+        for model, drawer in (
+            (CustomerRow, self.customers),
+            (SubscriptionRow, self.subscriptions),
+            (MethodRow, self.methods),
+        ):
+            rows = list(drawer.changes().values())
+            put_rows(session, model, rows, update=_all_but(model, "source", "id"))
+        steps = list(self.ended_steps.changes().values())
+        change_rows(session, StepRow, steps)
+        put_rows(session, OutboxRow, list(self.calls.changes().values()))
+        # Last, since two workers may recall one row, and whoever has it must wait for nothing more.
+        change_rows(session, InboxRow, list(self.inbox.changes().values()))
+        found = [
+            {"id": row_id, "waiting": False, "reason": "", "ref": case}
+            for row_id, case in sorted(self.recalled.changes().items())
+        ]
+        change_rows(session, InboxRow, found)
+        for name in known:
+            _tell(session, CaseRow, name, cases[name])
+        for row in steps:
+            _tell(session, StepRow, row["key"], row)
+
+
+def _all_but(model: type[SQLModel], *names: str) -> tuple[str, ...]:
+    return tuple(column.name for column in table_of(model).c if column.name not in names)
+
+
+# Whose case a try was written for first stays.
+_ATTEMPT = _all_but(AttemptRow, "source", "id", "case_id", "currency")
+
+
+def _tell(session: Session, model: type[SQLModel], key: str, row: Row) -> None:
+    """Bring an object the session holds of this row up to what was written past it."""
+    held = session.identity_map.get(session.identity_key(model, key))
+    if held is not None:
+        for name, value in row.items():
+            set_committed_value(held, name, value)

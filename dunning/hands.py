@@ -1,0 +1,64 @@
+"""A case that is being moved: events merged in, with what was heard before there was a case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dunning.core.case import advance
+from dunning.core.events import BillingEvent, RenewalUpcoming, SubscriptionReported
+from dunning.core.facts import Case
+from dunning.desk import Desk, Held, Named, Waiting
+from dunning.errors import MoneyError
+from dunning.mirror import Mirror
+
+
+@dataclass(slots=True)
+class Hand:
+    """A case that is being moved: its facts, and how it stood before (None: not stored yet)."""
+
+    case: Case
+    before: Held | None = None
+    recalled: list[Waiting] = field(default_factory=list)
+
+
+def advance_hand(hand: Hand, event: BillingEvent) -> None:
+    """Merge one event in; `MoneyError` when it is in another currency."""
+    _same_currency(hand.case, event)
+    hand.case = advance(hand.case, event)
+
+
+def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:
+    """Add what was heard before: kept events of this invoice, and of its customer."""
+    known = hand.before is not None
+    if not known and hand.case.failed_at is None:
+        return
+    source = hand.case.source
+    asked = hand.before.case.links if hand.before else frozenset[str]()
+    while new := hand.case.links - asked:
+        asked |= new
+        found = [one for name in new for one in desk.waiting.get(Named(source, name)) or ()]
+        for one in sorted(found, key=lambda one: one.id):
+            hand.recalled.append(one)
+            for event in one.events:
+                advance_hand(hand, event)
+    if not known and hand.case.customer:
+        for event in mirror.known(hand.case.customer, hand.case.subscription):
+            advance_hand(hand, event)
+
+
+def call_off(desk: Desk, hand: Hand) -> None:
+    """What waited for this case has found it."""
+    for one in hand.recalled:
+        key = Named(hand.case.source, one.ref)
+        left = tuple(other for other in desk.waiting.get(key) or () if other.id != one.id)
+        desk.waiting.put(key, left)
+        desk.recalled.put(one.id, hand.case.id)
+
+
+def _same_currency(case: Case, event: BillingEvent) -> None:
+    bill = getattr(event, "bill", None) or getattr(event, "attempt", None) or event
+    currency = getattr(bill, "currency", None)
+    about_invoice = not isinstance(event, SubscriptionReported | RenewalUpcoming)
+    if currency and case.currency and about_invoice and currency != case.currency:
+        message = f"{case.invoice} is in {case.currency}, but {event.id} speaks of {currency}"
+        raise MoneyError(message)

@@ -1,0 +1,152 @@
+"""Many rows in one statement: find them by name, put them, change them, on both databases.
+
+The text of a statement does not depend on how many rows it is for, so it is built and prepared
+once: PostgreSQL takes whole columns as arrays, SQLite a list of names as JSON and rows one by one
+through a statement it keeps.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
+from typing import Any, cast
+
+from sqlalchemy import (
+    Select,
+    String,
+    Table,
+    any_,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlmodel import Session, SQLModel
+
+Values = Mapping[str, Any]
+
+
+def table_of(model: type[SQLModel]) -> Table:
+    """The table behind a model: rows of it are read faster than objects."""
+    return cast("Table", model.__table__)  # type: ignore[attr-defined]
+
+
+def among(session: Session, column: Any, names: Collection[Any]) -> Any:
+    """Whether a column holds one of these names, however many they are."""
+    if _is_postgres(session):
+        given = bindparam(None, list(names), type_=ARRAY(column.type))
+        return column == any_(given)
+    listed = func.json_each(bindparam(None, json.dumps(list(names)), type_=String()))
+    return column.in_(select(listed.table_valued("value").c.value))
+
+
+def put_rows(
+    session: Session, model: type[SQLModel], rows: Sequence[Values], *, update: tuple[str, ...] = ()
+) -> None:
+    """Insert rows; of those that are there by the primary key, change the columns of `update`.
+
+    Without `update` what is there stays as it is. Every row gives the same columns.
+    """
+    if not rows:
+        return
+    table = table_of(model)
+    names = tuple(rows[0])
+    if _is_postgres(session):
+        statement = _put_columns(table, names, update)
+        session.execute(statement, _by_column(names, rows))
+    else:
+        session.connection().execute(_put_each(table, names, update), list(rows))
+
+
+def add_rows(session: Session, model: type[SQLModel], rows: Sequence[Values]) -> None:
+    """Insert rows that cannot be there yet, in their order."""
+    if not rows:
+        return
+    table = table_of(model)
+    names = tuple(rows[0])
+    if _is_postgres(session):
+        statement = insert(table).from_select(names, _columns_given(table, names))
+        session.execute(statement, _by_column(names, rows))
+    else:
+        session.connection().execute(insert(table), list(rows))
+
+
+def change_rows(session: Session, model: type[SQLModel], rows: Sequence[Values]) -> None:
+    """Change rows found by their primary key, which each row gives beside what is new."""
+    if not rows:
+        return
+    table = table_of(model)
+    names = tuple(rows[0])
+    if _is_postgres(session):
+        statement = _change_columns(table, names)
+        session.execute(statement, _by_column(names, rows))
+    else:
+        keyed = [{f"its_{name}": value for name, value in row.items()} for row in rows]
+        session.connection().execute(_change_each(table, names), keyed)
+
+
+def _is_postgres(session: Session) -> bool:
+    return session.get_bind().dialect.name == "postgresql"
+
+
+def _keys(table: Table) -> list[str]:
+    return [column.name for column in table.primary_key]
+
+
+def _columns_given(table: Table, names: tuple[str, ...]) -> Select[Any]:
+    """The rows, handed over as one array per column."""
+    return select(
+        *(
+            func.unnest(bindparam(f"its_{name}", type_=ARRAY(table.c[name].type))).label(name)
+            for name in names
+        )
+    )
+
+
+def _by_column(names: tuple[str, ...], rows: Sequence[Values]) -> Values:
+    return {f"its_{name}": [row[name] for row in rows] for name in names}
+
+
+@cache
+def _put_columns(table: Table, names: tuple[str, ...], update: tuple[str, ...]) -> Any:
+    statement = postgresql.insert(table).from_select(names, _columns_given(table, names))
+    return _unless_there(table, statement, update)
+
+
+@cache
+def _put_each(table: Table, names: tuple[str, ...], update: tuple[str, ...]) -> Any:
+    return _unless_there(table, sqlite.insert(table), update)
+
+
+def _unless_there(table: Table, statement: Any, update: tuple[str, ...]) -> Any:
+    if not update:
+        return statement.on_conflict_do_nothing()
+    return statement.on_conflict_do_update(
+        index_elements=_keys(table),
+        set_={name: statement.excluded[name] for name in update},
+    )
+
+
+@cache
+def _change_columns(table: Table, names: tuple[str, ...]) -> Any:
+    given = _columns_given(table, names).subquery("given")
+    keys = _keys(table)
+    return (
+        update(table)
+        .values({name: given.c[name] for name in names if name not in keys})
+        .where(*(table.c[key] == given.c[key] for key in keys))
+    )
+
+
+@cache
+def _change_each(table: Table, names: tuple[str, ...]) -> Any:
+    keys = _keys(table)
+    return (
+        update(table)
+        .values({name: bindparam(f"its_{name}") for name in names if name not in keys})
+        .where(*(table.c[key] == bindparam(f"its_{key}") for key in keys))
+    )
