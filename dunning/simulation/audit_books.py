@@ -111,7 +111,7 @@ def _charges(line: Line, steps: set[str]) -> Iterator[str]:
     for key, count in tries.items():
         if count > 1:
             yield f"I1 {line.invoice} was tried {count} times under the key {key}"
-        if steps and key not in steps:
+        if steps and key is not None and key not in steps:
             yield f"I1 {line.invoice} was tried under {key}, which is no step of ours"
 
 

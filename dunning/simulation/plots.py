@@ -159,14 +159,12 @@ def _in_doubt(chance: random.Random, moment: int, who: int) -> list[Roll]:
     lost = {
         "fate": chance.choice((line.LOST_AFTER, line.RESET_AFTER, line.STORED, line.GATEWAY)),
         "path": "/pay",
-        "times": chance.choice((1, 1, 2)),
+        "times": 1,
+        "away": chance.choice((0, 0, HOUR, 26 * HOUR, 50 * HOUR, 60 * HOUR)),
     }
     deaf = {"fate": "delay", "seconds": chance.choice((DAY, 3 * DAY)), "copies": 1, "times": 40}
-    away = {"seconds": chance.choice((5 * HOUR, 26 * HOUR, 50 * HOUR))}
-    rolls: list[Roll] = [(moment - 700, "request", lost), (moment - 700, "posts", deaf)]
-    if chance.random() < 0.5:
-        rolls.append((moment + 700, "stripe away", away))
-    return rolls
+    at = max(2 * HOUR + 60, moment - 700)
+    return [(at, "request", lost), (at, "posts", deaf)]
 
 
 def _dies_about_a_charge(chance: random.Random, moment: int, who: int) -> list[Roll]:
@@ -199,7 +197,7 @@ def _dies_about_a_message(chance: random.Random, moment: int, who: int) -> list[
 
 def _too_slow(chance: random.Random, moment: int, who: int) -> list[Roll]:
     """A worker stands still for longer than its lease, somewhere on its way out."""
-    path = chance.choice(("/pay", "/pay", "", "", "/subscriptions"))
+    path = chance.choice(("/pay", "", "", "mail", "mail", "/subscriptions"))
     still = {
         "seconds": chance.choice((70, 70, 130, 600)),
         "path": path,
@@ -211,6 +209,20 @@ def _too_slow(chance: random.Random, moment: int, who: int) -> list[Roll]:
         lost = {"fate": chance.choice(line.FATES), "path": "/pay", "times": 1}
         rolls.append((max(0, moment - 700), "request", lost))
     return rolls
+
+
+def _overtaken(chance: random.Random, moment: int, who: int) -> list[Roll]:
+    """A step that cannot be done now waits, and what it was for comes to its end."""
+    hinders: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("stripe away", {"seconds": HOUR}),
+        ("stripe limits", {"seconds": HOUR}),
+        ("mail", {"fate": outside.DOWN, "times": 5}),
+    )
+    kind = chance.choice(("pays", "pays", "voids", "close"))
+    return [
+        (max(0, moment - 60), *chance.choice(hinders)),
+        (max(2 * HOUR + 60, moment + 60), kind, _by(kind, who, chance)),
+    ]
 
 
 def _out_of_order(chance: random.Random, moment: int, who: int) -> list[Roll]:
@@ -270,6 +282,7 @@ PLOTS: tuple[Plot, ...] = (
     _dies_about_a_message,
     _too_slow,
     _too_slow,
+    _overtaken,
     _out_of_order,
     _long_gone,
     _held_up,

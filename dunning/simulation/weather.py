@@ -94,6 +94,8 @@ class Weather:
             fate = line.LIMITED
         elif order := _take(self.requests, lambda one: one.what["path"] in request.path):
             fate = order.fate
+            # The line that broke once stays broken for a while.
+            self.away_until = now + order.what.get("away", 0)
         return self._strike("request", fate, line.FINE)
 
     def of_mail(self) -> str:
@@ -118,11 +120,11 @@ class Weather:
         self._strike("broker", order.fate if order else "", "")
         return order
 
-    def pause(self, request: Request, side: str) -> int:
-        """How long whoever makes this request stands still, in seconds."""
+    def pause(self, path: str, side: str) -> int:
+        """How long whoever goes out by this path stands still, in seconds."""
         order = _take(
             self.pauses,
-            lambda one: one.what["side"] == side and one.what["path"] in request.path,
+            lambda one: one.what["side"] == side and one.what["path"] in path,
         )
         self._strike("pause", side if order else "", "")
         return int(order.what["seconds"]) if order else 0

@@ -47,7 +47,7 @@ from dunning.simulation.weather import Weather
 Act = tuple[str, Callable[[], object]]
 DEEPEST = 2  # a request during a request is enough
 SWEEP_SECONDS = 31  # by then a kept webhook whose hint was lost is due
-MOST_TURNS = 20_000  # a world that is still busy then goes in circles
+MOST_TURNS = 5_000  # a world that is still busy then goes in circles
 
 
 class RestlessError(Exception):
@@ -355,17 +355,17 @@ class World:
         weather = self.weather
         charge = request.path.endswith("/pay")
         weather.reach("outside.charge" if charge else "outside.request")
-        self._stand_still(request, "before")
+        self._stand_still(request.path, "before")
         if self.script.bustle and self.chance.random() < self.script.bustle:
             self.others_get_on()
         fate = weather.of_request(request, self.now)
         self.journal.asked(request, fate, self.depth)
         return fate
 
-    def _stand_still(self, request: Request, side: str) -> None:
-        seconds = self.weather.pause(request, side)
+    def _stand_still(self, path: str, side: str) -> None:
+        seconds = self.weather.pause(path, side)
         if seconds:
-            self.say(f"  stands still for {seconds} s {side} {request.name}")
+            self.say(f"  stands still for {seconds} s {side} {path}")
             self.pass_to(self.now + seconds)
             self.look_at = min(self.look_at, self.now)
             for _ in range(3):
@@ -376,10 +376,11 @@ class World:
         self.journal.answered(request, status)
         charge = request.path.endswith("/pay")
         self.weather.reach("outside.charged" if charge else "outside.answer")
-        self._stand_still(request, "after")
+        self._stand_still(request.path, "after")
 
     def _mail_fate(self, _letter: Letter) -> str:
         self.weather.reach("outside.mail")
+        self._stand_still("mail", "before")
         return self.weather.of_mail()
 
     def _mail_arrived(self, letter: Letter) -> None:
@@ -387,6 +388,7 @@ class World:
         mail = self.journal.mail(letter, from_unix(self.now), self.depth)
         self.post.mails.append(mail)
         self.weather.reach("outside.mailed")
+        self._stand_still("mail", "after")
 
     def _call_fate(self, name: str) -> str:
         self.weather.reach("outside.call")
