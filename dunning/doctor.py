@@ -19,7 +19,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from dunning import inbox, ledger, outbox, schedule
+from dunning import breaker, catching_up, inbox, ledger, outbox, schedule
 from dunning.channels.email import EmailChannel
 from dunning.clock import FollowedClock, SystemClock
 from dunning.config import PolicyFile, Settings, lint, load_policy_file
@@ -27,7 +27,7 @@ from dunning.core.policy import Retries
 from dunning.errors import ConfigError, ProviderError
 from dunning.messages import Messages
 from dunning.reports.snapshot import snapshot
-from dunning.store import engine_for, newest_version, version
+from dunning.store import engine_for, misfit, version
 
 # Signatures are refused after 5 minutes; a clock that is off by less than this does no harm.
 CLOCK_OFF = timedelta(seconds=30)
@@ -109,12 +109,11 @@ def _database(settings: Settings) -> Iterator[Check]:
         return
     engine = engine_for(url.reveal())
     try:
-        have, need = version(engine), newest_version()
-        if have != need:
-            stands = f"stands at {have}" if have else "has no tables yet"
-            yield error("database", f"{url} {stands}, {need} is needed", "run `dunning migrate`")
+        if why := misfit(engine):
+            stands, _, remedy = why.partition("; ")
+            yield error("database", f"{url} {stands}", remedy)
             return
-        yield ok("database", f"{url} is reachable and at version {need}")
+        yield ok("database", f"{url} is reachable and at version {version(engine)}")
         yield from _inside(settings, engine)
     except SQLAlchemyError as away:
         said = " ".join(str(getattr(away, "orig", None) or away).split())[:200]
@@ -145,13 +144,26 @@ def _inside(settings: Settings, engine: Engine) -> Iterator[Check]:
         else:
             yield ok("clock", f"{machine:%Y-%m-%d %H:%M:%S} UTC, by this machine")
         kept, calls = inbox.backlog(session), outbox.backlog(session, machine)
-        due = schedule.backlog(session, machine, _everywhere(session))
+        everywhere = _everywhere(session)
+        due = schedule.backlog(session, machine, everywhere)
+        heard = list(catching_up.standing(session, machine)) if not settings.sandbox_url else []
+        fuses = breaker.standings(session, everywhere, machine)
+    for fuse in fuses:
+        if fuse.open:
+            yield warning(
+                "breaker",
+                f"charges and emails of {fuse.source} are held since "
+                f"{fuse.since:%Y-%m-%d %H:%M} UTC: {fuse.why}",
+                f"mend what is wrong; or `dunning breaker release {fuse.source} --why …`",
+            )
     if kept.parked:
         yield warning(
             "inbox",
             f"{kept.parked} webhooks are parked: they were not understood",
             "look with `dunning inbox list --state parked`, then `dunning inbox replay --parked`",
         )
+    for told in heard:
+        yield Check(level=told.level, name="webhooks", what=told.what, advice=told.advice)
     if calls.dead:
         yield warning(
             "product",

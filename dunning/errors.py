@@ -12,6 +12,7 @@ DunningError
 ├── LedgerError            an entry that contradicts what the ledger already says
 └── ProviderError          the billing system did not do or say what was asked
     ├── ProviderDownError  away, too slow or limiting us: try later, nothing is decided
+    │   └── ProviderBusyError  well, but not now: we ask more often than it allows
     └── ProviderRefusedError   it answered, and the answer is no: asking again is no use
 """
 
@@ -74,6 +75,10 @@ class ProviderDownError(ProviderError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ProviderBusyError(ProviderDownError):
+    """The provider is well and takes no more requests just now; this says nothing of its health."""
 
 
 class ProviderRefusedError(ProviderError):

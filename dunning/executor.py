@@ -1,62 +1,61 @@
-"""Run the claimed case's next step: intent, act, outcome.
+"""Run the next step of claimed cases: intent, act, outcome.
 
 The intent is committed before the act and the outcome after it; nothing is open in between. A
 worker that dies leaves a running step behind: whoever takes the case next knows that it may have
 happened. One step a claim, so never two charges of a case in a row.
+
+Many cases share a transaction at both ends. What fails together is tried one by one, so that one
+bad case fails alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from typing import Protocol
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlmodel import Session, col
 
+from dunning import begun, crashpoints
+from dunning.begun import Beginning, Done, Intent, ended
 from dunning.cases import CaseBook, locked
 from dunning.clock import Clock
-from dunning.core.events import BillingEvent, StepDeferred, StepEnded, StepKind, StepResult
+from dunning.core.events import BillingEvent, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.plan import Plan
-from dunning.core.ports import Action, Doing, Ended, PutOff, Said
+from dunning.core.ports import Action, Asked, Doing, Ended, Held, Pulse, PutOff
 from dunning.core.status import status
 from dunning.core.steps import Step
 from dunning.errors import LeaseLostError, ProviderDownError, ProviderRefusedError
 from dunning.outbox import put
 from dunning.schedule import Claim
-from dunning.store import CaseRow, MessageRow, StepRow, is_passing, transaction
+from dunning.store import CaseRow, StepRow, is_away, is_passing, transaction
+from dunning.trying import failed, put_off, refused
 
 log = structlog.get_logger(__name__)
 
-# How long a step waits after each failure that is not its own: 1, 2, 4 … minutes, then hours.
-FIRST_WAIT = timedelta(minutes=1)
-LONGEST_WAIT = timedelta(hours=6)
-# A step that cannot be done for reasons of its own is given up after so many tries, on record.
-REFUSALS = 6
-# Without these a case would stand open for ever, or a paying customer without service: they are
-# tried on, and ops are told.
-NEVER_SKIPPED = frozenset((StepKind.SUSPEND, StepKind.RESTORE, StepKind.GIVE_UP))
+LEASE = timedelta(seconds=30)
 # So often the outcome of a step is written anew after the database was busy with itself.
 CONCLUDING = 4
 
 
-def backoff(tries: int) -> timedelta:
-    """How long to leave a step alone after its n-th fruitless try."""
-    doublings: int = min(max(tries, 1) - 1, 10)
-    return min(FIRST_WAIT * (1 << doublings), LONGEST_WAIT)
+class Gate(Protocol):
+    """Keeps steps of a kind back while a source cannot take them, and hears how others ended."""
 
+    def held(self, source: str, kind: StepKind, now: datetime) -> Held | None:
+        """Until when such a step must not be begun, if it must not; called for each step."""
 
-@dataclass(frozen=True, slots=True)
-class _Intent:
-    doing: Doing
-    claim: Claim
+    def note(self, session: Session, pulses: Sequence[Pulse], now: datetime) -> None:
+        """Take in how steps ended, in the transaction that writes their outcomes."""
 
 
 class Executor:
-    """Runs steps; knows an action for each kind."""
+    """Runs steps; knows an action for each kind. Usable from any thread."""
 
     def __init__(
         self,
@@ -66,35 +65,93 @@ class Executor:
         actions: Mapping[StepKind, Action],
         *,
         announces: bool,
+        lease: timedelta = LEASE,
+        gate: Gate | None = None,
     ) -> None:
         self._engine = engine
         self._clock = clock
         self._cases = cases
         self._actions = actions
         self._announces = announces
+        self._lease = lease
+        self._gate = gate
 
     def run(self, claim: Claim) -> str | None:
         """Do the next due step of a claimed case; its key, or None when nothing was due."""
-        intent = self._intend(claim)
-        if intent is None:
-            return None
-        outcome = self._act(intent.doing)
-        try:
-            self._conclude_surely(intent, outcome)
-        except LeaseLostError as lost:
-            # Another worker has the case; it found our running step and will ask what happened.
-            log.warning("step.lease_lost", step=intent.doing.step.key, why=str(lost))
-            return None
-        return intent.doing.step.key
+        for intent in self._begin_alone(claim):
+            if (done := self.act(intent)) is not None and self._conclude_surely([done]):
+                return intent.doing.step.key
+        return None
+
+    def run_many(self, claims: Sequence[Claim]) -> None:
+        """Do the next due step of each, one after the other; one that fails, fails alone."""
+        for claim in claims:
+            try:
+                self.run(claim)
+            except Exception:
+                # The others are cases of their own; this one's lease runs out.
+                log.exception("case.failed", case=claim.case_id)
 
     # --- intent ----------------------------------------------------------------------------
 
-    def _intend(self, claim: Claim) -> _Intent | None:
+    def begin(self, claims: Sequence[Claim]) -> list[Intent]:
+        """Write the intents of these claims' next steps. The lease of each begins anew."""
+        intents: list[Intent] = []
+        try:
+            intents, alone = self._begin_many(claims)
+        except DBAPIError as error:
+            if is_away(error) or len(claims) == 1:
+                raise
+            log.warning("step.begun_apart", count=len(claims), error=type(error).__name__)
+            alone = list(claims)
+        for claim in alone:
+            try:
+                intents += self._begin_alone(claim)
+            except Exception:
+                log.exception("case.failed", case=claim.case_id)
+        return intents
+
+    def _begin_many(self, claims: Sequence[Claim]) -> tuple[list[Intent], list[Claim]]:
+        """The intents of the plain cases together, and the claims that need a closer look."""
+        now = self._clock.now()
+        wanted = {claim.case_id: claim for claim in claims}
+        beginnings: list[Beginning] = []
+        alone: list[Claim] = []
+        with transaction(self._engine) as session:
+            # What somebody is working on right now is waited for alone, so that nobody stops.
+            rows = session.scalars(
+                select(CaseRow)
+                .where(col(CaseRow.id).in_(wanted))
+                .order_by(col(CaseRow.id))
+                .with_for_update(skip_locked=True)
+            ).all()
+            found = {row.id for row in rows}
+            alone += [claim for name, claim in wanted.items() if name not in found]
+            for row in rows:
+                claim = wanted[row.id]
+                if not _holds(claim, row, now):
+                    continue
+                try:
+                    case, ahead = self._cases.plan_of(session, row, now)
+                except Exception:  # noqa: BLE001 - told when it is looked at alone
+                    alone.append(claim)
+                    continue
+                due = next(iter(ahead.due(now)), None)
+                if due is None or due.skip:
+                    alone.append(claim)
+                else:
+                    beginnings.append(Beginning(claim, case, due, row.policy_version))
+            intents = self._write(session, beginnings, now)
+            crashpoints.reach("intent.before_commit")
+        crashpoints.reach("intent.committed")
+        return intents, alone
+
+    def _begin_alone(self, claim: Claim) -> list[Intent]:
         now = self._clock.now()
         with transaction(self._engine) as session:
             row = locked(session, claim.case_id)
-            if row.lease_token != claim.token or row.wake_at is None or row.wake_at <= now:
-                return None  # somebody else has the case, or may have it at any moment
+            if not _holds(claim, row, now):
+                return []  # somebody else has the case, or may have it at any moment
             case, ahead = self._cases.plan_of(session, row, now)
             case, ahead = self._pass_over(session, row, case, ahead, now)
             due = next(iter(ahead.due(now)), None)
@@ -102,21 +159,50 @@ class Executor:
                 # What somebody who died had begun, and is not due again, is looked after as well.
                 row.lease_token = None
                 self._cases.apply_by_hand(session, row, [], now)
-                return None
-            if _is_under_way(session, due, claim):
-                return None  # the broker gave this very message to two workers
-            step_row, again = _begin(session, case, due, row, claim, now)
-            policy = self._cases.policy_of(session, row.policy_version)
-            doing = Doing(
-                case=case,
-                policy=policy,
-                step=due,
-                now=now,
-                again=again,
-                first_started_at=step_row.first_started_at,
-                tries=step_row.tries,
-            )
-            return _Intent(doing, claim)
+                return []
+            one = Beginning(claim, case, due, row.policy_version)
+            intents = self._write(session, [one], now)
+            crashpoints.reach("intent.before_commit")
+        crashpoints.reach("intent.committed")
+        return intents
+
+    def _write(
+        self, session: Session, beginnings: Sequence[Beginning], now: datetime
+    ) -> list[Intent]:
+        """Write down what is begun; give back the cases of what the gate holds."""
+        open_ones: list[Beginning] = []
+        held: dict[datetime, list[str]] = {}
+        known = begun.known_steps(session, [one.step.key for one in beginnings])
+        for one in beginnings:
+            if begun.is_under_way(known.get(one.step.key), one.claim):
+                continue
+            hold = self._gate and self._gate.held(one.case.source, one.step.kind, now)
+            if hold:
+                held.setdefault(hold.until, []).append(one.case.id)
+                log.info("step.held", case=one.case.id, step=one.step.key, why=hold.why)
+            else:
+                open_ones.append(one)
+        begun.begin(session, open_ones, known, now)
+        begun.lease_until(session, [one.case.id for one in open_ones], now + self._lease)
+        for until, names in held.items():
+            begun.give_back_until(session, names, until)
+        return [self._intent(session, one, known.get(one.step.key), now) for one in open_ones]
+
+    def _intent(
+        self, session: Session, one: Beginning, known: StepRow | None, now: datetime
+    ) -> Intent:
+        doing = Doing(
+            case=one.case,
+            policy=self._cases.policy_of(session, one.policy_version),
+            step=one.step,
+            now=now,
+            again=begun.was_begun(known),
+            first_started_at=known.first_started_at if known else now,
+            tries=known.tries + 1 if known else 1,
+            asked=begun.asked_before(known),
+            asking=partial(self._asking, one.step.key, one.claim.token),
+        )
+        return Intent(doing, one.claim)
 
     def _pass_over(
         self, session: Session, row: CaseRow, case: Case, ahead: Plan, now: datetime
@@ -126,17 +212,8 @@ class Executor:
             events: list[BillingEvent] = []
             for step in skipped:
                 why = step.skip or ""
-                _record_skip(session, case, step, row, why, now)
-                events.append(
-                    StepEnded(
-                        id=step.key,
-                        at=now,
-                        kind=step.kind,
-                        result=StepResult.SKIPPED,
-                        why=why,
-                        template=step.template,
-                    )
-                )
+                begun.record_skip(session, case, step, row.policy_version, why, now)
+                events.append(ended(step, StepResult.SKIPPED, why, step.template, now))
                 log.info("step.skipped", case=case.id, step=step.key, why=why)
             self._cases.apply_by_hand(session, row, events, now)
             case, ahead = self._cases.plan_of(session, row, now)
@@ -144,152 +221,128 @@ class Executor:
 
     # --- act -------------------------------------------------------------------------------
 
-    def _act(self, doing: Doing) -> Ended | PutOff:
+    def act(self, intent: Intent) -> Done | None:
+        """Do it. None: somebody else has the case by now, and nothing was done."""
+        try:
+            outcome, ending = self._act(intent.doing)
+        except LeaseLostError as lost:
+            log.warning("step.lease_lost", step=intent.doing.step.key, why=str(lost))
+            return None
+        crashpoints.reach("act.done")
+        return Done(intent, outcome, ending)
+
+    def _act(self, doing: Doing) -> tuple[Ended | PutOff, str]:
         step = doing.step
         if doing.again and step.kind is StepKind.EMAIL:
             why = "the worker that sent it died before it could say so; not sent twice"
-            return Ended(result=StepResult.DOUBTFUL, why=why)
+            return _with_its_ending(Ended(result=StepResult.DOUBTFUL, why=why))
         try:
-            return self._actions[step.kind].act(doing)
+            return _with_its_ending(self._actions[step.kind].act(doing))
+        except LeaseLostError:
+            raise
         except ProviderDownError as error:
-            wait = max(backoff(doing.tries), timedelta(seconds=error.retry_after or 0))
-            # What an earlier try under this key did is still not known.
-            return PutOff(until=self._clock.now() + wait, why=str(error), unknown=doing.again)
+            return put_off(doing, str(error), self._clock.now(), error.retry_after), "down"
         except ProviderRefusedError as error:
-            return self._refused(doing, str(error), unknown=doing.again)
-        except Exception as error:
-            # A fault of ours must not stop the case for ever, nor repeat a charge blindly.
-            log.exception("step.failed", step=step.key)
-            return self._refused(doing, f"{type(error).__name__}: {error}", unknown=True)
+            now = self._clock.now()
+            return refused(doing, str(error), now, unknown=doing.again), "refused"
+        except Exception as error:  # noqa: BLE001 - told by `failed`
+            passing = isinstance(error, PoolTimeoutError) or (
+                isinstance(error, DBAPIError) and is_passing(error)
+            )
+            if passing:
+                # Our database is asked before the provider is asked to do anything, never after.
+                return put_off(doing, "the database was away", self._clock.now()), "put_off"
+            return failed(doing, error, self._clock.now()), "put_off"
 
-    def _refused(self, doing: Doing, why: str, *, unknown: bool = False) -> Ended | PutOff:
-        kind = doing.step.kind
-        final = kind not in NEVER_SKIPPED and not (kind is StepKind.RETRY and unknown)
-        if doing.tries >= REFUSALS:
-            log.error("step.refused", step=doing.step.key, tries=doing.tries, why=why)
-            if final:
-                return Ended(result=StepResult.SKIPPED, why=why)
-        until = self._clock.now() + max(backoff(doing.tries), timedelta(minutes=10))
-        return PutOff(until=until, why=why, unknown=unknown)
+    def _asking(self, key: str, token: str, asked: Asked) -> None:
+        """Remember what a provider is about to be asked for, unless the step is not ours now."""
+        with transaction(self._engine) as session:
+            if not begun.remember_asked(session, key, token, asked):
+                raise LeaseLostError(f"{key}: the lease ran out and somebody else has the step")
 
     # --- outcome ---------------------------------------------------------------------------
 
-    def _conclude_surely(self, intent: _Intent, outcome: Ended | PutOff) -> None:
+    def conclude(self, done: Sequence[Done]) -> list[Done]:
+        """Write these outcomes together; what is left over waits for the database to come back.
+
+        Written twice, an outcome is written once: the claim is over after the first time.
+        """
+        try:
+            self._conclude_surely(done)
+        except Exception as error:
+            if isinstance(error, DBAPIError) and is_passing(error):
+                return list(done)
+            if len(done) == 1:
+                log.exception("case.failed", case=done[0].intent.claim.case_id)
+                return []
+            half = len(done) // 2
+            return [*self.conclude(done[:half]), *self.conclude(done[half:])]
+        return []
+
+    def _conclude_surely(self, done: Sequence[Done]) -> bool:
         """What was done to the world is not forgotten over a deadlock, which passes."""
         for tries in range(1, CONCLUDING + 1):
             try:
-                return self._conclude(intent, outcome)
+                self._conclude(done)
+                return True
+            except LeaseLostError as lost:
+                if len(done) > 1:
+                    raise
+                # Another worker has the case and will ask what happened; or the answer to our
+                # first commit got lost, and all of it is written.
+                step = done[0].key
+                log.warning("step.lease_lost", step=step, tries=tries, why=str(lost))
+                return False
             except DBAPIError as error:
                 if tries == CONCLUDING or not is_passing(error):
                     raise
-                log.warning("step.concluded_again", step=intent.doing.step.key, tries=tries)
-        return None
+                log.warning("step.concluded_again", count=len(done), tries=tries)
+        raise AssertionError
 
-    def _conclude(self, intent: _Intent, outcome: Ended | PutOff) -> None:
+    def _conclude(self, done: Sequence[Done]) -> None:
         now = self._clock.now()
-        doing, step = intent.doing, intent.doing.step
-        last: StepEnded | StepDeferred
-        if isinstance(outcome, Ended):
-            said = outcome.said
-            last = StepEnded(
-                id=step.key,
-                at=now,
-                kind=step.kind,
-                result=outcome.result,
-                why=outcome.why,
-                template=said.template if said else step.template,
-            )
-        else:
-            last = StepDeferred(id=step.key, at=now, until=outcome.until, why=outcome.why)
         with transaction(self._engine) as session:
-            row = session.get_one(StepRow, step.key)
-            # Said before the case is advanced: where that ends it, it ends what is left begun.
-            _end(row, outcome, now)
-            case = self._cases.apply_to(session, intent.claim, [*outcome.events, last], now)
-            if isinstance(outcome, Ended):
-                _end(row, outcome, now)
-            if isinstance(outcome, Ended) and outcome.said:
-                session.add(_message(case, step, outcome.said, now))
-            if isinstance(outcome, Ended) and outcome.announce and self._announces:
-                name = f"{outcome.announce}:{step.key.rpartition('/')[2]}"
-                put(session, case, status(case), outcome.announce, name, now)
-        ending = outcome.result.value if isinstance(outcome, Ended) else "put_off"
-        log.info(f"step.{ending}", case=doing.case.id, step=step.key, why=outcome.why)
+            rows = begun.known_steps(session, [one.key for one in done])
+            for one in done:
+                # Said before the case is advanced: where that ends it, it ends what is left begun.
+                begun.end(rows[one.key], one.intent.doing, one.outcome, now)
+            told = [(one.intent.claim, one.events(now)) for one in done]
+            cases = self._apply(session, told, now)
+            for one, case in zip(done, cases, strict=True):
+                if isinstance(one.outcome, Ended):
+                    row = rows[one.key]
+                    begun.end(row, one.intent.doing, one.outcome, now)
+                    self._tell(session, case, one.intent.doing.step, one.outcome, now)
+            if self._gate:
+                self._gate.note(session, [one.pulse for one in done], now)
+            crashpoints.reach("outcome.before_commit")
+        crashpoints.reach("outcome.committed")
+        for one in done:
+            one.log()
+
+    def _apply(
+        self,
+        session: Session,
+        told: Sequence[tuple[Claim, Sequence[BillingEvent]]],
+        now: datetime,
+    ) -> list[Case]:
+        return [self._cases.apply_to(session, claim, events, now) for claim, events in told]
+
+    def _tell(
+        self, session: Session, case: Case, step: Step, outcome: Ended, now: datetime
+    ) -> None:
+        if outcome.said:
+            session.add(begun.message(case, step, outcome.said, now))
+        if outcome.announce and self._announces:
+            name = f"{outcome.announce}:{step.key.rpartition('/')[2]}"
+            put(session, case, status(case), outcome.announce, name, now)
 
 
-def _is_under_way(session: Session, step: Step, claim: Claim) -> bool:
-    known = session.get(StepRow, step.key)
-    return known is not None and (known.state, known.lease_token) == ("running", claim.token)
+def _holds(claim: Claim, row: CaseRow, now: datetime) -> bool:
+    return row.lease_token == claim.token and row.wake_at is not None and row.wake_at > now
 
 
-def _begin(
-    session: Session, case: Case, step: Step, row: CaseRow, claim: Claim, now: datetime
-) -> tuple[StepRow, bool]:
-    """Write the intent. True: a step of this key was begun before and its end is not known."""
-    known = session.get(StepRow, step.key)
-    again = known is not None and known.state in ("running", "unknown")
-    if known is None:
-        known = StepRow(
-            key=step.key,
-            case_id=case.id,
-            kind=step.kind.value,
-            state="running",
-            due_at=step.due_at,
-            first_started_at=now,
-            started_at=now,
-            tries=0,
-        )
-    known.state = "running"
-    known.started_at = now
-    known.tries += 1
-    known.template = step.template
-    known.lease_token = claim.token
-    known.policy_version = row.policy_version
-    session.add(known)
-    session.flush()
-    return known, again
-
-
-def _record_skip(
-    session: Session, case: Case, step: Step, row: CaseRow, why: str, now: datetime
-) -> None:
-    known = session.get(StepRow, step.key) or StepRow(
-        key=step.key,
-        case_id=case.id,
-        kind=step.kind.value,
-        state="ended",
-        due_at=step.due_at,
-        started_at=now,
-        first_started_at=now,
-        tries=0,
-        template=step.template,
-        policy_version=row.policy_version,
-    )
-    known.state, known.result, known.why, known.ended_at = "ended", "skipped", why, now
-    session.add(known)
-
-
-def _end(row: StepRow, outcome: Ended | PutOff, now: datetime) -> None:
-    row.why = outcome.why
-    row.lease_token = None
+def _with_its_ending(outcome: Ended | PutOff) -> tuple[Ended | PutOff, str]:
     if isinstance(outcome, Ended):
-        row.state, row.result, row.ended_at = "ended", outcome.result.value, now
-    else:
-        row.state = "unknown" if outcome.unknown else "deferred"
-
-
-def _message(case: Case, step: Step, said: Said, now: datetime) -> MessageRow:
-    return MessageRow(
-        step_key=step.key,
-        case_id=case.id,
-        source=case.source,
-        customer=case.customer,
-        template=said.template,
-        recipient=said.recipient,
-        locale=said.locale,
-        subject=said.subject,
-        state=said.state,
-        at=now,
-        reference=said.reference,
-        why=said.why,
-    )
+        return outcome, outcome.result.value
+    return outcome, "unknown" if outcome.unknown else "put_off"

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, assert_never
 
 import structlog
-from sqlalchemy import Engine, Integer, column, select, text, update
+from sqlalchemy import Engine, Integer, column, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
@@ -22,7 +22,6 @@ from dunning import crashpoints
 from dunning.cases import CaseBook
 from dunning.core.events import BillingEvent
 from dunning.core.ports import (
-    Envelope,
     Ignored,
     Incomplete,
     Reading,
@@ -32,68 +31,38 @@ from dunning.core.ports import (
 from dunning.desk import Desk, Named, Waiting
 from dunning.errors import DunningError, NotFoundError, ProviderError
 from dunning.readers import Kept, Readers, SourceReader
+from dunning.received import LEASE, Received, keep
 from dunning.routing import everything_named
 from dunning.store import (
     InboxRow,
+    PruningRow,
     UTCDateTime,
     among,
     change_rows,
+    day_of_id,
     guard,
-    insert_into,
     is_passing,
     reading,
     table_of,
     transaction,
 )
 
+__all__ = [
+    "LEASE",
+    "Backlog",
+    "Inbox",
+    "Received",
+    "SourceReader",
+    "backlog",
+    "keep",
+    "replay",
+    "sweep",
+]
+
 log = structlog.get_logger(__name__)
 
-# A kept row that nobody began to handle is taken up again after this long.
-LEASE = timedelta(seconds=30)
 # A thin event whose object cannot be fetched waits longer each time, then is parked.
 FETCH_WAITS = tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600, 3 * 3600, 12 * 3600))
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A webhook whose signature held."""
-
-    source: str
-    envelope: Envelope
-    body: bytes
-
-
-def keep(session: Session, received: Sequence[Received], now: datetime) -> list[int]:
-    """Store each event once; the ids of those that were new, in no order."""
-    if not received:
-        return []
-    # The same event twice in one batch: one statement may not hit a row twice.
-    unique = {(item.source, item.envelope.id): item for item in received}
-    statement = (
-        insert_into(session, InboxRow)
-        .values(
-            [
-                {
-                    "source": item.source,
-                    "event_id": item.envelope.id,
-                    "type": item.envelope.type,
-                    "created_at": item.envelope.created,
-                    "received_at": now,
-                    "body": item.body,
-                    "state": "new",
-                    "reason": "",
-                    "waiting": False,
-                    # Handled at once by the hint; swept up only if that got lost.
-                    "wake_at": now + LEASE,
-                    "tries": 0,
-                }
-                for item in unique.values()
-            ]
-        )
-        .on_conflict_do_nothing(index_elements=["source", "event_id"])
-        .returning(InboxRow.id)
-    )
-    return [row_id for row_id in session.scalars(statement) if row_id is not None]
 
 
 class _Locked(NamedTuple):
@@ -336,14 +305,26 @@ def replay(session: Session, ids: Sequence[int], now: datetime) -> list[int]:
     known = {
         row.id: row for row in session.scalars(select(InboxRow).where(col(InboxRow.id).in_(ids)))
     }
-    if missing := [str(row_id) for row_id in ids if row_id not in known]:
-        message = f"no inbox row {', '.join(missing)}; `dunning inbox list` shows the parked ones"
-        raise NotFoundError(message)
+    if missing := [row_id for row_id in ids if row_id not in known]:
+        raise NotFoundError(_missing(session, missing))
     for row in known.values():
         row.state, row.reason, row.tries = "new", "", 0
         row.wake_at, row.handled_at = now, None
         session.add(row)
     return list(ids)
+
+
+def _missing(session: Session, ids: Sequence[int]) -> str:
+    named = f"no inbox row {', '.join(map(str, ids))}"
+    days = [day for row_id in ids if (day := day_of_id(row_id))]
+    bodies = select(func.max(col(PruningRow.before))).where(col(PruningRow.what) == "inbox")
+    before = session.scalar(bodies)
+    if before is not None and days and min(days) < before.date():
+        return (
+            f"{named}: handled, and let go of by `dunning prune` with everything of before "
+            f"{before.date()}; `dunning reconcile` asks the provider for what may be missing"
+        )
+    return f"{named}; `dunning inbox list` shows the parked ones"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
+from dunning import crashpoints
 from dunning.clock import Clock
 from dunning.inbox import Received, keep
 from dunning.store import is_away, transaction
@@ -103,6 +104,8 @@ class Keeper:
         try:
             with transaction(self._engine) as session:
                 ids = keep(session, [received for received, _ in batch], self._clock.now())
+                crashpoints.reach("inbox.before_commit")
+            crashpoints.reach("inbox.committed")
         except Exception as error:  # noqa: BLE001 - the callers wait for it
             if len(batch) == 1 or not isinstance(error, DBAPIError) or is_away(error):
                 for _, done in batch:

@@ -8,13 +8,14 @@ rows of a case is what its facts say, whatever order they came in.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, col
 
+from dunning import rollups
 from dunning.clock import rfc3339
 from dunning.core.entries import Account, Entry
 from dunning.core.identity import TRANSFERS, Flows, add_entries, broken_months, differences
@@ -52,8 +53,9 @@ def _rows_of(session: Session, case_ids: Sequence[str]) -> Mapping[str, list[Ent
     return found
 
 
-def _difference(posting: Posting, stored: Iterable[EntryRow | Line], now: datetime) -> list[Line]:
+def _difference(posting: Posting, stored: Sequence[EntryRow | Line], now: datetime) -> list[Line]:
     """The lines that are missing, and the counter-entries of those that no longer hold."""
+    after = max((row.place for row in stored), default=0)
     standing: dict[str, EntryRow | Line] = {}
     revisions: defaultdict[str, int] = defaultdict(int)
     for row in stored:
@@ -68,12 +70,12 @@ def _difference(posting: Posting, stored: Iterable[EntryRow | Line], now: dateti
         entry = wanted.get(base)
         if entry is None or not _same(row, entry, posting.currency):
             revisions[base] += 1
-            lines.append(_counter(row, revisions[base], now))
+            lines.append(_counter(row, revisions[base], after + len(lines) + 1, now))
     for base, entry in wanted.items():
         known = standing.get(base)
         if known is None or not _same(known, entry, posting.currency):
             revisions[base] += 1
-            lines.append(_fresh(posting, entry, revisions[base], now))
+            lines.append(_fresh(posting, entry, revisions[base], after + len(lines) + 1, now))
     return lines
 
 
@@ -93,11 +95,12 @@ def _key(base: str, revision: int) -> str:
     return base if revision == 1 else f"{base}#{revision}"
 
 
-def _fresh(posting: Posting, entry: Entry, revision: int, now: datetime) -> Line:
+def _fresh(posting: Posting, entry: Entry, revision: int, place: int, now: datetime) -> Line:
     return Line(
         key=_key(entry.key, revision),
         base=entry.key,
         case_id=posting.case_id,
+        place=place,
         source=posting.source,
         debit=entry.debit.value,
         credit=entry.credit.value,
@@ -111,11 +114,12 @@ def _fresh(posting: Posting, entry: Entry, revision: int, now: datetime) -> Line
     )
 
 
-def _counter(row: EntryRow | Line, revision: int, now: datetime) -> Line:
+def _counter(row: EntryRow | Line, revision: int, place: int, now: datetime) -> Line:
     return Line(
         key=_key(row.base, revision),
         base=row.base,
         case_id=row.case_id,
+        place=place,
         source=row.source,
         debit=row.credit,
         credit=row.debit,
@@ -147,31 +151,14 @@ def balances(session: Session) -> dict[str, dict[str, int]]:
     return {currency: sums[currency] for currency in sorted(sums)}
 
 
-_GUARDS = {
-    "sqlite": text(
-        "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"
-        " AND name IN ('entries_no_update', 'entries_no_delete') AND sql LIKE '%RAISE(ABORT%'"
-    ),
-    # Disabled is as good as gone.
-    "postgresql": text(
-        "SELECT count(*) FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid"
-        " WHERE tgrelid = 'entries'::regclass AND tgenabled IN ('O', 'A') AND tgqual IS NULL"
-        " AND tgname IN ('entries_no_change', 'entries_no_truncate')"
-        " AND prosrc LIKE '%RAISE EXCEPTION%'"
-    ),
-}
-
-
-def guarded(session: Session) -> bool:
-    """Whether the database itself refuses to change or delete entries."""
-    query = _GUARDS[session.get_bind().dialect.name]
-    return int(session.execute(query).scalar_one()) == 2
+# Whether the database itself refuses to change, delete and skip entries.
+guarded = rollups.guarded
 
 
 # --- export --------------------------------------------------------------------------------
 
 EXPORTED = (
-    "id key base case source debit credit amount currency cause how occurred_at recorded_at "
+    "id key base case place source debit credit amount currency cause how occurred_at recorded_at "
     "reverses"
 ).split()
 
@@ -246,6 +233,8 @@ def prove_case(proof: Proof, posting: Posting, rows: Sequence[EntryRow]) -> None
     by_key = {row.key: row for row in rows}
     if len(by_key) < len(rows):
         proof.fault(posting.case_id, "a key is there twice")
+    if [row.place for row in rows] != list(range(1, len(rows) + 1)):
+        proof.fault(posting.case_id, "the entries are not numbered from 1 on without a gap")
     undone: set[str] = set()
     for row in rows:
         for wrong in _wrong_with(row, posting):
@@ -316,6 +305,8 @@ def verify(session: Session, read_posting: ReadPosting, progress: Progress | Non
     by_rows = _flows(session)
     for wrong in (*differences(by_rows, by_facts), *broken_months(by_rows, by_facts)):
         proof.fault(LEDGER, wrong)
+    for case_id, wrong in rollups.faults(session):
+        proof.fault(case_id or LEDGER, wrong)
     _prove_open(session, proof)
     return proof
 

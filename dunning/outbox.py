@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 from dunning.clock import rfc3339
 from dunning.core.events import BillingEvent, StepEnded, StepKind
 from dunning.core.facts import Case
-from dunning.core.status import ACCESS_ORDER, Access, State, Status
+from dunning.core.status import ACCESS_ORDER, Access, State, Status, access_before
 from dunning.desk import Desk, Named
 from dunning.store import OutboxRow, UTCDateTime, put_rows
 
@@ -51,7 +51,7 @@ def announce(desk: Desk, case: Case, present: Status, now: datetime) -> None:
     """Write what the change of a case means to the merchant's product."""
     before = desk.cases.get(case.id)
     known_state = State(before.row["state"]) if before else State.NONE
-    known_access = Access(before.row["access"]) if before else Access.FULL
+    known_access = Access(before.row["access"]) if before else access_before(case)
     if known_state is State.NONE and present.state is not State.NONE:
         _call(desk, case, present, "case.opened", "case.opened", now)
     if present.access is not known_access:

@@ -12,17 +12,23 @@ from types import FrameType
 
 import uvicorn
 
-from dunning import store
+from dunning import crashpoints, store
 from dunning.clock import FollowedClock
 from dunning.config import Settings
+from dunning.crew import Crew
 from dunning.errors import ConfigError
 from dunning.web.app import build_app
 from dunning.web.protocol import BoundedProtocol
 from dunning.wiring import Program, assemble
-from dunning.worker import CLAIMS_PER_THREAD, Broker, Feeder, Threads, Work, build_broker
+from dunning.worker import Broker, Feeder, Threads, Work, build_broker
 
 # SQLite has one writer; more threads would only queue up behind it.
 EMBEDDED_THREADS = 4
+# Acts wait for the network, and not for the database.
+EMBEDDED_CALLS = 16
+# So many cases are claimed ahead for each act in flight: enough that none waits for a claim, few
+# enough that none grows old in the queue.
+CLAIMS_PER_CALL = 4
 START_SECONDS = 15.0
 GRACE_SECONDS = 20
 
@@ -30,16 +36,21 @@ GRACE_SECONDS = 20
 class Up:
     """Everything in one process: the receiver, the worker threads and the loop that feeds them."""
 
-    def __init__(self, program: Program, *, threads: int = EMBEDDED_THREADS) -> None:
+    def __init__(
+        self, program: Program, *, threads: int = EMBEDDED_THREADS, calls: int = EMBEDDED_CALLS
+    ) -> None:
         self.program = program
         self.broker = build_broker(None)
-        self.work = Work(program, self.broker)
+        self.crew = crew_for(program, calls)
+        self.work = Work(program, self.broker, self.crew)
+        self.crew.on_done = self.work.poke.set
         self.threads = Threads(self.broker, threads)
-        self.feeder = Feeder(program, self.work, window=threads * CLAIMS_PER_THREAD)
+        self.feeder = Feeder(program, self.work, window=calls * CLAIMS_PER_CALL)
         self._loop = threading.Thread(target=self.feeder.run, name="feeder", daemon=True)
 
     def start(self) -> None:
         """Begin to work on what is due."""
+        self.crew.start()
         self.threads.start()
         self._loop.start()
 
@@ -47,7 +58,7 @@ class Up:
         """Finish the steps that were begun; nothing new is started."""
         self.feeder.stop()
         self._loop.join(timeout=GRACE_SECONDS)
-        self.threads.stop()
+        stop_working(self.crew, self.threads)
         if isinstance(self.program.clock, FollowedClock):
             self.program.clock.leave()
         self.program.close()
@@ -55,6 +66,27 @@ class Up:
     def server(self, host: str, port: int) -> uvicorn.Server:
         """The web server of this process, not yet running."""
         return web_server(self.program, self.work, host, port)
+
+
+def crew_for(program: Program, calls: int) -> Crew:
+    """Who does the steps of a process: so many acts in flight at once."""
+    return Crew(
+        lambda: program.executor,
+        program.engine,
+        program.clock,
+        sources=program.acting,
+        lease=program.lease,
+        calls=calls,
+    )
+
+
+def stop_working(crew: Crew, threads: Threads) -> None:
+    """Finish the acts under way; claims that were not begun are given back at once."""
+    crashpoints.reach("worker.stopping")
+    crew.close()
+    threads.drain()
+    crew.stop()
+    threads.stop()
 
 
 def web_server(program: Program, work: Work, host: str, port: int) -> uvicorn.Server:
@@ -125,7 +157,7 @@ def run_web(
     ready: Callable[[Program, str], None],
 ) -> None:
     """`dunning web`: receive webhooks only."""
-    with _apart(settings, environ) as (program, broker), _listening(host, port) as listener:
+    with _apart(settings, environ, "web") as (program, broker), _listening(host, port) as listener:
         server = web_server(program, Work(program, broker), host, port)
         ready(program, _url(host, listener))
         server.run([listener])
@@ -136,18 +168,21 @@ def run_worker(
     environ: Mapping[str, str],
     *,
     threads: int,
+    calls: int,
     ready: Callable[[Program, str], None],
 ) -> None:
     """`dunning worker`: take messages until interrupted."""
-    with _apart(settings, environ) as (program, broker), _told_to_stop() as told:
-        Work(program, broker)
+    with _apart(settings, environ, "worker") as (program, broker), _told_to_stop() as told:
+        crew = crew_for(program, calls)
+        Work(program, broker, crew)
         pool = Threads(broker, threads)
+        crew.start()
         pool.start()
         try:
-            ready(program, f"{threads} threads")
+            ready(program, f"{threads} threads, {calls} steps at once")
             told.wait()
         finally:
-            pool.stop()
+            stop_working(crew, pool)
 
 
 def run_dispatch(
@@ -158,7 +193,7 @@ def run_dispatch(
     ready: Callable[[Program, str], None],
 ) -> None:
     """`dunning dispatch`: find what is due and hand it to the workers until interrupted."""
-    with _apart(settings, environ) as (program, broker), _told_to_stop() as told:
+    with _apart(settings, environ, "dispatch") as (program, broker), _told_to_stop() as told:
         feeder = Feeder(program, Work(program, broker), window=window)
         loop = threading.Thread(target=feeder.run, name="feeder", daemon=True)
         loop.start()
@@ -173,10 +208,12 @@ def run_dispatch(
 
 
 @contextmanager
-def _apart(settings: Settings, environ: Mapping[str, str]) -> Iterator[tuple[Program, Broker]]:
+def _apart(
+    settings: Settings, environ: Mapping[str, str], role: str
+) -> Iterator[tuple[Program, Broker]]:
     """The parts of a process that meets the others over a broker; let go of at the end."""
     _needs_broker(settings)
-    program = assemble(settings, environ=environ)
+    program = assemble(settings, environ=environ, role=role)
     try:
         _needs_tables(program)
         broker = build_broker(_broker(settings))
@@ -254,10 +291,6 @@ def _needs_broker(settings: Settings) -> None:
 
 
 def _needs_tables(program: Program) -> None:
-    have, need = store.version(program.engine), store.newest_version()
-    if have != need:
-        message = (
-            f"the database stands at {have or 'nothing'}, this version needs {need}; "
-            "run `dunning migrate`"
-        )
+    if why := store.misfit(program.engine):
+        message = f"the database {why}"
         raise ConfigError(message)

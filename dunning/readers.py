@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlmodel import Session
 
 from dunning.core.ports import Incomplete, Provider, Reader, Reading, Understood, Unreadable
@@ -53,7 +53,8 @@ class Readers:
         table = table_of(InboxRow)
         query = (
             select(table.c.id, table.c.ref, table.c.body)
-            .where(table.c.waiting, table.c.source == source, among(session, table.c.ref, refs))
+            # In the words of the partial index, which SQLite compares letter by letter.
+            .where(text("waiting"), table.c.source == source, among(session, table.c.ref, refs))
             .order_by(table.c.id)
         )
         reader = self._sources[source].reader if source in self._sources else None

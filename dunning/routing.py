@@ -17,6 +17,7 @@ from dunning.core.events import (
     SubscriptionReported,
 )
 from dunning.desk import Desk, Held, Named
+from dunning.store import guard
 
 CustomerNews = MethodChanged | CustomerReported | SubscriptionReported
 
@@ -171,6 +172,7 @@ def _with_what_waits(
 ) -> Mapping[str, Sequence[BillingEvent]]:
     """Load what waits for the names that cases may learn; these events and those that waited."""
     known = {name for held in desk.cases.values() for name in _linked(held)}
+    later = False
     whole = {source: list(events) for source, events in told.items()}
     new = {source: list(events) for source, events in told.items()}
     while any(new.values()):
@@ -182,6 +184,10 @@ def _with_what_waits(
             if name
         } - known
         known |= names
+        if later:
+            # Named by what waited, and by nobody before: whoever speaks of these waits for us.
+            guard(desk.session, {f"{name.source}/{name.id}" for name in names})
+        later = True
         desk.waiting.load(names)
         new = {source: [] for source in told}
         for key in sorted(names):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -20,6 +20,7 @@ from dunning.actions.access import GiveUp, Restore, Restrict, Suspend
 from dunning.actions.message import Sender, Write
 from dunning.actions.reconcile import Announce, Reconcile
 from dunning.actions.retry import Retry
+from dunning.breaker import Breaker
 from dunning.cases import CaseBook, Chooser
 from dunning.channels.email import EmailChannel
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
@@ -41,6 +42,7 @@ from dunning.executor import Executor
 from dunning.inbox import Inbox
 from dunning.messages import Messages
 from dunning.outbox import Deliver, Heard
+from dunning.pace import Pacer
 from dunning.providers.stripe.reader import StripeReader
 from dunning.readers import SourceReader
 from dunning.store import AttemptRow, CaseRow, MethodRow, engine_for, reading
@@ -69,10 +71,11 @@ class Program:
     cases: CaseBook
     inbox: Inbox
     executor: Executor
+    breaker: Breaker
     messages: Messages
     mail: Channel | None
     product: Deliver | None
-    lease: timedelta = field(default=timedelta(seconds=60))
+    lease: timedelta
 
     @property
     def providers(self) -> Mapping[str, Provider]:
@@ -101,13 +104,17 @@ def assemble(
     product: Deliver | None = None,
     policy_text: str | None = None,
     messages: Messages | None = None,
+    role: str = "up",
 ) -> Program:
-    """Build the program from its settings; `ConfigError` when they do not fit together."""
+    """Build the program from its settings; `ConfigError` when they do not fit together.
+
+    `role` is the kind of process, which bounds its connections to the database.
+    """
     messages = messages or Messages(settings.templates)
     policies = _policies(settings, environ, messages, policy_text)
     clock = clock or clock_for(settings)
-    engine = engine_for(settings.database_url.reveal())
-    sources = _sources(settings, policies, clock, providers)
+    engine = engine_for(settings.database_url.reveal(), role=role)
+    sources = _sources(settings, policies, clock, engine, providers)
     acting = {name: live.provider for name, live in sources.items() if live.provider}
     mail = mail or _mail(settings)
     product = product or _product(settings)
@@ -115,7 +122,11 @@ def assemble(
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
     actions = _actions(settings, engine, acting, mail, messages, sources)
-    executor = Executor(engine, clock, cases, actions, announces=product is not None)
+    breaker = Breaker(engine, on=settings.breaker)
+    lease = timedelta(seconds=settings.lease_seconds)
+    executor = Executor(
+        engine, clock, cases, actions, announces=product is not None, lease=lease, gate=breaker
+    )
     return Program(
         settings=settings,
         policies=policies,
@@ -125,10 +136,11 @@ def assemble(
         cases=cases,
         inbox=inbox,
         executor=executor,
+        breaker=breaker,
         messages=messages,
         mail=mail,
         product=product,
-        lease=timedelta(seconds=settings.lease_seconds),
+        lease=lease,
     )
 
 
@@ -162,24 +174,34 @@ def _sources(
     settings: Settings,
     policies: PolicyFile,
     clock: Clock,
+    engine: Engine,
     providers: Mapping[str, Provider] | None,
 ) -> dict[str, LiveSource]:
     found = {}
     for source in policies.sources:
         provider = (providers or {}).get(source.name)
         if provider is None and source.api_key is not None:
-            provider = _provider(source, settings, clock)
+            provider = _provider(source, settings, clock, engine)
         found[source.name] = LiveSource(source, READERS[source.provider](), provider)
     return found
 
 
-def _provider(source: Source, settings: Settings, clock: Clock) -> Provider:
+def _provider(source: Source, settings: Settings, clock: Clock, engine: Engine) -> Provider:
     assert source.api_key is not None
     if source.provider == "stripe":
         # The SDK takes half a second to import; commands that do not act need not wait for it.
         from dunning.providers.stripe.acting import StripeProvider
+        from dunning.providers.stripe.rates import limits
 
-        return StripeProvider(source.api_key.reveal(), api_base=settings.sandbox_url, clock=clock)
+        # A sandbox has no limits, and its time does not pass while somebody waits for a turn.
+        paced = settings.sandbox_url is None
+        allowed = limits(live=source.live, rate=source.rate)
+        return StripeProvider(
+            source.api_key.reveal(),
+            api_base=settings.sandbox_url,
+            clock=clock,
+            pace=Pacer(engine, source.name, allowed) if paced else None,
+        )
     message = f"source {source.name}: no provider {source.provider!r}"
     raise ConfigError(message)
 

@@ -10,26 +10,32 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
+from typing import Protocol
 
 import dramatiq
 import redis
 import structlog
 from dramatiq.brokers.stub import StubBroker
+from dramatiq.errors import QueueJoinTimeout
 from dramatiq.middleware import CurrentMessage, ShutdownNotifications
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from dunning import inbox, outbox, schedule
+from dunning import crashpoints, inbox, outbox, schedule
 from dunning.clock import FollowedClock
-from dunning.schedule import Claim
+from dunning.schedule import Claim, Dispatcher, Glance, Taken
 from dunning.store import reading, transaction
 from dunning.wiring import Program
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.5
+# With the window full it is looked again after this, then after twice as long, three times …
+FULL_SECONDS = 0.02
 FOLLOW_POLL_SECONDS = 0.05
 FOLLOW_WAIT_SECONDS = 5.0
 INBOX_BATCH = 100
@@ -37,9 +43,12 @@ INBOX_BATCH = 100
 BROKER_SECONDS = 5.0
 CALLS_BATCH = 20
 CALL_LEASE = timedelta(seconds=60)
-# At most so many cases are claimed at once for each worker thread: a claim must not grow old
-# in the queue.
-CLAIMS_PER_THREAD = 8
+DRAIN_MILLISECONDS = 5_000
+WATCH_SECONDS = 2.0
+# A message carries at most so many claims, and there are so many messages for all workers to
+# share in one turn, if there is enough to do.
+MESSAGE_CLAIMS = 100
+MESSAGES = 16
 
 
 Broker = dramatiq.Broker
@@ -67,11 +76,18 @@ def build_broker(url: str | None) -> dramatiq.Broker:
     )
 
 
+class Runs(Protocol):
+    """Takes claims on: the executor one after the other, a crew many at once."""
+
+    def run_many(self, claims: Sequence[Claim]) -> None: ...
+
+
 class Work:
     """The actors of one process."""
 
-    def __init__(self, program: Program, broker: dramatiq.Broker) -> None:
+    def __init__(self, program: Program, broker: dramatiq.Broker, runs: Runs | None = None) -> None:
         self._program = program
+        self._runs = runs
         self.broker = broker
         self.poke = threading.Event()
         self._lock = threading.Lock()
@@ -95,13 +111,19 @@ class Work:
         """Hand a message to the broker."""
         with self._lock:
             self._under_way += 1
-        actor.send(*arguments)
+        try:
+            actor.send(*arguments)
+        except BaseException:
+            with self._lock:
+                self._under_way -= 1
+            raise
 
     @property
     def in_hand(self) -> bool:
         """Whether threads of this process still work on something; of others nothing is known."""
+        busy = getattr(self._runs, "busy", False)
         with self._lock:
-            return isinstance(self.broker, StubBroker) and self._under_way > 0
+            return isinstance(self.broker, StubBroker) and (busy or self._under_way > 0)
 
     def broker_says(self) -> str:
         """Whether the broker answers: `ok`, or `away` and how it shows."""
@@ -141,20 +163,15 @@ class Work:
         except SQLAlchemyError as error:
             log.warning("inbox.row_failed", inbox=row_id, error=type(error).__name__)
 
-    def _run_steps(self, claims: list[list[str]]) -> None:
+    def _run_steps(self, source: str, token: str, ids: list[str]) -> None:
+        crashpoints.reach("message.taken")
         try:
             self._program.clock.fresh()
-            for case_id, source, token in claims:
-                self._run_claim(Claim(case_id, source, token))
+            runs = self._runs or self._program.executor
+            runs.run_many(Taken(source, token, tuple(ids)).claims())
         finally:
             self._done()
-
-    def _run_claim(self, claim: Claim) -> None:
-        try:
-            self._program.executor.run(claim)
-        except Exception:
-            # The others of this message are cases of their own; this one's lease runs out.
-            log.exception("case.failed", case=claim.case_id)
+        crashpoints.reach("message.done")
 
     def _make_calls(self) -> None:
         program = self._program
@@ -179,6 +196,8 @@ class Feeder:
         self._program = program
         self._work = work
         self._window = window
+        self._cases = Dispatcher(program.acting, window=window, lease=program.lease)
+        self._full = 0
         self._stop = threading.Event()
         self._still: tuple[object, float] = (None, 0.0)
 
@@ -210,42 +229,51 @@ class Feeder:
             return
         standing = self.tick(clock.now())
         # With more due than the window holds, look again as soon as somebody is done.
-        if not standing.due or standing.claimed >= self._window:
-            self._work.poke.wait(POLL_SECONDS)
+        self._full = self._full + 1 if standing.claimed >= self._window else 0
+        if not standing.due or self._full:
+            wait = min(FULL_SECONDS * self._full, POLL_SECONDS) if standing.due else POLL_SECONDS
+            self._work.poke.wait(wait)
             self._work.poke.clear()
 
-    def tick(self, now: datetime) -> Standing:
-        """Hand out what is due now; how things stood, and whether there was anything."""
+    def tick(self, now: datetime, *, everything: bool = False) -> Standing:
+        """Hand out what is due now; how things stood, and whether there was anything.
+
+        `everything`: search from the very beginning, and say when something will be due next.
+        """
         program = self._program
         with reading(program.engine) as session:
-            standing = _standing(session, program, now)
+            glance = self._cases.look(session, now, everything=everything)
+            standing = _standing(session, program, now, glance, everything=everything)
         rows: list[int] = []
-        claims: list[Claim] = []
-        room = self._window - standing.claimed
-        if standing.swept or (standing.due and room > 0):
+        taken: list[Taken] = []
+        if standing.swept or (standing.due and standing.claimed < self._window):
             with transaction(program.engine) as session:
-                rows = inbox.sweep(session, now, limit=1_000)
-                claims = schedule.claim_due(
-                    session, now, limit=max(room, 0), lease=program.lease, sources=program.acting
-                )
-        self._hand_out_claims(claims)
+                rows = inbox.sweep(session, now, limit=1_000) if standing.swept else []
+                taken = self._cases.take(session, now, glance)
+            crashpoints.reach("claim.committed")
+        self._hand_out(taken)
         for start in range(0, len(rows), INBOX_BATCH):
             self._work.send(self._work.handle_inbox, rows[start : start + INBOX_BATCH])
         if standing.calls_due:
             self._work.send(self._work.make_calls)
         return standing
 
-    def _hand_out_claims(self, claims: list[Claim]) -> None:
-        size = max(1, len(claims) // CLAIMS_PER_THREAD)
+    def _hand_out(self, taken: Sequence[Taken]) -> None:
+        """One message of each source in turn, so that no source waits behind all of another."""
+        size = min(max(sum(len(one.ids) for one in taken) // MESSAGES, 1), MESSAGE_CLAIMS)
+        parts = [one.parts(size) for one in taken]
+        left = [part for turn in zip_longest(*parts) for part in turn if part]
         try:
-            while claims:
-                part = [[claim.case_id, claim.source, claim.token] for claim in claims[:size]]
-                self._work.send(self._work.run_steps, part)
-                claims = claims[size:]
+            while left:
+                self._work.send(
+                    self._work.run_steps, left[0].source, left[0].token, list(left[0].ids)
+                )
+                crashpoints.reach("broker.pushed")
+                left.pop(0)
         except Exception:
             # Nobody got these: they need not wait for the lease to run out.
             with transaction(self._program.engine) as session:
-                schedule.release(session, claims)
+                schedule.release(session, [claim for part in left for claim in part.claims()])
             raise
 
     # --- beside a sandbox, whose time waits for us -----------------------------------------
@@ -253,7 +281,7 @@ class Feeder:
     def _follow(self, clock: FollowedClock) -> None:
         version = clock.version
         self._work.poke.clear()
-        standing = self.tick(clock.now())
+        standing = self.tick(clock.now(), everything=True)
         idle = not standing.overdue and (not standing.working or self._abandoned(standing))
         if idle or version == 0:
             clock.report(
@@ -283,7 +311,7 @@ class Standing:
     """How much there is to do at a moment, and when there will be more."""
 
     swept: bool  # kept webhooks nobody took in time
-    due: int
+    due: int  # counted no further than the window
     claimed: int
     calls_due: bool
     overdue: bool  # something is due and nobody has taken it yet
@@ -291,10 +319,14 @@ class Standing:
     next_at: datetime | None
 
 
-def _standing(session: Session, program: Program, now: datetime) -> Standing:
+def _standing(
+    session: Session, program: Program, now: datetime, glance: Glance, *, everything: bool
+) -> Standing:
     kept = inbox.backlog(session)
-    cases = schedule.backlog(session, now, program.acting)
-    moments = [cases.next_at, kept.next_at]
+    due, claimed = sum(glance.due.values()), sum(glance.claimed.values())
+    moments = [kept.next_at]
+    if everything:
+        moments.append(schedule.next_moment(session, now, program.acting))
     calls_due = calling = False
     if program.product is not None:
         calls = outbox.backlog(session, now)
@@ -304,11 +336,11 @@ def _standing(session: Session, program: Program, now: datetime) -> Standing:
     overdue = any(at is not None and at <= now for at in moments)
     return Standing(
         swept=kept.next_at is not None and kept.next_at <= now,
-        due=cases.due,
-        claimed=cases.claimed,
+        due=due,
+        claimed=claimed,
         calls_due=calls_due,
-        overdue=overdue or cases.due > 0,
-        working=bool(kept.fresh or cases.claimed or calling),
+        overdue=overdue or due > 0,
+        working=bool(kept.fresh or claimed or calling),
         next_at=min((at for at in moments if at), default=None),
     )
 
@@ -319,13 +351,34 @@ class Threads:
     def __init__(self, broker: dramatiq.Broker, count: int) -> None:
         self._worker = dramatiq.Worker(broker, worker_threads=count)
         self._broker = broker
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._watch_over, name="consumers", daemon=True)
 
     def start(self) -> None:
         """Begin to take messages."""
         self._broker.emit_after("process_boot")
         self._worker.start()
+        self._watch.start()
+
+    def _watch_over(self) -> None:
+        """Whoever listens to a queue comes back from most errors; if not, somebody else does."""
+        while not self._stopping.wait(WATCH_SECONDS):
+            for name, consumer in list(self._worker.consumers.items()):
+                if not consumer.is_alive():
+                    log.error("worker.listens_again", queue=name)
+                    del self._worker.consumers[name]
+                    self._worker._add_consumer(name)  # noqa: SLF001 - there is no other way
+
+    def drain(self) -> None:
+        """Take what steps are left in a broker of this process, which forgets them when it ends."""
+        if isinstance(self._broker, StubBroker):
+            with suppress(QueueJoinTimeout):
+                self._broker.join("steps", fail_fast=False, timeout=DRAIN_MILLISECONDS)
 
     def stop(self) -> None:
         """Finish what was begun, then end."""
+        self._stopping.set()
+        if self._watch.is_alive():
+            self._watch.join(timeout=WATCH_SECONDS)
         self._worker.stop(timeout=60_000)
         self._broker.close()

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dunning.core.events import (
+    Adopted,
     ClosedByHand,
     CustomerReported,
     Held,
@@ -15,6 +16,7 @@ from dunning.core.events import (
     RenewalUpcoming,
     Resumed,
     RetryAsked,
+    Standing,
     StepDeferred,
     StepEnded,
     StepKind,
@@ -113,6 +115,24 @@ def closed_by_hand(at: datetime = T0) -> ClosedByHand:
 def link_opened(at: datetime = T0) -> LinkOpened:
     """The customer followed the link in a message."""
     return LinkOpened(id=event_id("link", at), at=at, invoice=INVOICE)
+
+
+def adopted(
+    at: datetime = T0,
+    *,
+    failed_at: datetime | None = None,
+    standing: Standing = Standing.NORMAL,
+    resumes_at: datetime | None = None,
+) -> Adopted:
+    """The debt was taken over from whoever pursued it before."""
+    return Adopted(
+        id="adopt:in_1",
+        at=at,
+        invoice=INVOICE,
+        failed_at=failed_at or at,
+        resumes_at=resumes_at or at,
+        standing=standing,
+    )
 
 
 def step_key(name: str) -> str:

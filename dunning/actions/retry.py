@@ -1,4 +1,9 @@
-"""Charge the invoice: look first, take over if need be, keep within the card's limits."""
+"""Charge the invoice: look first, take over if need be, keep within the card's limits.
+
+A charge whose ending is not known is asked about first. Within the life of its key the very same
+request may be repeated, so often; after that it is only read about, ever more rarely, until the
+provider's records say how it ended, or that there was none.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +28,7 @@ from dunning.core.permission import why_no_charge
 from dunning.core.policy import Retries
 from dunning.core.ports import (
     ActionNeeded,
+    Asked,
     ChargeOutcome,
     Declined,
     Doing,
@@ -40,7 +46,14 @@ from dunning.core.status import freeze
 
 # Stripe keeps idempotency keys for at least 24 hours; past this age of a try, only reading is safe.
 KEY_LIFE = timedelta(hours=20)
+# By then the key is forgotten for certain, and what it stood for with it.
+KEY_FORGOTTEN = timedelta(hours=25)
+# An answer that stays the same is the provider's memory of the first one, not news.
+MOST_ASKED = 3
 UNKNOWN_WAIT = timedelta(minutes=5)
+LONGEST_UNKNOWN_WAIT = timedelta(hours=6)
+# A provider that answers and after so long still cannot say what happened never will.
+UNKNOWN_LIFE = timedelta(days=7)
 SETTLED_WAIT = timedelta(minutes=1)
 FROZEN_WAIT = timedelta(hours=1)
 LIMIT_PATIENCE = timedelta(days=2)
@@ -73,13 +86,16 @@ class Retry:
             if _theirs(bill):
                 why = "refused: the provider still retries this invoice by itself"
                 return Ended(result=StepResult.SKIPPED, why=why, events=looked.events)
-        may_repeat = not doing.again or doing.now - doing.first_started_at < KEY_LIFE
+        may_repeat = not doing.again or _may_repeat(doing)
+        asked = _request(doing, looked)
+        if may_repeat:
+            # Remembered before it is sent: under the same key it must be the same for ever.
+            doing.asking(asked)
         outcome = provider.charge(
-            doing.case.invoice,
-            key=doing.step.key,
-            method=looked.view.method,
-            may_repeat=may_repeat,
+            doing.case.invoice, key=doing.step.key, method=asked.method, may_repeat=may_repeat
         )
+        if not may_repeat and (over := _given_up(doing, looked, outcome)):
+            return over
         # "Not sent" speaks of this call; only a provider that was asked and did not charge speaks
         # of the earlier ones as well.
         return _conclude(doing, looked, outcome, doubt=doing.again and may_repeat)
@@ -91,7 +107,7 @@ class Retry:
             return Ended(result=StepResult.NOT_OWED, why=why, events=looked.events)
         if standing := freeze(looked.case, doing.now):
             until = standing.until or doing.now + FROZEN_WAIT
-            return PutOff(until=until, why=standing.why, events=looked.events)
+            return _later(doing, looked, until, standing.why)
         reason = why_no_charge(looked.case, doing.policy)
         if reason is not None:
             return Ended(result=StepResult.SKIPPED, why=reason, events=looked.events)
@@ -113,7 +129,7 @@ class Retry:
         # A limit of a month does not hold up the timeline for a month: the rung is ruled out.
         if blocked.until is None or blocked.until > doing.now + LIMIT_PATIENCE:
             return Ended(result=StepResult.SKIPPED, why=blocked.why, events=looked.events)
-        return PutOff(until=blocked.until, why=blocked.why, events=looked.events)
+        return _later(doing, looked, blocked.until, blocked.why)
 
     def _tries_on(self, source: str, looked: Looked) -> list[Attempt]:
         """Every known try on the card that would be charged; all of the case's if none is named."""
@@ -136,6 +152,40 @@ class Retry:
 
 def _theirs(bill: Bill) -> bool:
     return bill.next_attempt_at is not None or bill.auto_advance is True
+
+
+def _may_repeat(doing: Doing) -> bool:
+    """Whether a request of unknown ending may be sent again, under its key."""
+    fresh = doing.now - doing.first_started_at < KEY_LIFE
+    return fresh and (doing.asked is None or doing.asked.times < MOST_ASKED)
+
+
+def _request(doing: Doing, looked: Looked) -> Asked:
+    """What to ask for: the same as before as long as the provider may remember the key."""
+    before = doing.asked
+    if before is None:
+        return Asked(method=looked.view.method)
+    remembered = doing.now - doing.first_started_at < KEY_FORGOTTEN
+    method = before.method if remembered else looked.view.method
+    return Asked(method=method, times=before.times + 1)
+
+
+def _given_up(doing: Doing, looked: Looked, outcome: ChargeOutcome) -> Ended | None:
+    """The end of a charge that was only read about and of which nothing is to be learned."""
+    times = doing.asked.times if doing.asked else 0
+    if isinstance(outcome, NotSent) and times >= MOST_ASKED:
+        why = f"asked {times} times without an answer of use; {outcome.why}"
+        return Ended(result=StepResult.SKIPPED, why=why, events=looked.events)
+    since = doing.first_started_at
+    if isinstance(outcome, NotKnown) and doing.now - since > UNKNOWN_LIFE:
+        why = f"not known since {since:%Y-%m-%d %H:%M} UTC: {outcome.why}"
+        return Ended(result=StepResult.DOUBTFUL, why=why, events=looked.events)
+    return None
+
+
+def _later(doing: Doing, looked: Looked, until: datetime, why: str) -> PutOff:
+    """Not now; and what an earlier try did is known no better for that."""
+    return PutOff(until=until, why=why, events=looked.events, unknown=doing.again)
 
 
 def _already(doing: Doing, looked: Looked, attempt: Attempt) -> Ended:
@@ -182,12 +232,13 @@ def _conclude(
             until = doing.now + SETTLED_WAIT if settled else _again(doing, seconds)
             return PutOff(until=until, why=why, events=seen, unknown=doubt)
         case NotKnown(why=why):
-            until = doing.now + UNKNOWN_WAIT * doing.tries
+            until = doing.now + min(UNKNOWN_WAIT * doing.tries, LONGEST_UNKNOWN_WAIT)
             return PutOff(until=until, why=why, events=seen, unknown=True)
         case Refused(why=why):
-            if doing.tries >= REFUSED_TRIES:
+            if doing.tries >= REFUSED_TRIES and not doubt:
                 return Ended(result=StepResult.SKIPPED, why=why, events=seen)
-            return PutOff(until=_again(doing, 3600), why=why, events=seen, unknown=doubt)
+            until = _again(doing, 3600)
+            return PutOff(until=until, why=why, events=seen, unknown=doubt, refused=True)
         case _:
             assert_never(outcome)
 

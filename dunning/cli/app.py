@@ -10,9 +10,12 @@ from typer.core import TyperGroup
 
 from dunning import __version__
 from dunning.cli import (
+    adopt,
+    breaker,
     by_hand,
     doctor,
     inbox,
+    keeping,
     ledger,
     message,
     policy,
@@ -52,9 +55,9 @@ class Root(TyperGroup):
 
 ORDER = (
     *("demo", "up", "doctor", "sandbox", "simulate"),
-    *("cases", "report", "ledger", "inbox", "reconcile"),
+    *("cases", "report", "ledger", "inbox", "reconcile", "adopt", "breaker"),
     *("policy", "message"),
-    *("migrate", "web", "worker", "dispatch"),
+    *("migrate", "web", "worker", "dispatch", "prune", "move"),
 )
 
 
@@ -95,10 +98,13 @@ def build() -> typer.Typer:
         ("sandbox", sandbox.sandbox, START),
         ("simulate", simulate.simulate, START),
         ("reconcile", reconcile.reconcile, LOOK),
+        ("adopt", adopt.adopt, LOOK),
         ("migrate", processes.migrate, RUN),
         ("web", processes.web, RUN),
         ("worker", processes.worker, RUN),
         ("dispatch", processes.dispatch, RUN),
+        ("prune", keeping.prune, RUN),
+        ("move", keeping.move, RUN),
     ):
         app.command(name, rich_help_panel=panel)(function)
     for name, group, panel in (
@@ -106,6 +112,7 @@ def build() -> typer.Typer:
         ("report", report.app, LOOK),
         ("ledger", ledger.app, LOOK),
         ("inbox", inbox.app, LOOK),
+        ("breaker", breaker.app, LOOK),
         ("policy", policy.app, TUNE),
         ("message", message.app, TUNE),
     ):

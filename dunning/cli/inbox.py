@@ -333,12 +333,20 @@ def _find(session: Session, name: str) -> InboxRow:
     from sqlmodel import col
 
     from dunning.errors import NotFoundError
-    from dunning.store import InboxRow
+    from dunning.store import InboxRow, SeenRow
 
     if name.isascii() and name.isdigit() and len(name) < 18:
         found = list(session.scalars(select(InboxRow).where(col(InboxRow.id) == int(name))))
     else:
-        found = list(session.scalars(select(InboxRow).where(col(InboxRow.event_id) == name)))
+        seen = list(
+            session.scalars(select(col(SeenRow.inbox_id)).where(col(SeenRow.event_id) == name))
+        )
+        # What was parked for longer than ids of events are remembered is looked for row by row.
+        here = col(InboxRow.id).in_(seen) if seen else col(InboxRow.event_id) == name
+        found = list(session.scalars(select(InboxRow).where(here)))
+        if seen and not found:
+            message = f"webhook {name} was handled, and `dunning prune` has removed it since"
+            raise NotFoundError(message)
     if not found:
         message = f"no webhook {name}; `dunning inbox list` shows the ones that were kept"
         raise NotFoundError(message)

@@ -109,7 +109,7 @@ def engine_of(settings: Settings) -> Iterator[Engine]:
     with explained(settings):
         from dunning.store import engine_for
 
-        engine = engine_for(settings.database_url.reveal())
+        engine = engine_for(settings.database_url.reveal(), role="command", patient=True)
         try:
             yield engine
         finally:
@@ -124,14 +124,14 @@ def program(data: Path | None = None) -> Iterator[Program]:
     start_logging(loaded.settings, quiet=True)
     moment(loaded.settings)  # a sandbox that is away is found out here
     with explained(loaded.settings):
-        from dunning.store import newest_version, version
+        from dunning.store import misfit
         from dunning.wiring import assemble
 
-        made = assemble(loaded.settings, environ=loaded.environ)
+        made = assemble(loaded.settings, environ=loaded.environ, role="command")
         try:
-            have, need = version(made.engine), newest_version()
-            if have != need:
-                raise ConfigError(_other_version(loaded.settings, have))
+            if why := misfit(made.engine):
+                message = f"the database {loaded.settings.database_url} {why}"
+                raise ConfigError(message)
             yield made
         finally:
             if isinstance(made.clock, FollowedClock):
@@ -175,7 +175,7 @@ def _trouble(settings: Settings, error: DBAPIError) -> str:
     said = " ".join(str(error.orig).partition("Is the server running")[0].split())
     state = getattr(error.orig, "sqlstate", None)
     if state in _NO_TABLE_STATES or any(words in said for words in _NO_TABLE):
-        return _other_version(settings, None)
+        return _other_version(settings)
     if "file is not a database" in said:
         return f"{settings.database_url} is not a database of SQLite; --data names the folder"
     if "database is locked" in said:
@@ -188,9 +188,8 @@ def _trouble(settings: Settings, error: DBAPIError) -> str:
     return f"the database {settings.database_url} refused: {said[:300]}"
 
 
-def _other_version(settings: Settings, have: str | None) -> str:
-    stands = f"stands at {have}" if have else "has no tables of this version"
+def _other_version(settings: Settings) -> str:
     return (
-        f"the database {settings.database_url} {stands}; run `dunning migrate` "
-        "(`dunning up` does it by itself)"
+        f"the database {settings.database_url} has no tables of this version; run "
+        "`dunning migrate` (`dunning up` does it by itself)"
     )

@@ -95,8 +95,11 @@ def web(
 
 def worker(
     threads: Annotated[
-        int, typer.Option("--threads", min=1, max=256, help="Cases worked on at once.")
-    ] = 8,
+        int, typer.Option("--threads", min=1, max=256, help="Messages handled at once.")
+    ] = 4,
+    calls: Annotated[
+        int, typer.Option("--calls", min=1, max=1_024, help="Steps in flight at once, at most.")
+    ] = 128,
     sandbox: SandboxOption = None,
 ) -> None:
     """Handle webhooks and do due steps; any number may run."""
@@ -108,14 +111,14 @@ def worker(
     with _serving(loaded):
         from dunning.processes import run_worker
 
-        run_worker(loaded.settings, loaded.environ, threads=threads, ready=ready)
+        run_worker(loaded.settings, loaded.environ, threads=threads, calls=calls, ready=ready)
 
 
 def dispatch(
     window: Annotated[
         int,
         typer.Option("--window", min=1, max=100_000, help="Cases handed out at once, at most."),
-    ] = 256,
+    ] = 1_024,
     sandbox: SandboxOption = None,
 ) -> None:
     """Find what is due and hand it to the workers."""

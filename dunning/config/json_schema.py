@@ -146,6 +146,12 @@ def _source() -> Schema:
         "mode": {"enum": list(stripe_keys.MODES)},
         "policy": _pattern(values.NAME, "This policy for all its invoices."),
         "sender": {"type": "string", "description": "Billing <billing@example.com>"},
+        "rate": {
+            "type": "integer",
+            "description": "Requests a second, where the provider allows other than usual.",
+            "minimum": 1,
+            "maximum": sources.HIGHEST_RATE,
+        },
     }
     keyed = [{"required": ["api_key_env"]}, {"required": ["webhook_secrets_env"]}]
     fields = {key: known[key] for key in sources.SOURCE_KEYS}

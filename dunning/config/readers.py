@@ -41,6 +41,12 @@ def line(value: str) -> str:
     return value
 
 
+def on_off(value: str) -> bool:
+    if value.lower() not in ("on", "off"):
+        raise Wrong(f"{quoted(value)} is neither; expected on or off")
+    return value.lower() == "on"
+
+
 def mailbox(value: str) -> str:
     _refuse(wrong_mailbox(value))
     return value

@@ -44,7 +44,12 @@ class Settings:
     log_format: str = "console"
     webhook_tolerance_seconds: int = 300
     max_body_bytes: int = 1_048_576
-    lease_seconds: int = 120
+    lease_seconds: int = 30
+    keep_bodies_days: int = 30
+    keep_seen_days: int = 42
+    keep_calls_days: int = 90
+    catch_up_minutes: int = 15
+    breaker: bool = True
     stripe_api_key: Secret | None = None
     stripe_webhook_secrets: tuple[Secret, ...] = ()
     stripe_live: bool | None = None  # None: the key does not tell; both modes are accepted
@@ -101,8 +106,18 @@ VARIABLES = (
              read.number(1, 86_400), "300", "how old a webhook's signature may be"),
     Variable("DUNNING_MAX_BODY_BYTES", "max_body_bytes", read.number(1_024, 67_108_864),
              "1048576", "the largest webhook that is accepted"),
-    Variable("DUNNING_LEASE_SECONDS", "lease_seconds", read.number(1, 3_600), "120",
-             "how long a worker may hold a case before another takes over"),
+    Variable("DUNNING_LEASE_SECONDS", "lease_seconds", read.number(1, 3_600), "30",
+             "how soon another worker takes over from one that died; a live one holds on"),
+    Variable("DUNNING_KEEP_BODIES_DAYS", "keep_bodies_days", read.number(1, 3_650), "30",
+             "how many days a webhook is kept whole once it is handled"),
+    Variable("DUNNING_KEEP_SEEN_DAYS", "keep_seen_days", read.number(35, 3_650), "42",
+             "for how many days an event that was kept is known again; Stripe repeats for 30"),
+    Variable("DUNNING_KEEP_CALLS_DAYS", "keep_calls_days", read.number(7, 3_650), "90",
+             "how many days a delivered call to your product is kept once its case is over"),
+    Variable("DUNNING_CATCH_UP_MINUTES", "catch_up_minutes", read.number(0, 1_440), "15",
+             "how often the provider is asked for what webhooks missed; 0 for never"),
+    Variable("DUNNING_BREAKER", "breaker", read.on_off, "on",
+             "off: charges and emails go on whatever goes wrong with a whole source"),
     Variable(stripe_keys.API_KEY, "stripe_api_key", read.api_key, "",
              "Stripe's API key, restricted or secret"),
     Variable(stripe_keys.WEBHOOK_SECRET, "stripe_webhook_secrets", read.webhook_secrets, "",

@@ -23,7 +23,9 @@ SOURCE_KEYS = (
     "mode",
     "policy",
     "sender",
+    "rate",
 )
+HIGHEST_RATE = 10_000
 OWN_PREFIX = "DUNNING_"
 
 _KEY = "the name of the variable that holds the key"
@@ -79,6 +81,7 @@ def _source(
     secrets = _secrets(secrets_at, environ) if secrets_at else []
     policy = found.read("policy", lambda at: policy_name(at, policies), None)
     sender = found.read("sender", _mailbox, None)
+    rate = found.read("rate", _rate, None)
     mode = found.read("mode", lambda at: word(at, tuple(stripe_keys.MODES), "a mode"), None)
     if key_at is None and secrets_at is None:
         found.at.fail("neither `api_key_env` nor `webhook_secrets_env`; expected both")
@@ -96,6 +99,7 @@ def _source(
         live=live,
         policy=policy,
         sender=sender,
+        rate=rate,
     )
 
 
@@ -147,6 +151,17 @@ def _mailbox(at: At) -> str | None:
         at.fail(message)
         return None
     return value
+
+
+def _rate(at: At) -> int | None:
+    expected = f"requests a second, from 1 to {HIGHEST_RATE}"
+    value = text(at, expected)
+    if value is None:
+        return None
+    if not re.fullmatch("[0-9]{1,5}", value, re.ASCII) or not 1 <= int(value) <= HIGHEST_RATE:
+        at.fail(f"{quoted(value)} is not a rate; expected {expected}")
+        return None
+    return int(value)
 
 
 def refuse_live_with_sandbox(at: At, sources: Collection[Source], sandbox_url: str | None) -> None:

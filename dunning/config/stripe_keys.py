@@ -31,6 +31,7 @@ class Source:
     live: bool | None = None
     policy: str | None = None
     sender: str | None = None
+    rate: int | None = None  # requests a second, where the provider allows other than usual
 
 
 def is_live(key: str | None) -> bool | None:

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from dunning.core.events import (
+    Adopted,
     AttemptReported,
     BillingEvent,
     CaseEvent,
@@ -46,6 +47,7 @@ from dunning.core.merge import (
     put_first,
     put_latest,
     put_merged,
+    with_adoption,
     with_attempt,
     with_bill,
     with_currency,
@@ -83,6 +85,7 @@ def advance(case: Case, event: BillingEvent) -> Case:
             | DisputeReported()
             | CreditNoted()
             | LinkOpened()
+            | Adopted()
         ):
             return _about_invoice(case, event)
         case MethodChanged() | CustomerReported() | SubscriptionReported() | RenewalUpcoming():
@@ -104,6 +107,8 @@ def _about_invoice(case: Case, event: InvoiceEvent) -> Case:
         case LinkOpened():
             first = min(case.link_opened_at or event.at, event.at)
             return replace(case, link_opened_at=first)
+        case Adopted():
+            return with_adoption(case, event)
         case (
             PaymentReceived()
             | RefundReported()

@@ -80,7 +80,8 @@ def books(case: Case) -> Books:
     if opened <= 0:
         return Books()
     sheet = _Sheet(case)
-    sheet.move("opened", Account.OWED, Account.AT_RISK, opened, Cause.FAILED, failed_at)
+    cause = Cause.ADOPTED if case.adopted else Cause.FAILED
+    sheet.move("opened", Account.OWED, Account.AT_RISK, opened, cause, failed_at)
     for move in told:
         if move.at > failed_at or (move.at == failed_at and not (before and move in settled)):
             _post(sheet, move)

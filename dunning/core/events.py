@@ -5,93 +5,58 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from datetime import datetime
 
+from dunning.core.words import (
+    Actor,
+    AttemptStatus,
+    DisputeStatus,
+    InvoiceNews,
+    InvoiceStatus,
+    MethodNews,
+    Standing,
+    StepKind,
+    StepResult,
+)
 
-class InvoiceStatus(enum.StrEnum):
-    """Where the provider says the invoice stands."""
-
-    DRAFT = "draft"
-    OPEN = "open"
-    UNCOLLECTIBLE = "uncollectible"
-    VOID = "void"
-    PAID = "paid"
-
-
-class InvoiceNews(enum.StrEnum):
-    """Why the provider told us of the invoice."""
-
-    PAYMENT_FAILED = "payment_failed"
-    ACTION_REQUIRED = "action_required"
-    PAID = "paid"
-    VOIDED = "voided"
-    UNCOLLECTIBLE = "uncollectible"
-    UPDATED = "updated"
-
-
-class AttemptStatus(enum.StrEnum):
-    """How one charge try stands; a later member wins over an earlier one."""
-
-    PROCESSING = "processing"
-    ACTION_NEEDED = "action_needed"
-    DECLINED = "declined"
-    CANCELED = "canceled"
-    SUCCEEDED = "succeeded"
-
-
-class Actor(enum.StrEnum):
-    """Who made a charge try."""
-
-    OURS = "ours"
-    PROVIDER = "provider"
-    CUSTOMER = "customer"
-    UNKNOWN = "unknown"
-
-
-class DisputeStatus(enum.StrEnum):
-    """What a dispute means for the money."""
-
-    INQUIRY = "inquiry"  # a question; nothing has been taken
-    OPEN = "open"  # taken back while it is argued
-    WON = "won"
-    LOST = "lost"
-
-
-class MethodNews(enum.StrEnum):
-    """What happened to a customer's way of paying."""
-
-    NEW = "new"  # the customer gave one, or chose another as the default
-    CHANGED = "changed"  # the customer or the merchant corrected it
-    NETWORK_UPDATED = "network_updated"  # the card network sent fresh details by itself
-    REMOVED = "removed"
-    MANDATE_GONE = "mandate_gone"  # the bank debit mandate is no longer valid
-
-
-class StepKind(enum.StrEnum):
-    """One thing a case does at a time."""
-
-    RETRY = "retry"
-    EMAIL = "email"
-    RESTRICT = "restrict"
-    SUSPEND = "suspend"
-    RESTORE = "restore"
-    GIVE_UP = "give_up"
-    ANNOUNCE = "announce"
-    RECONCILE = "reconcile"
-
-
-class StepResult(enum.StrEnum):
-    """How a step ended."""
-
-    DONE = "done"
-    DECLINED = "declined"
-    ACTION_NEEDED = "action_needed"
-    PROCESSING = "processing"
-    NOT_OWED = "not_owed"
-    SKIPPED = "skipped"
-    DOUBTFUL = "doubtful"  # it may have happened; it is not done again, and it is counted
+__all__ = [
+    "Actor",
+    "Adopted",
+    "Attempt",
+    "AttemptReported",
+    "AttemptStatus",
+    "Bill",
+    "BillingEvent",
+    "CaseEvent",
+    "ChargeRefunded",
+    "ClosedByHand",
+    "CreditNoted",
+    "CustomerEvent",
+    "CustomerReported",
+    "Decline",
+    "DisputeReported",
+    "DisputeStatus",
+    "Held",
+    "InvoiceEvent",
+    "InvoiceNews",
+    "InvoiceReported",
+    "InvoiceStatus",
+    "LinkOpened",
+    "MethodChanged",
+    "MethodNews",
+    "PaymentReceived",
+    "RefundReported",
+    "RenewalUpcoming",
+    "Resumed",
+    "RetryAsked",
+    "Standing",
+    "StepDeferred",
+    "StepEnded",
+    "StepKind",
+    "StepResult",
+    "SubscriptionReported",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +98,8 @@ class Bill:
     paid_at: datetime | None = None
     voided_at: datetime | None = None
     uncollectible_at: datetime | None = None
+    due_at: datetime | None = None
+    issued_at: datetime | None = None
     products: tuple[str, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
 
@@ -393,8 +360,20 @@ class LinkOpened:
     invoice: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """The case was taken over from whoever pursued the debt before; see `core.places`."""
+
+    id: str
+    at: datetime
+    invoice: str
+    failed_at: datetime  # the first failure, as far as the provider's records say
+    resumes_at: datetime  # nothing is done before this moment
+    standing: Standing = Standing.NORMAL
+
+
 _Money = InvoiceReported | AttemptReported | PaymentReceived | RefundReported | ChargeRefunded
-InvoiceEvent = _Money | DisputeReported | CreditNoted | LinkOpened
+InvoiceEvent = _Money | DisputeReported | CreditNoted | LinkOpened | Adopted
 CustomerEvent = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
 CaseEvent = StepEnded | StepDeferred | Held | Resumed | RetryAsked | ClosedByHand
 BillingEvent = InvoiceEvent | CustomerEvent | CaseEvent

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dunning.core.events import (
+    Adopted,
     Attempt,
     Bill,
     ChargeRefunded,
@@ -99,6 +100,7 @@ class Case:
     retries_asked: tuple[RetryAsked, ...] = ()
     closed_by_hand: ClosedByHand | None = None
     link_opened_at: datetime | None = None
+    adopted: Adopted | None = None  # taken over from whoever pursued the debt before
 
     # what we did
     done: tuple[StepEnded, ...] = ()

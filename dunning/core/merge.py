@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from dunning.core.events import (
+    Adopted,
     Attempt,
     AttemptReported,
     AttemptStatus,
@@ -81,7 +82,7 @@ def put_latest(
     """Keep the last word on each thing; equal times are decided by id, then by content."""
     by_name = {about(item): item for item in known}
     name = about(heard)
-    by_name[name] = max(by_name.get(name, heard), heard, key=_order)
+    by_name[name] = _last(by_name.get(name), heard)
     return tuple(by_name[name] for name in sorted(by_name))
 
 
@@ -99,6 +100,13 @@ def put_merged(
     by_id = {item.id: item for item in known}
     by_id[heard.id] = merge(by_id[heard.id], heard) if heard.id in by_id else heard
     return tuple(sorted(by_id.values(), key=lambda item: (item.at, item.id)))
+
+
+def _last(known: Told | None, heard: Told) -> Told:
+    """The later of two; only what happened at one moment is compared in every word."""
+    if known is None or known.at < heard.at:
+        return heard
+    return known if known.at > heard.at else max(known, heard, key=_order)
 
 
 def _order(item: _Identified) -> tuple[datetime, int, str, str]:
@@ -167,7 +175,7 @@ def with_words(case: Case, at: datetime, event_id: str, **told: str | None) -> C
     for about, value in told.items():
         if value:
             word = Word(about=about, value=value, at=at, id=event_id)
-            words[about] = max(words.get(about, word), word, key=_order)
+            words[about] = _last(words.get(about), word)
     return replace(case, words=tuple(words[about] for about in sorted(words)))
 
 
@@ -279,6 +287,12 @@ def with_failure(case: Case, event: InvoiceReported | AttemptReported) -> Case:
         refused_at=earliest(case.refused_at, at),
         action_at=latest(case.action_at, at if asked else None),
     )
+
+
+def with_adoption(case: Case, event: Adopted) -> Case:
+    """Remember that the case was taken over: once, whoever did it first."""
+    first = event if case.adopted is None else min(case.adopted, event, key=_order)
+    return replace(case, adopted=first, refused_at=earliest(case.refused_at, event.failed_at))
 
 
 def with_attempt(case: Case, event: AttemptReported) -> Case:

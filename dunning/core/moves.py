@@ -21,6 +21,7 @@ class Cause(enum.StrEnum):
     """Why money moved; `voided` and the like end a case, the others do not."""
 
     FAILED = "failed"
+    ADOPTED = "adopted"  # failed before we were there, and taken over later
     PAID = "paid"
     CREDITED = "credited"
     VOIDED = "voided"

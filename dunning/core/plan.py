@@ -16,12 +16,12 @@ from dunning.core.calendar import at_time, in_window, on_day, zone_of
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.permission import why_no_charge, why_no_email
+from dunning.core.places import DOORS, offsets, starts_at, why_left_out
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.reactions import after_end, while_open
 from dunning.core.status import Freeze, Status, freeze, last_decline, status, verdict
 from dunning.core.steps import Step, fitting_template
 
-DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
 CHARGES = (StepKind.RETRY, StepKind.ANNOUNCE)
 # A payment in process or a dispute: ask the provider once a day how it stands.
 FROZEN_CHECK = timedelta(days=1)
@@ -54,6 +54,9 @@ def plan(case: Case, policy: Policy, now: datetime, known: Status | None = None)
         return Plan(steps=_in_window(case, policy, left, now))
     ladder = _ladder(case, policy, now)
     steps = _ready(case, [*while_open(case, policy, ladder), *ladder])
+    if case.adopted is not None:
+        resumes_at = case.adopted.resumes_at
+        steps = _sorted(replace(step, due_at=max(step.due_at, resumes_at)) for step in steps)
     steps = _bar_doors(steps)
     standing = freeze(case, now)
     if standing:
@@ -67,7 +70,7 @@ def _ready(case: Case, steps: Iterable[Step]) -> tuple[Step, ...]:
     ended = {step.id for step in case.done}
     until = {step.id: step.until for step in case.deferred}
     left = [
-        replace(step, due_at=max(step.due_at, until.get(step.key, step.due_at)))
+        replace(step, due_at=max(step.due_at, until[step.key])) if step.key in until else step
         for step in steps
         if step.key not in ended
     ]
@@ -86,7 +89,7 @@ def _bar_doors(steps: tuple[Step, ...]) -> tuple[Step, ...]:
                 if other.kind in CHARGES and other.order < step.order and other.skip is None
             ]
             due = max([due, *before])
-        held.append(replace(step, due_at=due))
+        held.append(step if due == step.due_at else replace(step, due_at=due))
     return _sorted(held)
 
 
@@ -180,29 +183,19 @@ def _ladder(case: Case, policy: Policy, now: datetime) -> list[Step]:
 
 def timeline(case: Case, policy: Policy) -> list[Step]:
     """Every line of the policy with its date for this case, done or not."""
-    assert case.failed_at is not None
-    rungs = list(policy.timeline)
-    if all(rung.do is not StepKind.GIVE_UP for rung in rungs):
-        rungs.append(Rung(do=StepKind.GIVE_UP, after=policy.window))
-    anchors = {rung.do: rung.after for rung in rungs if rung.do in DOORS and rung.after is not None}
     number: Counter[StepKind] = Counter()
+    start = starts_at(case, policy)
     steps = []
-    for rung in rungs:
+    for rung, offset in offsets(policy):
         number[rung.do] += 1
-        offset = rung.after
-        if offset is None:
-            assert rung.anchor is not None
-            assert rung.before is not None
-            offset = max(anchors[rung.anchor] - rung.before, timedelta(0))
-        steps.append(_dated(case, policy, rung, offset, number[rung.do]))
+        steps.append(_dated(case, policy, rung, start, offset, number[rung.do]))
     return steps
 
 
-def _dated(case: Case, policy: Policy, rung: Rung, offset: timedelta, number: int) -> Step:
-    assert case.failed_at is not None
-    if rung.do is StepKind.SUSPEND:
-        offset = max(offset, policy.grace)
-    due = case.failed_at + offset
+def _dated(
+    case: Case, policy: Policy, rung: Rung, start: datetime, offset: timedelta, number: int
+) -> Step:
+    due = start + offset
     zone = zone_of(case.word("timezone"), policy.timezone)
     if rung.clock is not None:
         due = at_time(due, rung.clock, zone)
@@ -230,10 +223,12 @@ def _judged(
     case: Case, policy: Policy, step: Step, steps: list[Step], opened: list[Step], now: datetime
 ) -> Step:
     """Say whether the step may be done at all, and when at the earliest."""
+    if why := why_left_out(case, step.kind, step.due_at):
+        return replace(step, skip=why)
     if step.kind in CHARGES:
         step = _spaced(case, step)
-        why = why_no_charge(case, policy)
-        return replace(step, skip=why or _missed(step, steps, now))
+        why = why_no_charge(case, policy) or _missed(step, steps, now)
+        return replace(step, skip=why) if why else step
     if step.kind is StepKind.EMAIL:
         template = fitting_template(step.template or "", verdict(case))
         why = why_no_email(case)

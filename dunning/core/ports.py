@@ -6,12 +6,12 @@ Adapters return values for business endings and raise `errors.ProviderError` for
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from dunning.core.events import Attempt, Bill, BillingEvent, Decline, StepResult
+from dunning.core.events import Attempt, Bill, BillingEvent, Decline, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.policy import Policy
 from dunning.core.steps import Step
@@ -68,6 +68,8 @@ class Reader(Protocol):
     """Understands one provider's webhooks. Pure: no network, no key, no clock."""
 
     name: str
+    # The types that every endpoint has to be sent: if these do not come, something is wrong.
+    awaited: frozenset[str]
 
     def verify(
         self,
@@ -213,8 +215,13 @@ class Provider(Protocol):
     def write_off(self, invoice: str, *, key: str) -> Bill:
         """Mark the invoice uncollectible; the bill says how it stands now."""
 
-    def open_invoices(self) -> Iterator[Bill]:
-        """Every open, attempted and unpaid invoice of the account."""
+    def open_invoices(
+        self, *, since: datetime | None = None, after: str | None = None
+    ) -> Iterator[Bill]:
+        """Every open, attempted and unpaid invoice of the account, the newest first.
+
+        Only those made since then; only those behind `after`, to go on where a reading stopped.
+        """
 
     def missed(self, since: datetime) -> Iterator[bytes]:
         """Bodies of the events since then, oldest first, as the webhook would have sent them."""
@@ -224,6 +231,16 @@ class Provider(Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
+
+
+class Pace(Protocol):
+    """Keeps the calls to one account, by all processes, within what its provider allows."""
+
+    def turn(self, endpoint: str, *, background: bool = False) -> None:
+        """Wait until a request may be sent there; `ProviderBusyError` if that is too long."""
+
+    def limited(self, endpoint: str, retry_after: float | None) -> None:
+        """The provider said that this was too much; with no endpoint: from the whole account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,8 +310,25 @@ class Channel(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a provider was asked for under a key, and how often: the same key, the same request."""
+
+    method: str | None
+    times: int = 1
+
+
+def _nowhere(_asked: Asked) -> None:
+    """Where nothing is remembered: a step acted on by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Doing:
-    """A step about to be acted on. `again`: an earlier try under its key may have happened."""
+    """A step about to be acted on. `again`: an earlier try under its key may have happened.
+
+    `asked` is what that try asked for, None when it did not come so far. Whoever is about to ask
+    for something that must not be asked for twice says so to `asking` first, which remembers it,
+    and raises `LeaseLostError` when somebody else has the case by now.
+    """
 
     case: Case
     policy: Policy
@@ -303,6 +337,8 @@ class Doing:
     again: bool = False
     first_started_at: datetime
     tries: int = 1
+    asked: Asked | None = None
+    asking: Callable[[Asked], None] = field(default=_nowhere, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,12 +367,16 @@ class Ended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutOff:
-    """The step could not be done now. `unknown`: it may have happened; look before trying again."""
+    """The step could not be done now. `unknown`: it may have happened; look before trying again.
+
+    `refused`: the provider said no to it, which counts where many are refused.
+    """
 
     until: datetime
     why: str
     events: tuple[BillingEvent, ...] = ()
     unknown: bool = False
+    refused: bool = False
 
 
 class Action(Protocol):
@@ -344,3 +384,33 @@ class Action(Protocol):
 
     def act(self, doing: Doing) -> Ended | PutOff:
         """Do the step, having looked once more that it still makes sense."""
+
+
+# --- what may stop steps of a whole source ----------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A step that must wait though it is due, until when at the earliest, and why."""
+
+    until: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """How a step ended; `ending` is a StepResult's value, or down, refused, unknown, put_off."""
+
+    source: str
+    kind: StepKind
+    ending: str
+
+
+class Gate(Protocol):
+    """Holds the charges and emails of a source while something is wrong with all of them."""
+
+    def held(self, source: str, kind: StepKind, now: datetime, case: str = "") -> Held | None:
+        """Whether a step of this kind must wait; cheap. The case spreads those that wait."""
+
+    def note(self, session: Any, pulses: Sequence[Pulse], now: datetime) -> None:
+        """Count how steps ended, in the transaction that concludes them, as its last act."""

@@ -26,6 +26,7 @@ from dunning.core.events import (
     Decline,
     DisputeStatus,
     Held,
+    Standing,
     StepKind,
     StepResult,
 )
@@ -125,13 +126,24 @@ def _access(case: Case) -> Access:
     """The worst that was done to the service since it was last restored."""
     done = [step for step in case.done if step.result is StepResult.DONE]
     restored = max((s.at for s in done if s.kind is StepKind.RESTORE), default=None)
-    taken = (
+    taken = [
         _LEVEL[step.kind]
         for step in done
         # What happened within one second: what was taken is what came back.
         if step.kind in _LEVEL and (restored is None or step.at > restored)
-    )
+    ]
+    if restored is None:
+        taken.append(access_before(case))
     return max(taken, key=ACCESS_ORDER.__getitem__, default=Access.FULL)
+
+
+def access_before(case: Case) -> Access:
+    """What the customer could use before we did anything: all of it, but for a case taken over.
+
+    What others paused for reasons of their own is not taken away by this case, nor given back.
+    """
+    off = case.adopted is not None and case.adopted.standing is Standing.SUSPENDED
+    return Access.SUSPENDED if off else Access.FULL
 
 
 # --- what the bank says --------------------------------------------------------------------

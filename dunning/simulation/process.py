@@ -23,10 +23,10 @@ from dunning.config import Settings
 from dunning.config.secret import Secret, Url
 from dunning.core.ports import Channel
 from dunning.errors import BadRequestError
-from dunning.inbox import Received, keep
 from dunning.messages import Messages
 from dunning.outbox import Deliver
 from dunning.providers.stripe.acting import StripeProvider
+from dunning.received import Received, keep
 from dunning.reconcile import Account, reconcile
 from dunning.store import transaction
 from dunning.wiring import Program, assemble
@@ -68,7 +68,7 @@ class Message:
     @property
     def name(self) -> str:
         """How a trace calls it."""
-        return f"{self.actor} ({len(self.args[0]) if self.args else 0})"
+        return f"{self.actor} ({len(self.args[-1]) if self.args else 0})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Process:
 
     def tick(self) -> tuple[bool, datetime | None]:
         """Hand out what is due: whether something is overdue still, and when more will be."""
-        standing = self._feeder.tick(self.now)
+        standing = self._feeder.tick(self.now, everything=True)
         return standing.overdue, standing.next_at
 
     def sent(self) -> list[Message]:

@@ -2,6 +2,7 @@
 
 from dunning.store.bulk import add_rows, among, change_rows, put_rows, table_of
 from dunning.store.engine import (
+    POOLS,
     engine_for,
     guard,
     insert_into,
@@ -10,10 +11,14 @@ from dunning.store.engine import (
     reading,
     transaction,
 )
+from dunning.store.partitions import day_of_id, first_id
+from dunning.store.records import FitRow, PruningRow, RollupRow, SeenRow, TallyRow
+from dunning.store.shared import BreakerChangeRow, BreakerRow, PaceRow, PulseRow
 from dunning.store.tables import (
     ActRow,
     AttemptRow,
     CaseRow,
+    CatchUpRow,
     CustomerRow,
     EntryRow,
     InboxRow,
@@ -26,32 +31,46 @@ from dunning.store.tables import (
     SubscriptionRow,
     UTCDateTime,
 )
-from dunning.store.versions import migrate, newest_version, version
+from dunning.store.versions import migrate, misfit, newest_version, version
 
 __all__ = [
+    "POOLS",
     "ActRow",
     "AttemptRow",
+    "BreakerChangeRow",
+    "BreakerRow",
     "CaseRow",
+    "CatchUpRow",
     "CustomerRow",
     "EntryRow",
+    "FitRow",
     "InboxRow",
     "LinkRow",
     "MessageRow",
     "MethodRow",
     "OutboxRow",
+    "PaceRow",
     "PolicyRow",
+    "PruningRow",
+    "PulseRow",
+    "RollupRow",
+    "SeenRow",
     "StepRow",
     "SubscriptionRow",
+    "TallyRow",
     "UTCDateTime",
     "add_rows",
     "among",
     "change_rows",
+    "day_of_id",
     "engine_for",
+    "first_id",
     "guard",
     "insert_into",
     "is_away",
     "is_passing",
     "migrate",
+    "misfit",
     "newest_version",
     "put_rows",
     "reading",

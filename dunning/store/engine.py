@@ -21,10 +21,31 @@ from dunning.errors import ConfigError
 CONNECT_SECONDS = 5
 # So long a writer of the embedded database waits for the one before it.
 BUSY_SECONDS = 30
+# No step of the running program takes so long: a statement that does is stuck, and a transaction
+# that does nothing for so long belongs to somebody who hangs while others wait for its locks.
+STATEMENT_SECONDS = 60
+LOCK_SECONDS = 30
+IDLE_SECONDS = 120
+# A peer that is gone without a word is noticed after about a minute.
+KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+# How many connections a process holds, and how many more it may open for a moment.
+POOLS = {"web": (4, 4), "worker": (8, 8), "dispatch": (2, 2), "command": (1, 3), "up": (8, 8)}
 
 
-def engine_for(url: str, *, pool_size: int = 8) -> Engine:
-    """Connect to the database behind the URL; nothing is opened yet."""
+def engine_for(
+    url: str, *, role: str = "up", pool_size: int | None = None, patient: bool = False
+) -> Engine:
+    """Connect to the database behind the URL; nothing is opened yet.
+
+    `role` bounds the connections (`POOLS`). A `patient` one lets a statement take as long as it
+    likes: migrations, proofs, moving.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         if parsed.database and parsed.database != ":memory:":
@@ -38,22 +59,47 @@ def engine_for(url: str, *, pool_size: int = 8) -> Engine:
         event.listen(engine, "begin", _begin_immediate)
         return engine
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(
+        size, more = (pool_size, pool_size) if pool_size else POOLS[role]
+        engine = create_engine(
             url,
-            pool_size=pool_size,
-            max_overflow=pool_size,
+            pool_size=size,
+            max_overflow=more,
             pool_pre_ping=True,
             # What customers are called belongs into no error and no log.
             hide_parameters=True,
-            connect_args={"connect_timeout": CONNECT_SECONDS, **parsed.query},
+            connect_args={"connect_timeout": CONNECT_SECONDS, **KEEPALIVES, **parsed.query},
         )
+        limits = _PATIENT if patient else _LIMITS
+        event.listen(engine, "connect", lambda line, _record: _limit(line, limits))
+        return engine
     message = f"database {parsed.get_backend_name()!r} is not supported; use sqlite or postgresql"
     raise ConfigError(message)
+
+
+def _milliseconds(statement: int, lock: int, idle: int) -> tuple[str, ...]:
+    return tuple(str(seconds * 1000) for seconds in (statement, lock, idle))
+
+
+_LIMITS = _milliseconds(STATEMENT_SECONDS, LOCK_SECONDS, IDLE_SECONDS)
+_PATIENT = _milliseconds(0, LOCK_SECONDS, 0)
+_SET_LIMITS = (
+    "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false), "
+    "set_config('idle_in_transaction_session_timeout', %s, false)"
+)
+
+
+def _limit(connection: Any, limits: tuple[str, ...]) -> None:
+    connection.execute(_SET_LIMITS, limits)
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
+    # Only a new file takes it up: pages that are free can then be given back. On any other it would
+    # wait for whoever writes just now, and that may be the very thread that opens this connection.
+    if cursor.execute("PRAGMA page_count").fetchone() == (0,):
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     _use_wal(cursor)
     # FULL: a 2xx is only given for what survives a power cut.
     cursor.execute("PRAGMA synchronous=FULL")
@@ -107,7 +153,11 @@ def transaction(engine: Engine) -> Iterator[Session]:
 def is_passing(error: DBAPIError) -> bool:
     """Deadlocks, serialisation failures and a busy file: the same work may go well in a moment."""
     state = getattr(error.orig, "sqlstate", None) or ""
-    return state[:2] == "40" or is_away(error)
+    return state[:2] == "40" or state == LOCK_TIMEOUT or is_away(error)
+
+
+# Somebody held a lock for longer than we wait.
+LOCK_TIMEOUT = "55P03"
 
 
 def is_away(error: DBAPIError) -> bool:

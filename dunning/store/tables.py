@@ -78,14 +78,16 @@ def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Inde
 
 
 class InboxRow(SQLModel, table=True):
-    """A webhook as it came, once. new -> handled | ignored | parked; parked -> new (replay)."""
+    """A webhook as it came, once. new -> handled | ignored | parked; parked -> new (replay).
+
+    Its id begins with the day it came (`store.day_of_id`); that it comes once, `seen` sees to.
+    """
 
     __tablename__ = "inbox"
     __table_args__ = (
-        Index("uq_inbox_source_event_id", "source", "event_id", unique=True),
         _partial("ix_inbox_new", "wake_at", "id", where="state = 'new'"),
         _partial("ix_inbox_waiting", "source", "ref", where="waiting"),
-        Index("ix_inbox_state", "state", "id"),
+        _partial("ix_inbox_parked", "id", where="state = 'parked'"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
@@ -183,7 +185,8 @@ class CaseRow(SQLModel, table=True):
     __tablename__ = "cases"
     __table_args__ = (
         Index("uq_cases_source_invoice", "source", "invoice", unique=True),
-        _partial("ix_cases_due", "wake_at", "id", where="wake_at IS NOT NULL"),
+        _partial("ix_cases_due", "source", "wake_at", "id", where="wake_at IS NOT NULL"),
+        _partial("ix_cases_claimed", "wake_at", "source", where="lease_token IS NOT NULL"),
         Index("ix_cases_customer", "source", "customer"),
         Index("ix_cases_scope", "source", "scope"),
         Index("ix_cases_state", "state", "opened_at"),
@@ -231,7 +234,10 @@ class StepRow(SQLModel, table=True):
     """A step that was begun: intent first, outcome after. running -> ended | deferred."""
 
     __tablename__ = "steps"
-    __table_args__ = (Index("ix_steps_case", "case_id", "started_at"),)
+    __table_args__ = (
+        Index("ix_steps_case", "case_id", "started_at"),
+        _partial("ix_steps_unknown", "first_started_at", where="state = 'unknown'"),
+    )
 
     key: str = Field(primary_key=True)
     case_id: str
@@ -247,6 +253,8 @@ class StepRow(SQLModel, table=True):
     tries: int = 1
     lease_token: str | None = None
     policy_version: str = ""
+    # What the provider was asked for under this key: the same key means the same request.
+    asked: str | None = _text(nullable=True)
 
 
 class AttemptRow(SQLModel, table=True):
@@ -301,8 +309,7 @@ class EntryRow(SQLModel, table=True):
 
     __tablename__ = "entries"
     __table_args__ = (
-        Index("uq_entries_key", "key", unique=True),
-        Index("ix_entries_case", "case_id", "id"),
+        Index("ix_entries_case", "case_id", "place"),
         Index("ix_entries_occurred", "occurred_at", "currency"),
     )
 
@@ -310,6 +317,7 @@ class EntryRow(SQLModel, table=True):
     key: str
     base: str
     case_id: str
+    place: int  # 1, 2, 3 … within its case; the database refuses a gap and a repetition
     source: str
     debit: str
     credit: str
@@ -360,3 +368,26 @@ class ActRow(SQLModel, table=True):
     why: str = _text()
     until: datetime | None = _when()
     at: datetime = _when(nullable=False)
+
+
+class CatchUpRow(SQLModel, table=True):
+    """How far one way of asking a source for what was missed has come: by the clock, by hand."""
+
+    __tablename__ = "catch_ups"
+
+    source: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)  # sweep | run
+    state: str = "new"  # new | estate | events | invoices | done
+    since: datetime = _when(nullable=False)  # where the pass begins, or began
+    seen_to: datetime = _when(nullable=False)  # every event up to then is kept
+    invoice: str | None = None  # the last open invoice that was taken in
+    began_at: datetime | None = _when()
+    ended_at: datetime | None = _when()  # when the last whole pass ended
+    events: int = 0  # of the present or last pass
+    missed: int = 0  # of them, those a webhook should have brought
+    missed_types: str = _text()
+    in_a_row: int = 0  # passes, one after the other, that found such events
+    missed_in_all: int = 0
+    error: str = _text()  # why the last pass did not come to its end
+    wake_at: datetime | None = _when()  # when the next pass is due; while one goes on, its lease
+    lease_token: str | None = None

@@ -1,48 +1,106 @@
-"""Which version of the tables the database has, and how it gets to ours."""
+"""Which version of the tables the database has, how it gets to ours, and whether the two fit."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, inspect, text
 
+from dunning import crashpoints
+from dunning.clock import SystemClock
+from dunning.errors import ConfigError
+from dunning.store import partitions
 from dunning.store.engine import engine_for
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 def migrate(url: str) -> None:
-    """Bring the database to this version of the program; safe to run again, and at once by two."""
+    """Bring the database to this version of the program; safe to run again, and at once by two.
+
+    One transaction: killed half-way, it has changed nothing. A newer database that this program
+    can work with is left as it is; `ConfigError` when it cannot.
+    """
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", os.fspath(MIGRATIONS))
-    engine = engine_for(url)
+    engine = engine_for(url, patient=True)
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(715517)"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+                connection.execute(partitions.LOCK)
+            if _is_newer(_revision(connection)):
+                if why := _misfit(connection):
+                    raise ConfigError(why)
+            else:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+            crashpoints.reach("migrate.before_commit")
+        partitions.ahead(engine, SystemClock().now())
     finally:
         engine.dispose()
 
 
 def version(engine: Engine) -> str | None:
     """The migration the database stands at; None when it has none of our tables."""
-    from alembic.runtime.migration import MigrationContext
-
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _revision(connection)
 
 
 def newest_version() -> str:
-    """The migration this program needs."""
+    """The newest migration this program knows."""
+    head = _scripts().get_current_head()
+    assert head is not None
+    return str(head)
+
+
+def misfit(engine: Engine) -> str | None:
+    """Why this program cannot work on the database, and what to do; None when it can.
+
+    A newer database is fine while its `fits` row says so: programs of two versions work side by
+    side while a new one is rolled out.
+    """
+    with engine.connect() as connection:
+        return _misfit(connection)
+
+
+def _misfit(connection: Connection) -> str | None:
+    have, need = _revision(connection), newest_version()
+    if have == need:
+        return None
+    if not _is_newer(have):
+        return f"stands at {have or 'nothing'}, this version needs {need}; run `dunning migrate`"
+    oldest = "nothing this program knows"
+    if inspect(connection).has_table("fits"):
+        oldest = connection.execute(text("SELECT oldest FROM fits WHERE id = 1")).scalar() or oldest
+    # Migrations are numbered, so their names compare.
+    if need >= oldest:
+        return None
+    return (
+        f"stands at {have} and wants a program that knows {oldest}, this one knows {need}; "
+        "update dunning"
+    )
+
+
+def _is_newer(have: str | None) -> bool:
+    """Whether the database stands at a migration that this program has not heard of."""
+    return have is not None and have not in {each.revision for each in _scripts().walk_revisions()}
+
+
+def _revision(connection: Connection) -> str | None:
+    from alembic.runtime.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _scripts() -> ScriptDirectory:
     from alembic.script import ScriptDirectory
 
-    folder = os.fspath(MIGRATIONS)
-    head = ScriptDirectory(folder).get_current_head()
-    assert head is not None
-    return head
+    return ScriptDirectory(os.fspath(MIGRATIONS))

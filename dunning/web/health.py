@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from dunning import inbox, outbox, schedule
+from dunning import breaker, inbox, outbox, schedule
 from dunning.clock import rfc3339
 from dunning.store import reading
 
@@ -50,6 +50,7 @@ def _readiness(program: Program) -> tuple[bool, dict[str, Any]]:
             kept = inbox.backlog(session)
             due = schedule.backlog(session, now, program.acting)
             calls = outbox.backlog(session, now)
+            fuses = breaker.standings(session, list(program.sources), now)
     except (SQLAlchemyError, OSError) as error:
         return False, {"ready": False, "database": f"away ({type(error).__name__})"}
     INBOX_NEW.set(kept.new)
@@ -72,6 +73,8 @@ def _readiness(program: Program) -> tuple[bool, dict[str, Any]]:
         "oldest_unhandled_event": rfc3339(kept.oldest_new_at),
         "oldest_overdue_step": rfc3339(due.oldest_due_at),
         "inbox": {"new": kept.new, "fetching": kept.new - kept.fresh, "parked": kept.parked},
+        # Not red by itself: what is held is held on purpose, and is released by itself.
+        "held": {fuse.source: fuse.why for fuse in fuses if fuse.open},
         "acting": acting(program),
     }
     return not late, told

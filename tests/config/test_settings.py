@@ -32,7 +32,7 @@ def test_nothing_needs_to_be_set(tmp_path: Path) -> None:
     assert settings == Settings(data=settings.data, database_url=settings.database_url)
     assert (settings.webhook_tolerance_seconds, settings.max_body_bytes) == (300, 1024 * 1024)
     assert (settings.lease_seconds, settings.log_level, settings.log_format) == (
-        120,
+        30,
         "info",
         "console",
     )
@@ -97,6 +97,8 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "600", "webhook_tolerance_seconds", 600),
     ("DUNNING_MAX_BODY_BYTES", "2048", "max_body_bytes", 2048),
     ("DUNNING_LEASE_SECONDS", "5", "lease_seconds", 5),
+    ("DUNNING_CATCH_UP_MINUTES", "0", "catch_up_minutes", 0),
+    ("DUNNING_BREAKER", "off", "breaker", False),
     ("STRIPE_API_KEY", LIVE, "stripe_api_key", Secret(LIVE)),
     ("STRIPE_WEBHOOK_SECRET", "whsec_a,whsec_b", "stripe_webhook_secrets",
      (Secret("whsec_a"), Secret("whsec_b"))),
@@ -151,6 +153,8 @@ BAD = [
     ("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "5m", "'5m' is not a number; expected a whole number"),
     ("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "0", "from 1 to 86400"),
     ("DUNNING_MAX_BODY_BYTES", "9" * 99, "is out of range; expected a whole number from 1024 to"),
+    ("DUNNING_CATCH_UP_MINUTES", "2d", "'2d' is not a number; expected a whole number from 0"),
+    ("DUNNING_BREAKER", "maybe", "'maybe' is neither; expected on or off"),
     ("DUNNING_LEASE_SECONDS", "-1", "'-1' is not a number; expected a whole number from 1 to 3600"),
     ("STRIPE_API_KEY", "pk_live_hunter", "is a publishable key, which cannot charge"),
     ("STRIPE_API_KEY", "whsec_hunter", "is a webhook secret; expected an API key"),

@@ -32,6 +32,7 @@ sources:
     mode: live
     policy: p
     sender: Billing EU <eu@b.example>
+    rate: 200
   - {name: us, provider: stripe, api_key_env: US_KEY, webhook_secrets_env: US_SECRET}
 """
 
@@ -98,6 +99,7 @@ def test_several_accounts() -> None:
             live=True,
             policy="p",
             sender="Billing EU <eu@b.example>",
+            rate=200,
         ),
         Source(
             name="us",
@@ -142,6 +144,8 @@ def test_listed_sources_are_all_there_are() -> None:
         (one(mode="prod"), "sources.0.mode: 'prod' is not a mode; expected one of live, test"),
         (one(mode="test"), "sources.0.mode: is test, but the API key is a live one"),
         (one(policy="none"), "sources.0.policy: there is no policy 'none'; expected p"),
+        (one(rate="0"), "sources.0.rate: '0' is not a rate; expected requests a second"),
+        (one(rate="fast"), "sources.0.rate: 'fast' is not a rate; expected requests a second"),
         (one(sender="Billing"), "sources.0.sender: 'Billing' is not a mail address; expected one"),
         (one(api_key_env="NONE"), "sources.0.api_key_env: the variable NONE is not set; expected"),
         (one(api_key_env="EU_SECRET"), "sources.0.api_key_env: what the variable holds is a webh"),

@@ -27,6 +27,7 @@ from dunning.core.events import (
     InvoiceNews,
     InvoiceStatus,
     MethodNews,
+    Standing,
     StepResult,
 )
 from tests import builders as b
@@ -238,6 +239,7 @@ def _about_people(life: Life, at: datetime) -> None:
                 st.just(h.subscription(at)),
                 st.just(h.renewal(at)),
                 st.just(h.link_opened(at)),
+                st.builds(h.adopted, st.just(at), standing=st.sampled_from(Standing)),
             )
         )
     )

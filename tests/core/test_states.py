@@ -104,6 +104,7 @@ TABLE: list[tuple[BillingEvent, str]] = [
     (h.retry_asked(NOW), SAME),
     (h.closed_by_hand(NOW), CLOSES),
     (h.link_opened(NOW), SAME),
+    (h.adopted(NOW), SAME),
 ]
 
 

@@ -15,7 +15,8 @@ from dunning.core.events import (
     StepKind,
     StepResult,
 )
-from dunning.core.plan import CHARGES, DOORS, plan, timeline
+from dunning.core.places import DOORS
+from dunning.core.plan import CHARGES, plan, timeline
 from dunning.core.policy import Policy
 from dunning.core.status import State, freeze, status
 from tests import builders as b

@@ -189,7 +189,7 @@ def test_sql_and_python_put_every_moment_into_the_same_period(
             row = {"key": str(number), "base": "", "case_id": "", "source": "", "cause": "paid"}
             row |= {"debit": "at_risk", "credit": "recovered", "currency": "usd", "how": ""}
             times = {"occurred_at": at, "recorded_at": at}
-            session.execute(insert(EntryRow).values(**row, **times, amount=1))
+            session.execute(insert(EntryRow).values(**row, **times, amount=1, place=number + 1))
         for unit in UNITS:
             report = recovered(session, NOW, by=(unit,), zone=zone)
             wanted = Counter(label_at(unit, at, zone_named(zone)) for at in moments)

@@ -108,6 +108,7 @@ def entry(unpaid: Unpaid, **changes: Any) -> dict[str, Any]:
         "key": f"{unpaid.case}/extra:at_risk",
         "base": f"{unpaid.case}/extra:at_risk",
         "case_id": unpaid.case,
+        "place": 2,
         "source": unpaid.source,
         "debit": "at_risk",
         "credit": "recovered",
@@ -182,8 +183,8 @@ def test_nothing_is_taken_back_twice(shop: Shop) -> None:
     opened = f"{still_open.case}/opened:owed"
     with transaction(shop.engine) as session:
         session.execute(insert(EntryRow).values(**counter(still_open)))
-        session.execute(insert(EntryRow).values(**counter(still_open, key=f"{opened}#3")))
-        again = counter(still_open, key=f"{opened}#4", reverses=f"{opened}#2")
+        session.execute(insert(EntryRow).values(**counter(still_open, key=f"{opened}#3", place=3)))
+        again = counter(still_open, key=f"{opened}#4", reverses=f"{opened}#2", place=4)
         session.execute(insert(EntryRow).values(**again))
     wrong = [what for _, what in proof_of(shop).faults if "takes back nothing" in what]
     assert len(wrong) == 2
@@ -192,7 +193,8 @@ def test_nothing_is_taken_back_twice(shop: Shop) -> None:
 def test_a_counter_entry_is_not_taken_back_itself(shop: Shop) -> None:
     _, still_open = two_cases(shop)
     opened = f"{still_open.case}/opened:owed"
-    back = {"key": f"{opened}#3", "reverses": f"{opened}#2", "debit": "owed", "credit": "at_risk"}
+    back: dict[str, Any] = {"key": f"{opened}#3", "reverses": f"{opened}#2", "place": 3}
+    back |= {"debit": "owed", "credit": "at_risk"}
     with transaction(shop.engine) as session:
         session.execute(insert(EntryRow).values(**counter(still_open)))
         session.execute(insert(EntryRow).values(**counter(still_open, **back)))
@@ -204,7 +206,7 @@ def test_entries_without_a_case_are_named(shop: Shop) -> None:
     two_cases(shop)
     lonely = Unpaid(shop, "in_nobody", 100, "usd", "stripe")
     with transaction(shop.engine) as session:
-        session.execute(insert(EntryRow).values(**entry(lonely)))
+        session.execute(insert(EntryRow).values(**entry(lonely, place=1)))
     proof = proof_of(shop)
     assert (lonely.case, "entries without a case: 1") in proof.faults
     assert proof.rows == 5
@@ -282,13 +284,21 @@ def test_a_deleted_entry_breaks_its_case_and_its_month(shop: Shop) -> None:
             {"case": paid.case},
         )
     faults = proof_of(shop).faults
-    assert (paid.case, f"the facts and the ledger differ: {paid.case}/opened:owed") in faults
+    assert [what for case, what in faults if case == paid.case] == [
+        "the entries are not numbered from 1 on without a gap",
+        f"the facts and the ledger differ: {paid.case}/opened:owed",
+        "2 entries are there, 3 were appended",
+    ]
     of_all = [what for case, what in faults if case == ledger.LEDGER]
     assert of_all == [
         "usd 2026-01, owed to at_risk: 0 in the entries, 1000 by the facts",
         (
             "usd 2026-01: opening 0 + newly failed 0 is not "
             "recovered, lost and withdrawn 1000 + closing 0"
+        ),
+        (
+            "usd 2026-01, owed to at_risk (stripe failed): the month's sum is 1000 of 1, "
+            "the entries say 0 of 0"
         ),
         "usd: the ledger holds -1000 at risk, open cases say 0",
     ]

@@ -148,3 +148,17 @@ def test_a_key_too_old_to_trust_charges_only_after_stripe_said_there_was_no_try(
     assert world.tries(ann) == ["stripe decline"]
     world.passes(hours=7, expect=PAID)
     was_charged_once(world)
+
+
+def test_an_answer_that_never_changes_is_not_asked_for_for_ever(world: World) -> None:
+    """Stripe repeats a stored error to whoever repeats the request."""
+    ann = world.failing()
+    world.sandbox.next_request({"status": 500}, path="/pay", method="POST", times=1000)
+    world.passes(days=1, hours=3, expect=["retry:1 skipped"])
+    step = world.step(ann, "retry:1")
+    assert "records show no try" in step.why
+    asked = [r for r in world.sandbox.world.requests if r["path"].endswith("/pay")]
+    assert 1 < len(asked) <= 3 * 3
+    world.sandbox.world.faults.requests.clear()
+    world.passes(days=5, expect=["email reminder", "retry:2 paid", *PAID[1:]])
+    assert world.tries(ann) == ["stripe decline", "api succeed"]

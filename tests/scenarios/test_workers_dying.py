@@ -76,11 +76,11 @@ def test_a_message_whose_worker_died_is_counted_doubtful_and_not_sent_again(worl
     executor: Any = world.program.executor
     real = executor._conclude
 
-    def die(intent: Any, outcome: Any) -> None:
-        if intent.doing.step.kind == "email":
+    def die(done: Any) -> None:
+        if any(one.intent.doing.step.kind == "email" for one in done):
             executor._conclude = real
             raise RuntimeError("killed")
-        real(intent, outcome)
+        real(done)
 
     executor._conclude = die
     world.leaves.add("doubtful")
@@ -113,11 +113,11 @@ def test_a_worker_that_comes_back_after_its_lease_can_write_nothing(world: World
     ann = world.failing(times=9)
     executor: Any = world.program.executor
     real = executor._conclude
-    kept: list[tuple[Any, Any]] = []
+    kept: list[Any] = []
 
-    def dawdle(intent: Any, outcome: Any) -> None:
+    def dawdle(done: Any) -> None:
         executor._conclude = real
-        kept.append((intent, outcome))
+        kept.extend(done)
         raise RuntimeError("as good as dead")
 
     executor._conclude = dawdle
@@ -125,7 +125,7 @@ def test_a_worker_that_comes_back_after_its_lease_can_write_nothing(world: World
     before = _rows(world)
     (late,) = kept
     with pytest.raises(Exception, match="somebody else holds the case"):
-        executor._conclude(*late)
+        executor._conclude([late])
     assert _rows(world) == before
     world.passes(days=1, expect=[])
     assert world.tries(ann) == ["stripe decline", "api decline"]

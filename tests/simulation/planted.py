@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from dunning import cases, executor, hands, inbox, ledger, outbox, readers, schedule
+from dunning import cases, executor, hands, inbox, ledger, outbox, readers, received, schedule
 from dunning.actions import access, message, retry
 from dunning.actions.looking import Looked
 from dunning.core import merge, plan
@@ -213,13 +213,13 @@ def nobody_looks_before_access_changes(patch: Patch) -> None:
 @bug()
 def an_event_is_kept_each_time_it_comes(patch: Patch) -> None:
     """The provider's event id does not count."""
-    real = inbox.keep
+    real = received.keep
     numbers = itertools.count()
 
-    def keep(session: Session, received: Any, now: datetime) -> Any:
+    def keep(session: Session, came: Any, now: datetime) -> Any:
         fresh = [
             replace(one, envelope=replace(one.envelope, id=f"{one.envelope.id}-{next(numbers)}"))
-            for one in received
+            for one in came
         ]
         return real(session, fresh, now)
 
@@ -229,11 +229,11 @@ def an_event_is_kept_each_time_it_comes(patch: Patch) -> None:
 @bug()
 def some_events_are_answered_and_not_kept(patch: Patch) -> None:
     """The answer does not wait for the commit."""
-    real = inbox.keep
+    real = received.keep
     numbers = itertools.count(1)
 
-    def keep(session: Session, received: Any, now: datetime) -> Any:
-        return [] if next(numbers) % 7 == 0 else real(session, received, now)
+    def keep(session: Session, came: Any, now: datetime) -> Any:
+        return [] if next(numbers) % 7 == 0 else real(session, came, now)
 
     patch(process, "keep", keep)
 

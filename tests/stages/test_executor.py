@@ -14,8 +14,8 @@ from dunning.core.events import StepResult
 from dunning.core.policy import Policy
 from dunning.core.ports import Doing, Ended, PutOff, Said
 from dunning.errors import ProviderDownError, ProviderRefusedError
-from dunning.executor import REFUSALS, backoff
 from dunning.store import CaseRow, MessageRow
+from dunning.trying import REFUSALS, backoff
 from tests.builders import T0, days, declined, failed, paid, succeeded
 from tests.policies import policy, rung
 from tests.stages.doing import DECLINED, LEASE, Answer, Bench

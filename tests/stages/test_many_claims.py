@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import event as hooks
@@ -106,14 +107,14 @@ def test_steps_that_the_session_has_in_hand_are_not_lost(stage: Stage) -> None:
     with stage.writing() as session:
         for kind, state in states.items():
             name = f"{claim.case_id}/{kind}:1"
-            moments = {"due_at": T0, "started_at": T0, "first_started_at": T0}
+            moments: dict[str, Any] = {"due_at": T0, "started_at": T0, "first_started_at": T0}
             session.add(StepRow(key=name, case_id=claim.case_id, kind=kind, state=state, **moments))
     whole = replace(bill(status=InvoiceStatus.PAID, paid_at=hours(1)), invoice="in_0")
     with stage.writing() as session:
         email = session.get_one(StepRow, f"{claim.case_id}/email:1")
         other = session.get_one(StepRow, f"{claim.case_id}/restrict:1")
         email.state, email.result, email.why = "ended", "done", "sent"
-        events = [step(claim, StepKind.EMAIL), paid(hours(1), whole)]
+        events: list[BillingEvent] = [step(claim, StepKind.EMAIL), paid(hours(1), whole)]
         stage.book.apply_to(session, claim, events, hours(1))
         # What was written past the session is what its objects say.
         assert (other.state, other.result, other.ended_at) == ("ended", "not_owed", hours(1))

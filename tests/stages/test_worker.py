@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -20,75 +20,21 @@ from dunning import worker as module
 from dunning.inbox import LEASE
 from dunning.keeper import Keeper
 from dunning.outbox import Heard
-from dunning.store import CaseRow, InboxRow, OutboxRow, transaction
+from dunning.schedule import Claim
+from dunning.store import InboxRow, OutboxRow, transaction
 from dunning.wiring import Program
 from dunning.worker import Feeder, Threads, Work, build_broker
 from tests.providers.stripe.bodies import Body, event, invoice
 from tests.servers import Server
-from tests.stages.kit import ManualClock, Stage, eventually, named, received
-from tests.stages.parts import acting, program_on, with_actions
+from tests.stages.house import House
+from tests.stages.kit import Stage, eventually, named, received
+from tests.stages.parts import acting, program_on
 
 ON_POSTGRES = pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
 
 
 def failed(number: int) -> Body:
     return named(event("invoice.payment_failed", invoice(id=f"in_{number}")))
-
-
-class House:
-    """A program on PostgreSQL and Redis; each broker stands for a process of its own."""
-
-    def __init__(self, program: Program, redis_url: str, stack: ExitStack) -> None:
-        self.program = program
-        self.clock: ManualClock = program.clock  # type: ignore[assignment]
-        self.url = redis_url
-        self._stack = stack
-        self.does = with_actions(program)
-
-    def work(self) -> Work:
-        broker = build_broker(self.url)
-        self._stack.callback(broker.close)
-        return Work(self.program, broker)
-
-    @contextmanager
-    def working(self, threads: int = 2) -> Iterator[None]:
-        """Worker threads, as another process has them."""
-        broker = build_broker(self.url)
-        Work(self.program, broker)
-        pool = Threads(broker, threads)
-        pool._worker.worker_timeout = 50
-        pool.start()
-        try:
-            yield
-        finally:
-            pool.stop()
-
-    def feeder(self, window: int = 100) -> Feeder:
-        return Feeder(self.program, self.work(), window=window)
-
-    def keeps(self, *bodies: Body) -> list[int]:
-        """As the receiver does, without a hint."""
-        from dunning.inbox import keep
-
-        with transaction(self.program.engine) as session:
-            return keep(session, [received(body) for body in bodies], self.clock.now())
-
-    def states(self) -> list[str]:
-        with transaction(self.program.engine) as session:
-            return sorted(row.state for row in session.exec(select(InboxRow)).all())
-
-    def all_handled(self) -> bool:
-        states = self.states()
-        return bool(states) and set(states) == {"handled"}
-
-    def cases(self) -> list[CaseRow]:
-        with transaction(self.program.engine) as session:
-            return list(session.exec(select(CaseRow)).all())
-
-    def forgets(self) -> None:
-        """The broker loses everything it ever heard."""
-        with redis.Redis.from_url(self.url) as client:
-            client.flushall()
 
 
 @pytest.fixture
@@ -177,6 +123,24 @@ def test_hints_that_come_twice_do_nothing_twice(house: House) -> None:
     assert case.version == 1
 
 
+@ON_POSTGRES
+def test_a_thread_that_died_listening_is_replaced(house: House) -> None:
+    broker = build_broker(house.url)
+    Work(house.program, broker)
+    pool = Threads(broker, 1)
+    pool._worker.worker_timeout = 50
+    pool.start()
+    try:
+        dead = pool._worker.consumers["inbox"]
+        dead.stop()
+        dead.join(30)
+        assert not dead.is_alive()
+        house.work().hint(house.keeps(failed(1)))
+        eventually(house.all_handled)
+    finally:
+        pool.stop()
+
+
 # --- a broker that is away ---------------------------------------------------------------------
 
 
@@ -232,6 +196,30 @@ def test_the_loop_outlives_the_broker_and_gives_back_what_nobody_got(
         feeder.stop()
         loop.join(30)
     assert not loop.is_alive()
+
+
+@ON_POSTGRES
+def test_workers_listen_again_by_themselves_once_the_broker_is_back(
+    apart: House, private_redis: Server
+) -> None:
+    work = apart.work()
+    with apart.working():
+        work.hint(apart.keeps(failed(1)))
+        eventually(apart.all_handled)
+        private_redis.stop()
+        private_redis.start()
+        ids = apart.keeps(failed(2))
+
+        def sent() -> bool:
+            try:
+                work.hint(ids)
+            except redis.RedisError:
+                return False
+            return True
+
+        eventually(sent)
+        eventually(apart.all_handled)
+    assert len(apart.cases()) == 2
 
 
 @ON_POSTGRES
@@ -300,14 +288,14 @@ def test_one_case_that_fails_does_not_keep_the_others_of_its_message(
     program, work = alone
     ran = []
 
-    def run(claim: object) -> None:
-        ran.append(claim)
+    def run(claim: Claim) -> None:
+        ran.append((claim.case_id, claim.source, claim.token))
         if len(ran) == 1:
             raise OperationalError("x", {}, Exception("gone"))
 
     monkeypatch.setattr(program.executor, "run", run)
-    work.run_steps.fn([["a", "stripe", "t"], ["b", "stripe", "t"], ["c", "stripe", "t"]])
-    assert len(ran) == 3
+    work.run_steps.fn("stripe", "t", ["a", "b", "c"])
+    assert ran == [("a", "stripe", "t"), ("b", "stripe", "t"), ("c", "stripe", "t")]
 
 
 def test_calls_to_the_product_are_made_and_settled(migrated_url: str, tmp_path: Path) -> None:

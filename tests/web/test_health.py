@@ -41,8 +41,21 @@ def test_ready_with_nothing_to_do(edge: Edge) -> None:
         "oldest_unhandled_event": None,
         "oldest_overdue_step": None,
         "inbox": {"new": 0, "fetching": 0, "parked": 0},
+        "held": {},
         "acting": {"stripe": "no: without an API key it decides and shows only"},
     }
+
+
+def test_a_source_that_is_held_is_told_of_and_is_not_red(edge: Edge) -> None:
+    now = edge.clock.now()
+    edge.program.breaker.hold("stripe", by="eve", why="an audit", now=now)
+    ready = edge.get("/readyz")
+    assert ready.status == 200
+    assert ready.json()["held"] == {"stripe": "an audit"}
+    assert 'dunning_breaker_open{source="stripe"} 1.0' in edge.get("/metrics").body.decode()
+    edge.program.breaker.release("stripe", by="eve", why="over", now=now)
+    assert edge.get("/readyz").json()["held"] == {}
+    assert 'dunning_breaker_open{source="stripe"} 0.0' in edge.get("/metrics").body.decode()
 
 
 def test_behind_with_a_webhook_nobody_handled(edge: Edge) -> None:

@@ -5,36 +5,18 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from dunning.migrations.guards import FOLLOWING
+
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 
-APPEND_ONLY = "the ledger is append-only; correct it by a counter-entry"
-
-
-def _guard_ledger() -> None:
-    """Refuse UPDATE, DELETE and TRUNCATE of entries in the database itself."""
-    if op.get_bind().dialect.name == "sqlite":
-        for change in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER entries_no_{change.lower()} BEFORE {change} ON entries "
-                f"BEGIN SELECT RAISE(ABORT, '{APPEND_ONLY}'); END"
-            )
-        return
-    op.execute(
-        "CREATE FUNCTION entries_append_only() RETURNS trigger LANGUAGE plpgsql AS "
-        f"$$ BEGIN RAISE EXCEPTION '{APPEND_ONLY}'; END $$"
-    )
-    op.execute(
-        "CREATE TRIGGER entries_no_change BEFORE UPDATE OR DELETE ON entries "
-        "FOR EACH ROW EXECUTE FUNCTION entries_append_only()"
-    )
-    op.execute(
-        "CREATE TRIGGER entries_no_truncate BEFORE TRUNCATE ON entries "
-        "FOR EACH STATEMENT EXECUTE FUNCTION entries_append_only()"
-    )
+def _key(name: str, *columns: str, by: str) -> sa.PrimaryKeyConstraint:
+    """PostgreSQL wants the column it partitions by in every unique key."""
+    postgresql = op.get_bind().dialect.name == "postgresql"
+    return sa.PrimaryKeyConstraint(*columns, *([by] if postgresql else []), name=op.f(name))
 
 
 def upgrade() -> None:
@@ -69,7 +51,8 @@ def upgrade() -> None:
         sa.Column("decline_code", sa.String(), nullable=True),
         sa.Column("network_code", sa.String(), nullable=True),
         sa.Column("advice", sa.String(), nullable=True),
-        sa.PrimaryKeyConstraint("source", "id", name=op.f("pk_attempts")),
+        _key("pk_attempts", "source", "id", by="at"),
+        postgresql_partition_by="RANGE (at)",
     )
     with op.batch_alter_table("attempts", schema=None) as batch_op:
         batch_op.create_index("ix_attempts_card", ["source", "fingerprint", "at"], unique=False)
@@ -109,10 +92,17 @@ def upgrade() -> None:
         batch_op.create_index("ix_cases_customer", ["source", "customer"], unique=False)
         batch_op.create_index(
             "ix_cases_due",
-            ["wake_at", "id"],
+            ["source", "wake_at", "id"],
             unique=False,
             sqlite_where=sa.text("wake_at IS NOT NULL"),
             postgresql_where=sa.text("wake_at IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_cases_claimed",
+            ["wake_at", "source"],
+            unique=False,
+            sqlite_where=sa.text("lease_token IS NOT NULL"),
+            postgresql_where=sa.text("lease_token IS NOT NULL"),
         )
         batch_op.create_index("ix_cases_scope", ["source", "scope"], unique=False)
         batch_op.create_index("ix_cases_state", ["state", "opened_at"], unique=False)
@@ -140,6 +130,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("base", sa.String(), nullable=False),
         sa.Column("case_id", sa.String(), nullable=False),
+        sa.Column("place", sa.Integer(), nullable=False),
         sa.Column("source", sa.String(), nullable=False),
         sa.Column("debit", sa.String(), nullable=False),
         sa.Column("credit", sa.String(), nullable=False),
@@ -150,12 +141,12 @@ def upgrade() -> None:
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("reverses", sa.String(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_entries")),
+        _key("pk_entries", "id", by="recorded_at"),
+        postgresql_partition_by="RANGE (recorded_at)",
     )
     with op.batch_alter_table("entries", schema=None) as batch_op:
-        batch_op.create_index("ix_entries_case", ["case_id", "id"], unique=False)
+        batch_op.create_index("ix_entries_case", ["case_id", "place"], unique=False)
         batch_op.create_index("ix_entries_occurred", ["occurred_at", "currency"], unique=False)
-        batch_op.create_index("uq_entries_key", ["key"], unique=True)
 
     op.create_table(
         "inbox",
@@ -174,6 +165,7 @@ def upgrade() -> None:
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("handled_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
+        postgresql_partition_by="RANGE (id)",
     )
     with op.batch_alter_table("inbox", schema=None) as batch_op:
         batch_op.create_index(
@@ -183,7 +175,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("state = 'new'"),
             postgresql_where=sa.text("state = 'new'"),
         )
-        batch_op.create_index("ix_inbox_state", ["state", "id"], unique=False)
+        batch_op.create_index(
+            "ix_inbox_parked",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("state = 'parked'"),
+            postgresql_where=sa.text("state = 'parked'"),
+        )
         batch_op.create_index(
             "ix_inbox_waiting",
             ["source", "ref"],
@@ -191,7 +189,6 @@ def upgrade() -> None:
             sqlite_where=sa.text("waiting"),
             postgresql_where=sa.text("waiting"),
         )
-        batch_op.create_index("uq_inbox_source_event_id", ["source", "event_id"], unique=True)
 
     op.create_table(
         "links",
@@ -290,10 +287,18 @@ def upgrade() -> None:
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("lease_token", sa.String(), nullable=True),
         sa.Column("policy_version", sa.String(), nullable=False),
+        sa.Column("asked", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_steps")),
     )
     with op.batch_alter_table("steps", schema=None) as batch_op:
         batch_op.create_index("ix_steps_case", ["case_id", "started_at"], unique=False)
+        batch_op.create_index(
+            "ix_steps_unknown",
+            ["first_started_at"],
+            unique=False,
+            sqlite_where=sa.text("state = 'unknown'"),
+            postgresql_where=sa.text("state = 'unknown'"),
+        )
 
     op.create_table(
         "subscriptions",
@@ -312,7 +317,50 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("subscriptions", schema=None) as batch_op:
         batch_op.create_index("ix_subscriptions_customer", ["source", "customer"], unique=False)
-    _guard_ledger()
+    op.create_table(
+        "seen",
+        sa.Column("event_id", sa.String(), nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("inbox_id", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("event_id", "source", "created_at", name=op.f("pk_seen")),
+        postgresql_partition_by="RANGE (created_at)",
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "tallies",
+        sa.Column("case_id", sa.String(), nullable=False),
+        sa.Column("entries", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("case_id", name=op.f("pk_tallies")),
+    )
+    rollup = ("source", "month", "currency", "debit", "credit", "cause", "how")
+    op.create_table(
+        "rollups",
+        *(sa.Column(name, sa.String(), nullable=False) for name in rollup),
+        sa.Column("slot", sa.Integer(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("entries", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint(*rollup, "slot", name=op.f("pk_rollups")),
+    )
+    op.create_table(
+        "prunings",
+        sa.Column("day", sa.String(), nullable=False),
+        sa.Column("what", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("before", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("removed", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "what", name=op.f("pk_prunings")),
+    )
+    fits = op.create_table(
+        "fits",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("oldest", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_fits")),
+    )
+    # A migration that an older program can live with leaves this alone; another sets it.
+    op.bulk_insert(fits, [{"id": 1, "oldest": revision}])
+    for statement in FOLLOWING[op.get_bind().dialect.name]:
+        op.execute(statement)
 
 
 def downgrade() -> None:

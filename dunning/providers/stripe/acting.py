@@ -14,7 +14,7 @@ import structlog
 
 from dunning.clock import Clock
 from dunning.core.events import Actor, Attempt, Bill
-from dunning.core.ports import ChargeOutcome, Health, Incomplete, Links, Reading, View
+from dunning.core.ports import ChargeOutcome, Health, Incomplete, Links, Pace, Reading, View
 from dunning.errors import MalformedError, ProviderError, ProviderRefusedError
 from dunning.providers.stripe import health, objects, sdk, views
 from dunning.providers.stripe import thin as thin_events
@@ -22,14 +22,14 @@ from dunning.providers.stripe.calls import AskUnder, Calls
 from dunning.providers.stripe.charging import Charging
 from dunning.providers.stripe.fields import Fields
 from dunning.providers.stripe.missed import Missed
-from dunning.providers.stripe.outcomes import Ending, Obj, StripeRefusedError
+from dunning.providers.stripe.outcomes import Ending, StripeRefusedError
 from dunning.providers.stripe.people import OUR_MARK
-from dunning.providers.stripe.records import PAGE, Records
+from dunning.providers.stripe.records import Records
 
 if TYPE_CHECKING:
     from requests.adapters import BaseAdapter
     from stripe import RequestOptions, StripeObject
-    from stripe.params import InvoiceListParams, SubscriptionUpdateParams
+    from stripe.params import SubscriptionUpdateParams
     from stripe.params.billing_portal import SessionCreateParams
 
 log = structlog.get_logger()
@@ -58,12 +58,16 @@ class StripeProvider:
         api_base: str | None = None,
         timeout: tuple[float, float] = (3.0, 20.0),
         sleep: Callable[[float], None] = time.sleep,
+        pace: Pace | None = None,
     ) -> None:
         self._key = api_key
         self._clock = clock
-        self._client, self._session = sdk.connect(api_key, api_base=api_base, timeout=timeout)
+        self._client, self._session = sdk.connect(
+            api_key, api_base=api_base, timeout=timeout, pace=pace
+        )
         self._api = self._client.v1
         self._calls = Calls(sleep)
+        self._sweeps = Calls(sleep, background=True)
         self._records = Records(self._client, self._calls)
         self._charging = Charging(self._client, self._calls, self._records, clock)
 
@@ -140,23 +144,15 @@ class StripeProvider:
             self._client, self._calls, thin, event_id=event_id, created=created
         )
 
-    def open_invoices(self) -> Iterator[Bill]:
-        """Every open, attempted and unpaid invoice of the account."""
-
-        def ask(after: str | None) -> StripeObject:
-            params: InvoiceListParams = {"status": "open", "limit": PAGE}
-            if after is not None:
-                params["starting_after"] = after
-            return self._api.invoices.list(params)
-
-        for page in self._calls.pages(ask):
-            for invoice in page:
-                if invoice.get("attempted") and invoice.get("amount_remaining"):
-                    yield from _bill_or_warning(invoice)
+    def open_invoices(
+        self, *, since: datetime | None = None, after: str | None = None
+    ) -> Iterator[Bill]:
+        """Every open, attempted and unpaid invoice of the account, the newest first."""
+        return Missed(self._client, self._sweeps).open_invoices(since=since, after=after)
 
     def missed(self, since: datetime) -> Iterator[bytes]:
         """Bodies of the events since then, oldest first, as the webhook would have sent them."""
-        return Missed(self._client, self._calls).since(since)
+        return Missed(self._client, self._sweeps).since(since)
 
     def health(self) -> Iterator[Health]:
         """Check the key, its mode and rights, and whether Stripe still retries on its own."""
@@ -248,14 +244,6 @@ class StripeProvider:
 def _under(change: Callable[[RequestOptions], StripeObject]) -> AskUnder:
     """The same request under the key that is asked for, or under one of the SDK's own."""
     return lambda key: change({"idempotency_key": key} if key else {})
-
-
-def _bill_or_warning(invoice: Obj) -> Iterator[Bill]:
-    """One invoice that cannot be read must not hide all the others."""
-    try:
-        yield objects.bill(invoice)
-    except MalformedError as exc:
-        log.warning("invoice.unreadable", invoice=invoice.get("id"), why=str(exc))
 
 
 @contextmanager

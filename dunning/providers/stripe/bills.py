@@ -82,6 +82,8 @@ def bill(invoice: Source) -> Bill:
         paid_at=times.time_or_none("paid_at"),
         voided_at=times.time_or_none("voided_at"),
         uncollectible_at=times.time_or_none("marked_uncollectible_at"),
+        due_at=f.time_or_none("due_date"),
+        issued_at=times.time_or_none("finalized_at") or f.time_or_none("created"),
         products=products_of(f.each("lines")),
         metadata=_metadata(f),
     )

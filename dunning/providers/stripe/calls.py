@@ -21,7 +21,7 @@ from dunning.providers.stripe.outcomes import (
     failure,
     read_trouble,
 )
-from dunning.providers.stripe.sdk import plain
+from dunning.providers.stripe.sdk import in_background, plain
 
 if TYPE_CHECKING:
     from stripe import StripeObject, StripeResponse
@@ -41,12 +41,13 @@ AskUnder = Callable[[str | None], "StripeObject"]
 class Calls:
     """Every request goes through here and fails only with `StripeDown` or `StripeRefused`."""
 
-    def __init__(self, sleep: Callable[[float], None]) -> None:
+    def __init__(self, sleep: Callable[[float], None], *, background: bool = False) -> None:
         self._sleep = sleep
+        self._once = _once_in_background if background else _once
 
     def read(self, ask: Ask) -> Obj:
         """Ask for something; nothing changes, so any failure of the line is tried again."""
-        return self._retrying(_READING)(_once, ask)
+        return self._retrying(_READING)(self._once, ask)
 
     def charge(self, ask: Ask) -> Obj:
         """Move money: repeated only while it is certain that this request did not.
@@ -62,7 +63,7 @@ class Calls:
                 running.append(exc)
 
         try:
-            return self._retrying(_CHARGING, after=note)(_once, ask)
+            return self._retrying(_CHARGING, after=note)(self._once, ask)
         except StripeDownError as exc:
             if running and exc.trouble.ending in _CHARGING:
                 raise running[-1] from exc
@@ -85,7 +86,7 @@ class Calls:
                 keys.append(None)
 
         try:
-            return self._retrying(_READING, after=note)(_once, once)
+            return self._retrying(_READING, after=note)(self._once, once)
         except StripeRefusedError as exc:
             if exc.trouble.ending is not Ending.MISMATCH:
                 raise
@@ -126,6 +127,11 @@ def _once(ask: Ask) -> Obj:
         if trouble is None:
             raise
         raise failure(trouble) from exc
+
+
+def _once_in_background(ask: Ask) -> Obj:
+    with in_background():
+        return _once(ask)
 
 
 def _worth_it(exc: BaseException, again: frozenset[Ending]) -> bool:

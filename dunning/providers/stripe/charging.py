@@ -161,9 +161,9 @@ class Charging:
     def _failed(self, trouble: Trouble, before: Obj, key: str, method: str | None) -> ChargeOutcome:
         """The table of `outcomes`, for a charge."""
         match trouble.ending:
-            case Ending.NOT_SENT | Ending.LIMITED:
+            case Ending.NOT_SENT | Ending.LIMITED | Ending.BAD_KEY:
                 return NotSent(why=trouble.why, retry_after_seconds=trouble.retry_after)
-            case Ending.BAD_KEY | Ending.NO_RIGHT:
+            case Ending.NO_RIGHT:
                 return Refused(why=trouble.why)
             case Ending.CARD:
                 return self._declined(trouble, before, key)

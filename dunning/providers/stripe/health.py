@@ -32,7 +32,9 @@ def check(client: StripeClient, calls: Calls, api_key: str) -> Iterator[Health]:
         yield from _rights(client, calls)
         yield from _retries(client, calls)
     except StripeDownError as exc:
-        yield Health(level="error", what=str(exc), advice="try again; see status.stripe.com")
+        wrong_key = exc.trouble.ending is Ending.BAD_KEY
+        advice = "check STRIPE_API_KEY" if wrong_key else "try again; see status.stripe.com"
+        yield Health(level="error", what=str(exc), advice=advice)
     except StripeRefusedError as exc:
         yield Health(level="error", what=str(exc), advice="check STRIPE_API_KEY")
 
@@ -99,8 +101,6 @@ def _has(calls: Calls, right: _Right) -> bool:
     try:
         calls.read(right.ask)
     except StripeRefusedError as exc:
-        if exc.trouble.ending is Ending.BAD_KEY:
-            raise
         return exc.trouble.ending is not Ending.NO_RIGHT
     return True
 

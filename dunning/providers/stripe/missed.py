@@ -1,4 +1,4 @@
-"""The events since a moment, oldest first, for the time when nobody was there to receive them.
+"""What happened while nobody was there to receive it: events since a moment, open invoices.
 
 Stripe lists events newest first and keeps them for thirty days. Going forward in time needs one
 event to start behind, so the oldest is looked for first, in windows that double.
@@ -13,12 +13,20 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
+from dunning.core.events import Bill
+from dunning.errors import MalformedError
+from dunning.providers.stripe import objects
 from dunning.providers.stripe.calls import Calls
 from dunning.providers.stripe.normalise import RULES
 from dunning.providers.stripe.outcomes import Obj
 
 if TYPE_CHECKING:
-    from stripe import StripeClient
+    from stripe import StripeClient, StripeObject
+    from stripe.params import InvoiceListParams
+
+log = structlog.get_logger(__name__)
 
 PAGE = 100
 MOST_TYPES = 20  # Stripe takes no more in one list
@@ -47,7 +55,24 @@ class Missed:
 
     def __init__(self, client: StripeClient, calls: Calls) -> None:
         self._events = client.v1.events
+        self._invoices = client.v1.invoices
         self._calls = calls
+
+    def open_invoices(self, *, since: datetime | None, after: str | None) -> Iterator[Bill]:
+        """Every open invoice that somebody tried to collect, the newest first."""
+
+        def ask(last: str | None) -> StripeObject:
+            params: InvoiceListParams = {"status": "open", "limit": PAGE}
+            if since is not None:
+                params["created"] = {"gte": int(since.timestamp())}
+            if behind := last or after:
+                params["starting_after"] = behind
+            return self._invoices.list(params)
+
+        for page in self._calls.pages(ask):
+            for invoice in page:
+                if invoice.get("attempted") and invoice.get("amount_remaining"):
+                    yield from _bill_or_warning(invoice)
 
     def since(self, moment: datetime) -> Iterator[bytes]:
         """The body of every event of a type we use, as the webhook would have had it."""
@@ -58,6 +83,10 @@ class Missed:
 
     def _stream(self, types: Sequence[str], start: int) -> Iterator[Obj]:
         """Events of these types, oldest first."""
+        newest = self._page(types, {"gte": start})
+        if not newest.get("has_more"):
+            yield from reversed(newest["data"])
+            return
         oldest = self._oldest(types, start)
         if oldest is None:
             return
@@ -94,6 +123,14 @@ class Missed:
     def _page(self, types: Sequence[str], created: dict[str, int], **cursor: str) -> Obj:
         params: Any = {"types": list(types), "created": created, "limit": PAGE, **cursor}
         return self._calls.read(partial(self._events.list, params))
+
+
+def _bill_or_warning(invoice: Obj) -> Iterator[Bill]:
+    """One invoice that cannot be read must not hide all the others."""
+    try:
+        yield objects.bill(invoice)
+    except MalformedError as exc:
+        log.warning("invoice.unreadable", invoice=invoice.get("id"), why=str(exc))
 
 
 def _batches(types: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -5,12 +5,13 @@
 | no connection: refused, no such host, TLS, proxy   | NOT_SENT  | NotSent          | Down         |
 | sent, and no answer: time-out, reset, unreadable   | LOST      | read, NotKnown   | Down         |
 | 5xx; the key replays it, so trying again is no use | BROKEN    | read, NotKnown   | Down         |
-| 429 rate_limit or lock_timeout, 409 lock_timeout   | LIMITED   | NotSent          | Down         |
+| 429 rate_limit or lock_timeout, 409 lock_timeout;  | LIMITED   | NotSent          | Busy         |
+| or no turn of ours was free                        |           |                  |              |
 | 409 idempotency_key_in_use: our own request runs   | BUSY      | read, NotKnown   | Down         |
 | 400 idempotency_error: key known, other parameters | MISMATCH  | read, NotKnown   | Refused      |
 | 402 card_error                                     | CARD      | Declined or      | Refused      |
 |                                                    |           | ActionNeeded     |              |
-| 401                                                | BAD_KEY   | Refused          | Refused      |
+| 401: it says nothing of the invoice asked about    | BAD_KEY   | NotSent          | Down         |
 | 403                                                | NO_RIGHT  | Refused          | Refused      |
 | 404                                                | MISSING   | read, NotOwed    | Refused      |
 |                                                    |           | or Refused       |              |
@@ -29,7 +30,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, assert_never
 
-from dunning.errors import ProviderDownError, ProviderRefusedError
+from dunning.errors import ProviderBusyError, ProviderDownError, ProviderRefusedError
 
 Obj = dict[str, Any]
 
@@ -71,6 +72,10 @@ class StripeDownError(ProviderDownError):
         self.trouble = trouble
 
 
+class StripeBusyError(StripeDownError, ProviderBusyError):
+    """Limiting us, or no turn was free."""
+
+
 class StripeRefusedError(ProviderRefusedError):
     """Stripe answered no; `trouble` says why."""
 
@@ -85,16 +90,11 @@ StripeFailure = StripeDownError | StripeRefusedError
 def failure(trouble: Trouble) -> StripeFailure:
     """The exception of our own tree for a failed request."""
     match trouble.ending:
-        case Ending.NOT_SENT | Ending.LOST | Ending.BROKEN | Ending.LIMITED | Ending.BUSY:
+        case Ending.LIMITED:
+            return StripeBusyError(trouble)
+        case Ending.NOT_SENT | Ending.LOST | Ending.BROKEN | Ending.BUSY | Ending.BAD_KEY:
             return StripeDownError(trouble)
-        case (
-            Ending.MISMATCH
-            | Ending.CARD
-            | Ending.BAD_KEY
-            | Ending.NO_RIGHT
-            | Ending.MISSING
-            | Ending.INVALID
-        ):
+        case Ending.MISMATCH | Ending.CARD | Ending.NO_RIGHT | Ending.MISSING | Ending.INVALID:
             return StripeRefusedError(trouble)
         case _:
             assert_never(trouble.ending)
@@ -182,7 +182,14 @@ _BEFORE_SENDING = frozenset(
 
 
 def _connection_trouble(exc: Exception) -> Trouble:
-    names = [type(cause).__name__ for cause in _causes(exc)]
+    causes = list(_causes(exc))
+    busy = next((cause for cause in causes if isinstance(cause, ProviderBusyError)), None)
+    if busy is not None:
+        # Ours: no turn was free, after as long a wait as makes sense here.
+        return Trouble(
+            ending=Ending.LIMITED, why=str(busy), retry_after=busy.retry_after, may_retry=False
+        )
+    names = [type(cause).__name__ for cause in causes]
     before = next((name for name in names if name in _BEFORE_SENDING), None)
     if before is not None:
         return Trouble(ending=Ending.NOT_SENT, why=f"Stripe cannot be reached ({before})")

@@ -32,6 +32,15 @@ class StripeReader:
     """The pure half of the Stripe provider; see `dunning.core.ports.Reader`."""
 
     name = "stripe"
+    awaited = frozenset(
+        (
+            "invoice.payment_failed",
+            "invoice.paid",
+            "invoice.voided",
+            "invoice.marked_uncollectible",
+            "customer.subscription.deleted",
+        )
+    )
 
     def verify(
         self,

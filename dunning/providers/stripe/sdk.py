@@ -1,29 +1,44 @@
-"""The official SDK, built to be safe: no retries of its own, short time-outs, no telemetry."""
+"""The official SDK, built to be safe: no retries of its own, short time-outs, no telemetry.
+
+Every request waits for its turn here, just before it is sent, and every 429 is told of.
+"""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from dunning.core.ports import Pace
+from dunning.providers.stripe import rates
+
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Session
+    from requests import PreparedRequest, Response, Session
+    from requests.adapters import HTTPAdapter
     from stripe import HTTPClient, StripeClient, StripeObject, StripeResponse
 
     from dunning.providers.stripe.outcomes import Obj
 
+_BACKGROUND: ContextVar[bool] = ContextVar("background", default=False)
 _CONNECTIONS = 32  # kept open and shared by all threads; more are made and thrown away
 
 
 def connect(
-    api_key: str, *, api_base: str | None, timeout: tuple[float, float]
+    api_key: str,
+    *,
+    api_base: str | None,
+    timeout: tuple[float, float],
+    pace: Pace | None = None,
 ) -> tuple[StripeClient, Session]:
     """Build the client and the pool of connections behind it, which the caller closes."""
     import stripe
 
     # Telemetry sends the last request's id and duration to Stripe; a global of the SDK.
     stripe.enable_telemetry = False
-    session = _session(api_base or stripe.DEFAULT_API_BASE)
+    session = _session(api_base or stripe.DEFAULT_API_BASE, pace)
     client = stripe.StripeClient(
         api_key,
         # Our retries keep the key of the decision and know which endings may be repeated.
@@ -35,12 +50,21 @@ def connect(
     return client, session
 
 
-def _session(api_base: str) -> Session:
+@contextmanager
+def in_background() -> Iterator[None]:
+    """What is asked meanwhile can wait: it leaves half of every rate to the others."""
+    token = _BACKGROUND.set(True)
+    try:
+        yield
+    finally:
+        _BACKGROUND.reset(token)
+
+
+def _session(api_base: str, pace: Pace | None) -> Session:
     import requests
-    from requests.adapters import HTTPAdapter
 
     session = requests.Session()
-    adapter = HTTPAdapter(pool_connections=2, pool_maxsize=_CONNECTIONS, max_retries=0)
+    adapter = _adapter(pace)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     # The API never redirects; following one would turn a POST into a GET without its key.
@@ -50,6 +74,27 @@ def _session(api_base: str) -> Session:
     # A simulated Stripe on this machine is not behind the company's proxy.
     session.trust_env = not is_loopback(api_base)
     return session
+
+
+def _adapter(pace: Pace | None) -> HTTPAdapter:
+    from requests.adapters import HTTPAdapter
+
+    class Paced(HTTPAdapter):
+        """Asks for a turn before each request is sent."""
+
+        def send(self, request: PreparedRequest, *args: Any, **more: Any) -> Response:
+            if pace is None:
+                return super().send(request, *args, **more)
+            endpoint = rates.endpoint(request.method or "", urlsplit(request.url or "").path)
+            pace.turn(endpoint, background=_BACKGROUND.get())
+            response = super().send(request, *args, **more)
+            if response.status_code == rates.TOO_MANY:
+                told = rates.excess(response.headers, response.content)
+                if told is not None:
+                    pace.limited(endpoint if told.endpoint else "", told.retry_after)
+            return response
+
+    return Paced(pool_connections=2, pool_maxsize=_CONNECTIONS, max_retries=0)
 
 
 def _as_it_is(request: PreparedRequest) -> PreparedRequest:

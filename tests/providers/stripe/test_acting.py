@@ -136,7 +136,7 @@ def test_a_key_that_stripe_does_not_know(
     outcome = harness.connect(harness.url, key).charge(
         failing.invoice, key=KEY, method=None, may_repeat=True
     )
-    assert isinstance(outcome, Refused)
+    assert isinstance(outcome, NotSent)
     assert "API key" in outcome.why
     assert key not in outcome.why
 

@@ -307,18 +307,38 @@ def test_many_missed_events_come_page_by_page(
     assert about == [event.id for event in kept if event.type == "charge.failed"]
 
 
+def test_a_quiet_time_costs_one_request_for_each_list_of_types(harness: StripeHarness) -> None:
+    harness.pass_time(timedelta(days=1))
+    start = len(harness.sandbox.world.requests)
+    assert list(harness.provider.missed(harness.now() - timedelta(minutes=25))) == []
+    lists = -(-len(missed.TYPES) // missed.MOST_TYPES)
+    assert harness.asked(start) == [("GET", "/v1/events")] * lists
+
+
 # --- open invoices and health ----------------------------------------------------------------
 
 
 def test_open_invoices_come_page_by_page_and_only_those_that_were_tried(
     harness: StripeHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dunning.providers.stripe.acting.PAGE", 2)
+    monkeypatch.setattr(missed, "PAGE", 2)
     tried = {harness.failing().invoice for _ in range(5)}
     untried = harness.one_off()
     found = {bill.invoice for bill in harness.provider.open_invoices()}
     assert found == tried
     assert untried not in found
+
+
+def test_open_invoices_from_a_place_or_a_moment_on(harness: StripeHarness) -> None:
+    old = [harness.failing().invoice for _ in range(2)]
+    harness.pass_time(timedelta(days=1))
+    new = harness.failing().invoice
+    found = [bill.invoice for bill in harness.provider.open_invoices()]
+    assert found == [new, *reversed(old)]
+    behind = harness.provider.open_invoices(after=found[0])
+    assert [bill.invoice for bill in behind] == found[1:]
+    lately = harness.provider.open_invoices(since=harness.now() - timedelta(hours=1))
+    assert [bill.invoice for bill in lately] == [new]
 
 
 def test_one_unreadable_invoice_does_not_hide_the_others(harness: StripeHarness) -> None:

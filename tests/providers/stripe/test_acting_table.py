@@ -13,7 +13,12 @@ import urllib3
 
 from dunning.core.events import Attempt, AttemptStatus, Bill, Decline, InvoiceStatus
 from dunning.core.ports import ActionNeeded, Declined, NotOwed, NotSent, Paid, Processing
-from dunning.errors import ProviderDownError, ProviderRefusedError
+from dunning.errors import (
+    ProviderBusyError,
+    ProviderDownError,
+    ProviderError,
+    ProviderRefusedError,
+)
 from dunning.providers.stripe import sdk
 from dunning.providers.stripe.calls import BUDGET_SECONDS, TRIES, Calls
 from dunning.providers.stripe.endings import decline_of, outcome_of, refusal
@@ -133,8 +138,10 @@ def test_every_ending_is_an_exception_of_our_tree(end: Ending) -> None:
     trouble = read_trouble(answered(500, message="x"))
     assert trouble is not None
     made = failure(replace(trouble, ending=end))
-    down = {Ending.NOT_SENT, Ending.LOST, Ending.BROKEN, Ending.LIMITED, Ending.BUSY}
+    busy = {Ending.LIMITED}
+    down = {Ending.NOT_SENT, Ending.LOST, Ending.BROKEN, Ending.BUSY, Ending.BAD_KEY} | busy
     assert isinstance(made, ProviderDownError if end in down else ProviderRefusedError)
+    assert isinstance(made, ProviderBusyError) == (end in busy)
 
 
 def test_messages_hold_no_secret() -> None:
@@ -186,7 +193,7 @@ def test_reading_gives_up_after_a_few_tries(calls: Calls, slept: list[float]) ->
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
 def test_a_clear_no_is_not_asked_twice(calls: Calls, slept: list[float], status: int) -> None:
     ask = Answers(answered(status, message="no"))
-    with pytest.raises(ProviderRefusedError):
+    with pytest.raises(ProviderError):
         calls.read(ask)
     assert slept == []
 

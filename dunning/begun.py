@@ -1,0 +1,246 @@
+"""Steps begun, as rows: the intent before the act, the outcome after it, and what was skipped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy import Update, func, select, update
+from sqlmodel import Session, col
+
+from dunning.core.events import BillingEvent, StepDeferred, StepEnded, StepKind, StepResult
+from dunning.core.facts import Case
+from dunning.core.ports import Asked, Doing, Ended, Pulse, PutOff, Said
+from dunning.core.steps import Step
+from dunning.schedule import Claim
+from dunning.store import CaseRow, MessageRow, StepRow, insert_into
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """A step about to be begun by the holder of a claim."""
+
+    claim: Claim
+    case: Case
+    step: Step
+    policy_version: str
+
+
+# Steps that call nobody: they end as soon as they are begun.
+AT_ONCE = frozenset((StepKind.RESTRICT, StepKind.ANNOUNCE))
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A step that is written down as begun, and whose act comes next."""
+
+    doing: Doing
+    claim: Claim
+
+    @property
+    def at_once(self) -> bool:
+        """Whether the act calls nobody."""
+        return self.doing.step.kind in AT_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that was acted on, and whose outcome is to be written; see Pulse for `ending`."""
+
+    intent: Intent
+    outcome: Ended | PutOff
+    ending: str
+
+    @property
+    def key(self) -> str:
+        """The step's key."""
+        return self.intent.doing.step.key
+
+    @property
+    def pulse(self) -> Pulse:
+        """The same for whoever watches over the source."""
+        return Pulse(self.intent.claim.source, self.intent.doing.step.kind, self.ending)
+
+    def events(self, now: datetime) -> list[BillingEvent]:
+        """What the case is to hear of it."""
+        step, outcome = self.intent.doing.step, self.outcome
+        if isinstance(outcome, PutOff):
+            later = StepDeferred(id=step.key, at=now, until=outcome.until, why=outcome.why)
+            return [*outcome.events, later]
+        template = outcome.said.template if outcome.said else step.template
+        return [*outcome.events, ended(step, outcome.result, outcome.why, template, now)]
+
+    def log(self) -> None:
+        """Say how it ended."""
+        doing, outcome = self.intent.doing, self.outcome
+        known = {"case": doing.case.id, "step": self.key, "why": outcome.why}
+        if isinstance(outcome, Ended):
+            log.info(f"step.{outcome.result.value}", **known)
+        elif outcome.unknown:
+            # For ops: it may have happened, and the provider has not said so yet.
+            log.warning("step.unknown", **known, since=doing.first_started_at, tries=doing.tries)
+        else:
+            log.info("step.put_off", **known)
+
+
+def ended(
+    step: Step, result: StepResult, why: str, template: str | None, now: datetime
+) -> StepEnded:
+    """The news that a step is over."""
+    return StepEnded(id=step.key, at=now, kind=step.kind, result=result, why=why, template=template)
+
+
+def known_steps(session: Session, keys: Sequence[str]) -> dict[str, StepRow]:
+    """The rows of those steps that were begun before."""
+    rows = session.scalars(select(StepRow).where(col(StepRow.key).in_(keys)))
+    return {row.key: row for row in rows}
+
+
+def is_under_way(known: StepRow | None, claim: Claim) -> bool:
+    """Whether this very claim has begun it: the broker gave its message to two workers."""
+    return known is not None and (known.state, known.lease_token) == ("running", claim.token)
+
+
+def begin(
+    session: Session,
+    beginnings: Sequence[Beginning],
+    known: Mapping[str, StepRow],
+    now: datetime,
+) -> None:
+    """Write the intents, all in one statement."""
+    if not beginnings:
+        return
+    rows = []
+    for one in beginnings:
+        before = known.get(one.step.key)
+        rows.append(
+            {
+                "key": one.step.key,
+                "case_id": one.case.id,
+                "kind": one.step.kind.value,
+                "state": "running",
+                "due_at": one.step.due_at,
+                "first_started_at": before.first_started_at if before else now,
+                "started_at": now,
+                "tries": before.tries + 1 if before else 1,
+                "why": "",
+                "template": one.step.template,
+                "lease_token": one.claim.token,
+                "policy_version": one.policy_version,
+            }
+        )
+    statement = insert_into(session, StepRow)
+    changed = ("state", "started_at", "tries", "template", "lease_token", "policy_version")
+    session.execute(
+        statement.values(rows).on_conflict_do_update(
+            index_elements=["key"],
+            set_={name: statement.values(rows).excluded[name] for name in changed},
+        )
+    )
+
+
+def was_begun(known: StepRow | None) -> bool:
+    """Whether a try of this step was begun whose ending nobody knows."""
+    return known is not None and known.state in ("running", "unknown")
+
+
+def asked_before(known: StepRow | None) -> Asked | None:
+    """What the provider was asked for under the step's key, if it may have been."""
+    return Asked(**json.loads(known.asked)) if known is not None and known.asked else None
+
+
+def remember_asked(session: Session, key: str, token: str, asked: Asked) -> bool:
+    """Write down what the provider is about to be asked for; False: the step is not ours now."""
+    ours = (col(StepRow.key) == key, col(StepRow.lease_token) == token)
+    query = update(StepRow).where(*ours).values(asked=json.dumps(asdict(asked)))
+    found = session.execute(query.returning(col(StepRow.key)))
+    return found.first() is not None
+
+
+def end(row: StepRow, doing: Doing, outcome: Ended | PutOff, now: datetime) -> None:
+    """Write how the try ended."""
+    row.why = outcome.why
+    row.lease_token = None
+    if isinstance(outcome, Ended):
+        row.state, row.result, row.ended_at = "ended", outcome.result.value, now
+        return
+    row.state = "unknown" if outcome.unknown else "deferred"
+    if not outcome.unknown and not doing.again:
+        row.asked = None  # nothing was done under the key, so it stands for nothing yet
+
+
+def record_skip(
+    session: Session, case: Case, step: Step, policy_version: str, why: str, now: datetime
+) -> None:
+    """Put on record a step that is not done, and why."""
+    row = session.get(StepRow, step.key) or StepRow(
+        key=step.key,
+        case_id=case.id,
+        kind=step.kind.value,
+        state="ended",
+        due_at=step.due_at,
+        started_at=now,
+        first_started_at=now,
+        tries=0,
+        template=step.template,
+        policy_version=policy_version,
+    )
+    row.state, row.result, row.why, row.ended_at = "ended", "skipped", why, now
+    session.add(row)
+
+
+def lease_until(session: Session, names: Sequence[str], until: datetime) -> None:
+    """The lease runs from the beginning of the step, however long its claim had to wait."""
+    if names:
+        session.execute(_these(names).values(wake_at=until))
+
+
+def give_back_until(session: Session, names: Sequence[str], until: datetime) -> None:
+    """Let go of these cases, and nobody takes them up before then."""
+    session.execute(_these(names).values(wake_at=until, lease_token=None))
+
+
+def _these(names: Sequence[str]) -> Update:
+    ours = update(CaseRow).where(col(CaseRow.id).in_(names))
+    return ours.execution_options(synchronize_session=False)
+
+
+def message(case: Case, step: Step, said: Said, now: datetime) -> MessageRow:
+    """What was said to the customer, as it is kept."""
+    return MessageRow(
+        step_key=step.key,
+        case_id=case.id,
+        source=case.source,
+        customer=case.customer,
+        template=said.template,
+        recipient=said.recipient,
+        locale=said.locale,
+        subject=said.subject,
+        state=said.state,
+        at=now,
+        reference=said.reference,
+        why=said.why,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Steps that may have happened, which somebody has to find out."""
+
+    count: int
+    oldest_at: datetime | None
+
+
+def unknown_steps(session: Session) -> Unknown:
+    """Count the steps whose ending is not known; of a charge that is worth a person's look."""
+    count, oldest_at = session.execute(
+        select(func.count(), func.min(col(StepRow.first_started_at))).where(
+            col(StepRow.state) == "unknown"
+        )
+    ).one()
+    return Unknown(count, oldest_at)

@@ -1,0 +1,97 @@
+"""The closed lists of words that events and facts are written in."""
+
+from __future__ import annotations
+
+import enum
+
+
+class InvoiceStatus(enum.StrEnum):
+    """Where the provider says the invoice stands."""
+
+    DRAFT = "draft"
+    OPEN = "open"
+    UNCOLLECTIBLE = "uncollectible"
+    VOID = "void"
+    PAID = "paid"
+
+
+class InvoiceNews(enum.StrEnum):
+    """Why the provider told us of the invoice."""
+
+    PAYMENT_FAILED = "payment_failed"
+    ACTION_REQUIRED = "action_required"
+    PAID = "paid"
+    VOIDED = "voided"
+    UNCOLLECTIBLE = "uncollectible"
+    UPDATED = "updated"
+
+
+class AttemptStatus(enum.StrEnum):
+    """How one charge try stands; a later member wins over an earlier one."""
+
+    PROCESSING = "processing"
+    ACTION_NEEDED = "action_needed"
+    DECLINED = "declined"
+    CANCELED = "canceled"
+    SUCCEEDED = "succeeded"
+
+
+class Actor(enum.StrEnum):
+    """Who made a charge try."""
+
+    OURS = "ours"
+    PROVIDER = "provider"
+    CUSTOMER = "customer"
+    UNKNOWN = "unknown"
+
+
+class DisputeStatus(enum.StrEnum):
+    """What a dispute means for the money."""
+
+    INQUIRY = "inquiry"  # a question; nothing has been taken
+    OPEN = "open"  # taken back while it is argued
+    WON = "won"
+    LOST = "lost"
+
+
+class MethodNews(enum.StrEnum):
+    """What happened to a customer's way of paying."""
+
+    NEW = "new"  # the customer gave one, or chose another as the default
+    CHANGED = "changed"  # the customer or the merchant corrected it
+    NETWORK_UPDATED = "network_updated"  # the card network sent fresh details by itself
+    REMOVED = "removed"
+    MANDATE_GONE = "mandate_gone"  # the bank debit mandate is no longer valid
+
+
+class StepKind(enum.StrEnum):
+    """One thing a case does at a time."""
+
+    RETRY = "retry"
+    EMAIL = "email"
+    RESTRICT = "restrict"
+    SUSPEND = "suspend"
+    RESTORE = "restore"
+    GIVE_UP = "give_up"
+    ANNOUNCE = "announce"
+    RECONCILE = "reconcile"
+
+
+class StepResult(enum.StrEnum):
+    """How a step ended."""
+
+    DONE = "done"
+    DECLINED = "declined"
+    ACTION_NEEDED = "action_needed"
+    PROCESSING = "processing"
+    NOT_OWED = "not_owed"
+    SKIPPED = "skipped"
+    DOUBTFUL = "doubtful"  # it may have happened; it is not done again, and it is counted
+
+
+class Standing(enum.StrEnum):
+    """How the service stood when a case was taken over; see `Adopted`."""
+
+    NORMAL = "normal"
+    PAUSED = "paused"  # by others, for reasons of their own: it is left as it is
+    SUSPENDED = "suspended"  # for this debt: it comes back when that is paid

@@ -1,0 +1,63 @@
+"""The tables of what all processes share about a source: its pace and its breaker."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Column, Index, Integer
+from sqlmodel import Field, SQLModel
+
+from dunning.store.tables import UTCDateTime, _Id, _text, _when
+
+
+class PaceRow(SQLModel, table=True):
+    """The board of turns to call a source's provider, as one document (`core.turns`)."""
+
+    __tablename__ = "paces"
+
+    source: str = Field(primary_key=True)
+    board: str = _text()
+
+
+class PulseRow(SQLModel, table=True):
+    """How many steps ended how in five minutes; in parts, so that writers do not queue up."""
+
+    __tablename__ = "pulses"
+
+    source: str = Field(primary_key=True)
+    at: datetime = Field(sa_column=Column(UTCDateTime(), primary_key=True))
+    part: int = Field(primary_key=True, sa_type=Integer)
+    calls: int = 0
+    troubled: int = 0
+    charges: int = 0
+    paid: int = 0
+
+
+class BreakerRow(SQLModel, table=True):
+    """How a source's breaker stands, and what is normal for the source (`core.breaking`)."""
+
+    __tablename__ = "breakers"
+
+    source: str = Field(primary_key=True)
+    signal: str | None = None
+    why: str = _text()
+    since: datetime | None = _when()
+    probe_at: datetime | None = _when()
+    rounds: int = 0
+    normal: str = _text()
+    learnt_to: datetime | None = _when()
+    judged_at: datetime | None = _when()
+
+
+class BreakerChangeRow(SQLModel, table=True):
+    """When a source was held or released, by whom (a person, or dunning itself), and why."""
+
+    __tablename__ = "breaker_changes"
+    __table_args__ = (Index("ix_breaker_changes_source", "source", "id"),)
+
+    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
+    source: str
+    change: str
+    by: str
+    why: str = _text()
+    at: datetime = _when(nullable=False)

@@ -1,0 +1,123 @@
+"""A source that is held: nothing is charged or written, no rung is used up, no door opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dunning.breaker import Breaker, Standing, standings
+from dunning.core.events import StepKind
+from dunning.core.ports import Action, Doing, Ended, Pulse, PutOff
+from dunning.errors import ProviderBusyError, ProviderDownError, ProviderRefusedError
+from dunning.store import reading, transaction
+from tests.world import World
+
+PAID = ["retry:1 paid", "product case.recovered", "email recovered"]
+
+
+class Gated:
+    """An action behind the breaker: asked before each step, told how it ended."""
+
+    def __init__(self, world: World, kind: StepKind, action: Action) -> None:
+        self._world = world
+        self._kind = kind
+        self._action = action
+        self._breaker: Breaker = world.program.breaker
+
+    def act(self, doing: Doing) -> Ended | PutOff:
+        case = doing.case
+        held = self._breaker.held(case.source, self._kind, doing.now, case.id)
+        if held is not None:
+            return PutOff(until=held.until, why=held.why, unknown=doing.again)
+        try:
+            outcome = self._action.act(doing)
+        except ProviderBusyError:
+            self._note(doing, "put_off")
+            raise
+        except ProviderDownError:
+            self._note(doing, "down")
+            raise
+        except ProviderRefusedError:
+            self._note(doing, "refused")
+            raise
+        if isinstance(outcome, Ended):
+            self._note(doing, outcome.result.value)
+        else:
+            self._note(doing, "unknown" if outcome.unknown else "put_off")
+        return outcome
+
+    def _note(self, doing: Doing, ending: str) -> None:
+        with transaction(self._world.program.engine) as session:
+            self._breaker.note(session, [Pulse(doing.case.source, self._kind, ending)], doing.now)
+
+
+@pytest.fixture
+def gated(world: World) -> World:
+    """A world whose steps go through the breaker."""
+    actions = dict(world.program.executor._actions)
+    for kind, action in actions.items():
+        actions[kind] = Gated(world, kind, action)
+    world.program.executor._actions = actions
+    return world
+
+
+def stands(world: World) -> Standing:
+    with reading(world.program.engine) as session:
+        (found,) = standings(session, ["stripe"], world.now)
+    return found
+
+
+def asked(world: World, during: Callable[[], object]) -> int:
+    """How many requests of ours reached Stripe meanwhile."""
+    before = len(world.sandbox.world.requests)
+    during()
+    return len(world.sandbox.world.requests) - before
+
+
+def test_with_a_wrong_key_everything_waits_and_no_rung_is_used_up(gated: World) -> None:
+    world = gated
+    ann = world.failing()
+    world.sandbox.next_request({"status": 401}, times=100_000)
+    world.passes(days=2, expect=[])
+    assert stands(world).open
+    assert stands(world).why.startswith("all of 8 calls failed")
+    assert world.tries(ann) == ["stripe decline"]
+    assert asked(world, lambda: world.passes(hours=6, expect=[])) < 40
+    world.sandbox.world.faults.requests.clear()
+    world.passes(days=1, expect=PAID)
+    assert not stands(world).open
+
+
+def test_what_is_held_by_hand_waits_and_so_do_the_doors(gated: World) -> None:
+    world = gated
+    ann = world.failing(times=100, interval="year")
+    world.program.breaker.hold("stripe", by="eve", why="an audit", now=world.now)
+    world.passes(days=15)
+    world.passes(days=15)
+    # The soft limit is set in time; what is lost for good waits for its last chance.
+    assert world.state(ann)[:2] == ("in_grace", "restricted")
+    assert world.tries(ann) == ["stripe decline"]
+    assert [one.template for one in world.messages()] == ["payment_failed"]
+    world.program.breaker.release("stripe", by="eve", why="it is over", now=world.now)
+    happened = world.passes(days=1)
+    charged = [what for what in happened if what.startswith("retry") and "skipped" not in what]
+    assert len(charged) == 1
+    assert charged[0].endswith("declined")
+    assert world.tries(ann) == ["stripe decline", "api decline"]
+    assert world.state(ann)[1] == "suspended"
+
+
+def test_what_gives_access_back_is_never_held(gated: World) -> None:
+    world = gated
+    ann = world.failing(times=100)
+    world.passes(days=20)
+    assert world.state(ann)[1] == "suspended"
+    world.program.breaker.hold("stripe", by="eve", why="an audit", now=world.now)
+    world.sandbox.world.faults.charges.clear()
+    assert world.pays(ann) == "succeed"
+    happened = world.passes(hours=1)
+    assert any(what.startswith("restore") for what in happened)
+    assert "email recovered" not in happened
+    world.program.breaker.release("stripe", by="eve", why="it is over", now=world.now)
+    assert "email recovered" in world.passes(days=1)

@@ -1,0 +1,193 @@
+"""One who claims again and again: fair, bounded, and not slowed down by what it has passed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import insert, text, update
+from sqlmodel import col
+
+from dunning.schedule import BEGINNING, Dispatcher, Taken, next_moment, release, renew
+from dunning.store import CaseRow, reading
+from tests.builders import T0, hours
+from tests.stages.kit import Stage
+
+LEASE = timedelta(seconds=30)
+
+
+def begin(stage: Stage, count: int, *, source: str = "stripe", due: datetime = T0) -> None:
+    """So many cases of a source, one due each second up to then."""
+    rows = [
+        {
+            "id": f"{source}_{number:06}",
+            "source": source,
+            "provider": "stripe",
+            "invoice": f"in_{number}",
+            "scope": "sub",
+            "state": "in_grace",
+            "access": "full",
+            "currency": "usd",
+            "policy": "standard",
+            "policy_version": "v",
+            "opened_at": T0,
+            "recorded_at": T0,
+            "facts": "{}",
+            "amount_due": 0,
+            "amount_at_risk": 0,
+            "version": 0,
+            "next_at": due - timedelta(seconds=number // 100),
+            "wake_at": due - timedelta(seconds=number // 100),
+        }
+        for number in range(count)
+    ]
+    with stage.writing() as session:
+        session.execute(insert(CaseRow), rows)
+
+
+def turn(
+    stage: Stage, one: Dispatcher, now: datetime = T0, *, everything: bool = False
+) -> list[Taken]:
+    """Look and take, as the loop does."""
+    with reading(stage.engine) as session:
+        glance = one.look(session, now, everything=everything)
+    with stage.writing() as session:
+        return one.take(session, now, glance)
+
+
+def does(stage: Stage, taken: Iterable[Taken]) -> list[str]:
+    """The steps are done and the cases wait for their next ones."""
+    names = [name for part in taken for name in part.ids]
+    with stage.writing() as session:
+        session.execute(
+            update(CaseRow)
+            .where(col(CaseRow.id).in_(names))
+            .values(next_at=hours(24), wake_at=hours(24), lease_token=None)
+        )
+    return names
+
+
+def test_ten_are_not_kept_waiting_by_two_thousand(stage: Stage) -> None:
+    begin(stage, 2000, source="big")
+    begin(stage, 10, source="small")
+    one = Dispatcher(["big", "small"], window=100, lease=LEASE)
+    taken = turn(stage, one)
+    assert {part.source: len(part.ids) for part in taken} == {"big": 88, "small": 10}
+
+
+def test_who_comes_late_finds_room_beside_one_who_has_taken_all_there_was(stage: Stage) -> None:
+    begin(stage, 2000, source="big")
+    one = Dispatcher(["big", "small"], window=100, lease=LEASE)
+    assert [part.source for part in turn(stage, one)] == ["big"]
+    begin(stage, 10, source="small")
+    (late,) = turn(stage, one, everything=True)
+    assert (late.source, len(late.ids)) == ("small", 10)
+
+
+def test_all_dispatchers_together_stay_within_the_window(stage: Stage) -> None:
+    begin(stage, 500)
+    both = [Dispatcher(["stripe"], window=60, lease=LEASE) for _ in range(2)]
+    taken = [part for _ in range(5) for one in both for part in turn(stage, one)]
+    assert sum(len(part.ids) for part in taken) == 60
+
+
+def test_under_a_held_snapshot_everything_is_claimed_exactly_once(stage: Stage) -> None:
+    begin(stage, 3000)
+    one = Dispatcher(["stripe"], window=250, lease=LEASE)
+    done: list[str] = []
+    with reading(stage.engine) as holder:
+        holder.execute(text("SELECT count(*) FROM cases")).all()
+        for _ in range(40):
+            done += does(stage, turn(stage, one))
+    assert len(done) == 3000
+    assert set(Counter(done).values()) == {1}
+
+
+def test_a_search_goes_on_where_the_last_one_ended(stage: Stage) -> None:
+    begin(stage, 100)
+    one = Dispatcher(["stripe"], window=30, lease=LEASE)
+    taken = turn(stage, one)
+    does(stage, taken)
+    last = taken[0].ids[-1]
+    assert one._places["stripe"][1] == last
+    assert one._places["stripe"] > BEGINNING
+    one._rescan_at = float("inf")  # however slow this machine is
+    assert len(does(stage, turn(stage, one))) == 30
+    assert one._places["stripe"][1] > last or one._places["stripe"][0] > T0 - timedelta(seconds=1)
+
+
+def test_what_comes_in_below_is_found_by_the_next_search_of_everything(stage: Stage) -> None:
+    begin(stage, 10)
+    one = Dispatcher(["stripe"], window=100, lease=LEASE)
+    assert len(does(stage, turn(stage, one))) == 10
+    with stage.writing() as session:
+        late = update(CaseRow).where(col(CaseRow.id) == "stripe_000007")
+        session.execute(late.values(wake_at=hours(-50), next_at=hours(-50)))
+    one._rescan_at = float("inf")
+    assert turn(stage, one) == []
+    one._rescan_at = 0.0
+    (found,) = turn(stage, one)
+    assert found.ids == ("stripe_000007",)
+
+
+def test_searches_of_everything_take_a_small_part_of_the_time(stage: Stage) -> None:
+    begin(stage, 10)
+    one = Dispatcher(["stripe"], window=100, lease=LEASE)
+    turn(stage, one)
+    spent, planned = one._spent, one._rescan_at
+    assert planned >= spent * 20
+
+
+def test_of_one_instant_too_each_is_claimed_once(stage: Stage) -> None:
+    """A million cases may be due at nine o'clock sharp: then their ids keep the place."""
+    begin(stage, 400)
+    with stage.writing() as session:
+        session.execute(update(CaseRow).values(wake_at=T0, next_at=T0))
+    one = Dispatcher(["stripe"], window=70, lease=LEASE)
+    done: list[str] = []
+    for _ in range(8):
+        done += does(stage, turn(stage, one))
+    assert len(done) == len(set(done)) == 400
+
+
+def test_a_lease_is_renewed_by_its_holder_only(stage: Stage) -> None:
+    begin(stage, 2)
+    one = Dispatcher(["stripe"], window=10, lease=LEASE)
+    (taken,) = turn(stage, one)
+    mine, lost = taken.claims()
+    with stage.writing() as session:
+        session.execute(
+            update(CaseRow).where(col(CaseRow.id) == lost.case_id).values(lease_token="another")
+        )
+    with stage.writing() as session:
+        renew(session, [mine, lost], T0 + LEASE * 2)
+    with stage.writing() as session:
+        assert session.get_one(CaseRow, mine.case_id).wake_at == T0 + LEASE * 2
+        assert session.get_one(CaseRow, lost.case_id).wake_at == T0 + LEASE
+        release(session, [mine, lost])
+    with stage.writing() as session:
+        assert session.get_one(CaseRow, mine.case_id).lease_token is None
+        assert session.get_one(CaseRow, lost.case_id).lease_token == "another"
+
+
+def test_the_next_moment_is_that_of_any_source(stage: Stage) -> None:
+    begin(stage, 1, due=hours(5))
+    begin(stage, 1, source="other", due=hours(3))
+    with reading(stage.engine) as session:
+        assert next_moment(session, T0, ["stripe"]) == hours(5)
+        assert next_moment(session, T0, ["stripe", "other"]) == hours(3)
+        assert next_moment(session, hours(6), ["stripe"]) is None
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_a_claim_reads_the_index_and_not_the_table(stage: Stage) -> None:
+    begin(stage, 5000)
+    with stage.writing() as session:
+        session.execute(text("ANALYZE cases"))
+        reads = text("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'cases'")
+        one = Dispatcher(["stripe"], window=50, lease=LEASE)
+        before = session.execute(reads).scalar_one()
+        one.take(session, T0, one.look(session, T0))
+        assert session.execute(reads).scalar_one() == before

@@ -1,0 +1,249 @@
+"""Many threads, and several processes, share the turns of one account."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from dunning.core.turns import LATE, SECOND, Limits
+from dunning.errors import ProviderBusyError, ProviderDownError
+from dunning.pace import Pacer
+from dunning.store import engine_for
+
+STRIPE = Limits(account=100, endpoint=25)
+ENDPOINTS = (
+    "GET /v1/invoices/:id",
+    "GET /v1/charges",
+    "POST /v1/invoices/:id/pay",
+    "GET /v1/events",
+)
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Time:
+    """A time that passes only while somebody sleeps, shared by any number of threads."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._now = 1_770_000_000.0
+        self._asleep: dict[int, float] = {}
+        self.awake = 0
+
+    def steady(self) -> float:
+        with self._condition:
+            return self._now
+
+    def moment(self) -> int:
+        return int(self.steady() * SECOND)
+
+    def rest(self, seconds: float) -> None:
+        """Wait until everybody sleeps and this one's time is the next."""
+        me = threading.get_ident()
+        with self._condition:
+            until = self._now + seconds
+            self._asleep[me] = until
+            self._step()
+            while self._now < until:
+                assert self._condition.wait(60), "the others neither sleep nor end"
+            del self._asleep[me]
+
+    def leave(self) -> None:
+        with self._condition:
+            self.awake -= 1
+            self._step()
+
+    def _step(self) -> None:
+        waiting = [until for until in self._asleep.values() if until > self._now]
+        if waiting and len(waiting) >= self.awake:
+            self._now = min(waiting)
+            self._condition.notify_all()
+
+
+@pytest.fixture
+def engine(migrated_url: str) -> Iterator[Engine]:
+    made = engine_for(migrated_url)
+    yield made
+    made.dispose()
+
+
+def pacer(engine: Engine, time: Time, limits: Limits = STRIPE) -> Pacer:
+    return Pacer(engine, "stripe", limits, moment=time.moment, steady=time.steady, sleep=time.rest)
+
+
+def most_in_a_second(times: list[float]) -> int:
+    ordered = sorted(times)
+    return max(sum(1 for one in ordered[i:] if one - at < 1.0) for i, at in enumerate(ordered))
+
+
+def all_ask(
+    time: Time, pacers: list[Pacer], threads: int, seconds: float
+) -> dict[str, list[float]]:
+    """Each process's threads call as fast as they are let; when each call was made."""
+    made: dict[str, list[float]] = {name: [] for name in ENDPOINTS}
+    failed: list[BaseException] = []
+    begins = time.steady()
+
+    def call(who: Pacer, number: int) -> None:
+        try:
+            while time.steady() < begins + seconds:
+                for shift in range(len(ENDPOINTS)):
+                    name = ENDPOINTS[(number + shift) % len(ENDPOINTS)]
+                    who.turn(name)
+                    made[name].append(time.steady())
+        except BaseException as error:  # noqa: BLE001 - the test itself must hear of it
+            failed.append(error)
+        finally:
+            time.leave()
+
+    running = [
+        threading.Thread(target=call, args=(who, number))
+        for who in pacers
+        for number in range(threads)
+    ]
+    time.awake = len(running)
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(100)
+    assert not failed, failed
+    return made
+
+
+def test_processes_together_use_nearly_all_of_the_rate_and_never_more(engine: Engine) -> None:
+    time = Time()
+    made = all_ask(time, [pacer(engine, time) for _ in range(3)], threads=4, seconds=6)
+    whole = sorted(at for times in made.values() for at in times)
+    assert most_in_a_second(whole) <= 100
+    for times in made.values():
+        assert most_in_a_second(times) <= 25
+    begins = 1_770_000_000.0
+    amid = [at for at in whole if 1 <= at - begins < 6]
+    assert len(amid) >= 0.95 * 100 * 5
+
+
+def test_where_many_threads_wait_turns_are_booked_several_at_once(engine: Engine) -> None:
+    time, bookings = Time(), 0
+
+    def moment() -> int:
+        nonlocal bookings
+        bookings += 1
+        return time.moment()
+
+    who = Pacer(engine, "stripe", STRIPE, moment=moment, steady=time.steady, sleep=time.rest)
+    made = all_ask(time, [who], threads=16, seconds=4)
+    assert bookings < 0.7 * sum(len(times) for times in made.values())
+
+
+def test_a_429_heard_by_one_process_slows_the_other(engine: Engine) -> None:
+    time = Time()
+    time.awake = 1
+    one, two = pacer(engine, time), pacer(engine, time)
+    two.turn(ENDPOINTS[0])
+    one.limited("", 2)
+    began = time.steady()
+    two.turn(ENDPOINTS[1])
+    assert time.steady() >= began + 2
+    one.limited("", 30)
+    with pytest.raises(ProviderBusyError) as told:
+        two.turn(ENDPOINTS[2])
+    assert told.value.retry_after is not None
+    assert 25 <= told.value.retry_after <= 40
+    assert isinstance(told.value, ProviderDownError)
+
+
+def test_after_a_429_there_is_less_and_later_as_much_as_before(engine: Engine) -> None:
+    time = Time()
+    time.awake = 1
+    who = pacer(engine, time)
+
+    def in_two_seconds() -> int:
+        began, count = time.steady(), 0
+        while time.steady() < began + 2:
+            who.turn(ENDPOINTS[0])
+            count += 1
+        return count
+
+    before = in_two_seconds()
+    who.limited(ENDPOINTS[0], None)
+    assert in_two_seconds() <= 0.7 * before
+    time.rest(30)
+    assert in_two_seconds() >= 0.9 * before
+
+
+def test_a_turn_that_is_slept_through_is_not_used(engine: Engine) -> None:
+    time = Time()
+    time.awake = 1
+    slept: list[float] = []
+
+    def oversleep(seconds: float) -> None:
+        slept.append(seconds)
+        time.rest(seconds + (0.5 if len(slept) == 1 else 0))
+
+    who = Pacer(engine, "stripe", STRIPE, moment=time.moment, steady=time.steady, sleep=oversleep)
+    who.turn(ENDPOINTS[0])
+    assert len(slept) == 2
+
+
+def test_sources_have_turns_of_their_own(engine: Engine) -> None:
+    time = Time()
+    time.awake = 1
+    pacer(engine, time).limited("", 30)
+    other = Pacer(engine, "other", STRIPE, moment=time.moment, steady=time.steady, sleep=time.rest)
+    other.turn(ENDPOINTS[0])
+    assert time.steady() < 1_770_000_001
+
+
+def test_without_a_database_nothing_is_asked(tmp_path: Path) -> None:
+    engine = engine_for(f"sqlite:///{tmp_path / 'empty.db'}")
+    with pytest.raises(ProviderBusyError, match="no turn could be booked"):
+        Pacer(engine, "stripe", STRIPE).turn(ENDPOINTS[0])
+    Pacer(engine, "stripe", STRIPE).limited("", 1)
+    engine.dispose()
+
+
+PROCESS = """
+import sys, threading, time
+from dunning.core.turns import Limits
+from dunning.pace import Pacer
+from dunning.store import engine_for
+
+url, count = sys.argv[1], int(sys.argv[2])
+pacer = Pacer(engine_for(url), "stripe", Limits(account=100, endpoint=25))
+made, lock = [], threading.Lock()
+
+def call(name):
+    for _ in range(count):
+        pacer.turn(name)
+        with lock:
+            made.append((name, time.monotonic()))
+
+threads = [threading.Thread(target=call, args=(f"GET /v1/{i % 4}",)) for i in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+for name, at in made: print(name.rpartition("/")[2], at)
+"""
+
+
+def test_real_processes_never_exceed_the_limit(migrated_url: str) -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS, migrated_url, "12"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=100)[0] for process in started]
+    assert [process.returncode for process in started] == [0, 0]
+    lines = [line.split() for text in told for line in text.splitlines()]
+    times = [float(at) for _, at in lines]
+    assert len(times) == 2 * 8 * 12
+    # What is measured here is after the turn was taken: a thread may be held up in between.
+    assert most_in_a_second(times) <= 100 * (1 + LATE / SECOND) + 5
