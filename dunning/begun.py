@@ -13,7 +13,8 @@ from sqlmodel import Session, col
 
 from dunning.core.events import BillingEvent, StepDeferred, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
-from dunning.core.ports import Asked, Doing, Ended, Pulse, PutOff, Said
+from dunning.core.gate import Pulse
+from dunning.core.ports import Asked, Doing, Ended, PutOff, Said
 from dunning.core.steps import Step
 from dunning.schedule import Claim
 from dunning.store import CaseRow, MessageRow, StepRow, insert_into
@@ -128,6 +129,7 @@ def begin(
                 "first_started_at": before.first_started_at if before else now,
                 "started_at": now,
                 "tries": before.tries + 1 if before else 1,
+                "refusals": before.refusals if before else 0,
                 "why": "",
                 "template": one.step.template,
                 "lease_token": one.claim.token,
@@ -170,6 +172,7 @@ def end(row: StepRow, doing: Doing, outcome: Ended | PutOff, now: datetime) -> N
         row.state, row.result, row.ended_at = "ended", outcome.result.value, now
         return
     row.state = "unknown" if outcome.unknown else "deferred"
+    row.refusals = doing.refusals + outcome.refused
     if not outcome.unknown and not doing.again:
         row.asked = None  # nothing was done under the key, so it stands for nothing yet
 
@@ -198,11 +201,6 @@ def lease_until(session: Session, names: Sequence[str], until: datetime) -> None
     """The lease runs from the beginning of the step, however long its claim had to wait."""
     if names:
         session.execute(_these(names).values(wake_at=until))
-
-
-def give_back_until(session: Session, names: Sequence[str], until: datetime) -> None:
-    """Let go of these cases, and nobody takes them up before then."""
-    session.execute(_these(names).values(wake_at=until, lease_token=None))
 
 
 def _these(names: Sequence[str]) -> Update:

@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from prometheus_client import Gauge
 from sqlalchemy import Engine, delete, func, select
 from sqlmodel import Session, col
 
+from dunning import metrics
 from dunning.core.breaking import (
     HOLDS,
     HOUR,
@@ -39,7 +39,7 @@ from dunning.core.breaking import (
     waits_until,
 )
 from dunning.core.events import StepKind
-from dunning.core.ports import Held, Pulse
+from dunning.core.gate import Held, Pulse
 from dunning.core.status import State
 from dunning.errors import RefusedError
 from dunning.store import (
@@ -54,7 +54,6 @@ from dunning.store import (
 
 log = structlog.get_logger(__name__)
 
-OPEN = Gauge("dunning_breaker_open", "1 while a source's charges and emails are held", ["source"])
 
 FRESH = timedelta(seconds=1)
 JUDGED_EVERY = timedelta(seconds=15)
@@ -201,7 +200,7 @@ def standings(session: Session, sources: Sequence[str], now: datetime) -> list[S
     rows = {row.source: row for row in session.scalars(select(BreakerRow)).all()}
     found = [_standing(session, rows.get(one) or _new(one), now) for one in sources]
     for standing in found:
-        OPEN.labels(standing.source).set(standing.open)
+        metrics.breaker(standing.source, is_open=standing.open)
     return found
 
 

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import structlog
 from pydantic import TypeAdapter
+from sqlalchemy import event as hooks
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
-from dunning import ledger
+from dunning import ledger, metrics
 from dunning.clock import rfc3339
 from dunning.columns import columns_of, schedule_columns
 from dunning.core.case import case_id, new_case
@@ -26,7 +28,7 @@ from dunning.core.facts import Case
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, Subject
 from dunning.core.status import State, Status, status
-from dunning.desk import Desk, Held, Named, Recall, Row
+from dunning.desk import Desk, Held, Line, Named, Recall, Row
 from dunning.errors import LeaseLostError, NotFoundError
 from dunning.hands import Hand, advance_hand, call_off, complete
 from dunning.mirror import Mirror
@@ -44,6 +46,8 @@ from dunning.routing import (
 from dunning.schedule import Claim
 from dunning.store import CaseRow, among, guard, table_of
 from dunning.unfinished import charges_told, end_unfinished
+
+log = structlog.get_logger(__name__)
 
 _FACTS = TypeAdapter(Case)
 
@@ -213,6 +217,8 @@ class CaseBook:
                 row["facts"] = _FACTS.dump_json(held.case).decode()
                 desk.cases.put(name, replace(held, row=row))
         desk.write()
+        if lines := tuple(desk.lines.changes().values()):
+            hooks.listen(desk.session, "after_commit", lambda _: _tell(lines), once=True)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -357,3 +363,13 @@ def summary(row: CaseRow) -> dict[str, object]:
     told["closed_at"] = rfc3339(row.closed_at)
     told["closed_reason"] = row.closed_reason
     return told
+
+
+def _tell(lines: Sequence[Line]) -> None:
+    """Say what the ledger got, once it is durable."""
+    by_case: defaultdict[str, list[str]] = defaultdict(list)
+    for line in lines:
+        metrics.entries(line.source, line.cause)
+        by_case[line.case_id].append(line.key)
+    for case, keys in by_case.items():
+        log.info("ledger.recorded", case=case, entries=keys)

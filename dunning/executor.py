@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
 
 import structlog
 from sqlalchemy import Engine, select
@@ -21,17 +20,23 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session, col
 
-from dunning import begun, crashpoints
+from dunning import begun, crashpoints, metrics
 from dunning.begun import Beginning, Done, Intent, ended
 from dunning.cases import CaseBook, locked
 from dunning.clock import Clock
-from dunning.core.events import BillingEvent, StepKind, StepResult
+from dunning.core.events import BillingEvent, StepDeferred, StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.gate import Gate, Held
 from dunning.core.plan import Plan
-from dunning.core.ports import Action, Asked, Doing, Ended, Held, Pulse, PutOff
+from dunning.core.ports import Action, Asked, Doing, Ended, PutOff
 from dunning.core.status import status
 from dunning.core.steps import Step
-from dunning.errors import LeaseLostError, ProviderDownError, ProviderRefusedError
+from dunning.errors import (
+    LeaseLostError,
+    ProviderBusyError,
+    ProviderDownError,
+    ProviderRefusedError,
+)
 from dunning.outbox import put
 from dunning.schedule import Claim
 from dunning.store import CaseRow, StepRow, is_away, is_passing, transaction
@@ -42,16 +47,6 @@ log = structlog.get_logger(__name__)
 LEASE = timedelta(seconds=30)
 # So often the outcome of a step is written anew after the database was busy with itself.
 CONCLUDING = 4
-
-
-class Gate(Protocol):
-    """Keeps steps of a kind back while a source cannot take them, and hears how others ended."""
-
-    def held(self, source: str, kind: StepKind, now: datetime) -> Held | None:
-        """Until when such a step must not be begun, if it must not; called for each step."""
-
-    def note(self, session: Session, pulses: Sequence[Pulse], now: datetime) -> None:
-        """Take in how steps ended, in the transaction that writes their outcomes."""
 
 
 class Executor:
@@ -137,7 +132,7 @@ class Executor:
                     alone.append(claim)
                     continue
                 due = next(iter(ahead.due(now)), None)
-                if due is None or due.skip:
+                if due is None or due.skip or self._held(case, due, now):
                     alone.append(claim)
                 else:
                     beginnings.append(Beginning(claim, case, due, row.policy_version))
@@ -152,9 +147,7 @@ class Executor:
             row = locked(session, claim.case_id)
             if not _holds(claim, row, now):
                 return []  # somebody else has the case, or may have it at any moment
-            case, ahead = self._cases.plan_of(session, row, now)
-            case, ahead = self._pass_over(session, row, case, ahead, now)
-            due = next(iter(ahead.due(now)), None)
+            case, due = self._next(session, row, now)
             if due is None:
                 # What somebody who died had begun, and is not due again, is looked after as well.
                 row.lease_token = None
@@ -169,23 +162,13 @@ class Executor:
     def _write(
         self, session: Session, beginnings: Sequence[Beginning], now: datetime
     ) -> list[Intent]:
-        """Write down what is begun; give back the cases of what the gate holds."""
-        open_ones: list[Beginning] = []
-        held: dict[datetime, list[str]] = {}
+        """Write down what is begun, but for what this very claim has begun before."""
         known = begun.known_steps(session, [one.step.key for one in beginnings])
-        for one in beginnings:
-            if begun.is_under_way(known.get(one.step.key), one.claim):
-                continue
-            hold = self._gate and self._gate.held(one.case.source, one.step.kind, now)
-            if hold:
-                held.setdefault(hold.until, []).append(one.case.id)
-                log.info("step.held", case=one.case.id, step=one.step.key, why=hold.why)
-            else:
-                open_ones.append(one)
+        open_ones = [
+            one for one in beginnings if not begun.is_under_way(known.get(one.step.key), one.claim)
+        ]
         begun.begin(session, open_ones, known, now)
         begun.lease_until(session, [one.case.id for one in open_ones], now + self._lease)
-        for until, names in held.items():
-            begun.give_back_until(session, names, until)
         return [self._intent(session, one, known.get(one.step.key), now) for one in open_ones]
 
     def _intent(
@@ -199,10 +182,26 @@ class Executor:
             again=begun.was_begun(known),
             first_started_at=known.first_started_at if known else now,
             tries=known.tries + 1 if known else 1,
+            refusals=known.refusals if known else 0,
             asked=begun.asked_before(known),
             asking=partial(self._asking, one.step.key, one.claim.token),
         )
         return Intent(doing, one.claim)
+
+    def _held(self, case: Case, step: Step, now: datetime) -> Held | None:
+        return self._gate.held(case.source, step.kind, now, case.id) if self._gate else None
+
+    def _next(self, session: Session, row: CaseRow, now: datetime) -> tuple[Case, Step | None]:
+        """The step to be begun now. What is not to be done, or not now, goes on record first."""
+        while True:
+            case, ahead = self._cases.plan_of(session, row, now)
+            case, ahead = self._pass_over(session, row, case, ahead, now)
+            due = next(iter(ahead.due(now)), None)
+            if due is None or (hold := self._held(case, due, now)) is None:
+                return case, due
+            log.info("step.held", case=case.id, step=due.key, why=hold.why)
+            later = StepDeferred(id=due.key, at=now, until=hold.until, why=hold.why)
+            self._cases.apply_by_hand(session, row, [later], now)
 
     def _pass_over(
         self, session: Session, row: CaseRow, case: Case, ahead: Plan, now: datetime
@@ -214,6 +213,7 @@ class Executor:
                 why = step.skip or ""
                 begun.record_skip(session, case, step, row.policy_version, why, now)
                 events.append(ended(step, StepResult.SKIPPED, why, step.template, now))
+                metrics.step_ended(step.kind.value, "skipped")
                 log.info("step.skipped", case=case.id, step=step.key, why=why)
             self._cases.apply_by_hand(session, row, events, now)
             case, ahead = self._cases.plan_of(session, row, now)
@@ -226,6 +226,7 @@ class Executor:
         try:
             outcome, ending = self._act(intent.doing)
         except LeaseLostError as lost:
+            metrics.lease_lost()
             log.warning("step.lease_lost", step=intent.doing.step.key, why=str(lost))
             return None
         crashpoints.reach("act.done")
@@ -240,6 +241,8 @@ class Executor:
             return _with_its_ending(self._actions[step.kind].act(doing))
         except LeaseLostError:
             raise
+        except ProviderBusyError as error:
+            return put_off(doing, str(error), self._clock.now(), error.retry_after), "put_off"
         except ProviderDownError as error:
             return put_off(doing, str(error), self._clock.now(), error.retry_after), "down"
         except ProviderRefusedError as error:
@@ -252,7 +255,7 @@ class Executor:
             if passing:
                 # Our database is asked before the provider is asked to do anything, never after.
                 return put_off(doing, "the database was away", self._clock.now()), "put_off"
-            return failed(doing, error, self._clock.now()), "put_off"
+            return failed(doing, error, self._clock.now()), "refused"
 
     def _asking(self, key: str, token: str, asked: Asked) -> None:
         """Remember what a provider is about to be asked for, unless the step is not ours now."""
@@ -291,6 +294,7 @@ class Executor:
                 # Another worker has the case and will ask what happened; or the answer to our
                 # first commit got lost, and all of it is written.
                 step = done[0].key
+                metrics.lease_lost()
                 log.warning("step.lease_lost", step=step, tries=tries, why=str(lost))
                 return False
             except DBAPIError as error:
@@ -307,8 +311,11 @@ class Executor:
                 # Said before the case is advanced: where that ends it, it ends what is left begun.
                 begun.end(rows[one.key], one.intent.doing, one.outcome, now)
             told = [(one.intent.claim, one.events(now)) for one in done]
-            cases = self._apply(session, told, now)
-            for one, case in zip(done, cases, strict=True):
+            after = self._cases.apply_to_many(session, told, now)
+            for one in done:
+                case = after[one.intent.claim.case_id]
+                if isinstance(case, Exception):
+                    raise case  # all of it is rolled back, and the others go without this one
                 if isinstance(one.outcome, Ended):
                     row = rows[one.key]
                     begun.end(row, one.intent.doing, one.outcome, now)
@@ -319,14 +326,6 @@ class Executor:
         crashpoints.reach("outcome.committed")
         for one in done:
             one.log()
-
-    def _apply(
-        self,
-        session: Session,
-        told: Sequence[tuple[Claim, Sequence[BillingEvent]]],
-        now: datetime,
-    ) -> list[Case]:
-        return [self._cases.apply_to(session, claim, events, now) for claim, events in told]
 
     def _tell(
         self, session: Session, case: Case, step: Step, outcome: Ended, now: datetime
@@ -345,4 +344,6 @@ def _holds(claim: Claim, row: CaseRow, now: datetime) -> bool:
 def _with_its_ending(outcome: Ended | PutOff) -> tuple[Ended | PutOff, str]:
     if isinstance(outcome, Ended):
         return outcome, outcome.result.value
+    if outcome.refused:
+        return outcome, "refused"
     return outcome, "unknown" if outcome.unknown else "put_off"

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, Integer, column, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
-from dunning import crashpoints
+from dunning import crashpoints, metrics
 from dunning.cases import CaseBook
 from dunning.core.events import BillingEvent
 from dunning.core.ports import (
@@ -246,10 +246,13 @@ def _columns(lock: _Locked, ending: _Ending, now: datetime) -> dict[str, object]
 
 
 def _log(row: Kept, ending: _Ending) -> None:
+    metrics.handled(row.source, "tried_later" if ending.state == "new" else ending.state)
     log.info(
         f"inbox.{ending.state}",
+        source=row.source,
         inbox=row.id,
         event_id=row.event_id,
+        about=ending.ref,
         type=row.type,
         why=ending.reason,
     )

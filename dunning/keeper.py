@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -18,7 +19,7 @@ import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from dunning import crashpoints
+from dunning import crashpoints, metrics
 from dunning.clock import Clock
 from dunning.inbox import Received, keep
 from dunning.store import is_away, transaction
@@ -101,6 +102,7 @@ class Keeper:
         return batch, False
 
     def _write(self, batch: list[_Job]) -> None:
+        began = time.monotonic()
         try:
             with transaction(self._engine) as session:
                 ids = keep(session, [received for received, _ in batch], self._clock.now())
@@ -115,12 +117,14 @@ class Keeper:
             for job in batch:
                 self._write([job])
             return
+        metrics.kept(len(batch), time.monotonic() - began)
         for _, done in batch:
             done.set_result(True)
         if ids:
             try:
                 self._hints.put_nowait(ids)
             except queue.Full:
+                metrics.hints_lost(len(ids))
                 log.warning("inbox.hint_lost", count=len(ids))
 
     def _tell(self) -> None:
@@ -129,4 +133,5 @@ class Keeper:
             try:
                 self._on_kept(ids)
             except Exception:
+                metrics.hints_lost(len(ids))
                 log.warning("inbox.hint_lost", count=len(ids), exc_info=True)

@@ -3,46 +3,59 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import structlog
 
-# Whatever looks like a key, a signature or a password never reaches a line of the log.
-_SECRET = re.compile(
-    r"\b(?:sk|rk|whsec|pi_[A-Za-z0-9]+_secret)_[A-Za-z0-9_+/=-]+|(?<=://)[^/\s:@]*:[^/\s@]*(?=@)"
-)
+from dunning.redaction import clean
+
+# The order in which the ids of a line stand in front of everything else.
+_FIRST = ("timestamp", "level", "event", "source", "event_id", "inbox", "case", "step")
+
+
+def about(**ids: str | int | None) -> AbstractContextManager[None]:
+    """Every line said inside, by whatever module, carries these ids; those that are None do not.
+
+    The names are `source`, `event_id`, `inbox`, `case` and `step`: one search for any of them
+    finds what became of it, from the webhook to the entry in the ledger.
+    """
+    known = {name: value for name, value in ids.items() if value is not None}
+    return structlog.contextvars.bound_contextvars(**known)
 
 
 def _redact(_logger: object, _name: str, line: MutableMapping[str, Any]) -> Any:
-    return {key: _clean(value) for key, value in line.items()}
+    return {key: clean(value) for key, value in line.items()}
 
 
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return _SECRET.sub("****", value)
-    if isinstance(value, dict):
-        return {key: _clean(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_clean(inner) for inner in value]
-    return value
+def _ids_first(_logger: object, _name: str, line: MutableMapping[str, Any]) -> Any:
+    first = {name: line[name] for name in _FIRST if name in line}
+    return {**first, **line}
 
 
 class _Libraries(logging.Handler):
     """What libraries log, as lines like ours: one form to read, and nothing secret in it."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        try:
+            said = record.getMessage()
+        except (TypeError, ValueError):  # their own words and their own arguments do not fit
+            said = str(record.msg)
         line = structlog.get_logger(record.name).bind(library=record.name.partition(".")[0])
-        line.log(record.levelno, "library.said", said=record.getMessage(), exc_info=record.exc_info)
+        line.log(record.levelno, "library.said", said=said, exc_info=record.exc_info)
 
 
-def configure(level: str = "info", style: str = "console") -> None:
-    """Set up logging for a process; `style` is console for people or json for programs."""
+def configure(level: str = "info", style: str = "auto") -> None:
+    """Set up logging for a process, to stderr: the output of a command is its answer.
+
+    `style` is console for people, json for programs, or auto: console where a person looks on.
+    """
+    for_people = style == "console" or (style == "auto" and sys.stderr.isatty())
     renderer: Any = structlog.processors.JSONRenderer()
-    if style == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    if for_people:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -50,6 +63,7 @@ def configure(level: str = "info", style: str = "console") -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             _redact,
+            _ids_first,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),

@@ -11,14 +11,16 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from dunning import crashpoints, store
 from dunning.clock import FollowedClock
 from dunning.config import Settings
 from dunning.crew import Crew
 from dunning.errors import ConfigError
-from dunning.web.app import build_app
-from dunning.web.protocol import BoundedProtocol
+from dunning.upkeep import Upkeep
+from dunning.web.app import build_app, build_watch_app
+from dunning.web.protocol import BoundedProtocol, make_room
 from dunning.wiring import Program, assemble
 from dunning.worker import Broker, Feeder, Threads, Work, build_broker
 
@@ -91,18 +93,42 @@ def stop_working(crew: Crew, threads: Threads) -> None:
 
 def web_server(program: Program, work: Work, host: str, port: int) -> uvicorn.Server:
     """A web server; a webhook is worked on at once if the broker takes the hint."""
+    make_room()
+    return _server(build_app(program, work.hint, work.broker_says), host, port)
+
+
+def _server(app: ASGIApp, host: str, port: int) -> uvicorn.Server:
     config = uvicorn.Config(
-        build_app(program, work.hint, work.broker_says),
+        app,
         host=host,
         port=port,
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks who the sender is
         timeout_graceful_shutdown=GRACE_SECONDS,
         http=BoundedProtocol,
         ws="none",
     )
     return uvicorn.Server(config)
+
+
+@contextmanager
+def _watched(program: Program, broker: Callable[[], str]) -> Iterator[None]:
+    """Serve /metrics, /readyz and /healthz beside the work, if an address is configured."""
+    if program.settings.metrics_address is None:
+        yield
+        return
+    host, port = program.settings.metrics_address
+    with _listening(host, port) as listener:
+        server = _server(build_watch_app(program, broker), host, port)
+        thread = threading.Thread(target=server.run, args=([listener],), name="watch", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join(timeout=GRACE_SECONDS)
 
 
 @contextmanager
@@ -140,11 +166,14 @@ def run_up(
         store.migrate(settings.database_url.reveal())
         up = Up(assemble(settings, environ=environ))
         server = up.server(host, port)
+        upkeep = Upkeep(up.program)
         up.start()
+        upkeep.start()
         try:
             ready(up.program, _url(host, listener))
             server.run([listener])
         finally:
+            upkeep.stop()
             up.stop()
 
 
@@ -174,13 +203,14 @@ def run_worker(
     """`dunning worker`: take messages until interrupted."""
     with _apart(settings, environ, "worker") as (program, broker), _told_to_stop() as told:
         crew = crew_for(program, calls)
-        Work(program, broker, crew)
+        work = Work(program, broker, crew)
         pool = Threads(broker, threads)
         crew.start()
         pool.start()
         try:
-            ready(program, f"{threads} threads, {calls} steps at once")
-            told.wait()
+            with _watched(program, work.broker_says):
+                ready(program, f"{threads} threads, {calls} steps at once")
+                told.wait()
         finally:
             stop_working(crew, pool)
 
@@ -194,14 +224,19 @@ def run_dispatch(
 ) -> None:
     """`dunning dispatch`: find what is due and hand it to the workers until interrupted."""
     with _apart(settings, environ, "dispatch") as (program, broker), _told_to_stop() as told:
-        feeder = Feeder(program, Work(program, broker), window=window)
+        work = Work(program, broker)
+        feeder = Feeder(program, work, window=window)
         loop = threading.Thread(target=feeder.run, name="feeder", daemon=True)
+        upkeep = Upkeep(program)
         loop.start()
+        upkeep.start()
         try:
-            ready(program, f"at most {window} cases at once")
-            told.wait()
+            with _watched(program, work.broker_says):
+                ready(program, f"at most {window} cases at once")
+                told.wait()
         finally:
             feeder.stop()
+            upkeep.stop()
             loop.join(timeout=GRACE_SECONDS)
             if isinstance(program.clock, FollowedClock):
                 program.clock.leave()

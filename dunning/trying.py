@@ -38,12 +38,12 @@ def refused(doing: Doing, why: str, now: datetime, *, unknown: bool = False) -> 
     """It cannot be done as it stands; after some tries that is its end, on record."""
     kind = doing.step.kind
     final = kind not in NEVER_SKIPPED and not (kind is StepKind.RETRY and unknown)
-    if doing.tries >= REFUSALS:
+    if doing.refusals + 1 >= REFUSALS:
         log.error("step.refused", step=doing.step.key, tries=doing.tries, why=why)
         if final:
             return Ended(result=StepResult.SKIPPED, why=why)
     until = now + max(backoff(doing.tries), REFUSED_WAIT)
-    return PutOff(until=until, why=why, unknown=unknown)
+    return PutOff(until=until, why=why, unknown=unknown, refused=True)
 
 
 def failed(doing: Doing, error: Exception, now: datetime) -> Ended | PutOff:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
+import structlog
 from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
-from dunning import links
+from dunning import links, metrics
 from dunning.actions.access import GiveUp, Restore, Restrict, Suspend
 from dunning.actions.message import Sender, Write
+from dunning.actions.observed import Observed
 from dunning.actions.reconcile import Announce, Reconcile
 from dunning.actions.retry import Retry
 from dunning.breaker import Breaker
@@ -47,7 +49,13 @@ from dunning.providers.stripe.reader import StripeReader
 from dunning.readers import SourceReader
 from dunning.store import AttemptRow, CaseRow, MethodRow, engine_for, reading
 
+log = structlog.get_logger(__name__)
+
 READERS: Mapping[str, type[Reader]] = {"stripe": StripeReader}
+
+
+# The hosts of each provider's own pages for customers; others are configured.
+PAGE_HOSTS: Mapping[str, tuple[str, ...]] = {"stripe": ("stripe.com",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class LiveSource:
     config: Source
     reader: Reader
     provider: Provider | None
+    pages: links.Pages
 
 
 @dataclass(slots=True)
@@ -182,7 +191,9 @@ def _sources(
         provider = (providers or {}).get(source.name)
         if provider is None and source.api_key is not None:
             provider = _provider(source, settings, clock, engine)
-        found[source.name] = LiveSource(source, READERS[source.provider](), provider)
+        hosts = (*PAGE_HOSTS[source.provider], *settings.page_hosts)
+        pages = links.Pages(hosts, settings.sandbox_url)
+        found[source.name] = LiveSource(source, READERS[source.provider](), provider, pages)
     return found
 
 
@@ -222,7 +233,12 @@ def _product(settings: Settings) -> Deliver | None:
     )
 
     def deliver(name: str, body: bytes, now: datetime) -> Heard:
-        match channel.deliver(name, body, now):
+        with metrics.calling_product():
+            outcome = channel.deliver(name, body, now)
+        ending = type(outcome).__name__.lower()
+        metrics.product_call(ending)
+        log.info(f"call.{ending}", case=name.partition("/")[0], call=name)
+        match outcome:
             case Delivered():
                 return Heard(taken=True)
             case Refused(status=status):
@@ -257,9 +273,10 @@ def _actions(
             return None
         return links.url_for(settings.public_url, settings.secret_key.reveal(), case, purpose)
 
-    return {
+    pages = {name: live.pages for name, live in sources.items()}
+    actions: dict[StepKind, Action] = {
         StepKind.RETRY: Retry(acting, partial(_card_history, engine)),
-        StepKind.EMAIL: Write(acting, mail, messages, senders, link_for),
+        StepKind.EMAIL: Write(acting, mail, messages, senders, link_for, pages),
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),
         StepKind.RESTORE: Restore(acting, lambda case: _held_by_others(engine, case)),
@@ -267,6 +284,7 @@ def _actions(
         StepKind.RECONCILE: Reconcile(acting),
         StepKind.ANNOUNCE: Announce(),
     }
+    return {kind: Observed(action) for kind, action in actions.items()}
 
 
 def _card_history(engine: Engine, source: str, method: str, known: frozenset[str]) -> list[Attempt]:

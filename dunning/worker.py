@@ -25,7 +25,7 @@ from dramatiq.middleware import CurrentMessage, ShutdownNotifications
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
-from dunning import crashpoints, inbox, outbox, schedule
+from dunning import crashpoints, inbox, metrics, outbox, schedule
 from dunning.clock import FollowedClock
 from dunning.schedule import Claim, Dispatcher, Glance, Taken
 from dunning.store import reading, transaction
@@ -240,6 +240,7 @@ class Feeder:
 
         `everything`: search from the very beginning, and say when something will be due next.
         """
+        metrics.ticked()
         program = self._program
         with reading(program.engine) as session:
             glance = self._cases.look(session, now, everything=everything)
@@ -251,6 +252,8 @@ class Feeder:
                 rows = inbox.sweep(session, now, limit=1_000) if standing.swept else []
                 taken = self._cases.take(session, now, glance)
             crashpoints.reach("claim.committed")
+            for one in taken:
+                metrics.claimed(one.source, len(one.ids))
         self._hand_out(taken)
         for start in range(0, len(rows), INBOX_BATCH):
             self._work.send(self._work.handle_inbox, rows[start : start + INBOX_BATCH])

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import structlog
@@ -18,6 +19,7 @@ from sqlalchemy import Engine, inspect, text
 
 from dunning import log
 from dunning.config import load_settings
+from dunning.config.secret import Secret, Url
 from dunning.core.ports import Doing, Ended
 from dunning.processes import Up, running
 from dunning.providers.stripe.acting import StripeProvider
@@ -279,3 +281,76 @@ def test_the_level_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     out.info("quiet")
     out.warning("loud")
     assert [line["event"] for line in lines(capsys)] == ["loud"]
+
+
+def test_a_secret_the_process_was_given_is_taken_out_whatever_it_looks_like(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plain, strange = "correct horse battery", "pa55/w:rd@x é"
+    Secret(plain)
+    Url(f"smtp://mailer:{quote(strange, safe='')}@mail.example.com:25")
+    log.configure("info", "json")
+    out = structlog.get_logger("x")
+    out.info(f"login {plain}", why=[strange, {plain: quote(strange, safe="")}], raw=plain.encode())
+    try:
+        raise ConnectionError(f"535 no to {strange}", Telling(plain))
+    except ConnectionError as error:
+        out.exception("mail.failed", error=error)
+    told = capsys.readouterr().err
+    assert told.count("****") >= 6
+    for secret in (plain, strange, quote(strange, safe=""), json.dumps(strange)[1:-1]):
+        assert secret not in told
+
+
+class Telling:
+    """Something that tells a secret when it is printed."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        return f"<{self._secret}>"
+
+
+@pytest.mark.parametrize(
+    ("said", "hidden"),
+    [
+        ("card 4242424242424242 was refused", True),
+        ("card 4242 4242 4242 4242", True),
+        ("378282246310005 of Amex", True),
+        ("4242-4242-4242-4242", True),
+        ("4242424242424241, which no bank gave out", False),
+        ("at 1790000000123456 microseconds", False),
+        ("evt_4242424242424242abc", False),
+        ("Authorization: Bearer abcdefghijklmnop", True),
+        ("seti_1Nx_secret_abc", True),
+        ("nothing to hide: pi_1Nx, in_1, 49.00 EUR", False),
+    ],
+)
+def test_numbers_of_cards_and_the_like(
+    said: str, hidden: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.configure("info", "json")
+    structlog.get_logger("x").info("said", why=said)
+    (line,) = lines(capsys)
+    assert ("****" in line["why"]) is hidden
+    assert hidden or line["why"] == said
+
+
+def test_every_line_said_inside_carries_the_ids(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("info", "json")
+    with log.about(source="stripe", case="case_1", step=None):
+        structlog.get_logger("a").info("charge.paid", attempt="ch_1")
+        logging.getLogger("urllib3").warning("retrying")
+    structlog.get_logger("a").info("apart")
+    told = lines(capsys)
+    assert [(line.get("source"), line.get("case")) for line in told] == [
+        ("stripe", "case_1"), ("stripe", "case_1"), (None, None),
+    ]  # fmt: skip
+    assert list(told[0])[:5] == ["timestamp", "level", "event", "source", "case"]
+
+
+def test_without_a_terminal_the_lines_are_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure()
+    structlog.get_logger("x").info("said")
+    assert [line["event"] for line in lines(capsys)] == ["said"]

@@ -8,6 +8,9 @@ from datetime import date, datetime, timedelta
 from email.utils import format_datetime
 from zoneinfo import ZoneInfo
 
+import structlog
+
+from dunning import metrics
 from dunning.actions.looking import Looked, look
 from dunning.core.calendar import zone_of
 from dunning.core.entries import Account
@@ -34,7 +37,10 @@ from dunning.core.ports import (
 )
 from dunning.core.status import State, freeze, last_decline, verdict
 from dunning.core.steps import fitting_template
+from dunning.links import Pages
 from dunning.messages import Facts, Messages, customer_reason
+
+log = structlog.get_logger(__name__)
 
 UNSENT_WAIT = timedelta(minutes=2)
 LONGEST_WAIT = timedelta(hours=2)
@@ -64,12 +70,14 @@ class Write:
         messages: Messages,
         senders: Mapping[str, Sender],
         link_for: LinkFor,
+        pages: Mapping[str, Pages],
     ) -> None:
         self._providers = providers
         self._channel = channel
         self._messages = messages
         self._senders = senders
         self._link_for = link_for
+        self._pages = pages
 
     def act(self, doing: Doing) -> Ended | PutOff:
         """Send one message, unless it no longer makes sense or there is nobody to send it to."""
@@ -105,7 +113,12 @@ class Write:
             subject=rendered.subject,
             state="sent",
         )
-        return _concluded(doing, looked, said, self._channel.send(letter))
+        with metrics.sending_email():
+            outcome = self._channel.send(letter)
+        ending = type(outcome).__name__.lower()
+        metrics.email(ending)
+        log.info(f"mail.{ending}", mail=letter.id, template=template)
+        return _concluded(doing, looked, said, outcome)
 
     def _links(self, provider: Provider, case: Case, template: str) -> Links:
         if template in AFTER_PAYMENT:
@@ -114,8 +127,11 @@ class Write:
         if own.pay is not None:
             return own
         # Without a public address of ours the provider's page is linked, fresh as of now.
-        fresh = provider.links(case.invoice, None, return_url=None)
-        return Links(pay=fresh.pay, update_card=fresh.pay)
+        page = provider.links(case.invoice, None, return_url=None).pay
+        if page is not None and not self._pages[case.source].allow(page):
+            log.warning("link.refused", why="not a page of the provider; see DUNNING_PAGE_HOSTS")
+            page = None
+        return Links(pay=page, update_card=page)
 
 
 def _stopped(doing: Doing, looked: Looked, template: str) -> Ended | PutOff | None:

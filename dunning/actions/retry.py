@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import assert_never
 
+import structlog
+
+from dunning import metrics
 from dunning.actions.looking import Looked, look, news_of
 from dunning.core.events import (
     Actor,
@@ -43,6 +46,8 @@ from dunning.core.ports import (
     Refused,
 )
 from dunning.core.status import freeze
+
+log = structlog.get_logger(__name__)
 
 # Stripe keeps idempotency keys for at least 24 hours; past this age of a try, only reading is safe.
 KEY_LIFE = timedelta(hours=20)
@@ -94,6 +99,7 @@ class Retry:
         outcome = provider.charge(
             doing.case.invoice, key=doing.step.key, method=asked.method, may_repeat=may_repeat
         )
+        _tell(doing, outcome)
         if not may_repeat and (over := _given_up(doing, looked, outcome)):
             return over
         # "Not sent" speaks of this call; only a provider that was asked and did not charge speaks
@@ -148,6 +154,13 @@ class Retry:
             if one.method in named or (one.fingerprint and one.fingerprint in prints)
         )
         return [*seen, *mine]
+
+
+def _tell(doing: Doing, outcome: ChargeOutcome) -> None:
+    ending = type(outcome).__name__.lower()
+    metrics.charge(doing.case.source, ending)
+    attempt = getattr(outcome, "attempt", None)
+    log.info(f"charge.{ending}", attempt=attempt.id if attempt else None)
 
 
 def _theirs(bill: Bill) -> bool:
@@ -235,7 +248,7 @@ def _conclude(
             until = doing.now + min(UNKNOWN_WAIT * doing.tries, LONGEST_UNKNOWN_WAIT)
             return PutOff(until=until, why=why, events=seen, unknown=True)
         case Refused(why=why):
-            if doing.tries >= REFUSED_TRIES and not doubt:
+            if doing.refusals + 1 >= REFUSED_TRIES and not doubt:
                 return Ended(result=StepResult.SKIPPED, why=why, events=seen)
             until = _again(doing, 3600)
             return PutOff(until=until, why=why, events=seen, unknown=doubt, refused=True)

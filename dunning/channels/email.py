@@ -25,6 +25,7 @@ from urllib.parse import quote, unquote, urlsplit
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_base, wait_exponential_jitter
 
+from dunning import crashpoints
 from dunning.core.ports import Bounced, Doubtful, Letter, SendOutcome, Sent, Unsent
 from dunning.errors import ConfigError
 
@@ -208,6 +209,7 @@ def _deliver(connection: smtplib.SMTP, letter: _Written) -> SendOutcome:
         code, reply = connection.rcpt(letter.recipient)
         if code not in {250, 251}:
             return _refused("the recipient was refused", code, reply)
+        crashpoints.reach("mail.data")
         code, reply = connection.docmd("DATA")
         if code != 354:
             return _refused("the letter was refused", code, reply)
@@ -226,6 +228,7 @@ def _hand_over(connection: smtplib.SMTP, body: bytes) -> SendOutcome:
     except OSError as error:
         return Doubtful(why=f"the connection broke after the letter was sent: {_fault(error)}")
     if 200 <= code < 300:
+        crashpoints.reach("mail.accepted")
         return Sent(reference=_reply(code, reply))
     if code < 400:
         return Doubtful(why=f"the server's answer makes no sense: {_reply(code, reply)}")
@@ -325,15 +328,12 @@ def _address(text: str) -> Address:
     """Exactly one address; what could be read as two, or as a header, is refused."""
     local, at, domain = text.strip(" ").rpartition("@")
     if not at or not local:
-        message = "it is not an email address"
-        raise _AddressError(message)
+        raise _AddressError("it is not an email address")
     if not all(_is_letter(character) or character in _ATOM_TEXT + "%" for character in local):
-        message = "it has characters that no address has"
-        raise _AddressError(message)
+        raise _AddressError("it has characters that no address has")
     address = Address(username=unicodedata.normalize("NFC", local), domain=_ascii_domain(domain))
     if len(local.encode()) > 64 or len(address.addr_spec) > 254:
-        message = "it is too long"
-        raise _AddressError(message)
+        raise _AddressError("it is too long")
     return address
 
 
@@ -342,8 +342,7 @@ def _own_address(which: str, text: str) -> Address:
     found = re.fullmatch(r"(?:([^<>\r\n\0]*)<)?([^<>\r\n\0]+?)>?\s*", text)
     try:
         if found is None:
-            message = "it is not an email address"
-            raise _AddressError(message)
+            raise _AddressError("it is not an email address")
         address = _address(found[2])
     except _AddressError as error:
         message = f"the {which} is unusable: {error}"
@@ -372,8 +371,7 @@ def _ascii_label(label: str) -> str:
         folded = unicodedata.normalize("NFC", label.lower())
         written = "xn--" + folded.encode("punycode").decode("ascii")
     if not allowed or not 0 < len(written) < 64 or written[0] == "-" or written[-1] == "-":
-        message = "what follows the @ is not a domain"
-        raise _AddressError(message)
+        raise _AddressError("what follows the @ is not a domain")
     return written
 
 

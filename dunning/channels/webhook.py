@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from dunning import crashpoints
 from dunning.clock import utc
 from dunning.errors import ConfigError, SignatureError
 
@@ -175,7 +176,9 @@ class WebhookChannel:
         connection.connect()
         with contextlib.closing(connection), _deadline(connection.sock, self._timeout):
             connection.request("POST", target.path, body=body, headers=dict(headers))
+            crashpoints.reach("call.sent")
             answer = connection.getresponse()
+            crashpoints.reach("call.answered")
             # What the application says is of no use to us; reading some of it is only manners.
             with contextlib.suppress(OSError, http.client.HTTPException):
                 answer.read(_BODY_LIMIT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from dunning.config.problems import expected_one_of, quoted
 from dunning.config.secret import Secret, Url
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-LOG_FORMATS = ("console", "json")
+LOG_FORMATS = ("auto", "console", "json")
 MIN_SECRET = 32
 # As the Standard Webhooks have it: whsec_ and the base64 of a key of this many bytes.
 SIGNING_KEY_BYTES = (24, 64)
@@ -155,6 +156,25 @@ def _word(value: str, words: tuple[str, ...], noun: str) -> str:
     if lower not in words:
         raise Wrong(f"{quoted(value)} is not {noun}; {expected_one_of(words, value)}")
     return lower
+
+
+def listener(value: str) -> tuple[str, int]:
+    """`127.0.0.1:9102`, `[::1]:9102`; a port alone would say nothing of who may ask."""
+    host, _, port = value.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    fits = re.fullmatch(r"[0-9]{1,5}", port) and int(port) <= 65_535
+    if not fits or not re.fullmatch(r"[0-9A-Za-z.:-]+", host):
+        raise Wrong(f"{quoted(value)} is not an address; expected host and port: 127.0.0.1:9102")
+    return host, int(port)
+
+
+def hosts(value: str) -> tuple[str, ...]:
+    """Names of machines with commas between, in small letters."""
+    found = tuple(part.strip().lower() for part in value.split(",") if part.strip())
+    for name in found:
+        if not re.fullmatch(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]+", name):
+            raise Wrong(f"{quoted(name)} is not a domain; expected such as billing.example.com")
+    return found
 
 
 def number(least: int, most: int) -> Callable[[str], int]:

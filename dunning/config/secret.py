@@ -5,13 +5,14 @@ from __future__ import annotations
 import hmac
 import re
 from typing import NoReturn, Self
+from urllib.parse import unquote
 
-HIDDEN = "****"
+from dunning.redaction import HIDDEN, hide
 
 # Up to the last `@`: a password that should have been percent-encoded must not show either.
 _USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)([^:/@?#]*)(:.*)?@", re.DOTALL)
 _SECRET_QUERY = re.compile(
-    r"([?&;][^=&;#]*(?:pass|secret|token|key|sig|auth)[^=&;#]*=)[^&;#]*", re.IGNORECASE
+    r"([?&;][^=&;#]*(?:pass|secret|token|key|sig|auth)[^=&;#]*=)([^&;#]*)", re.IGNORECASE
 )
 # What Stripe's keys and signing secrets look like; somebody will paste one in the wrong place.
 _STRIPE_SECRET = re.compile(r"\b((?:sk|rk|whsec)_)[A-Za-z0-9_+/=-]+")
@@ -31,6 +32,13 @@ class Secret:
 
     def __init__(self, value: str) -> None:
         self._hidden = value
+        self._hide(value)
+
+    def _hide(self, value: str) -> None:
+        """Whatever a library may say about it: no line of the log will hold it."""
+        hide(value)
+        for part in value.split("_", 1)[1:] if value.startswith("whsec_") else ():
+            hide(part)
 
     def reveal(self) -> str:
         """The value itself, for the one call that needs it."""
@@ -71,6 +79,15 @@ class Url(Secret):
     """An address that may hold a password; it prints without it."""
 
     __slots__ = ()
+
+    def _hide(self, value: str) -> None:
+        # The address itself may be said; what is secret in it may not, as it is or unquoted.
+        userinfo = _USERINFO.match(value)
+        hidden = [(userinfo[3] or "").removeprefix(":")] if userinfo else []
+        hidden += [found[2] for found in _SECRET_QUERY.finditer(value)]
+        for each in hidden:
+            hide(each)
+            hide(unquote(each))
 
     def __repr__(self) -> str:
         return f"Url({safe_url(self._hidden)})"

@@ -41,7 +41,7 @@ class Settings:
     product_webhook_secrets: tuple[Secret, ...] = ()
     sandbox_url: str | None = None
     log_level: str = "info"
-    log_format: str = "console"
+    log_format: str = "auto"
     webhook_tolerance_seconds: int = 300
     max_body_bytes: int = 1_048_576
     lease_seconds: int = 30
@@ -50,6 +50,11 @@ class Settings:
     keep_calls_days: int = 90
     catch_up_minutes: int = 15
     breaker: bool = True
+    late_event_seconds: int = 900
+    late_step_seconds: int = 900
+    least_free_bytes: int = 268_435_456
+    metrics_address: tuple[str, int] | None = None
+    page_hosts: tuple[str, ...] = ()
     stripe_api_key: Secret | None = None
     stripe_webhook_secrets: tuple[Secret, ...] = ()
     stripe_live: bool | None = None  # None: the key does not tell; both modes are accepted
@@ -100,8 +105,8 @@ VARIABLES = (
              "a simulated Stripe instead of the real one; never with a live key"),
     Variable("DUNNING_LOG_LEVEL", "log_level", read.log_level, "info",
              "debug, info, warning or error"),
-    Variable("DUNNING_LOG_FORMAT", "log_format", read.log_format, "console",
-             "console for people, json for programs"),
+    Variable("DUNNING_LOG_FORMAT", "log_format", read.log_format, "auto",
+             "console for people, json for programs; auto is console on a terminal, else json"),
     Variable("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "webhook_tolerance_seconds",
              read.number(1, 86_400), "300", "how old a webhook's signature may be"),
     Variable("DUNNING_MAX_BODY_BYTES", "max_body_bytes", read.number(1_024, 67_108_864),
@@ -118,6 +123,17 @@ VARIABLES = (
              "how often the provider is asked for what webhooks missed; 0 for never"),
     Variable("DUNNING_BREAKER", "breaker", read.on_off, "on",
              "off: charges and emails go on whatever goes wrong with a whole source"),
+    Variable("DUNNING_LATE_EVENT_SECONDS", "late_event_seconds", read.number(1, 604_800), "900",
+             "/readyz turns red when a webhook has waited longer to be handled"),
+    Variable("DUNNING_LATE_STEP_SECONDS", "late_step_seconds", read.number(1, 604_800), "900",
+             "/readyz turns red when a step is overdue by more"),
+    Variable("DUNNING_LEAST_FREE_BYTES", "least_free_bytes",
+             read.number(1_048_576, 999_999_999_999), "268435456",
+             "/readyz turns red when the disk of the embedded database has less room"),
+    Variable("DUNNING_METRICS_ADDRESS", "metrics_address", read.listener, "127.0.0.1:9102",
+             "where worker and dispatch serve /metrics, /readyz and /healthz; else they do not"),
+    Variable("DUNNING_PAGE_HOSTS", "page_hosts", read.hosts, "billing.example.com",
+             "your own domains of the provider's pages, with commas; links go nowhere else"),
     Variable(stripe_keys.API_KEY, "stripe_api_key", read.api_key, "",
              "Stripe's API key, restricted or secret"),
     Variable(stripe_keys.WEBHOOK_SECRET, "stripe_webhook_secrets", read.webhook_secrets, "",

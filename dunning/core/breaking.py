@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from dunning.core.events import StepKind, StepResult
-from dunning.core.ports import Pulse
+from dunning.core.gate import Pulse
 
 # What waits. What gives access back never does; doors wait for the charges ahead of them anyway.
 HOLDS = frozenset((StepKind.RETRY, StepKind.EMAIL))

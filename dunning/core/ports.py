@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from dunning.core.events import Attempt, Bill, BillingEvent, Decline, StepKind, StepResult
+from dunning.core.events import Attempt, Bill, BillingEvent, Decline, StepResult
 from dunning.core.facts import Case
 from dunning.core.policy import Policy
 from dunning.core.steps import Step
@@ -337,6 +337,7 @@ class Doing:
     again: bool = False
     first_started_at: datetime
     tries: int = 1
+    refusals: int = 0  # of them, those that the provider said no to
     asked: Asked | None = None
     asking: Callable[[Asked], None] = field(default=_nowhere, repr=False, compare=False)
 
@@ -384,33 +385,3 @@ class Action(Protocol):
 
     def act(self, doing: Doing) -> Ended | PutOff:
         """Do the step, having looked once more that it still makes sense."""
-
-
-# --- what may stop steps of a whole source ----------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A step that must wait though it is due, until when at the earliest, and why."""
-
-    until: datetime
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pulse:
-    """How a step ended; `ending` is a StepResult's value, or down, refused, unknown, put_off."""
-
-    source: str
-    kind: StepKind
-    ending: str
-
-
-class Gate(Protocol):
-    """Holds the charges and emails of a source while something is wrong with all of them."""
-
-    def held(self, source: str, kind: StepKind, now: datetime, case: str = "") -> Held | None:
-        """Whether a step of this kind must wait; cheap. The case spreads those that wait."""
-
-    def note(self, session: Any, pulses: Sequence[Pulse], now: datetime) -> None:
-        """Count how steps ended, in the transaction that concludes them, as its last act."""

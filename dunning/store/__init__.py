@@ -31,7 +31,14 @@ from dunning.store.tables import (
     SubscriptionRow,
     UTCDateTime,
 )
-from dunning.store.versions import migrate, misfit, newest_version, version
+from dunning.store.versions import (
+    known_versions,
+    migrate,
+    misfit,
+    newest_version,
+    version,
+    version_seen,
+)
 
 __all__ = [
     "POOLS",
@@ -69,6 +76,7 @@ __all__ = [
     "insert_into",
     "is_away",
     "is_passing",
+    "known_versions",
     "migrate",
     "misfit",
     "newest_version",
@@ -77,4 +85,5 @@ __all__ = [
     "table_of",
     "transaction",
     "version",
+    "version_seen",
 ]

@@ -251,6 +251,7 @@ class StepRow(SQLModel, table=True):
     why: str = _text()
     template: str | None = None
     tries: int = 1
+    refusals: int = 0
     lease_token: str | None = None
     policy_version: str = ""
     # What the provider was asked for under this key: the same key means the same request.

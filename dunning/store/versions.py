@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
+from sqlmodel import Session
 
 from dunning import crashpoints
 from dunning.clock import SystemClock
@@ -54,11 +55,22 @@ def version(engine: Engine) -> str | None:
         return _revision(connection)
 
 
+def version_seen(session: Session) -> str | None:
+    """The same inside a session that only reads, which waits for no writer."""
+    if not inspect(session.connection()).has_table("alembic_version"):
+        return None
+    found: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
+
+
 def newest_version() -> str:
     """The newest migration this program knows."""
-    head = _scripts().get_current_head()
-    assert head is not None
-    return str(head)
+    return known_versions()[0]
+
+
+def known_versions() -> list[str]:
+    """Every migration this program knows, the newest first; any other is of a later program."""
+    return [str(script.revision) for script in _scripts().walk_revisions()]
 
 
 def misfit(engine: Engine) -> str | None:
@@ -91,7 +103,7 @@ def _misfit(connection: Connection) -> str | None:
 
 def _is_newer(have: str | None) -> bool:
     """Whether the database stands at a migration that this program has not heard of."""
-    return have is not None and have not in {each.revision for each in _scripts().walk_revisions()}
+    return have is not None and have not in known_versions()
 
 
 def _revision(connection: Connection) -> str | None:

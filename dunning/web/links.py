@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -45,7 +44,7 @@ _HEADERS = {
 
 async def follow(request: Request) -> Response:
     """Send the customer to where they can pay or give a card, or say that nothing is owed."""
-    program, token = request.app.state.edge.program, request.path_params["token"]
+    program, token = request.app.state.program, request.path_params["token"]
     try:
         # Whoever asks for the headers alone looks whether the link is there: nobody clicked.
         clicked = request.method != "HEAD"
@@ -84,7 +83,11 @@ def _follow(program: Program, token: str, *, clicked: bool) -> Response:
     target = None
     if fresh is not None:
         target = (fresh.update_card if purpose == "card" else None) or fresh.pay
-    if target is None or urlsplit(target).scheme not in ("https", "http"):
+    if target is not None and not program.sources[source].pages.allow(target):
+        why = "not a page of the provider; see DUNNING_PAGE_HOSTS"
+        log.warning("link.refused", source=source, case=case_id, why=why)
+        target = None
+    if target is None:
         return _unavailable()
     return RedirectResponse(target, status_code=303, headers=_HEADERS)
 

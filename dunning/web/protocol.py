@@ -1,60 +1,143 @@
-"""HTTP as uvicorn speaks it, with bounds for a request's head: its length and its time.
+"""HTTP as uvicorn speaks it, with bounds: on a head's length, on a request's time, on connections.
 
-The bounds of the body are in `webhooks`; between two requests uvicorn hangs up by itself.
+What is wrong below the application is refused here, in the form that all refusals have. The bounds
+of a body's size are in `bodies`; between two requests uvicorn hangs up by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import resource
+from contextlib import suppress
+from functools import cache
+from http import HTTPStatus
 from typing import Final
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from dunning import metrics
+from dunning.web.problems import Answer, refusal
+
+SPOKEN: Final = ("1.1", "1.0")
 HEAD_BYTES: Final = 128 * 1024
 # A sender whose request line and headers have not come by then is cut off.
 HEAD_SECONDS = 10.0
+# So much later its body must have come, even where the answer was given long before.
+BODY_SECONDS = 12.0
+# Files that are not connections: the database, the log, the broker.
+OTHER_FILES: Final = 128
+MOST_FILES: Final = 65_536
+
+NOT_HTTP: Final = refusal(400, "bad_request", "this is not HTTP as we speak it", connection="close")
+HEAD_TOO_LONG: Final = refusal(431, "head_too_long", "the headers are too long", connection="close")
+FULL: Final = refusal(
+    503, "unavailable", "too many connections; come again", retry_after="5", connection="close"
+)
+
+
+def make_room() -> None:
+    """Let this process hold as many connections as the machine allows it to."""
+    with suppress(ValueError, OSError):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    most_connections.cache_clear()
+
+
+@cache
+def most_connections() -> int:
+    """Beyond these, one more could not even be told so."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = MOST_FILES if soft == resource.RLIM_INFINITY else min(soft, MOST_FILES)
+    return max(files - OTHER_FILES, OTHER_FILES)
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection; without bounds its headers would be kept for as long as they come."""
 
-    _head = 0
+    _head: int | None = 0  # bytes of a head so far; None: its end has come
+    _began = 0.0
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for a first request, not for ever."""
         super().connection_made(transport)
-        self._await_head()
+        if len(self.connections) > most_connections():
+            self._refuse(FULL)
+        else:
+            self._await_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing comes any more."""
-        self._head_is_over()
+        self._request_is_over()
         super().connection_lost(exc)
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The sender has said all it has to say; it still gets the answer to what was whole."""
+        whole = self._head is None and self._deadline is None
+        if not whole or self.cycle.response_complete:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def data_received(self, data: bytes) -> None:
-        """Refuse a head that does not end."""
-        super().data_received(data)
-        if self._deadline is not None and not self.transport.is_closing():
+        """Take in what came; refuse what is not HTTP, and a head that does not end."""
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            return
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return  # to another protocol, which we do not speak: the answer comes in this one
+        except httptools.HttpParserError:
+            self._refuse(NOT_HTTP)
+            return
+        if self._head is not None and self._deadline is not None:
             self._head += len(data)
-            if self._head > HEAD_BYTES:
-                self.send_400_response("The headers are too long.")
+            if self._head > HEAD_BYTES and not self.transport.is_closing():
+                self._refuse(HEAD_TOO_LONG)
 
     def on_message_begin(self) -> None:
         """A request begins, the first of the connection or another one."""
         if self._deadline is None:
-            self._await_head()
+            self._await_request()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """From here on the body is bounded by who reads it."""
-        self._head_is_over()
+        """From here on the body is bounded by who reads it, and by time."""
+        self._head = None
+        if self.parser.get_http_version() not in SPOKEN:
+            raise ValueError  # the parser turns it into an error of its own
         super().on_headers_complete()
 
-    def _await_head(self) -> None:
-        self._head = 0
-        self._deadline = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+    def on_message_complete(self) -> None:
+        """The whole request is here."""
+        self._request_is_over()
+        super().on_message_complete()
 
-    def _head_is_over(self) -> None:
+    def _await_request(self) -> None:
+        self._head, self._began = 0, self.loop.time()
+        self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def _too_slow(self) -> None:
+        left = self._began + HEAD_SECONDS + BODY_SECONDS - self.loop.time()
+        if self._head is None and left > 0:
+            self._deadline = self.loop.call_later(left, self.transport.close)
+        else:
+            self.transport.close()
+
+    def _request_is_over(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _refuse(self, given: Answer) -> None:
+        """Say no, and hang up."""
+        metrics.not_http(given.status)
+        lines = [f"HTTP/1.1 {given.status} {HTTPStatus(given.status).phrase}".encode()]
+        headers = [*self.server_state.default_headers, *given.start["headers"]]
+        lines += [name + b": " + value for name, value in headers]
+        self.transport.write(b"\r\n".join([*lines, b"", given.end["body"]]))
+        self.transport.close()

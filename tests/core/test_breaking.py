@@ -24,7 +24,7 @@ from dunning.core.breaking import (
     waits_until,
 )
 from dunning.core.events import StepKind
-from dunning.core.ports import Pulse
+from dunning.core.gate import Pulse
 
 NOW = datetime(2026, 3, 2, 10, tzinfo=UTC)
 KNOWN = Normal(

@@ -4,62 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
-
-from dunning.breaker import Breaker, Standing, standings
-from dunning.core.events import StepKind
-from dunning.core.ports import Action, Doing, Ended, Pulse, PutOff
-from dunning.errors import ProviderBusyError, ProviderDownError, ProviderRefusedError
-from dunning.store import reading, transaction
+from dunning.breaker import Standing, standings
+from dunning.store import reading
 from tests.world import World
 
 PAID = ["retry:1 paid", "product case.recovered", "email recovered"]
-
-
-class Gated:
-    """An action behind the breaker: asked before each step, told how it ended."""
-
-    def __init__(self, world: World, kind: StepKind, action: Action) -> None:
-        self._world = world
-        self._kind = kind
-        self._action = action
-        self._breaker: Breaker = world.program.breaker
-
-    def act(self, doing: Doing) -> Ended | PutOff:
-        case = doing.case
-        held = self._breaker.held(case.source, self._kind, doing.now, case.id)
-        if held is not None:
-            return PutOff(until=held.until, why=held.why, unknown=doing.again)
-        try:
-            outcome = self._action.act(doing)
-        except ProviderBusyError:
-            self._note(doing, "put_off")
-            raise
-        except ProviderDownError:
-            self._note(doing, "down")
-            raise
-        except ProviderRefusedError:
-            self._note(doing, "refused")
-            raise
-        if isinstance(outcome, Ended):
-            self._note(doing, outcome.result.value)
-        else:
-            self._note(doing, "unknown" if outcome.unknown else "put_off")
-        return outcome
-
-    def _note(self, doing: Doing, ending: str) -> None:
-        with transaction(self._world.program.engine) as session:
-            self._breaker.note(session, [Pulse(doing.case.source, self._kind, ending)], doing.now)
-
-
-@pytest.fixture
-def gated(world: World) -> World:
-    """A world whose steps go through the breaker."""
-    actions = dict(world.program.executor._actions)
-    for kind, action in actions.items():
-        actions[kind] = Gated(world, kind, action)
-    world.program.executor._actions = actions
-    return world
 
 
 def stands(world: World) -> Standing:
@@ -75,8 +24,7 @@ def asked(world: World, during: Callable[[], object]) -> int:
     return len(world.sandbox.world.requests) - before
 
 
-def test_with_a_wrong_key_everything_waits_and_no_rung_is_used_up(gated: World) -> None:
-    world = gated
+def test_with_a_wrong_key_everything_waits_and_no_rung_is_used_up(world: World) -> None:
     ann = world.failing()
     world.sandbox.next_request({"status": 401}, times=100_000)
     world.passes(days=2, expect=[])
@@ -89,8 +37,7 @@ def test_with_a_wrong_key_everything_waits_and_no_rung_is_used_up(gated: World) 
     assert not stands(world).open
 
 
-def test_what_is_held_by_hand_waits_and_so_do_the_doors(gated: World) -> None:
-    world = gated
+def test_what_is_held_by_hand_waits_and_so_do_the_doors(world: World) -> None:
     ann = world.failing(times=100, interval="year")
     world.program.breaker.hold("stripe", by="eve", why="an audit", now=world.now)
     world.passes(days=15)
@@ -108,8 +55,7 @@ def test_what_is_held_by_hand_waits_and_so_do_the_doors(gated: World) -> None:
     assert world.state(ann)[1] == "suspended"
 
 
-def test_what_gives_access_back_is_never_held(gated: World) -> None:
-    world = gated
+def test_what_gives_access_back_is_never_held(world: World) -> None:
     ann = world.failing(times=100)
     world.passes(days=20)
     assert world.state(ann)[1] == "suspended"

@@ -89,5 +89,6 @@ def with_actions(program: Program) -> Does:
         program.cases,
         dict.fromkeys(StepKind, does),
         announces=False,
+        lease=program.lease,
     )
     return does

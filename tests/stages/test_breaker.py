@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 from sqlalchemy import Engine, func, select
 from sqlmodel import col
 from structlog.testing import capture_logs
 
-from dunning.breaker import OPEN, Breaker, Standing, standings
+from dunning.breaker import Breaker, Standing, standings
 from dunning.core.breaking import PAUSE, PROBES
 from dunning.core.events import StepKind
-from dunning.core.ports import Held, Pulse
+from dunning.core.gate import Held, Pulse
 from dunning.errors import RefusedError
 from dunning.store import (
     BreakerChangeRow,
@@ -105,7 +106,7 @@ def test_a_wrong_key_is_held_no_rung_is_burnt_and_after_it_everybody_goes_on(
     told = standing(engine, T0 + 12 * HOUR)
     assert told.open
     assert told.signal == "provider"
-    assert OPEN.labels(SOURCE)._value.get() == 1
+    assert REGISTRY.get_sample_value("dunning_breaker_open", {"source": SOURCE}) == 1
     # Some tries until it tripped, then a few to see how it stands: not 60 every ten minutes.
     assert all_cases.tries < 60 + 12 * 13 * PROBES
     before = all_cases.tries

@@ -14,7 +14,8 @@ from sqlmodel import Session, col
 
 from dunning.begun import Intent, unknown_steps
 from dunning.core.events import StepKind, StepResult
-from dunning.core.ports import Asked, Doing, Ended, Held, Pulse, PutOff
+from dunning.core.gate import Held, Pulse
+from dunning.core.ports import Asked, Doing, Ended, PutOff
 from dunning.errors import LeaseLostError, ProviderDownError
 from dunning.executor import LEASE, Executor
 from dunning.schedule import Claim
@@ -222,7 +223,7 @@ class Shut:
         self.kind = kind
         self.pulses: list[Pulse] = []
 
-    def held(self, _source: str, kind: StepKind, now: datetime) -> Held | None:
+    def held(self, source: str, kind: StepKind, now: datetime, case: str = "") -> Held | None:
         return Held(now + timedelta(minutes=7), "too many failures") if kind is self.kind else None
 
     def note(self, session: Session, pulses: Sequence[Pulse], now: datetime) -> None:
@@ -244,7 +245,7 @@ def test_what_the_gate_holds_is_put_off_and_not_counted(bench: Bench) -> None:
     assert steps(bench) == []
     for row in bench.stage.all(CaseRow):
         assert (row.wake_at, row.lease_token) == (days(1) + timedelta(minutes=7), None)
-        assert row.next_at == days(1)
+        assert row.next_at == days(1) + timedelta(minutes=7)
 
 
 def test_the_gate_hears_how_steps_ended(bench: Bench) -> None:

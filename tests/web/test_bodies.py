@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from dunning.web import webhooks
+from dunning.web import bodies
 from tests.providers.stripe.bodies import event, invoice, raw
 from tests.stages.kit import eventually, named
 from tests.stages.parts import SECRET
@@ -197,7 +197,7 @@ def test_what_is_packed_is_not_unpacked(edge: Edge) -> None:
 def test_a_slow_sender_is_cut_off_and_keeps_nobody_waiting(
     edge: Edge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
     body = raw(FAILED)
     lines = {"Host": "x", "Content-Length": str(len(body)), **signature_of(body)}
     slow = [edge.connect() for _ in range(40)]

@@ -11,11 +11,12 @@ from sqlmodel import select
 from dunning.core.ports import Incomplete, Reading
 from dunning.errors import ProviderDownError
 from dunning.store import CaseRow, transaction
-from dunning.web.health import LATE
 from tests.providers.stripe.bodies import event, invoice, thin
 from tests.stages.kit import named
 from tests.stages.parts import acting
 from tests.web.edge import Edge, served
+
+LATE = timedelta(minutes=15)
 
 FAILED = named(event("invoice.payment_failed", invoice()), "evt_1")
 
@@ -37,7 +38,7 @@ def test_ready_with_nothing_to_do(edge: Edge) -> None:
         "ready": True,
         "database": "ok",
         "broker": "in this process",
-        "late": [],
+        "problems": [],
         "oldest_unhandled_event": None,
         "oldest_overdue_step": None,
         "inbox": {"new": 0, "fetching": 0, "parked": 0},
@@ -70,7 +71,10 @@ def test_behind_with_a_webhook_nobody_handled(edge: Edge) -> None:
     behind = edge.get("/readyz")
     assert behind.status == 503
     assert behind.json()["ready"] is False
-    assert behind.json()["late"] == ["the oldest unhandled webhook"]
+    (problem,) = behind.json()["problems"]
+    assert problem["code"] == "events_late"
+    assert problem["what"] == "the oldest unhandled webhook has waited 0:15:01"
+    assert "dunning worker" in problem["do"]
     handle(edge)
     assert edge.get("/readyz").status == 200
 
@@ -107,7 +111,7 @@ def test_behind_with_a_step_nobody_did(migrated_url: str, tmp_path: Path) -> Non
         edge.clock.passes(seconds=LATE.total_seconds() + 5)
         behind = edge.get("/readyz")
         assert behind.status == 503
-        assert behind.json()["late"] == ["the oldest overdue step"]
+        assert [each["code"] for each in behind.json()["problems"]] == ["steps_late"]
         # Claimed again and again by a dispatcher whose workers are dead.
         with transaction(edge.program.engine) as session:
             row = session.exec(select(CaseRow)).one()

@@ -23,8 +23,8 @@ from tests.web.client import Answer
 from tests.web.edge import Edge, served
 
 KEY = "a-key-of-the-tests-that-signs-the-links"
-PAY = "https://pay.example.com/i/1"
-CARD = "https://pay.example.com/portal/1"
+PAY = "https://invoice.stripe.com/i/1"
+CARD = "https://invoice.stripe.com/portal/1"
 
 
 @dataclass
@@ -97,8 +97,8 @@ def test_the_link_leads_to_a_fresh_one_of_the_provider(desk: Desk) -> None:
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert desk.pages.asked == [("in_1", "cus_1")]
-    desk.pages.given = Links(pay="https://pay.example.com/i/2", update_card=None)
-    assert desk.follows().headers["location"] == "https://pay.example.com/i/2"
+    desk.pages.given = Links(pay="https://invoice.stripe.com/i/2", update_card=None)
+    assert desk.follows().headers["location"] == "https://invoice.stripe.com/i/2"
 
 
 def test_the_link_for_a_new_card_leads_there_or_to_paying(desk: Desk) -> None:

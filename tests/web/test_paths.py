@@ -125,7 +125,7 @@ def test_headers_without_an_end_are_not_kept_in_memory(
 ) -> None:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 600)  # it is their length that ends it
     answer = edge.send(b"POST /webhooks/stripe HTTP/1.1\r\nHost: x\r\nX: ", *[part] * 1_000)
-    assert answer.status in (400, 0)
+    assert answer.status in (400, 431, 0)
     assert edge.get("/healthz").status == 200
 
 

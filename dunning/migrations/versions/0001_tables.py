@@ -285,6 +285,7 @@ def upgrade() -> None:
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("template", sa.String(), nullable=True),
         sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column("refusals", sa.Integer(), nullable=False),
         sa.Column("lease_token", sa.String(), nullable=True),
         sa.Column("policy_version", sa.String(), nullable=False),
         sa.Column("asked", sa.Text(), nullable=True),

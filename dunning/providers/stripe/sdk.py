@@ -12,6 +12,9 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+import structlog
+
+from dunning import crashpoints, metrics
 from dunning.core.ports import Pace
 from dunning.providers.stripe import rates
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from stripe import HTTPClient, StripeClient, StripeObject, StripeResponse
 
     from dunning.providers.stripe.outcomes import Obj
+
+log = structlog.get_logger(__name__)
 
 _BACKGROUND: ContextVar[bool] = ContextVar("background", default=False)
 _CONNECTIONS = 32  # kept open and shared by all threads; more are made and thrown away
@@ -83,18 +88,34 @@ def _adapter(pace: Pace | None) -> HTTPAdapter:
         """Asks for a turn before each request is sent."""
 
         def send(self, request: PreparedRequest, *args: Any, **more: Any) -> Response:
-            if pace is None:
-                return super().send(request, *args, **more)
             endpoint = rates.endpoint(request.method or "", urlsplit(request.url or "").path)
-            pace.turn(endpoint, background=_BACKGROUND.get())
-            response = super().send(request, *args, **more)
-            if response.status_code == rates.TOO_MANY:
+            if pace is not None:
+                pace.turn(endpoint, background=_BACKGROUND.get())
+            crashpoints.reach("provider.asking")
+            answer = "none"
+            try:
+                with metrics.calling_provider("stripe", endpoint):
+                    response = super().send(request, *args, **more)
+                answer = str(response.status_code)
+            finally:
+                limited = answer == str(rates.TOO_MANY)
+                metrics.provider_answered("stripe", answer, limited=limited)
+            crashpoints.reach("provider.answered")
+            say = log.debug if request.method == "GET" else log.info
+            say("provider.answered", endpoint=endpoint, status=answer, request=_id_of(response))
+            if limited and pace is not None:
                 told = rates.excess(response.headers, response.content)
                 if told is not None:
                     pace.limited(endpoint if told.endpoint else "", told.retry_after)
             return response
 
     return Paced(pool_connections=2, pool_maxsize=_CONNECTIONS, max_retries=0)
+
+
+def _id_of(response: Response) -> str | None:
+    """By which Stripe's support finds the request."""
+    found: str | None = response.headers.get("Request-Id")
+    return found
 
 
 def _as_it_is(request: PreparedRequest) -> PreparedRequest:

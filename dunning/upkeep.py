@@ -1,0 +1,59 @@
+"""What a dispatcher does beside dispatching: ask for what was missed, let go of what is old.
+
+On a thread of its own, so that nobody waits for it; any number of processes may, as each takes its
+turn in the database. Not beside a sandbox, whose months pass in minutes.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from dunning import prune
+from dunning.catching_up import Sweeper
+from dunning.wiring import Program
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 20.0
+STOP_SECONDS = 5.0
+
+
+class Upkeep:
+    """Looks now and then whether a sweep or the day's pruning is due."""
+
+    def __init__(self, program: Program) -> None:
+        settings = program.settings
+        self._program = program
+        self._sweeper = Sweeper(program, every=timedelta(minutes=settings.catch_up_minutes))
+        self._limits = prune.Limits.of_days(
+            bodies=settings.keep_bodies_days,
+            seen=settings.keep_seen_days,
+            calls=settings.keep_calls_days,
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="upkeep", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look, unless time is a sandbox's."""
+        if self._program.settings.sandbox_url is None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Wait a little for what goes on; what it leaves is gone on with later."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(STOP_SECONDS)
+        self._sweeper.stop(STOP_SECONDS)
+
+    def _run(self) -> None:
+        # Not in the first moments: whoever starts it has other work to catch up with.
+        while not self._stop.wait(LOOK_SECONDS):
+            self._sweeper.tick()
+            try:
+                prune.due(self._program.engine, self._program.clock.now(), self._limits)
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("prune.failed", why=f"{type(error).__name__}: {error}")
