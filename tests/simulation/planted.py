@@ -19,7 +19,18 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from dunning import cases, executor, hands, inbox, ledger, outbox, readers, received, schedule
+from dunning import (
+    begun,
+    cases,
+    executor,
+    hands,
+    inbox,
+    ledger,
+    outbox,
+    readers,
+    received,
+    schedule,
+)
 from dunning.actions import access, message, retry
 from dunning.actions.looking import Looked
 from dunning.core import merge, plan
@@ -125,12 +136,17 @@ def a_lease_never_ends(patch: Patch) -> None:
 
 
 def _with_lease(patch: Patch, lease: timedelta) -> None:
-    real = schedule.claim_due
+    real = schedule._take
 
-    def claim_due(*arguments: Any, **named: Any) -> Any:
-        return real(*arguments, **(named | {"lease": lease}))
+    def take(*arguments: Any) -> Any:
+        return real(*arguments[:-1], lease)
 
-    patch(schedule, "claim_due", claim_due)
+    def lease_until(session: Session, names: Any, until: datetime) -> None:
+        real_until(session, names, until - executor.LEASE + lease)
+
+    real_until = begun.lease_until
+    patch(schedule, "_take", take)
+    patch(begun, "lease_until", lease_until)
 
 
 # --- doubt ---------------------------------------------------------------------------------------
