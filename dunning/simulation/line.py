@@ -59,10 +59,11 @@ class Request:
     def __init__(self, prepared: requests.PreparedRequest) -> None:
         parts = urlsplit(prepared.url or "")
         body = prepared.body or b""
+        assert isinstance(body, str | bytes)  # the SDK sends no files
         self.method = prepared.method or "GET"
         self.path = parts.path
         self.query = parts.query
-        self.body = body.encode() if isinstance(body, str) else bytes(body)
+        self.body = body.encode() if isinstance(body, str) else body
         self.headers = {name.lower(): str(value) for name, value in prepared.headers.items()}
 
     @property
@@ -92,7 +93,7 @@ class Line(BaseAdapter):
         self._before = before
         self._after = after
 
-    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:  # type: ignore[override]
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Hand the request over; raise what a broken line would."""
         asked = Request(request)
         fate = self._before(asked)

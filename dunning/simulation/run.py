@@ -17,9 +17,10 @@ import structlog
 from dunning import store
 from dunning.clock import from_unix
 from dunning.simulation.auditor import Arrived, Evidence, audit
+from dunning.simulation.plots import DAY
 from dunning.simulation.policies import POLICIES
 from dunning.simulation.process import LEASE_SECONDS, SECRETS
-from dunning.simulation.script import DAY, Script, write
+from dunning.simulation.script import Script, write
 from dunning.simulation.world import RestlessError, World
 
 # After the last fault everything is taken up again within a lease and half a minute (I8).

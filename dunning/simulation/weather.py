@@ -45,6 +45,8 @@ def points_in_source() -> tuple[str, ...]:
                     args=[ast.Constant(value=str(name))],
                 ):
                     names.add(name)
+                case _:
+                    pass
     return tuple(sorted(names))
 
 

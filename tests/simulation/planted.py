@@ -22,6 +22,7 @@ from sqlmodel import Session, col
 from dunning import (
     begun,
     cases,
+    columns,
     executor,
     hands,
     inbox,
@@ -33,7 +34,9 @@ from dunning import (
 )
 from dunning.actions import access, message, retry
 from dunning.actions.looking import Looked
-from dunning.core import merge, plan
+from dunning.core import case as facts_of
+from dunning.core import merge, plan, reactions
+from dunning.core import status as status_of
 from dunning.core.events import BillingEvent, InvoiceReported, PaymentReceived, StepKind
 from dunning.core.facts import Case
 from dunning.core.ports import Doing, PutOff, View
@@ -270,7 +273,7 @@ def nothing_is_recalled(patch: Patch) -> None:
 
 
 def _without(word: str) -> Callable[..., Any]:
-    real = plan.freeze
+    real = status_of.freeze
 
     def freeze(case: Case, now: datetime) -> Any:
         standing = real(case, now)
@@ -306,7 +309,7 @@ def a_hold_stops_nothing(patch: Patch) -> None:
 @bug()
 def the_next_step_is_not_computed_anew(patch: Patch) -> None:
     """The cursor stays where it was."""
-    real = cases.schedule_columns
+    real = columns.schedule_columns
 
     def schedule_columns(row: Any, *rest: Any) -> Any:
         told = real(row, *rest)
@@ -338,7 +341,7 @@ def every_customer_lives_in_greenwich(patch: Patch) -> None:
 @bug("pays who")
 def access_is_not_restored(patch: Patch) -> None:
     """Who pays gets nothing back."""
-    real = plan.after_end
+    real = reactions.after_end
 
     def after_end(*arguments: Any) -> Iterator[Step]:
         return (one for one in real(*arguments) if one.kind is not StepKind.RESTORE)
@@ -358,7 +361,7 @@ def what_was_heard_last_is_believed(patch: Patch) -> None:
 @bug("pays who")
 def a_payment_after_the_end_is_ignored(patch: Patch) -> None:
     """Who pays when the case was given up is not heard any more."""
-    real = hands.advance
+    real = facts_of.advance
 
     def advance(case: Case, event: BillingEvent) -> Case:
         late = isinstance(event, InvoiceReported | PaymentReceived)
@@ -375,7 +378,7 @@ def nothing_is_taken_back_in_the_ledger(patch: Patch) -> None:
     real = ledger._difference
 
     def difference(*arguments: Any) -> Any:
-        return [row for row in real(*arguments) if row["reverses"] is None]
+        return [row for row in real(*arguments) if row.reverses is None]
 
     patch(ledger, "_difference", difference)
 
