@@ -112,13 +112,14 @@ def assemble(
     mail: Channel | None = None,
     product: Deliver | None = None,
     policy_text: str | None = None,
+    messages: Messages | None = None,
     role: str = "up",
 ) -> Program:
     """Build the program from its settings; `ConfigError` when they do not fit together.
 
     `role` is the kind of process, which bounds its connections to the database.
     """
-    messages = Messages(settings.templates)
+    messages = messages or Messages(settings.templates)
     policies = _policies(settings, environ, messages, policy_text)
     clock = clock or clock_for(settings)
     engine = engine_for(settings.database_url.reveal(), role=role)

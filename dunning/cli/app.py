@@ -24,6 +24,7 @@ from dunning.cli import (
     reconcile,
     report,
     sandbox,
+    simulate,
 )
 from dunning.cli.entry import pipe_closed
 
@@ -54,7 +55,7 @@ class Root(TyperGroup):
 
 
 ORDER = (
-    *("demo", "up", "doctor", "sandbox"),
+    *("demo", "up", "doctor", "sandbox", "simulate"),
     *("cases", "report", "ledger", "inbox", "reconcile", "adopt", "breaker"),
     *("policy", "message"),
     *("migrate", "web", "worker", "dispatch", "prune", "move", "bench"),
@@ -96,6 +97,7 @@ def build() -> typer.Typer:
         ("up", processes.up, START),
         ("doctor", doctor.doctor, START),
         ("sandbox", sandbox.sandbox, START),
+        ("simulate", simulate.simulate, START),
         ("reconcile", reconcile.reconcile, LOOK),
         ("adopt", adopt.adopt, LOOK),
         ("migrate", processes.migrate, RUN),

@@ -95,9 +95,18 @@ def _settle_refund(world: World, key: str) -> None:
 
 
 def _write(world: World, what: str, charge: Obj, amount: int) -> None:
+    invoice = charge["_invoice"] or _paid_part_of(world, charge)
     world.books.write(
-        what, world.now, charge["_invoice"], charge["currency"], amount=amount, charge=charge["id"]
+        what, world.now, invoice, charge["currency"], amount=amount, charge=charge["id"]
     )
+
+
+def _paid_part_of(world: World, charge: Obj) -> str | None:
+    """The invoice of which this charge paid a part: it knows nothing of it itself."""
+    for payment in world.all("invoice_payment"):
+        if payment["payment"].get("payment_intent") == charge["payment_intent"]:
+            return str(payment["invoice"])
+    return None
 
 
 # --- disputes ----------------------------------------------------------------------------------

@@ -179,7 +179,7 @@ def _post(world: World, item: Outbound, endpoint: Obj) -> Post:
     else:
         version = endpoint["api_version"] or world.settings.api_version or NEWEST
         payload = render_event(world, item.event, version)
-    body = json.dumps(payload, indent=2, ensure_ascii=False).encode()
+    body = json.dumps(payload, indent=world.settings.indent, ensure_ascii=False).encode()
     headers = {
         "Content-Type": "application/json; charset=utf-8",
         "User-Agent": "Stripe/1.0 (+https://stripe.com/docs/webhooks)",

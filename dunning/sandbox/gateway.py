@@ -196,7 +196,7 @@ class Gateway:
             rendered = self._shape(route, result, context.version)
             expand(self.world, route.returns, rendered, begun.paths, context.version)
         self._log(begun.asked, context, 200)
-        body = json.dumps(rendered, indent=2, ensure_ascii=False).encode()
+        body = json.dumps(rendered, indent=self.world.settings.indent, ensure_ascii=False).encode()
         return Answer(200, body, self._headers(context), finish_key=context.key)
 
     def _shape(self, route: routes.Route, obj: Obj, version: str) -> Obj:
@@ -220,7 +220,7 @@ class Gateway:
         for name, value in body["error"].items():
             if isinstance(value, dict) and "object" in value:
                 body["error"][name] = shape(self.world, value, context.version)
-        raw = json.dumps(body, indent=2, ensure_ascii=False).encode()
+        raw = json.dumps(body, indent=self.world.settings.indent, ensure_ascii=False).encode()
         return Answer(error.status, raw, {**self._headers(context), **error.headers})
 
     def _headers(self, context: RequestContext) -> dict[str, str]:

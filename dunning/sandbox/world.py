@@ -52,6 +52,7 @@ class Settings:
     api_version: str = NEWEST
     country: str = "US"
     public_url: str | None = None
+    indent: int | None = 2  # of its JSON; None is written several times as fast
     # Stripe lists events of the last 30 days only.
     events_kept: int = 30 * DAY
 

@@ -96,8 +96,10 @@ def _limit(connection: Any, limits: tuple[str, ...]) -> None:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    # Only a new file takes it up: pages that are free can then be given back.
-    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    # Only a new file takes it up: pages that are free can then be given back. On any other it would
+    # wait for whoever writes just now, and that may be the very thread that opens this connection.
+    if cursor.execute("PRAGMA page_count").fetchone() == (0,):
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     _use_wal(cursor)
     # FULL: a 2xx is only given for what survives a power cut.
     cursor.execute("PRAGMA synchronous=FULL")

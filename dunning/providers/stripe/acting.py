@@ -27,6 +27,7 @@ from dunning.providers.stripe.people import OUR_MARK
 from dunning.providers.stripe.records import Records
 
 if TYPE_CHECKING:
+    from requests.adapters import BaseAdapter
     from stripe import RequestOptions, StripeObject
     from stripe.params import SubscriptionUpdateParams
     from stripe.params.billing_portal import SessionCreateParams
@@ -69,6 +70,11 @@ class StripeProvider:
         self._sweeps = Calls(sleep, background=True)
         self._records = Records(self._client, self._calls)
         self._charging = Charging(self._client, self._calls, self._records, clock)
+
+    def mount(self, line: BaseAdapter) -> None:
+        """Let every request go out by this line instead of the network's."""
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, line)
 
     def close(self) -> None:
         """Let go of the connections."""

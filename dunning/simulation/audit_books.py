@@ -1,0 +1,187 @@
+"""The part of the audit that compares our cases and ledger with the provider's own books."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from dunning.core.limits import LIMITS
+from dunning.core.status import State
+
+if TYPE_CHECKING:
+    from dunning.simulation.auditor import Evidence, Seen
+
+# Of one card and amount, by anyone: the ceiling of the house, whatever the network.
+_CEILING = next(limit for limit in LIMITS if limit.name == "house ceiling")
+
+
+@dataclass(slots=True)
+class Line:
+    """One invoice of the provider's books, with what its movements say of each moment."""
+
+    invoice: str
+    told: Mapping[str, Any]
+    places: tuple[tuple[int, Mapping[str, Any]], ...] = ()
+
+    @property
+    def paid_at(self) -> datetime | None:
+        """When the last of it was paid."""
+        at = self.told["paid_at"]
+        return None if at is None else datetime.fromtimestamp(at, UTC)
+
+    def stopped_at_place(self, known: int) -> str:
+        """Why nothing may begin, by what was written before that place; empty: it may."""
+        due = paid = credited = disputed = 0
+        ended = ""
+        waiting: set[str] = set()
+        for place, entry in self.places:
+            if place >= known:
+                break
+            what, amount = entry["what"], entry.get("amount", 0)
+            if what == "due":
+                due += amount
+            elif what == "paid":
+                paid += amount
+            elif what == "credited":
+                credited += amount
+            elif what == "disputed":
+                disputed += amount
+            elif what in ("voided", "uncollectible", "cancelled"):
+                ended = what
+            _follow(waiting, entry)
+        if due and paid + credited >= due:
+            return "paid"
+        if ended:
+            return ended
+        if waiting:
+            return "paid by a debit in process"
+        return ""
+
+
+def _follow(waiting: set[str], entry: Mapping[str, Any]) -> None:
+    """Debits under way, by their charge."""
+    charge = entry.get("charge")
+    if entry["what"] == "attempt" and entry.get("outcome") == "processing":
+        waiting.add(str(charge))
+    elif charge is not None:
+        waiting.discard(str(charge))
+
+
+def check(seen: Seen, lines: Mapping[str, Line], evidence: Evidence) -> list[str]:
+    """Every breach of money, state and charges."""
+    _place(lines, evidence)
+    steps = {row.key for row in seen.steps}
+    breaches: list[str] = []
+    for line in lines.values():
+        breaches += _charges(line, steps)
+        breaches += _limits(line)
+    for case in seen.cases:
+        line = lines[case.invoice]
+        sums: Counter[str] = Counter()
+        for row in seen.entries:
+            if row.case_id == case.id:
+                sums[row.credit] += row.amount
+                sums[row.debit] -= row.amount
+        breaches += _ledger(case.id, line, sums)
+        breaches += _state(case, line)
+    breaches += _begun_too_late(seen, lines, evidence)
+    return breaches
+
+
+def _place(lines: Mapping[str, Line], evidence: Evidence) -> None:
+    """Give each invoice its movements, with their place among all."""
+    found: dict[str, list[tuple[int, Mapping[str, Any]]]] = {name: [] for name in lines}
+    for place, entry in enumerate(evidence.movements or ()):
+        if entry["invoice"] in found:
+            found[entry["invoice"]].append((place, entry))
+    for name, line in lines.items():
+        line.places = tuple(found[name])
+
+
+def _charges(line: Line, steps: set[str]) -> Iterator[str]:
+    """I1: one good charge of an invoice, one try per decision, each of a step of ours."""
+    told = line.told
+    ours = [one for one in told["payments"] if one["by"] == "api" and one["charge"]]
+    if len(ours) > 1 or told["amount_paid"] > told["amount_due"]:
+        yield f"I1 {line.invoice} was paid too much: {told['payments']}"
+    tries = Counter(one["key"] for one in told["attempts"] if one["by"] == "api")
+    for key, count in tries.items():
+        if count > 1:
+            yield f"I1 {line.invoice} was tried {count} times under the key {key}"
+        if steps and key is not None and key not in steps:
+            yield f"I1 {line.invoice} was tried under {key}, which is no step of ours"
+
+
+def _limits(line: Line) -> Iterator[str]:
+    """I6: no try of ours beyond what the card may be asked."""
+    tries = [one for one in line.told["attempts"] if one["outcome"] != "succeed"]
+    for one in line.told["attempts"]:
+        if one["by"] != "api":
+            continue
+        at = datetime.fromtimestamp(one["at"], UTC)
+        before = [
+            other
+            for other in tries
+            if other["payment_method"] == one["payment_method"]
+            and other["at"] < one["at"]
+            and other["amount"] == one["amount"]
+            and at - datetime.fromtimestamp(other["at"], UTC) < _CEILING.window - timedelta(1)
+        ]
+        if len(before) >= _CEILING.count:
+            yield f"I6 {line.invoice}: try {len(before) + 1} of one card by {one['key']}"
+
+
+def _ledger(case: str, line: Line, sums: Counter[str]) -> Iterator[str]:
+    """I1: our ledger says of an invoice what the provider's books say."""
+    told = line.told
+    back = {"refunded": told["refunded"], "disputed": told["disputed"]}
+    kept = told["amount_paid"] - sum(back.values())
+    # What was paid in the very second of the failure may have come before it.
+    first = told["first_failed_at"] or 0
+    at_once = sum(one["amount"] for one in told["payments"] if one["at"] <= first)
+    for account, amount in {"recovered": kept, **back}.items():
+        short = amount - sums[account]
+        if short and not (account == "recovered" and short == at_once):
+            yield f"I1 {case}: {account} is {sums[account]}, the provider says {amount}"
+
+
+def _state(case: Any, line: Line) -> Iterator[str]:
+    """The state of a case is what the provider says of the invoice."""
+    told, state = line.told, State(case.state)
+    whole = told["amount_due"] and told["amount_remaining"] == 0 and not told["voided_at"]
+    if whole and told["amount_paid"] and state is not State.RECOVERED:
+        yield f"I1 {case.id} is {state}, and {line.invoice} is paid"
+    if whole and not told["amount_paid"] and state.is_open:
+        yield f"I1 {case.id} is {state}, and {line.invoice} is credited whole"
+    if (told["voided_at"] or told["uncollectible_at"]) and state.is_open:
+        yield f"I1 {case.id} is {state}, and {line.invoice} is void or written off"
+    open_there = told["amount_remaining"] and not told["uncollectible_at"]
+    if open_there and state is State.RECOVERED:
+        yield f"I1 {case.id} is {state}, and {line.invoice} is unpaid"
+    if state.is_open and case.amount_at_risk != told["amount_remaining"]:
+        remains = told["amount_remaining"]
+        yield f"I1 {case.id}: {case.amount_at_risk} at risk, {remains} remains at the provider"
+
+
+_BEGINS = {"retry": "charged", "suspend": "suspended", "give_up": "given up"}
+
+
+def _begun_too_late(seen: Seen, lines: Mapping[str, Line], evidence: Evidence) -> Iterator[str]:
+    """I2: no request that begins something, once its end could be known."""
+    for asked in evidence.asked:
+        case, _, step = (asked.key or "").partition("/")
+        word = _BEGINS.get(step.partition(":")[0])
+        row = seen.by_case.get(case)
+        changes = asked.path.endswith(("/pay", "/void", "/mark_uncollectible")) or (
+            "pause_collection[behavior]" in asked.body or "pause_collection%5B" in asked.body
+        )
+        if word is None or row is None or not changes or row.invoice not in lines:
+            continue
+        why = lines[row.invoice].stopped_at_place(asked.known)
+        # Our own giving up closes the invoice; its repetition is no new beginning.
+        ours = step.startswith("give_up") and why in ("voided", "uncollectible")
+        if why and not ours:
+            yield f"I2 {asked.key}: was to be {word} although it was {why}"

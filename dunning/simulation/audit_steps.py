@@ -1,0 +1,172 @@
+"""The part of the audit that looks at what was done when, and at what is still to do."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from dunning.cases import read_facts
+from dunning.core.calendar import zone_of
+from dunning.core.events import StepKind
+from dunning.core.policy import from_data
+from dunning.core.status import State
+from dunning.store import ActRow, PolicyRow
+
+if TYPE_CHECKING:
+    from dunning.simulation.audit_books import Line
+    from dunning.simulation.auditor import Evidence, Seen
+
+_MADE = frozenset(("done", "declined", "action_needed", "processing"))
+
+
+def check(session: Session, seen: Seen, lines: Mapping[str, Line], evidence: Evidence) -> list[str]:
+    """Every breach of order and time."""
+    return [
+        *_before_due(seen),
+        *_while_held(session, seen),
+        *_bursts(seen),
+        *_next_steps(session, seen, evidence),
+        *_recorded(seen),
+        *_disputed(seen),
+        *_at_night(session, seen),
+        *_ids(session, seen),
+    ]
+
+
+def _before_due(seen: Seen) -> Iterator[str]:
+    """I6: nothing began before its moment."""
+    for row in seen.steps:
+        if row.first_started_at < row.due_at:
+            yield f"I6 {row.key} began {row.due_at - row.first_started_at} before it was due"
+
+
+def _while_held(session: Session, seen: Seen) -> Iterator[str]:
+    """I2: nothing began while a person held the case."""
+    acts: dict[str, list[ActRow]] = {}
+    for act in session.scalars(select(ActRow).order_by(ActRow.id)):  # type: ignore[arg-type]
+        acts.setdefault(act.case_id, []).append(act)
+    for case, done in acts.items():
+        for place, act in enumerate(done):
+            if act.act != "hold":
+                continue
+            later = [one.at for one in done[place + 1 :] if one.act in ("resume", "hold")]
+            until = min([*later, *([act.until] if act.until else [])], default=None)
+            for row in seen.steps:
+                skipped = row.result == "skipped" or row.kind in ("restore", "reconcile")
+                began = row.first_started_at
+                if row.case_id != case or skipped or began <= act.at:
+                    continue
+                open_then = seen.by_case[case].closed_at is None
+                if open_then and (until is None or began < until):
+                    yield f"I2 {row.key} began while the case was held"
+
+
+def _bursts(seen: Seen) -> Iterator[str]:
+    """I6: of rungs that were missed only the last is charged."""
+    ladder: dict[str, list[Any]] = {}
+    for row in seen.steps:
+        name = row.key.rpartition("/")[2]
+        if row.kind == StepKind.RETRY.value and name.removeprefix("retry:").isdigit():
+            ladder.setdefault(row.case_id, []).append(row)
+    for rungs in ladder.values():
+        made = sorted((row for row in rungs if row.result in _MADE), key=lambda one: one.due_at)
+        for first, second in itertools.pairwise(made):
+            door = any(
+                row.case_id == first.case_id
+                and row.kind in ("suspend", "give_up")
+                and row.due_at >= first.due_at
+                and row.due_at <= second.due_at
+                for row in seen.steps
+            )
+            if first.first_started_at >= second.due_at and not door:
+                yield f"I6 {first.key} was charged although {second.key} was due as well"
+
+
+def _recorded(seen: Seen) -> Iterator[str]:
+    """I8: what a case says of its steps is what the steps say of themselves."""
+    done: dict[str, str] = {}
+    for case in seen.cases:
+        done |= {step.id: step.result.value for step in read_facts(case).done}
+    for row in seen.steps:
+        result = done.get(row.key)
+        if (row.state == "ended") != (result is not None) or row.result != result:
+            yield f"I8 {row.key} is {row.state} {row.result}, its case says {result}"
+        if row.state != "ended" and seen.by_case[row.case_id].closed_at is not None:
+            yield f"I8 {row.key} is {row.state}, and its case is over"
+
+
+def _disputed(seen: Seen) -> Iterator[str]:
+    """I2: nothing began while the case knew of an open dispute."""
+    heard: dict[str, datetime] = {}
+    for kept in sorted(seen.inbox, key=lambda one: one.created_at):
+        if kept.ref is None or kept.handled_at is None or kept.ref not in seen.by_case:
+            continue
+        if kept.type == "charge.dispute.created":
+            heard[kept.ref] = kept.handled_at
+        elif kept.type == "charge.dispute.closed" and kept.ref in heard:
+            yield from _between(seen, kept.ref, heard.pop(kept.ref), kept.created_at)
+    for case, since in heard.items():
+        yield from _between(seen, case, since, None)
+
+
+def _between(seen: Seen, case: str, since: datetime, until: datetime | None) -> Iterator[str]:
+    for row in seen.steps:
+        if row.case_id != case or row.kind in ("restore", "reconcile") or row.result == "skipped":
+            continue
+        after_all = row.template == "recovered"
+        began = row.first_started_at
+        if began > since and (until is None or began < until) and not after_all:
+            yield f"I2 {row.key} began while a charge was disputed"
+
+
+def _at_night(session: Session, seen: Seen) -> Iterator[str]:
+    """I6: messages leave at the hours the policy allows, by the customer's own clock."""
+    policies = {row.version: from_data(json.loads(row.body)) for row in session.query(PolicyRow)}
+    for row in seen.steps:
+        case = seen.by_case[row.case_id]
+        policy = policies[case.policy_version]
+        if row.kind != StepKind.EMAIL.value or row.result != "done" or not policy.send_between:
+            continue
+        zone = zone_of(read_facts(case).word("timezone"), policy.timezone)
+        local = row.started_at.astimezone(zone).time()
+        first, last = policy.send_between
+        if not first <= local <= last:
+            yield f"I6 {row.key} was written at {local:%H:%M} of the customer's time"
+
+
+def _next_steps(session: Session, seen: Seen, evidence: Evidence) -> Iterator[str]:
+    """I4: every open case has its next step, and it is the right one."""
+    for case in seen.cases:
+        if case.lease_token is None and case.wake_at != case.next_at:
+            yield f"I4 {case.id} wakes at {case.wake_at}, and its next step is at {case.next_at}"
+        is_open = State(case.state).is_open
+        if evidence.plan_of is None or evidence.now is None:
+            continue
+        _, ahead = evidence.plan_of(session, case, evidence.now)
+        if ahead.next_at != case.next_at and not _both_due(ahead.next_at, case.next_at, evidence):
+            yield f"I4 {case.id}: next at {case.next_at}, the plan says {ahead.next_at}"
+        if is_open and case.next_at is None and ahead.frozen is None:
+            yield f"I4 {case.id} is open, and nothing is ahead of it"
+        late = evidence.now - timedelta(seconds=90)
+        if case.next_at is not None and case.next_at < late:
+            yield f"I6 {case.id} has been due since {case.next_at}"
+
+
+def _both_due(one: datetime | None, other: datetime | None, evidence: Evidence) -> bool:
+    now = evidence.now
+    return one is not None and other is not None and now is not None and max(one, other) <= now
+
+
+def _ids(session: Session, seen: Seen) -> Iterator[str]:
+    """I5: no gap and no overlap in the order of the entries, where the database counts so."""
+    if session.get_bind().dialect.name != "sqlite":
+        return
+    ids = [row.id for row in seen.entries]
+    if ids != list(range(1, len(ids) + 1)):
+        yield f"I5 the entries are numbered {ids}"

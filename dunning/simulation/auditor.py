@@ -1,0 +1,251 @@
+"""The auditor: what must hold of a database and of the world beside it, whatever happened.
+
+Usable after any test: hand in what is known. The provider's own books are the other witness; what
+was posted, mailed and told to the product is told by whoever stood at the other end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, select
+from sqlmodel import Session
+
+from dunning.core.events import StepKind
+from dunning.core.status import ACCESS_ORDER, Access, State
+from dunning.reports.proof import verify_all
+from dunning.reports.snapshot import snapshot
+from dunning.simulation import audit_books, audit_steps
+from dunning.simulation.audit_books import Line
+from dunning.simulation.journal import Asked
+from dunning.store import (
+    CaseRow,
+    EntryRow,
+    InboxRow,
+    MessageRow,
+    OutboxRow,
+    StepRow,
+    reading,
+)
+
+_TOLD = {
+    "access.restored": Access.FULL,
+    "access.restricted": Access.RESTRICTED,
+    "access.suspended": Access.SUSPENDED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message that reached the mail server: its id, when, and what could be known before."""
+
+    id: str
+    at: datetime | None = None
+    known: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the world beside the program says; None: nobody can tell."""
+
+    books: Mapping[str, Any]  # the provider's own, by invoice
+    mails: Sequence[Arrived]
+    told: Sequence[Mapping[str, Any]]  # what the product took, in order
+    acked: frozenset[str] | None = None  # ids of events that were answered with a 2xx
+    movements: Sequence[Mapping[str, Any]] | None = (
+        None  # the provider's books as they were written
+    )
+    asked: Sequence[Asked] = ()  # requests that change something at the provider
+    secrets: Sequence[str] = ()  # marked: they may be found nowhere
+    texts: Sequence[str] = ()  # traces, logs
+    # States a story leaves behind on purpose: pending, dead, doubtful, deferred …
+    leaves: frozenset[str] = frozenset()
+    all_failures_known: bool = False  # everything the provider knows was fetched at the end
+    now: datetime | None = None
+    plan_of: Callable[[Session, CaseRow, datetime], Any] | None = None
+
+
+@dataclass(slots=True)
+class Seen:
+    """The whole database, read once."""
+
+    cases: list[CaseRow]
+    steps: list[StepRow]
+    entries: list[EntryRow]
+    messages: list[MessageRow]
+    calls: list[OutboxRow]
+    inbox: list[InboxRow]
+    by_case: dict[str, CaseRow] = field(default_factory=dict)
+
+
+def audit(engine: Engine, evidence: Evidence) -> list[str]:
+    """Every breach in plain words; empty when everything holds."""
+    with snapshot(engine) as session:
+        proof = verify_all(session)
+    breaches = [f"I5 {case}: {fault}" for case, fault in proof.faults]
+    with reading(engine) as session:
+        seen = _read(session)
+        lines = {name: Line(name, told) for name, told in evidence.books.items()}
+        breaches += audit_books.check(seen, lines, evidence)
+        breaches += audit_steps.check(session, seen, lines, evidence)
+        breaches += _mails(seen, lines, evidence)
+        breaches += _inbox(seen, evidence)
+        breaches += _left_over(seen, evidence.leaves)
+        breaches += _order(seen)
+        if not evidence.leaves & {"pending", "dead"}:
+            breaches += _access(seen, evidence)
+        breaches += _secrets(seen, evidence)
+    return breaches
+
+
+def _read(session: Session) -> Seen:
+    def everything(table: Any, key: Any) -> list[Any]:
+        query = select(table).order_by(key).execution_options(populate_existing=True)
+        return list(session.scalars(query).all())
+
+    seen = Seen(
+        cases=everything(CaseRow, CaseRow.id),
+        steps=everything(StepRow, StepRow.started_at),
+        entries=everything(EntryRow, EntryRow.id),
+        messages=everything(MessageRow, MessageRow.at),
+        calls=everything(OutboxRow, OutboxRow.id),
+        inbox=everything(InboxRow, InboxRow.id),
+    )
+    seen.by_case = {case.id: case for case in seen.cases}
+    return seen
+
+
+def _left_over(seen: Seen, leaves: frozenset[str]) -> Iterator[str]:
+    """I8: everything begun has been ended."""
+    found: Counter[str] = Counter()
+    found.update(row.state for row in seen.inbox)
+    found.update(row.state for row in seen.calls)
+    found.update(row.state for row in seen.steps)
+    found["leased"] = sum(1 for case in seen.cases if case.lease_token is not None)
+    done = {"handled", "ignored", "sent", "ended", *leaves}
+    for state, count in sorted(found.items()):
+        if state not in done and count:
+            why = next((f": {row.reason}" for row in seen.inbox if row.state == state), "")
+            yield f"I8 {count} rows are {state}{why}"
+
+
+def _inbox(seen: Seen, evidence: Evidence) -> Iterator[str]:
+    """I4: what was answered with a 2xx is there, once."""
+    kept = Counter(row.event_id for row in seen.inbox)
+    for name, count in kept.items():
+        if count > 1:
+            yield f"I4 {name} is in the inbox {count} times"
+    for name in sorted((evidence.acked or frozenset()) - set(kept)):
+        yield f"I4 {name} was answered with a 200 and is not in the inbox"
+    if not evidence.all_failures_known:
+        return
+    known = {case.invoice for case in seen.cases}
+    for name, line in sorted(evidence.books.items()):
+        if line["first_failed_at"] is not None and name not in known:
+            yield f"I4 {name} failed, and there is no case of it"
+
+
+def _mails(seen: Seen, lines: Mapping[str, Line], evidence: Evidence) -> Iterator[str]:
+    """I2, I3: no message about a debt after its end; none twice; what left is on record."""
+    arrived = Counter(mail.id for mail in evidence.mails)
+    for name, count in arrived.items():
+        if count > 1:
+            yield f"I3 {name} was sent {count} times"
+    said = {_message_id(row.step_key): row for row in seen.messages}
+    ended = {_message_id(row.key): row for row in seen.steps if row.kind == StepKind.EMAIL.value}
+    for mail in evidence.mails:
+        row = said.get(_local(mail.id))
+        step = ended.get(_local(mail.id))
+        if row is None and (step is None or step.result != "doubtful"):
+            yield f"I3 {mail.id} arrived, and nothing is on record of it"
+        if row is None or row.template == "recovered":
+            continue
+        yield from _after_the_end(seen, lines, row, mail)
+    for name, row in said.items():
+        if row.state == "sent" and name not in {_local(mail.id) for mail in evidence.mails}:
+            yield f"I3 {row.step_key} is on record as sent, and did not arrive"
+
+
+def _after_the_end(
+    seen: Seen, lines: Mapping[str, Line], row: MessageRow, mail: Arrived
+) -> Iterator[str]:
+    line = lines.get(seen.by_case[row.case_id].invoice)
+    if line is None:
+        return
+    if mail.known is not None:
+        why = line.stopped_at_place(mail.known)
+        if why:
+            yield f"I2 {row.step_key}: {row.template} was sent although it was {why}"
+    elif row.state == "sent" and line.paid_at is not None and row.at > line.paid_at:
+        yield f"I2 {row.step_key}: {row.template} was sent after the payment"
+
+
+def _message_id(key: str) -> str:
+    return key.replace("/", ".").replace(":", ".")
+
+
+def _local(name: str) -> str:
+    return name.strip("<>").rpartition("@")[0]
+
+
+def _order(seen: Seen) -> Iterator[str]:
+    """Calls of one case leave one after the other."""
+    last: dict[str, OutboxRow] = {}
+    for call in seen.calls:
+        before = last.get(call.case_id)
+        waits = before is not None and before.state == "pending" and call.state == "sent"
+        if waits:
+            yield f"I2 {call.key} was delivered before {before.key if before else ''}"
+        last[call.case_id] = call
+
+
+def _access(seen: Seen, evidence: Evidence) -> Iterator[str]:
+    """What the product was told last of a scope is the worst of its cases; calls in order."""
+    told: dict[str, Access] = {}
+    places = {call.key: call.id or 0 for call in seen.calls}
+    newest: dict[str, int] = {}
+    for call in evidence.told:
+        key, case = call.get("key"), call["data"]["case"]
+        if key is not None:
+            if places.get(key, 0) < newest.get(case, 0):
+                yield f"I2 {key} was told after what came later"
+            newest[case] = max(newest.get(case, 0), places.get(key, 0))
+        if call["type"] in _TOLD:
+            told[call["data"]["scope"]] = _TOLD[call["type"]]
+    is_now: dict[str, Access] = {}
+    for row in seen.cases:
+        both = (is_now.get(row.scope, Access.FULL), Access(row.access))
+        is_now[row.scope] = max(both, key=ACCESS_ORDER.__getitem__)
+        if row.state == State.RECOVERED.value and row.access != Access.FULL.value:
+            yield f"I2 {row.id} is recovered, and its access is {row.access}"
+    for scope, access in is_now.items():
+        believed = told.get(scope, Access.FULL)
+        if believed is not access:
+            yield f"I2 {scope}: the product believes {believed}, but it is {access}"
+
+
+def _secrets(seen: Seen, evidence: Evidence) -> Iterator[str]:
+    """I7: a marked secret is nowhere."""
+    if not evidence.secrets:
+        return
+    for where, text in _texts(seen, evidence):
+        for secret in evidence.secrets:
+            if secret in text:
+                yield f"I7 {secret[:6]}… is in {where}"
+
+
+def _texts(seen: Seen, evidence: Evidence) -> Iterable[tuple[str, str]]:
+    for number, text in enumerate(evidence.texts):
+        yield f"text {number}", text
+    for row in seen.steps:
+        yield f"steps {row.key}", row.why
+    for call in seen.calls:
+        yield f"outbox {call.key}", call.body + call.error
+    for case in seen.cases:
+        yield f"cases {case.id}", case.facts
+    for kept in seen.inbox:
+        yield f"inbox {kept.event_id}", kept.reason + kept.body.decode(errors="replace")

@@ -1,0 +1,35 @@
+"""Somebody else who holds the embedded database just when the program wants it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from dunning.simulation.weather import Weather
+
+
+class Blocker:
+    """Takes the write lock for the length of one attempt to begin, when the weather says so."""
+
+    def __init__(self, database: Path, weather: Weather) -> None:
+        self._weather = weather
+        self._line = sqlite3.connect(database, isolation_level=None)
+        self._holds = False
+
+    def before_begin(self, _connection: Any) -> None:
+        """Called before the program's own BEGIN."""
+        self.let_go()
+        if self._weather.is_busy():
+            self._line.execute("BEGIN IMMEDIATE")
+            self._holds = True
+
+    def let_go(self) -> None:
+        """Hold nothing."""
+        if self._holds:
+            self._line.execute("ROLLBACK")
+            self._holds = False
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._line.close()

@@ -1,0 +1,185 @@
+"""Plays one seed's world to its end and has it audited."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import structlog
+
+from dunning import store
+from dunning.clock import from_unix
+from dunning.simulation.auditor import Arrived, Evidence, audit
+from dunning.simulation.plots import DAY
+from dunning.simulation.policies import POLICIES
+from dunning.simulation.process import LEASE_SECONDS, SECRETS
+from dunning.simulation.script import Script, write
+from dunning.simulation.world import RestlessError, World
+
+# After the last fault everything is taken up again within a lease and half a minute (I8).
+REST_SECONDS = LEASE_SECONDS + 30
+# What is deferred, delayed and repeated is over by then.
+LAST_DAYS = 10
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of one seed."""
+
+    seed: int
+    breaches: list[str] = field(default_factory=list)
+    digest: str = ""
+    trace: list[str] = field(default_factory=list)
+    turns: int = 0
+    struck: Counter[str] = field(default_factory=Counter)
+    reached: Counter[str] = field(default_factory=Counter)
+    killed: Counter[str] = field(default_factory=Counter)
+    endings: Counter[str] = field(default_factory=Counter)
+
+
+def memory() -> Path:
+    """Where worlds are kept: in memory, if this machine has a place for that."""
+    shared = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+    return shared if shared.is_dir() else Path(tempfile.gettempdir())
+
+
+@cache
+def _stage() -> tuple[tempfile.TemporaryDirectory[str], Path]:
+    """A folder of this process, with a database that was migrated once."""
+    folder = tempfile.TemporaryDirectory(prefix="dunning-simulation-", dir=memory())
+    template = Path(folder.name) / "template.db"
+    unfinished = Path(folder.name) / "unfinished.db"
+    store.migrate(f"sqlite:///{unfinished}")
+    _into_one_file(unfinished)
+    unfinished.rename(template)
+    return folder, template
+
+
+def _into_one_file(path: Path) -> None:
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The traces say what happens; what the program logs of faults that are meant is noise."""
+    loggers = [logging.getLogger(name) for name in ("dunning.sandbox", "stripe")]
+    levels = [logger.level for logger in loggers]
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def _no_litter() -> Iterator[None]:
+    """A world is thrown away whole; looking for garbage in it again and again takes a tenth."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+
+
+def play(seed: int, only: Collection[int] | None = None) -> Outcome:
+    """Play a seed; with `only`, nothing but these happenings."""
+    script = write(seed)
+    return perform(script if only is None else script.only(only))
+
+
+def perform(script: Script) -> Outcome:
+    """Play a script to its end."""
+    folder, template = _stage()
+    world = World(script, Path(folder.name), template)
+    outcome = Outcome(script.seed)
+    with _quiet(), _no_litter(), world.living():
+        try:
+            _live(world, outcome)
+        except RestlessError as error:
+            outcome.breaches.append(f"I8 {error}")
+        outcome.endings.update(_endings(world))
+    weather = world.weather
+    outcome.digest, outcome.trace = world.journal.digest, world.journal.lines
+    outcome.turns = world.turns
+    outcome.struck, outcome.reached, outcome.killed = (
+        weather.struck,
+        weather.reached,
+        weather.killed,
+    )
+    return outcome
+
+
+def _live(world: World, outcome: Outcome) -> None:
+    """Faults; then rest; then whatever is left of the timelines."""
+    script = world.script
+    length = POLICIES[script.policy].length
+    world.run(script.start + length + DAY + 3_600)
+    world.say("--- the last fault is over ---")
+    world.weather.clear()
+    world.clock.wrong = 0
+    world.down_until = world.now
+    world.look_at = world.now
+    world.run(world.now + REST_SECONDS)
+    outcome.breaches += _at_rest(world)
+    given_up = any(one.failed for one in world.stripe.events)
+    if given_up or world.weather.struck["post lose"]:
+        world.say("--- what was missed is asked for ---")
+        world.happenings.catch_up(20)
+    world.run(world.now + LAST_DAYS * DAY)
+    outcome.breaches += audit(world.process.program.engine, _evidence(world))
+
+
+def _at_rest(world: World) -> list[str]:
+    """I8: nobody holds anything, nothing is overdue."""
+    with store.reading(world.process.program.engine) as session:
+        now = from_unix(world.now)
+        leased = session.query(store.CaseRow).filter(store.CaseRow.lease_token.is_not(None))  # type: ignore[union-attr]
+        running = session.query(store.StepRow).filter(store.StepRow.state == "running")  # type: ignore[arg-type]
+        found = [f"I8 {row.id} is held still" for row in leased]
+        found += [f"I8 {row.key} is running still" for row in running]
+        overdue = session.query(store.CaseRow).filter(store.CaseRow.wake_at < now)  # type: ignore[operator,arg-type]
+        found += [f"I8 {row.id} is overdue since {row.wake_at}" for row in overdue]
+    return found
+
+
+def _evidence(world: World) -> Evidence:
+    return Evidence(
+        books=world.stripe.books.report()["invoices"],
+        mails=[Arrived(mail.id, mail.at, mail.known) for mail in world.post.mails],
+        told=[{"key": t.key, "type": t.type, "data": t.data} for t in world.product.told],
+        acked=frozenset(world.acked),
+        movements=world.stripe.books.entries,
+        asked=world.journal.asked_for,
+        secrets=SECRETS,
+        texts=[*world.journal.lines, *(mail.text for mail in world.post.mails)],
+        leaves=frozenset({"deferred", "unknown"}),
+        all_failures_known=True,
+        now=from_unix(world.now),
+        plan_of=world.process.program.cases.plan_of,
+    )
+
+
+def _endings(world: World) -> Counter[str]:
+    """How cases and steps ended, for the summary."""
+    found: Counter[str] = Counter()
+    with store.reading(world.process.program.engine) as session:
+        found.update(f"case {row.state}" for row in session.query(store.CaseRow))
+        found.update(f"{row.kind} {row.result}" for row in session.query(store.StepRow))
+    return found

@@ -1,0 +1,434 @@
+"""A simulated world: one virtual time, one thread, and a choice of what happens next.
+
+Everything that could go on at a moment is in one list, and chance picks from it: a webhook that
+arrives, a hint that a worker takes, a turn of the feeder, a person who acts. While a request of
+the program is on its way, others may get on, as threads and other processes would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import Engine, event
+from sqlmodel import Session
+
+from dunning import crashpoints
+from dunning.clock import from_unix
+from dunning.core.ports import Letter
+from dunning.crashpoints import Killed
+from dunning.providers.stripe.subscribe import EVENTS
+from dunning.sandbox import delivery, jobs
+from dunning.sandbox.gateway import Gateway
+from dunning.sandbox.sandbox import Sandbox
+from dunning.simulation import outside
+from dunning.simulation.happenings import Happenings
+from dunning.simulation.journal import Journal
+from dunning.simulation.line import Line, Request
+from dunning.simulation.locks import Blocker
+from dunning.simulation.people import People
+from dunning.simulation.policies import POLICIES
+from dunning.simulation.process import (
+    WEBHOOK_SECRET,
+    Message,
+    Process,
+    SimulatedClock,
+    Surroundings,
+)
+from dunning.simulation.script import Script
+from dunning.simulation.weather import Weather
+
+Act = tuple[str, Callable[[], object]]
+DEEPEST = 2  # a request during a request is enough
+SWEEP_SECONDS = 31  # by then a kept webhook whose hint was lost is due
+MOST_TURNS = 5_000  # a world that is still busy then goes in circles
+
+
+class RestlessError(Exception):
+    """The world went on and on without time moving."""
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A webhook on its way to us."""
+
+    due: int
+    post: delivery.Post
+    copy: bool = False  # Stripe hears what came of the first of them
+
+
+class World:
+    """One seed's world."""
+
+    def __init__(self, script: Script, folder: Path, template: Path) -> None:
+        self.script = script
+        self.chance = random.Random(f"{script.seed}/turns")  # noqa: S311 - seeded on purpose
+        self.sandbox = Sandbox(seed=script.seed, start=script.start, indent=None)
+        self.stripe = self.sandbox.world
+        self.stripe.base_url = "https://pay.example.com"
+        self.weather = Weather()
+        self.journal = Journal(self.stripe, lambda: self.now - script.start)
+        self.people = People(self.sandbox, self.later)
+        self.happenings = Happenings(self)
+        self.post = outside.Post(self._mail_fate, self._mail_arrived)
+        self.product = outside.Product(self._call_fate, self._called)
+        database = folder / "world.db"
+        for old in folder.glob("world.db*"):
+            old.unlink()
+        shutil.copyfile(template, database)
+        self.blocker = Blocker(database, self.weather)
+        self.around = Surroundings(
+            database=database,
+            folder=folder,
+            policy=POLICIES[script.policy].text,
+            true_time=lambda: self.now,
+            sleep=self._sleep,
+            line=Line(Gateway(self.stripe), self._before, self.answered),
+            mail=self.post,
+            product=self.product,
+            listen=self._listen,
+        )
+        self.clock = SimulatedClock(lambda: self.now)
+        self.arrivals: list[Arrival] = []
+        self.messages: list[Message] = []
+        self.timers: list[tuple[int, int, str, Callable[[], object]]] = []
+        self.acked: set[str] = set()
+        self.depth = 0
+        self.turns = 0
+        self.down_until = 0
+        self.look_at = script.start
+        self.kills = 0
+        # The second one takes part while a request of the first is on its way.
+        self.processes: list[Process | None] = [None] * (DEEPEST + 1)
+        self.sandbox.add_webhook(
+            "https://dunning.example.com/webhooks/stripe", WEBHOOK_SECRET, events=list(EVENTS)
+        )
+
+    # --- life ------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def living(self) -> Iterator[None]:
+        """Let points be heard while this world goes on."""
+        random.seed(self.script.seed)  # what libraries add to their waits
+        try:
+            with crashpoints.listening(self.weather.reach), _committed(self.weather.reach):
+                yield
+        finally:
+            for process in self.processes:
+                if process is not None:
+                    process.close()
+            self.blocker.close()
+
+    @property
+    def now(self) -> int:
+        """The true time."""
+        return self.stripe.now
+
+    @property
+    def process(self) -> Process:
+        """Whoever works at this depth; started when first asked for."""
+        found = self.processes[self.depth]
+        if found is None:
+            found = self.processes[self.depth] = Process(self.around, self.clock)
+        return found
+
+    def say(self, text: str) -> None:
+        """Write a line of the trace."""
+        self.journal.say("  " * self.depth + text)
+
+    def later(self, seconds: int, label: str, do: Callable[[], object]) -> None:
+        """Have something done in so many seconds."""
+        self.timers.append((self.now + seconds, len(self.timers), label, do))
+
+    # --- time ------------------------------------------------------------------------------
+
+    def run(self, until: int) -> None:
+        """Let everything happen up to that moment."""
+        while True:
+            if ready := self.ready():
+                self.turn(ready)
+                continue
+            soonest = self.soonest()
+            if soonest is None or soonest > until:
+                break
+            self.pass_to(soonest)
+        self.pass_to(until)
+
+    def pass_to(self, moment: int) -> None:
+        """Move time; Stripe does what it had planned."""
+        stripe = self.stripe
+        while stripe.jobs and stripe.jobs[0][0] <= moment:
+            stripe.now = max(stripe.now, stripe.jobs[0][0])
+            jobs.run_due(stripe)
+            self._collect_posts()
+        stripe.now = stripe.target = max(stripe.now, moment)
+        self._collect_posts()
+
+    def soonest(self) -> int | None:
+        """The next moment at which anything happens."""
+        moments = [arrival.due for arrival in self.arrivals]
+        moments += [timer[0] for timer in self.timers]
+        moments += [one.due for one in self.messages]
+        if (planned := self.happenings.next_at) is not None:
+            moments.append(planned)
+        if self.stripe.jobs:
+            moments.append(self.stripe.jobs[0][0])
+        if (due := delivery.next_due(self.stripe)) is not None:
+            moments.append(due)
+        if self.is_down:
+            # A process that is down takes no hints and finds nothing.
+            moments = [at for at in moments if at > self.now]
+            moments.append(self.down_until)
+        else:
+            moments.append(self.look_at)
+        return max(min(moments), self.now + 1) if moments else None
+
+    def _sleep(self, seconds: float) -> None:
+        self.pass_to(self.now + max(1, round(seconds)))
+
+    # --- what happens next -----------------------------------------------------------------
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the machine is off."""
+        return self.now < self.down_until
+
+    def ready(self) -> list[Act]:
+        """Everything that could go on now."""
+        now = self.now
+        acts: list[Act] = []
+        if self.depth == 0:
+            acts += self.happenings.due()
+        acts += [
+            (label, partial(self._timer, entry))
+            for entry in self.timers
+            for at, _, label, _ in [entry]
+            if at <= now
+        ]
+        acts += [
+            (f"webhook {one.post.item.event.type}", partial(self._arrive, one))
+            for one in self.arrivals
+            if one.due <= now
+        ]
+        if self.is_down:
+            return acts
+        acts += [(one.name, partial(self._work, one)) for one in self.messages if one.due <= now]
+        if self.look_at <= now:
+            acts.append(("feeder", self._tick))
+        return acts
+
+    def turn(self, ready: list[Act]) -> None:
+        """One thing happens, picked by chance; whoever is killed by it is gone."""
+        self.turns += 1
+        if self.turns > MOST_TURNS:
+            raise RestlessError(f"after {MOST_TURNS} turns: {', '.join(a for a, _ in ready[:5])}")
+        label, act = self.chance.choice(ready)
+        self.say(label)
+        self.journal.mark(self.depth)
+        try:
+            act()
+        except Killed as killed:
+            self._die(str(killed))
+        self._collect_posts()
+
+    def others_get_on(self) -> None:
+        """While one request is on its way: a few turns of somebody else."""
+        if self.depth >= DEEPEST:
+            return
+        self.depth += 1
+        try:
+            for _ in range(self.chance.randint(1, 4)):
+                ready = self.ready()
+                if not ready:
+                    break
+                self.turn(ready)
+        finally:
+            self.depth -= 1
+
+    def _timer(self, entry: tuple[int, int, str, Callable[[], object]]) -> None:
+        self.timers.remove(entry)
+        entry[3]()
+
+    def _tick(self) -> None:
+        # A feeder looks again soon whatever it found; that its look fails is no reason not to.
+        self.look_at = self.now + 1
+        try:
+            overdue, next_at = self.process.tick()
+        except Exception as error:  # noqa: BLE001 - the feeder's own loop does the same
+            self.say(f"  the feeder waits: {type(error).__name__}")
+            self.look_at = self.now + 5
+            return
+        sent = self._forward()
+        if overdue:
+            self.look_at = self.now + (5 if sent else 20)
+        elif next_at is None:
+            self.look_at = self.now + 86_400
+        else:
+            ahead = int(-(-next_at.timestamp() // 1)) - self.clock.wrong
+            self.look_at = min(max(ahead, self.now + 1), self.now + 86_400)
+
+    def _work(self, message: Message) -> None:
+        self.messages.remove(message)
+        try:
+            self.process.work(message)
+        except Exception as error:  # noqa: BLE001 - a worker thread drops the message and goes on
+            self.say(f"  the worker failed: {type(error).__name__}: {error}"[:150])
+        self._forward()
+        # What was done may have made something due; a hint that fails is found by a sweep.
+        self.look_at = min(self.look_at, self.now)
+
+    def _forward(self) -> int:
+        """Take what was handed to the broker; it may be lost, doubled or late there."""
+        sent = self.process.sent()
+        for message in sent:
+            order = self.weather.of_message()
+            if order is None:
+                self.messages.append(message)
+                continue
+            self.say(f"  the broker: {order.fate} {message.name}")
+            if order.fate == "twice":
+                self.messages += [message, message]
+            elif order.fate == "late":
+                due = self.now + order.what["seconds"]
+                self.messages.append(Message(message.actor, message.args, due))
+        return len(sent)
+
+    # --- webhooks --------------------------------------------------------------------------
+
+    def _collect_posts(self) -> None:
+        stripe = self.stripe
+        if not stripe.outbound:
+            return
+        for post in delivery.take_due(stripe):
+            order = self.weather.of_post()
+            fate, what = (order.fate, order.what) if order else ("", {})
+            due = self.now + self.chance.choice((0, 0, 1, 2, 5))
+            if fate == "refuse":
+                delivery.settle(stripe, post, 503, None)
+            elif fate == "lose":
+                # Stripe believes that it was delivered.
+                delivery.settle(stripe, post, 200, None)
+            elif fate == "delay":
+                # Still at Stripe's: it is signed when it leaves.
+                post.item.due = self.now + what["seconds"]
+                heapq.heappush(stripe.outbound, post.item)
+            else:
+                if fate == "hold back":
+                    due += min(what["seconds"], 3_600)
+                copies = what["copies"] if fate == "copies" else 1
+                self.arrivals += [Arrival(due, post, bool(n)) for n in range(copies)]
+
+    def _arrive(self, arrival: Arrival) -> None:
+        self.arrivals.remove(arrival)
+        status: int | None = None
+        error = None
+        if self.is_down:
+            error = "connection refused"
+        else:
+            try:
+                status = self.process.receive(arrival.post.body, arrival.post.headers)
+            except Killed:
+                if not arrival.copy:
+                    delivery.settle(self.stripe, arrival.post, None, "connection reset")
+                raise
+            except Exception as wrong:  # noqa: BLE001 - the receiver answers 503
+                status, error = 503, type(wrong).__name__
+            self._forward()
+        self.look_at = min(self.look_at, self.now + SWEEP_SECONDS)
+        if status == 200:
+            self.acked.add(arrival.post.item.event.id)
+        elif not self.is_down:
+            self.say(f"  answered {status} {error or ''}")
+        if not arrival.copy:
+            delivery.settle(self.stripe, arrival.post, status, error)
+
+    # --- the ways out ----------------------------------------------------------------------
+
+    def _before(self, request: Request) -> str:
+        """A request leaves: whoever made it may die, stand still, or be overtaken."""
+        weather = self.weather
+        charge = request.path.endswith("/pay")
+        weather.reach("outside.charge" if charge else "outside.request")
+        self._stand_still(request.path, "before")
+        if self.script.bustle and self.chance.random() < self.script.bustle:
+            self.others_get_on()
+        fate = weather.of_request(request, self.now)
+        self.journal.asked(request, fate, self.depth)
+        return fate
+
+    def _stand_still(self, path: str, side: str) -> None:
+        seconds = self.weather.pause(path, side)
+        if seconds:
+            self.say(f"  stands still for {seconds} s {side} {path}")
+            self.pass_to(self.now + seconds)
+            self.look_at = min(self.look_at, self.now)
+            for _ in range(3):
+                self.others_get_on()
+
+    def answered(self, request: Request, status: int) -> None:
+        """An answer comes back."""
+        self.journal.answered(request, status)
+        charge = request.path.endswith("/pay")
+        self.weather.reach("outside.charged" if charge else "outside.answer")
+        self._stand_still(request.path, "after")
+
+    def _mail_fate(self, _letter: Letter) -> str:
+        self.weather.reach("outside.mail")
+        self._stand_still("mail", "before")
+        return self.weather.of_mail()
+
+    def _mail_arrived(self, letter: Letter) -> None:
+        self.say(f"  mail: {letter.subject}")
+        mail = self.journal.mail(letter, from_unix(self.now), self.depth)
+        self.post.mails.append(mail)
+        self.weather.reach("outside.mailed")
+        self._stand_still("mail", "after")
+
+    def _call_fate(self, name: str) -> str:
+        self.weather.reach("outside.call")
+        return self.weather.of_call()
+
+    def _called(self, name: str) -> None:
+        self.weather.reach("outside.called")
+
+    # --- dying -----------------------------------------------------------------------------
+
+    def _die(self, point: str) -> None:
+        """The process of this depth is gone: its memory, and perhaps its broker's."""
+        self.kills += 1
+        self.say(f"KILLED at {point}")
+        dead = self.processes[self.depth]
+        if dead is not None:
+            dead.close()
+        self.processes[self.depth] = None
+        what = self.happenings.last_kill
+        if what.get("forgets"):
+            self.messages.clear()
+        if what.get("down") and self.depth == 0:
+            self.down_until = self.now + what["down"]
+            self.say(f"  down for {what['down']} s")
+        if what.get("again"):
+            self.happenings.last_kill = {}
+            self.weather.order_kill({"point": None, "count": self.chance.randint(1, 12)})
+
+    def _listen(self, engine: Engine) -> None:
+        event.listen(engine, "begin", self.blocker.before_begin, insert=True)
+        event.listen(engine, "commit", lambda _connection: self.weather.reach("sql.commit"))
+
+
+@contextlib.contextmanager
+def _committed(reach: Callable[[str], None]) -> Iterator[None]:
+    def after_commit(_session: object) -> None:
+        reach("sql.committed")
+
+    event.listen(Session, "after_commit", after_commit)
+    try:
+        yield
+    finally:
+        event.remove(Session, "after_commit", after_commit)

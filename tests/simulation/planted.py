@@ -1,0 +1,419 @@
+"""Bugs to be found: guards of the program, switched off one at a time.
+
+This is the one place that patches the program, since that is its purpose. Each bug is a function
+that takes a `Patch` and leaves the program with one guard less.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from unittest import mock
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from dunning import (
+    begun,
+    cases,
+    columns,
+    executor,
+    hands,
+    inbox,
+    ledger,
+    outbox,
+    readers,
+    received,
+    schedule,
+)
+from dunning.actions import access, message, retry
+from dunning.actions.looking import Looked
+from dunning.core import case as facts_of
+from dunning.core import merge, plan, reactions
+from dunning.core import status as status_of
+from dunning.core.events import BillingEvent, InvoiceReported, PaymentReceived, StepKind
+from dunning.core.facts import Case
+from dunning.core.ports import Doing, PutOff, View
+from dunning.core.status import State, status
+from dunning.core.steps import Step
+from dunning.providers.stripe.acting import StripeProvider
+from dunning.providers.stripe.charging import Charging
+from dunning.simulation import process
+from dunning.simulation.script import write
+from dunning.store import OutboxRow
+
+Patch = Callable[[Any, str, Any], None]
+Plant = Callable[[Patch], None]
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A bug, and the worlds in which it might show: those whose script holds these words."""
+
+    plant: Plant
+    words: tuple[str, ...]
+
+    def seeds(self) -> Iterator[int]:
+        """The seeds worth playing, from the first."""
+        for seed in itertools.count():
+            script = write(seed)
+            text = "\n".join([f"policy={script.policy}", *map(str, script.happenings)])
+            if all(re.search(word, text) for word in self.words):
+                yield seed
+
+
+BUGS: dict[str, Bug] = {}
+
+
+def bug(*words: str) -> Callable[[Plant], Plant]:
+    """Put a bug on the list, under its function's name."""
+
+    def put(function: Plant) -> Plant:
+        BUGS[function.__name__] = Bug(function, words)
+        return function
+
+    return put
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Run with this bug in the program."""
+    with ExitStack() as stack:
+
+        def patch(owner: Any, attribute: str, put: Any) -> None:
+            stack.enter_context(mock.patch.object(owner, attribute, put))
+
+        BUGS[name].plant(patch)
+        yield
+
+
+# --- leases and keys -----------------------------------------------------------------------------
+
+
+@bug("pause seconds=(?!5 )")
+def a_late_holder_writes(patch: Patch) -> None:
+    """The token is not compared when the outcome of a step is written."""
+    real = cases.CaseBook._conclude
+
+    def conclude(self: Any, desk: Any, claim: Any, *rest: Any) -> Any:
+        held = desk.cases.get(claim.case_id)
+        return real(self, desk, replace(claim, token=held.row["lease_token"]), *rest)
+
+    patch(cases.CaseBook, "_conclude", conclude)
+
+
+@bug()
+def each_try_has_a_key_of_its_own(patch: Patch) -> None:
+    """The idempotency key is not the step's."""
+    real = StripeProvider.charge
+    numbers = itertools.count()
+
+    def charge(self: Any, invoice: str, *, key: str, **rest: Any) -> Any:
+        return real(self, invoice, key=f"{key}-{next(numbers)}", **rest)
+
+    patch(StripeProvider, "charge", charge)
+
+
+@bug("kill point=outside.charged.* down=(180000|252000)", "posts fate=delay seconds=259200")
+def the_age_of_a_key_is_not_asked(patch: Patch) -> None:
+    """A charge is repeated however long ago its key was used."""
+    patch(retry, "KEY_LIFE", timedelta(days=1_000))
+
+
+@bug()
+def a_claim_has_no_lease(patch: Patch) -> None:
+    """A claimed case stays due."""
+    _with_lease(patch, timedelta(0))
+
+
+@bug("kill")
+def a_lease_never_ends(patch: Patch) -> None:
+    """What a dead worker held is never taken up again."""
+    _with_lease(patch, timedelta(days=1_000))
+
+
+def _with_lease(patch: Patch, lease: timedelta) -> None:
+    real = schedule._take
+
+    def take(*arguments: Any) -> Any:
+        return real(*arguments[:-1], lease)
+
+    def lease_until(session: Session, names: Any, until: datetime) -> None:
+        real_until(session, names, until - executor.LEASE + lease)
+
+    real_until = begun.lease_until
+    patch(schedule, "_take", take)
+    patch(begun, "lease_until", lease_until)
+
+
+# --- doubt ---------------------------------------------------------------------------------------
+
+
+@bug("kill point=outside.mailed")
+def an_email_in_doubt_is_sent_again(patch: Patch) -> None:
+    """`again` is ignored for emails."""
+    real = executor.Executor._act
+
+    def act(self: Any, doing: Doing) -> Any:
+        forgets = doing.step.kind is StepKind.EMAIL
+        return real(self, replace(doing, again=False) if forgets else doing)
+
+    patch(executor.Executor, "_act", act)
+
+
+@bug("kill point=outside.mailed")
+def what_was_begun_is_forgotten(patch: Patch) -> None:
+    """Nobody knows that a step was begun before."""
+    real = executor.Executor._act
+
+    def act(self: Any, doing: Doing) -> Any:
+        return real(self, replace(doing, again=False))
+
+    patch(executor.Executor, "_act", act)
+
+
+@bug("request fate=.* away=(93600|180000|216000)")
+def not_known_is_taken_for_not_sent(patch: Patch) -> None:
+    """A charge with no clear ending is tried again as if it had not left."""
+    real = retry._conclude
+
+    def conclude(*arguments: Any, **named: Any) -> Any:
+        ending = real(*arguments, **named)
+        return replace(ending, unknown=False) if isinstance(ending, PutOff) else ending
+
+    patch(retry, "_conclude", conclude)
+    patch(retry, "KEY_LIFE", timedelta(days=1_000))
+
+
+@bug("stripe (away|limits)|mail fate=(down|4xx)", "pays who|voids|close")
+def what_was_begun_is_not_ended(patch: Patch) -> None:
+    """Steps that nobody will conclude are left as they are."""
+    patch(cases, "end_unfinished", lambda *_: [])
+
+
+# --- the last look -------------------------------------------------------------------------------
+
+
+def _blind(_provider: Any, doing: Doing) -> Looked:
+    case = doing.case
+    assert case.bill is not None
+    view = View(bill=case.bill, events=(), method=case.method)
+    return Looked(view=view, case=case, status=status(case), events=())
+
+
+@bug("posts fate=(delay|lose|refuse)", "pays who|voids")
+def nobody_looks_before_a_charge(patch: Patch) -> None:
+    """Neither the action nor the adapter reads the invoice first."""
+    patch(retry, "look", _blind)
+    patch(Charging, "_closed", lambda *_: None)
+
+
+@bug("posts fate=(delay|lose|refuse)", "pays who|voids")
+def nobody_looks_before_an_email(patch: Patch) -> None:
+    """What we last heard is taken for what is."""
+    patch(message, "look", _blind)
+
+
+@bug("posts fate=(delay|lose|refuse)", "pays who|voids")
+def nobody_looks_before_access_changes(patch: Patch) -> None:
+    """The service is suspended, or the debt given up, on what we last heard."""
+    patch(access, "look", _blind)
+
+
+# --- the inbox -----------------------------------------------------------------------------------
+
+
+@bug()
+def an_event_is_kept_each_time_it_comes(patch: Patch) -> None:
+    """The provider's event id does not count."""
+    real = received.keep
+    numbers = itertools.count()
+
+    def keep(session: Session, came: Any, now: datetime) -> Any:
+        fresh = [
+            replace(one, envelope=replace(one.envelope, id=f"{one.envelope.id}-{next(numbers)}"))
+            for one in came
+        ]
+        return real(session, fresh, now)
+
+    patch(process, "keep", keep)
+
+
+@bug()
+def some_events_are_answered_and_not_kept(patch: Patch) -> None:
+    """The answer does not wait for the commit."""
+    real = received.keep
+    numbers = itertools.count(1)
+
+    def keep(session: Session, came: Any, now: datetime) -> Any:
+        return [] if next(numbers) % 7 == 0 else real(session, came, now)
+
+    patch(process, "keep", keep)
+
+
+@bug("broker fate=lose")
+def nothing_is_swept(patch: Patch) -> None:
+    """A row whose hint got lost is never handled."""
+    patch(inbox, "sweep", lambda *_, **__: [])
+
+
+@bug("posts fate", "refunds|disputes|pays a part")
+def nothing_is_recalled(patch: Patch) -> None:
+    """What came before its case is not found again."""
+    patch(readers.Readers, "recall", lambda *_: iter(()))
+
+
+# --- decisions -----------------------------------------------------------------------------------
+
+
+def _without(word: str) -> Callable[..., Any]:
+    real = status_of.freeze
+
+    def freeze(case: Case, now: datetime) -> Any:
+        standing = real(case, now)
+        return None if standing is not None and word in standing.why else standing
+
+    return freeze
+
+
+def _freeze(patch: Patch, word: str) -> None:
+    thawed = _without(word)
+    for module in (plan, retry, message, access):
+        patch(module, "freeze", thawed)
+
+
+@bug("processing:")
+def a_debit_in_process_stops_nothing(patch: Patch) -> None:
+    """The timeline goes on while a payment is under way."""
+    _freeze(patch, "in process")
+
+
+@bug("part, disputed")
+def a_dispute_stops_nothing(patch: Patch) -> None:
+    """The timeline goes on while a charge is disputed."""
+    _freeze(patch, "disputed")
+
+
+@bug("hold who")
+def a_hold_stops_nothing(patch: Patch) -> None:
+    """The timeline goes on although a person held it."""
+    _freeze(patch, "on hold")
+
+
+@bug()
+def the_next_step_is_not_computed_anew(patch: Patch) -> None:
+    """The cursor stays where it was."""
+    real = columns.schedule_columns
+
+    def schedule_columns(row: Any, *rest: Any) -> Any:
+        told = real(row, *rest)
+        if row["next_at"] is not None and row["version"] % 4 == 0:
+            told["next_at"] = row["next_at"]
+        return told
+
+    patch(cases, "schedule_columns", schedule_columns)
+
+
+@bug("policy=(brisk|hammer)", "kill .*down=(93600|144000|252000)")
+def missed_rungs_are_all_fired(patch: Patch) -> None:
+    """After an outage every charge that was missed is made."""
+    patch(plan, "_missed", lambda *_: None)
+
+
+@bug("policy=hammer")
+def a_card_may_be_asked_for_ever(patch: Patch) -> None:
+    """The limits of card networks and of the house are not asked."""
+    patch(retry, "allowed", lambda *_, **__: None)
+
+
+@bug("policy=gentle", "zone=(?!None)")
+def every_customer_lives_in_greenwich(patch: Patch) -> None:
+    """Time zones are ignored."""
+    patch(plan, "zone_of", lambda *_: ZoneInfo("UTC"))
+
+
+@bug("pays who")
+def access_is_not_restored(patch: Patch) -> None:
+    """Who pays gets nothing back."""
+    real = reactions.after_end
+
+    def after_end(*arguments: Any) -> Iterator[Step]:
+        return (one for one in real(*arguments) if one.kind is not StepKind.RESTORE)
+
+    patch(plan, "after_end", after_end)
+
+
+# --- facts and money -----------------------------------------------------------------------------
+
+
+@bug("posts fate=(delay|copies|hold back)")
+def what_was_heard_last_is_believed(patch: Patch) -> None:
+    """Of two views of an invoice the one that arrives later wins, not the newer one."""
+    patch(merge, "_newest", lambda _known, heard: heard)
+
+
+@bug("pays who")
+def a_payment_after_the_end_is_ignored(patch: Patch) -> None:
+    """Who pays when the case was given up is not heard any more."""
+    real = facts_of.advance
+
+    def advance(case: Case, event: BillingEvent) -> Case:
+        late = isinstance(event, InvoiceReported | PaymentReceived)
+        if late and case.failed_at is not None and status(case).state is State.LOST:
+            return case
+        return real(case, event)
+
+    patch(hands, "advance", advance)
+
+
+@bug("credits|refunds|pays a part|disputed")
+def nothing_is_taken_back_in_the_ledger(patch: Patch) -> None:
+    """What turned out otherwise stays, beside what is right."""
+    real = ledger._difference
+
+    def difference(*arguments: Any) -> Any:
+        return [row for row in real(*arguments) if row.reverses is None]
+
+    patch(ledger, "_difference", difference)
+
+
+# --- calls to the product ------------------------------------------------------------------------
+
+
+@bug("product fate=down", "pays who|voids|close")
+def calls_leave_in_any_order(patch: Patch) -> None:
+    """A call does not wait for the one of its case before it."""
+
+    def claim_calls(session: Session, now: datetime, *, limit: int, lease: timedelta) -> Any:
+        rows = session.scalars(
+            select(OutboxRow)
+            .where(col(OutboxRow.state) == "pending", col(OutboxRow.wake_at) <= now)
+            .order_by(col(OutboxRow.id).desc())
+            .limit(limit)
+        ).all()
+        found = []
+        for row in rows:
+            row.wake_at, row.leased, row.tries = now + lease, True, row.tries + 1
+            session.add(row)
+            assert row.id is not None
+            found.append(outbox.Call(row.id, row.key, row.body.encode(), row.tries))
+        return found
+
+    patch(outbox, "claim_calls", claim_calls)
+
+
+@bug("product fate=(down|500)")
+def a_call_that_failed_is_dropped(patch: Patch) -> None:
+    """What the product does not take at once is counted as told."""
+    real = outbox.settle_call
+
+    def settle_call(session: Session, call: Any, heard: Any, now: datetime) -> None:
+        real(session, call, replace(heard, taken=True), now)
+
+    patch(outbox, "settle_call", settle_call)

@@ -1,0 +1,48 @@
+"""A seed always plays the same, and a failing one is made small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from dunning.simulation.run import play
+from dunning.simulation.script import write
+from dunning.simulation.shrink import shrink, words
+from tests.simulation.planted import planted
+
+
+@pytest.mark.parametrize("seed", [3, 11])
+def test_a_seed_plays_the_same_in_every_process(seed: int) -> None:
+    """The order of sets differs from process to process; nothing may depend on it."""
+    code = f"from dunning.simulation.run import play; print(play({seed}).digest)"
+    # An environment of its own, with another seed for hashes.
+    other = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONHASHSEED": "99", "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert other.stdout.strip() == play(seed).digest == play(seed).digest
+
+
+def test_seeds_differ() -> None:
+    assert play(3).digest != play(11).digest
+
+
+def test_a_script_may_lose_any_of_its_happenings() -> None:
+    script = write(3)
+    kept = {one.index for one in script.happenings if one.kind == "customer"}
+    assert [one.index for one in script.only(kept).happenings] == sorted(kept)
+    assert play(3, kept).breaches == []
+
+
+def test_a_failing_world_is_shrunk() -> None:
+    with planted("each_try_has_a_key_of_its_own"):
+        kept, outcome = shrink(0)
+        assert outcome.breaches
+        # One customer is all it takes.
+        assert len(kept) < len(write(0).happenings)
+        assert "BREACH I1" in "\n".join(words(0, kept, outcome))
