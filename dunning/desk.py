@@ -171,6 +171,9 @@ class Desk:
         self, session: Session, read_facts: ReadFacts, recall: Recall | None = None
     ) -> None:
         self.session = session
+        # What was guarded before anything was read; and whether to wait for what comes up later.
+        self.guarded: frozenset[str] = frozenset()
+        self.patient = True
         self._read_facts = read_facts
         self._recall = recall
         self.cases: Drawer[str, Held] = Drawer(self._fetch_cases)

@@ -57,6 +57,14 @@ class RefusedError(DunningError):
     """The rules do not allow what was asked; the message says which rule."""
 
 
+class NamesTakenError(DunningError):
+    """Somebody else works on things that turned out to belong to this: begin again with them."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        super().__init__(f"somebody else works on {len(names)} things of this")
+        self.names = names
+
+
 class LeaseLostError(DunningError):
     """The claim expired and somebody else holds the case; nothing was written."""
 

@@ -29,7 +29,7 @@ from dunning.core.ports import (
     Unreadable,
 )
 from dunning.desk import Desk, Named, Waiting
-from dunning.errors import DunningError, NotFoundError, ProviderError
+from dunning.errors import DunningError, NamesTakenError, NotFoundError, ProviderError
 from dunning.readers import Kept, Readers, SourceReader
 from dunning.received import LEASE, Received, keep
 from dunning.routing import everything_named
@@ -116,15 +116,20 @@ class Inbox:
 
     # --- a batch ---------------------------------------------------------------------------
 
-    def _bring_in(self, batch: Sequence[_Read], now: datetime) -> int:
+    def _bring_in(
+        self, batch: Sequence[_Read], now: datetime, besides: frozenset[str] = frozenset()
+    ) -> int:
         """Handle a batch in one transaction; what the database refuses is parked alone.
 
-        Halved until the row at fault is by itself, so that it harms no other.
+        Halved until the row at fault is by itself, so that it harms no other. `besides`: what an
+        earlier try found out that it would speak of.
         """
         if not batch:
             return 0
         try:
-            return self._together(batch, now)
+            return self._together(batch, now, besides)
+        except NamesTakenError as taken:
+            return self._bring_in(batch, now, besides | taken.names)
         except DBAPIError as error:
             if is_passing(error):
                 raise
@@ -136,7 +141,7 @@ class Inbox:
         middle = len(batch) // 2
         return self._bring_in(batch[:middle], now) + self._bring_in(batch[middle:], now)
 
-    def _together(self, batch: Sequence[_Read], now: datetime) -> int:
+    def _together(self, batch: Sequence[_Read], now: datetime, besides: frozenset[str]) -> int:
         endings: list[tuple[Kept, _Ending]] = []
         with transaction(self._engine) as session:
             ours = _lock(session, [one.row.id for one in batch])
@@ -146,8 +151,10 @@ class Inbox:
                 told[one.row.source].extend(one.events)
             # All at once, as two batches that share customers would wait for each other.
             names = [everything_named(source, events) for source, events in told.items()]
-            guard(session, set[str]().union(*names))
+            guarded = besides.union(*names)
+            guard(session, guarded)
             desk = self._cases.desk(session)
+            desk.guarded, desk.patient = guarded, False
             self._cases.gather(desk, told)
             for one in taken:
                 ending = self._finish(desk, one, ours[one.row.id], now)

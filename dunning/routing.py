@@ -17,7 +17,8 @@ from dunning.core.events import (
     SubscriptionReported,
 )
 from dunning.desk import Desk, Held, Named
-from dunning.store import guard
+from dunning.errors import NamesTakenError
+from dunning.store import guard, guard_at_once
 
 CustomerNews = MethodChanged | CustomerReported | SubscriptionReported
 
@@ -185,8 +186,7 @@ def _with_what_waits(
         } - known
         known |= names
         if later:
-            # Named by what waited, and by nobody before: whoever speaks of these waits for us.
-            guard(desk.session, {f"{name.source}/{name.id}" for name in names})
+            _guard_late(desk, {f"{name.source}/{name.id}" for name in names})
         later = True
         desk.waiting.load(names)
         new = {source: [] for source in told}
@@ -196,6 +196,16 @@ def _with_what_waits(
         for source, events in new.items():
             whole[source].extend(events)
     return whole
+
+
+def _guard_late(desk: Desk, names: set[str]) -> None:
+    """Named by what waited, and by nobody before: whoever speaks of these waits for us."""
+    fresh = names - desk.guarded
+    if guard_at_once(desk.session, fresh):
+        return
+    if not desk.patient:
+        raise NamesTakenError(frozenset(fresh))
+    guard(desk.session, fresh)
 
 
 def _linked(held: Held) -> Iterator[Named]:

@@ -41,6 +41,8 @@ FOLLOW_WAIT_SECONDS = 5.0
 INBOX_BATCH = 100
 # A broker that does not answer for so long is away.
 BROKER_SECONDS = 5.0
+# So often a batch is handled anew at once; the sweep finds what is left even so.
+HANDLING = 3
 CALLS_BATCH = 20
 CALL_LEASE = timedelta(seconds=60)
 DRAIN_MILLISECONDS = 5_000
@@ -148,20 +150,22 @@ class Work:
 
     def _handle_inbox(self, ids: list[int]) -> None:
         try:
-            self._program.inbox.handle(ids, self._program.clock.fresh())
-        except SQLAlchemyError as error:
-            # One row may have spoiled the batch; each is tried alone, and the sweep does the rest.
-            log.warning("inbox.batch_failed", count=len(ids), error=type(error).__name__)
-            for row_id in ids if len(ids) > 1 else ():
-                self._handle_alone(row_id)
+            self._program.clock.fresh()
+            for tries in range(1, HANDLING + 1):
+                if self._is_handled(ids, tries):
+                    return
         finally:
             self._done()
 
-    def _handle_alone(self, row_id: int) -> None:
+    def _is_handled(self, ids: list[int], tries: int) -> bool:
+        """What the database refused is parked by then; what it could not do passes, or is swept."""
         try:
-            self._program.inbox.handle([row_id], self._program.clock.now())
+            self._program.inbox.handle(ids, self._program.clock.now())
         except SQLAlchemyError as error:
-            log.warning("inbox.row_failed", inbox=row_id, error=type(error).__name__)
+            kind = type(error).__name__
+            log.warning("inbox.batch_failed", count=len(ids), error=kind, tries=tries)
+            return False
+        return True
 
     def _run_steps(self, source: str, token: str, ids: list[str]) -> None:
         crashpoints.reach("message.taken")

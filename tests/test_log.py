@@ -221,10 +221,12 @@ def test_a_line_is_one_json_object_with_its_ids_and_its_time(
     case = stage.case("in_1").id
     stage.close()
     names = [line["event"] for line in told]
-    assert names[:2] == ["inbox.handled", "step.done"]
-    assert (told[0]["inbox"], told[0]["event_id"]) == (row.id, row.event_id)
-    assert told[1]["case"] == case
-    assert told[1]["step"] == f"{case}/reconcile:open"
+    assert names[:3] == ["ledger.recorded", "inbox.handled", "step.done"]
+    recorded, handled, done = told[:3]
+    assert (recorded["case"], recorded["entries"]) == (case, [f"{case}/opened:owed"])
+    assert (handled["inbox"], handled["event_id"]) == (row.id, row.event_id)
+    assert handled["about"] == case
+    assert (done["case"], done["step"]) == (case, f"{case}/reconcile:open")
     failed = next(line for line in told if line["event"] == "step.failed")
     assert failed["step"].startswith(f"{case}/")
     assert "ZeroDivisionError" in failed["exception"]

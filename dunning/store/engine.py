@@ -186,6 +186,25 @@ def guard(session: Session, names: Collection[str]) -> None:
         session.execute(_GUARD, {"names": list(names)})
 
 
+def guard_at_once(session: Session, names: Collection[str]) -> bool:
+    """The same without waiting, for names that came up late: False if somebody has one of them.
+
+    Whoever waited here while others wait for what was guarded first could wait for ever.
+    """
+    if not names or session.get_bind().dialect.name != "postgresql":
+        return True
+    return bool(session.execute(_GUARD_AT_ONCE, {"names": list(names)}).scalar_one())
+
+
+_GUARD_AT_ONCE = text(
+    """
+    SELECT coalesce(bool_and(pg_try_advisory_xact_lock(key)), true) FROM (
+        SELECT DISTINCT hashtextextended(name, 0) AS key
+        FROM unnest(CAST(:names AS text[])) AS name ORDER BY key
+    ) AS keys
+    """
+)
+
 _GUARD = text(
     """
     SELECT pg_advisory_xact_lock(key) FROM (

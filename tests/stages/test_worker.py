@@ -265,23 +265,25 @@ def keep_in(program: Program, *bodies: Body) -> list[int]:
         return sorted(keep(session, [received(body) for body in bodies], program.clock.now()))
 
 
-def test_a_batch_the_database_refuses_is_handled_one_by_one(
-    alone: tuple[Program, Work], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("failures", "state"), [(2, "handled"), (3, "new")])
+def test_a_batch_over_which_the_database_stumbles_is_handled_again_and_else_swept(
+    alone: tuple[Program, Work], monkeypatch: pytest.MonkeyPatch, failures: int, state: str
 ) -> None:
     program, work = alone
     ids = keep_in(program, *(failed(number) for number in range(4)))
     handle: Callable[..., int] = program.inbox.handle
+    left = [OperationalError("x", {}, Exception("deadlock"))] * failures
 
-    def refuses(given: list[int], now: object) -> int:
-        if len(given) > 1 or given[0] == ids[1]:
-            raise OperationalError("x", {}, Exception("deadlock"))
+    def stumbles(given: list[int], now: object) -> int:
+        if left:
+            raise left.pop()
         return handle(given, now)
 
-    monkeypatch.setattr(program.inbox, "handle", refuses)
+    monkeypatch.setattr(program.inbox, "handle", stumbles)
     work.handle_inbox.fn(ids)
     with transaction(program.engine) as session:
         states = [session.get_one(InboxRow, row_id).state for row_id in ids]
-    assert states == ["handled", "new", "handled", "handled"]
+    assert states == [state] * 4
 
 
 def test_one_case_that_fails_does_not_keep_the_others_of_its_message(

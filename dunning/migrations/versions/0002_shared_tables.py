@@ -77,6 +77,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Nothing that cannot be found out again is in these."""
-    for table in ("breaker_changes", "breakers", "pulses", "paces", "catch_ups"):
-        op.drop_table(table)
+    """Refused, as of every migration: a program does not go back on its own."""
+    message = "there is no way back to an older version; restore a backup"
+    raise RuntimeError(message)

@@ -76,6 +76,7 @@ OPEN = Bill(
     next_attempt_at=moment(NOW + 86_400),
     auto_advance=True,
     automatic=True,
+    issued_at=moment(CREATED),
     products=("price_1", "prod_1"),
     metadata=(("plan", "gold"),),
 )
