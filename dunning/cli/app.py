@@ -12,6 +12,7 @@ from dunning import __version__
 from dunning.cli import (
     adopt,
     breaker,
+    bench,
     by_hand,
     doctor,
     inbox,
@@ -56,7 +57,7 @@ ORDER = (
     *("demo", "up", "doctor", "sandbox"),
     *("cases", "report", "ledger", "inbox", "reconcile", "adopt", "breaker"),
     *("policy", "message"),
-    *("migrate", "web", "worker", "dispatch", "prune", "move"),
+    *("migrate", "web", "worker", "dispatch", "prune", "move", "bench"),
 )
 
 
@@ -103,6 +104,7 @@ def build() -> typer.Typer:
         ("dispatch", processes.dispatch, RUN),
         ("prune", keeping.prune, RUN),
         ("move", keeping.move, RUN),
+        ("bench", bench.bench, RUN),
     ):
         app.command(name, rich_help_panel=panel)(function)
     for name, group, panel in (

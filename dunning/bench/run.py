@@ -1,0 +1,90 @@
+"""One run: servers of its own, each part in turn, and the goals at the end."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dunning.bench import claims, handling, machine, receiving
+from dunning.bench.goals import Findings
+from dunning.bench.servers import DurablePostgres, Redis, scratch_folder
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is done for each figure."""
+
+    seconds: float
+    events: int
+    cases: int
+
+
+SIZES = {
+    "quick": Size(seconds=2, events=1_000, cases=200_000),
+    "usual": Size(seconds=6, events=6_000, cases=1_000_000),
+    "full": Size(seconds=15, events=40_000, cases=10_000_000),
+}
+
+
+@dataclass(slots=True)
+class Bench:
+    """The servers of one run, and what was found so far."""
+
+    postgres: DurablePostgres
+    redis: Redis
+    folder: Path
+    size: Size
+    found: dict[str, Findings]
+
+
+def _receiving(bench: Bench) -> Findings:
+    return receiving.measure(bench.postgres, bench.redis, bench.folder, bench.size.seconds)
+
+
+def _handling(bench: Bench) -> Findings:
+    before = bench.found.get("receiving")
+    received = float(before.figures["postgresql"]["good"]) if before else None
+    return handling.measure(
+        bench.postgres, bench.folder, events=bench.size.events, received=received
+    )
+
+
+def _claims(bench: Bench) -> Findings:
+    return claims.measure(bench.postgres, many=bench.size.cases, seconds=bench.size.seconds / 2)
+
+
+PARTS: dict[str, Callable[[Bench], Findings]] = {
+    "receiving": _receiving,
+    "handling": _handling,
+    "claims": _claims,
+}
+
+
+def run(parts: Sequence[str], size: str, say: Say = lambda _line: None) -> dict[str, Any]:
+    """Measure these parts; everything found, as JSON. `ServerUnavailableError` without servers."""
+    began = time.monotonic()
+    told: dict[str, Any] = {"size": size, "machine": machine.described()}
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch_folder())))
+        folder.chmod(0o711)
+        bench = Bench(
+            postgres=stack.enter_context(DurablePostgres(folder / "postgresql")),
+            redis=stack.enter_context(Redis(folder / "redis")),
+            folder=folder,
+            size=SIZES[size],
+            found={},
+        )
+        for name in parts:
+            say(f"measuring {name}")
+            bench.found[name] = PARTS[name](bench)
+    told["parts"] = [each.told() for each in bench.found.values()]
+    told["goals"] = [one.told() for each in bench.found.values() for one in each.verdicts]
+    told["seconds"] = round(time.monotonic() - began, 1)
+    return told
