@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import LargeBinary, String, bindparam, func, insert, select, text
 from sqlmodel import Session, col
 
 from dunning.clock import utc
 from dunning.core.ports import Envelope
-from dunning.store import InboxRow, SeenRow, first_id, insert_into
+from dunning.store import Column, InboxRow, SeenRow, UTCDateTime, first_id, insert_into
 
 # A kept row that nobody began to handle is taken up again after this long.
 LEASE = timedelta(seconds=30)
@@ -58,8 +58,7 @@ _KEEP = text(
     WITH given AS MATERIALIZED (
         SELECT CAST(:day AS bigint) + nextval('inbox_id_seq') AS id, each.*
         FROM unnest(
-            CAST(:sources AS text[]), CAST(:events AS text[]), CAST(:types AS text[]),
-            CAST(:created AS timestamptz[]), CAST(:bodies AS bytea[])
+            :sources, :events, :types, :created, :bodies
         ) AS each (source, event_id, type, created_at, body)
     ), fresh AS (
         INSERT INTO seen (event_id, source, created_at, inbox_id)
@@ -74,6 +73,12 @@ _KEEP = text(
     FROM given WHERE id IN (SELECT inbox_id FROM fresh) ORDER BY id
     RETURNING id
     """
+).bindparams(
+    bindparam("sources", type_=Column(String())),
+    bindparam("events", type_=Column(String())),
+    bindparam("types", type_=Column(String())),
+    bindparam("created", type_=Column(UTCDateTime())),
+    bindparam("bodies", type_=Column(LargeBinary())),
 )
 
 

@@ -11,8 +11,8 @@ from typer.core import TyperGroup
 from dunning import __version__
 from dunning.cli import (
     adopt,
-    breaker,
     bench,
+    breaker,
     by_hand,
     doctor,
     inbox,
