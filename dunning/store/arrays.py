@@ -43,7 +43,8 @@ def _bytes(value: bytes) -> bytes:
 
 
 def _text(value: str) -> bytes:
-    return _bytes(value.encode())
+    encoded = value.encode()
+    return _length(len(encoded)) + encoded
 
 
 def _int(value: int) -> bytes:
