@@ -194,8 +194,10 @@ class CaseBook:
                 continue
             if invoice not in hands:
                 held_or_none = desk.cases.get(case_id(source, invoice))
-                fresh = new_case(source, provider, invoice)
-                hands[invoice] = Hand(held_or_none.case if held_or_none else fresh, held_or_none)
+                if held_or_none is None:
+                    hands[invoice] = Hand(new_case(source, provider, invoice), None)
+                else:
+                    hands[invoice] = Hand(held_or_none.case, held_or_none)
             advance_hand(hands[invoice], event)
         moved = []
         for invoice, hand in hands.items():
@@ -274,9 +276,11 @@ class CaseBook:
             row = self._begin(desk, hand.case, present, now)
         else:
             row = dict(hand.before.row)
-            if present.ended_at is not None or charges_told(hand.case):
+            told = hand.case
+            if present.ended_at is not None or charges_told(told):
                 self._end_what_was_begun(desk, hand, row, now)
-                present = status(hand.case)
+                if hand.case is not told:
+                    present = status(hand.case)
         case = hand.case
         posting = ledger.Posting(
             case_id=case.id,

@@ -38,7 +38,7 @@ def utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         message = f"naive time {moment.isoformat()}: say which time zone it is in"
         raise ValueError(message)
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 def from_unix(seconds: int) -> datetime:

@@ -11,13 +11,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from dunning import crashpoints, metrics
 from dunning.clock import Clock
@@ -29,17 +29,29 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 200
 WAITING: Final = 2_000
 HINTS: Final = 100
+# A connection that was used within that time is not asked first whether it still lives.
+FRESH_SECONDS: Final = 1.0
 
 
 class BusyError(Exception):
     """More requests wait for the database than it can serve soon."""
 
 
-_Job = tuple[Received, "Future[bool]"]
+# Hears, in the writer's thread, that a webhook is durable (None) or why it is not.
+Settled = Callable[[Exception | None], None]
+
+
+@dataclass(slots=True, eq=False)
+class Ticket:
+    """A webhook that waits to be written."""
+
+    received: Received
+    settled: Settled
+    given_up: bool = False  # whoever asked has gone: not written, unless its turn has come already
 
 
 class Keeper:
-    """Stores webhooks durably; `put` gives a future that says whether the event was new."""
+    """Stores webhooks durably, and says so to each who handed one over."""
 
     def __init__(
         self, engine: Engine, clock: Clock, on_kept: Callable[[Sequence[int]], None]
@@ -47,7 +59,9 @@ class Keeper:
         self._engine = engine
         self._clock = clock
         self._on_kept = on_kept
-        self._queue: queue.Queue[_Job | None] = queue.Queue(maxsize=WAITING)
+        self._queue: queue.Queue[Ticket | None] = queue.Queue(maxsize=WAITING)
+        self._line: Connection | None = None
+        self._used_at = 0.0
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="inbox-keeper", daemon=True)
         self._hints: queue.Queue[Sequence[int] | None] = queue.Queue(maxsize=HINTS)
@@ -67,65 +81,82 @@ class Keeper:
             self._hints.put(None, timeout=1)
         self._teller.join(timeout=5)
 
-    def put(self, received: Received) -> Future[bool]:
-        """Hand over a webhook; the future is done once it is durable. `BusyError` when full."""
-        done: Future[bool] = Future()
+    def put(self, received: Received, settled: Settled) -> Ticket:
+        """Hand over a webhook; `settled` is called once it is durable. `BusyError` when full."""
         if self._stopping:
             raise BusyError
+        ticket = Ticket(received, settled)
         try:
-            self._queue.put_nowait((received, done))
+            self._queue.put_nowait(ticket)
         except queue.Full:
             raise BusyError from None
-        return done
+        return ticket
 
     def _run(self) -> None:
         going = True
         while going:
             batch, going = self._gather()
-            # Whoever went away before their turn is not waited for; from here nobody can.
-            batch = [job for job in batch if job[1].set_running_or_notify_cancel()]
+            # Whoever went away before their turn is not waited for.
+            batch = [ticket for ticket in batch if not ticket.given_up]
             if batch:
                 self._write(batch)
+        self._hang_up()
 
-    def _gather(self) -> tuple[list[_Job], bool]:
+    def _gather(self) -> tuple[list[Ticket], bool]:
         """What is to be written next, and whether anything comes after it."""
-        batch: list[_Job] = []
-        job = self._queue.get()
-        while job is not None:
-            batch.append(job)
+        batch: list[Ticket] = []
+        ticket = self._queue.get()
+        while ticket is not None:
+            batch.append(ticket)
             if len(batch) == BATCH:
                 return batch, True
             try:
-                job = self._queue.get_nowait()
+                ticket = self._queue.get_nowait()
             except queue.Empty:
                 return batch, True
         return batch, False
 
-    def _write(self, batch: list[_Job]) -> None:
+    def _write(self, batch: list[Ticket]) -> None:
         began = time.monotonic()
         try:
-            with transaction(self._engine) as session:
-                ids = keep(session, [received for received, _ in batch], self._clock.now())
+            with transaction(self._connection(began)) as session:
+                ids = keep(session, [ticket.received for ticket in batch], self._clock.now())
                 crashpoints.reach("inbox.before_commit")
             crashpoints.reach("inbox.committed")
         except Exception as error:  # noqa: BLE001 - the callers wait for it
+            self._hang_up()
             if len(batch) == 1 or not isinstance(error, DBAPIError) or is_away(error):
-                for _, done in batch:
-                    done.set_exception(error)
+                for ticket in batch:
+                    ticket.settled(error)
                 return
             # One bad row fails alone: its neighbours are written one by one.
-            for job in batch:
-                self._write([job])
+            for ticket in batch:
+                self._write([ticket])
             return
         metrics.kept(len(batch), time.monotonic() - began)
-        for _, done in batch:
-            done.set_result(True)
+        for ticket in batch:
+            ticket.settled(None)
         if ids:
             try:
                 self._hints.put_nowait(ids)
             except queue.Full:
                 metrics.hints_lost(len(ids))
                 log.warning("inbox.hint_lost", count=len(ids))
+
+    def _connection(self, now: float) -> Connection:
+        """The writer's own connection; after a rest, one that the pool has looked at."""
+        if self._line is not None and now - self._used_at > FRESH_SECONDS:
+            self._hang_up()
+        if self._line is None:
+            self._line = self._engine.connect()
+        self._used_at = now
+        return self._line
+
+    def _hang_up(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            with suppress(SQLAlchemyError):
+                line.close()
 
     def _tell(self) -> None:
         """Pass hints on beside the writing: a broker that hangs keeps no sender waiting."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import LargeBinary, String, bindparam, func, select, text
 from sqlmodel import Session, col
 
 from dunning.clock import utc
 from dunning.core.ports import Envelope
-from dunning.store import InboxRow, SeenRow, first_id, insert_into
+from dunning.store import Column, InboxRow, UTCDateTime, first_id
 
 # A kept row that nobody began to handle is taken up again after this long.
 LEASE = timedelta(seconds=30)
@@ -58,8 +58,7 @@ _KEEP = text(
     WITH given AS MATERIALIZED (
         SELECT CAST(:day AS bigint) + nextval('inbox_id_seq') AS id, each.*
         FROM unnest(
-            CAST(:sources AS text[]), CAST(:events AS text[]), CAST(:types AS text[]),
-            CAST(:created AS timestamptz[]), CAST(:bodies AS bytea[])
+            :sources, :events, :types, :created, :bodies
         ) AS each (source, event_id, type, created_at, body)
     ), fresh AS (
         INSERT INTO seen (event_id, source, created_at, inbox_id)
@@ -74,47 +73,52 @@ _KEEP = text(
     FROM given WHERE id IN (SELECT inbox_id FROM fresh) ORDER BY id
     RETURNING id
     """
+).bindparams(
+    bindparam("sources", type_=Column(String())),
+    bindparam("events", type_=Column(String())),
+    bindparam("types", type_=Column(String())),
+    bindparam("created", type_=Column(UTCDateTime())),
+    bindparam("bodies", type_=Column(LargeBinary())),
 )
 
 
 def _keep_on_sqlite(
     session: Session, received: Sequence[Received], day: int, now: datetime
 ) -> list[int]:
-    """There is one writer, who counts on from the last id."""
+    """There is one writer, who counts on from the last id.
+
+    The driver is told directly: to prepare a row's values costs more than to write it.
+    """
     last = session.scalar(select(func.max(col(InboxRow.id)))) or 0
-    numbered = dict(enumerate(received, max(last, day) + 1))
-    seen = insert_into(session, SeenRow).on_conflict_do_nothing().returning(SeenRow.inbox_id)
-    told = [
-        {
-            "event_id": item.envelope.id,
-            "source": item.source,
-            "created_at": item.envelope.created,
-            "inbox_id": row_id,
-        }
-        for row_id, item in numbered.items()
-    ]
-    fresh = sorted(session.scalars(seen, told))
-    rows = [
-        {
-            "id": row_id,
-            "source": item.source,
-            "event_id": item.envelope.id,
-            "type": item.envelope.type,
-            "created_at": item.envelope.created,
-            "received_at": now,
-            "body": item.body,
-            "state": "new",
-            "reason": "",
-            "waiting": False,
-            # Handled at once by the hint; swept up only if that got lost.
-            "wake_at": now + LEASE,
-            "tries": 0,
-        }
-        for row_id, item in ((row_id, numbered[row_id]) for row_id in fresh)
-    ]
-    if rows:
-        session.execute(insert(_INBOX), rows)
-    return fresh
+    first = max(last, day) + 1
+    line = session.connection()
+    stored = UTCDateTime().dialect_impl(line.dialect).bind_processor(line.dialect)
+    assert stored is not None
+    # Handled at once by the hint; swept up only if that got lost.
+    received_at, wake_at = stored(now), stored(now + LEASE)
+    seen, rows = [], []
+    for row_id, item in enumerate(received, first):
+        told = item.envelope
+        created_at = stored(told.created)
+        seen.append((told.id, item.source, created_at, row_id))
+        row = (row_id, item.source, told.id, told.type, created_at, received_at, item.body, wake_at)
+        rows.append(row)
+    line.exec_driver_sql(_SEE, seen)
+    line.exec_driver_sql(_KEEP_NEW, rows)
+    return list(session.scalars(select(col(InboxRow.id)).where(col(InboxRow.id) >= first)))
 
 
-_INBOX = InboxRow.__table__  # type: ignore[attr-defined]
+_SEE = """
+    INSERT INTO seen (event_id, source, created_at, inbox_id) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO NOTHING
+"""
+# New is what was seen under this very id.
+_KEEP_NEW = """
+    INSERT INTO inbox (id, source, event_id, type, created_at, received_at, body, wake_at,
+        state, reason, waiting, tries)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'new', '', 0, 0
+    WHERE EXISTS (
+        SELECT 1 FROM seen
+        WHERE event_id = ?3 AND source = ?2 AND created_at = ?5 AND inbox_id = ?1
+    )
+"""

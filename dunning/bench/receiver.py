@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dunning import keeper
+from dunning import keeper, log
 from dunning.config import load_settings
 from dunning.processes import web_server
 from dunning.wiring import assemble
@@ -29,6 +29,7 @@ def main() -> None:
     """Serve until told to stop."""
     if batch := int(os.environ.pop("BENCH_BATCH", "0")):
         setattr(keeper, "BATCH", batch)  # noqa: B010 - a constant of the product
+    log.configure("info", "json")  # as `dunning web` does
     program = assemble(load_settings(os.environ, Path.cwd()), environ=os.environ)
     work = _Idle(program, build_broker(None))
     web_server(program, work, "127.0.0.1", int(sys.argv[1])).run()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import replace
+from functools import lru_cache
 from typing import assert_never
 
 from dunning.core.events import (
@@ -59,6 +60,7 @@ from dunning.core.merge import (
 )
 
 
+@lru_cache(maxsize=4096)
 def case_id(source: str, invoice: str) -> str:
     """The case's name: a function of what it is about, so a rebuilt database finds the same keys.
 

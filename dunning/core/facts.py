@@ -108,7 +108,10 @@ class Case:
 
     def word(self, about: str) -> str | None:
         """The last word on one thing, such as `email`."""
-        return next((word.value for word in self.words if word.about == about), None)
+        for word in self.words:
+            if word.about == about:
+                return word.value
+        return None
 
     @property
     def gross(self) -> int:

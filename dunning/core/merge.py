@@ -171,12 +171,16 @@ def _either(known: str | None, heard: str | None) -> str | None:
 
 def with_words(case: Case, at: datetime, event_id: str, **told: str | None) -> Case:
     """Take what an event says of who and what the case is about."""
+    return replace(case, words=_words(case, at, event_id, **told))
+
+
+def _words(case: Case, at: datetime, event_id: str, **told: str | None) -> tuple[Word, ...]:
     words = {word.about: word for word in case.words}
     for about, value in told.items():
         if value:
             word = Word(about=about, value=value, at=at, id=event_id)
             words[about] = _last(words.get(about), word)
-    return replace(case, words=tuple(words[about] for about in sorted(words)))
+    return tuple(words[about] for about in sorted(words))
 
 
 def with_currency(case: Case, currency: str) -> Case:
@@ -193,7 +197,7 @@ def with_bill(case: Case, event: InvoiceReported) -> Case:
     whole = 0 if bill.status is InvoiceStatus.DRAFT else bill.remaining + bill.paid + bill.credited
     known = (case.bill_at, case.bill_id, case.bill)
     newest = _newest(known, (event.at, event.id, bill))
-    told = with_words(
+    words = _words(
         case,
         event.at,
         event.id,
@@ -207,7 +211,8 @@ def with_bill(case: Case, event: InvoiceReported) -> Case:
     # The echo of our own giving up says nothing new: how that step ended does.
     echo = (event.key or "").startswith(f"{case.id}/{StepKind.GIVE_UP.value}:")
     return replace(
-        told,
+        case,
+        words=words,
         bill_at=newest[0],
         bill_id=newest[1],
         bill=newest[2],

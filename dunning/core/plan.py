@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from dunning.core.calendar import at_time, in_window, on_day, zone_of
 from dunning.core.events import StepKind, StepResult
@@ -185,18 +186,24 @@ def timeline(case: Case, policy: Policy) -> list[Step]:
     """Every line of the policy with its date for this case, done or not."""
     number: Counter[StepKind] = Counter()
     start = starts_at(case, policy)
+    zone = zone_of(case.word("timezone"), policy.timezone)
     steps = []
     for rung, offset in offsets(policy):
         number[rung.do] += 1
-        steps.append(_dated(case, policy, rung, start, offset, number[rung.do]))
+        steps.append(_dated(case, policy, rung, start, offset, zone, number[rung.do]))
     return steps
 
 
 def _dated(
-    case: Case, policy: Policy, rung: Rung, start: datetime, offset: timedelta, number: int
+    case: Case,
+    policy: Policy,
+    rung: Rung,
+    start: datetime,
+    offset: timedelta,
+    zone: ZoneInfo,
+    number: int,
 ) -> Step:
     due = start + offset
-    zone = zone_of(case.word("timezone"), policy.timezone)
     if rung.clock is not None:
         due = at_time(due, rung.clock, zone)
     if rung.on:
@@ -235,9 +242,10 @@ def _judged(
         # What was to be said before a door is not true any more once it has opened.
         late = next((door.kind.value for door in opened if door.order > step.order), None)
         why = why or (late and f"overtaken by {late}") or _missed(step, steps, now)
-        return replace(step, template=template, skip=why)
-    if step.kind is StepKind.RESTRICT:
-        return replace(step, skip=_overtaken(step, [*steps, *opened], now))
+        same = template == step.template and why == step.skip
+        return step if same else replace(step, template=template, skip=why)
+    if step.kind is StepKind.RESTRICT and (why := _overtaken(step, [*steps, *opened], now)):
+        return replace(step, skip=why)
     return step
 
 
@@ -246,7 +254,8 @@ def _spaced(case: Case, step: Step) -> Step:
     last, said = last_decline(case), verdict(case)
     if last is None or said is None or said.wait is None:
         return step
-    return replace(step, due_at=max(step.due_at, last.at + said.wait))
+    earliest = last.at + said.wait
+    return step if earliest <= step.due_at else replace(step, due_at=earliest)
 
 
 def _missed(step: Step, steps: list[Step], now: datetime) -> str | None:

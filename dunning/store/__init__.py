@@ -1,5 +1,6 @@
 """Remembering in SQL: the tables, the engine, one transaction at a time, and the versions."""
 
+from dunning.store.arrays import Column
 from dunning.store.bulk import add_rows, among, change_rows, put_rows, table_of
 from dunning.store.engine import (
     POOLS,
@@ -49,6 +50,7 @@ __all__ = [
     "BreakerRow",
     "CaseRow",
     "CatchUpRow",
+    "Column",
     "CustomerRow",
     "EntryRow",
     "FitRow",

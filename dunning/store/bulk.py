@@ -24,8 +24,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Session, SQLModel
+
+from dunning.store.arrays import Column
 
 Values = Mapping[str, Any]
 
@@ -38,7 +39,7 @@ def table_of(model: type[SQLModel]) -> Table:
 def among(session: Session, column: Any, names: Collection[Any]) -> Any:
     """Whether a column holds one of these names, however many they are."""
     if _is_postgres(session):
-        given = bindparam(None, list(names), type_=ARRAY(column.type))
+        given = bindparam(None, list(names), type_=Column(column.type))
         return column == any_(given)
     listed = func.json_each(bindparam(None, json.dumps(list(names)), type_=String()))
     return column.in_(select(listed.table_valued("value").c.value))
@@ -101,7 +102,7 @@ def _columns_given(table: Table, names: tuple[str, ...]) -> Select[Any]:
     """The rows, handed over as one array per column."""
     return select(
         *(
-            func.unnest(bindparam(f"its_{name}", type_=ARRAY(table.c[name].type))).label(name)
+            func.unnest(bindparam(f"its_{name}", type_=Column(table.c[name].type))).label(name)
             for name in names
         )
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Final
 
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
+# Under this name a request's scope says that all of its body is here: nobody need wait for it.
+WHOLE: Final = "dunning.whole"
 # A sender that has not finished its body by then is cut off.
 BODY_SECONDS = 10.0
 # What all unfinished bodies together may take of the memory; a webhook has some kilobytes.
@@ -34,19 +35,24 @@ class Bodies:
         self._room = room
         self._held = 0
 
-    async def read(self, headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> bytes:
+    async def read(self, scope: Scope, receive: Receive) -> bytes:
         """The raw bytes, whatever the headers say of them; TimeoutError when they are too slow."""
-        for name, value in headers:
+        for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > self._limit:
                 raise TooLargeError
+        if WHOLE in scope:
+            return await self._all(receive)
         async with asyncio.timeout(BODY_SECONDS):
-            message = await receive()
-            first: bytes = message.get("body", b"")
-            if len(first) > self._limit:
-                raise TooLargeError
-            if message["type"] == "http.request" and not message.get("more_body", False):
-                return first  # nearly all are here at once
-            return await self._rest(message["type"], first, receive)
+            return await self._all(receive)
+
+    async def _all(self, receive: Receive) -> bytes:
+        message = await receive()
+        first: bytes = message.get("body", b"")
+        if len(first) > self._limit:
+            raise TooLargeError
+        if message["type"] == "http.request" and not message.get("more_body", False):
+            return first  # nearly all are here at once
+        return await self._rest(message["type"], first, receive)
 
     async def _rest(self, kind: str, first: bytes, receive: Receive) -> bytes:
         chunks, size, more = [first], len(first), True

@@ -17,6 +17,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dunning import metrics
+from dunning.web.bodies import WHOLE
 from dunning.web.problems import Answer, refusal
 
 SPOKEN: Final = ("1.1", "1.0")
@@ -58,6 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection; without bounds its headers would be kept for as long as they come."""
 
     _head: int | None = 0  # bytes of a head so far; None: its end has come
+    _under_way = False  # a request has begun and has not come whole
     _began = 0.0
     _deadline: asyncio.TimerHandle | None = None
 
@@ -67,7 +69,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.connections) > most_connections():
             self._refuse(FULL)
         else:
-            self._await_request()
+            self._await_the_rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing comes any more."""
@@ -90,10 +92,13 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            return  # to another protocol, which we do not speak: the answer comes in this one
+            pass  # to another protocol, which we do not speak: the answer comes in this one
         except httptools.HttpParserError:
             self._refuse(NOT_HTTP)
             return
+        # Nearly all come whole, with their head or at once after it: those need no deadline.
+        if self._under_way and self._deadline is None:
+            self._await_the_rest()
         if self._head is not None and self._deadline is not None:
             self._head += len(data)
             if self._head > HEAD_BYTES and not self.transport.is_closing():
@@ -102,7 +107,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins, the first of the connection or another one."""
         if self._deadline is None:
-            self._await_request()
+            self._head = 0
+        self._under_way = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -115,10 +121,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The whole request is here."""
         self._request_is_over()
+        self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
 
-    def _await_request(self) -> None:
-        self._head, self._began = 0, self.loop.time()
+    def _await_the_rest(self) -> None:
+        self._began = self.loop.time()
         self._deadline = self.loop.call_later(HEAD_SECONDS, self._too_slow)
 
     def _too_slow(self) -> None:
@@ -129,6 +136,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _request_is_over(self) -> None:
+        self._under_way = False
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -139,7 +140,7 @@ class Receiver:
             return await ONLY_POST.send(send)
         began = time.monotonic()
         try:
-            given = await self._take(door, scope["headers"], receive)
+            given = await self._take(door, scope, receive)
         except Exception:
             # Never a traceback, never an echo of the body; the provider will send again.
             log.exception("webhook.fault", source=door.name)
@@ -149,11 +150,9 @@ class Receiver:
         await given.send(send)
         return None
 
-    async def _take(
-        self, door: _Door, headers: list[tuple[bytes, bytes]], receive: Receive
-    ) -> Answer:
+    async def _take(self, door: _Door, scope: Scope, receive: Receive) -> Answer:
         try:
-            body = await self._bodies.read(headers, receive)
+            body = await self._bodies.read(scope, receive)
         except TooLargeError:
             return TOO_LARGE
         except (TimeoutError, GoneError):
@@ -163,7 +162,7 @@ class Receiver:
             return CROWDED
         crashpoints.reach("webhook.read")
         try:
-            received = door.check(_named(headers), body, await self._now())
+            received = door.check(_named(scope["headers"]), body, await self._now())
         except BadRequestError as error:
             self._tell_refusal(door, error)
             return refusal(400, error.code, str(error))
@@ -172,7 +171,7 @@ class Receiver:
     async def _keep(self, door: _Door, received: Received) -> Answer:
         event = received.envelope.id
         try:
-            await self._landing.wait(self._keeper.put(received), KEEP_SECONDS)
+            await self._landing.wait(partial(self._keeper.put, received), KEEP_SECONDS)
         except (BusyError, SQLAlchemyError, TimeoutError) as error:
             why = type(error).__name__
             log.warning("webhook.not_kept", source=door.name, event_id=event, error=why)

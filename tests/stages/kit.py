@@ -7,6 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from dunning.core.events import BillingEvent
 from dunning.core.policy import Policy, Subject
 from dunning.core.ports import Provider
 from dunning.inbox import Inbox, Received, keep
+from dunning.keeper import Keeper
 from dunning.providers.stripe.reader import StripeReader
 from dunning.readers import SourceReader
 from dunning.store import CaseRow, InboxRow, engine_for, transaction
@@ -89,6 +91,23 @@ _numbers = itertools.count(1)
 def named(body: Body, name: str | None = None, **fields: Any) -> Body:
     """The event under an id of its own."""
     return body | {"id": name or f"evt_{next(_numbers)}"} | fields
+
+
+def put(keeper: Keeper, webhook: Received) -> Future[bool]:
+    """Hand a webhook to the keeper, for a test that waits; cancelled, its sender has gone away."""
+    future: Future[bool] = Future()
+
+    def settled(error: Exception | None) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        if error is None:
+            future.set_result(True)
+        else:
+            future.set_exception(error)
+
+    ticket = keeper.put(webhook, settled)
+    future.add_done_callback(lambda done: setattr(ticket, "given_up", done.cancelled()))
+    return future
 
 
 def received(body: Body, source: str = SOURCE) -> Received:

@@ -165,7 +165,7 @@ class Refuses:
         hooks.listen(stage.engine, "before_cursor_execute", self._look)
 
     def _look(self, _c: object, _cursor: object, said: str, given: object, *_rest: object) -> None:
-        if said.startswith("INSERT INTO cases") and "'in_2'" in repr(given):
+        if said.startswith("INSERT INTO cases") and "in_2" in repr(given):
             raise self._error
 
     def mended(self) -> None:

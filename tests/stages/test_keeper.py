@@ -17,7 +17,7 @@ from dunning import keeper as module
 from dunning.inbox import Received
 from dunning.keeper import BusyError, Keeper
 from tests.providers.stripe.bodies import event, invoice
-from tests.stages.kit import Stage, eventually, named, received
+from tests.stages.kit import Stage, eventually, named, put, received
 
 
 class Bench:
@@ -51,7 +51,7 @@ class Bench:
             self.commits += 1
 
     def put(self, name: str) -> Future[bool]:
-        return self.keeper.put(webhook(name))
+        return put(self.keeper, webhook(name))
 
     def behind_a_commit(self, names: Sequence[str]) -> list[Future[bool]]:
         """Hand these over while a commit is under way, then let it go on."""

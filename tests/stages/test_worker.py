@@ -27,7 +27,7 @@ from dunning.worker import Feeder, Threads, Work, build_broker
 from tests.providers.stripe.bodies import Body, event, invoice
 from tests.servers import Server
 from tests.stages.house import House
-from tests.stages.kit import Stage, eventually, named, received
+from tests.stages.kit import Stage, eventually, named, put, received
 from tests.stages.parts import acting, program_on
 
 # Where a clock jumps while workers work, a claim must not grow old between two turns of theirs.
@@ -164,8 +164,8 @@ def test_with_the_broker_away_webhooks_are_kept_and_handled_once_it_is_back(
     keeper = Keeper(apart.program.engine, apart.clock, work.hint)
     keeper.start()
     private_redis.stop()
-    assert keeper.put(received(failed(1))).result(30)
-    assert keeper.put(received(failed(2))).result(30)
+    assert put(keeper, received(failed(1))).result(30)
+    assert put(keeper, received(failed(2))).result(30)
     private_redis.start()
     feeder = apart.feeder()
     with apart.working():
@@ -238,7 +238,7 @@ def test_a_broker_that_hangs_keeps_no_sender_waiting(
         keeper.start()
         futures = []
         for number in range(20):
-            futures.append(keeper.put(received(failed(number))))
+            futures.append(put(keeper, received(failed(number))))
             assert futures[-1].result(30)
         with pytest.raises(redis.RedisError):
             Work(program, build_broker(f"redis://127.0.0.1:{deaf.getsockname()[1]}/1")).hint([1])
