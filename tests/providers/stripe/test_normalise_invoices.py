@@ -18,6 +18,7 @@ from dunning.providers.stripe.objects import bill
 from dunning.providers.stripe.reader import StripeReader
 from tests.providers.stripe.bodies import (
     AT,
+    CREATED,
     NOW,
     Body,
     Shape,
