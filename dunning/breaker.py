@@ -62,6 +62,8 @@ KEPT = timedelta(days=2)
 # Threads write to rows of their own, as far as it goes, instead of queueing up at one.
 PARTS = 16
 US = "dunning"
+# How a source stands that nobody has ever held.
+_WHOLE = Fuse()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +85,27 @@ class Breaker:
         self._engine = engine
         self._on = on
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[datetime, Fuse]] = {}
+        self._known: Mapping[str, Fuse] = {}
+        self._read_at: datetime | None = None
         self._probes: Counter[tuple[str, int]] = Counter()
         self._judged: dict[str, datetime] = {}
 
     # --- the gate --------------------------------------------------------------------------
 
+    def refresh(self, now: datetime) -> None:
+        """Read how all sources stand, at most once a second; not while a transaction is open."""
+        read_at = self._read_at
+        if not self._on or (read_at is not None and abs(now - read_at) < FRESH):
+            return
+        with reading(self._engine) as session:
+            self._known = {row.source: _fuse_of(row) for row in session.scalars(select(BreakerRow))}
+        self._read_at = now
+
     def held(self, source: str, kind: StepKind, now: datetime, case: str = "") -> Held | None:
-        """Whether a step of this kind must wait; writes nothing."""
+        """Whether a step of this kind must wait, by what was read last; asks no database."""
         if not self._on or kind not in HOLDS:
             return None
-        fuse = self._fuse(source, now)
+        fuse = self._known.get(source, _WHOLE)
         if not fuse.is_open(now) or (fuse.lets_probe(kind, now) and self._may_probe(source, now)):
             return None
         return Held(until=waits_until(fuse, now, case), why=f"{source} is held: {fuse.why}")
@@ -110,16 +122,6 @@ class Breaker:
             if now - self._judged.get(source, now - 2 * JUDGED_EVERY) >= JUDGED_EVERY:
                 self._judged[source] = now
                 self.judge(session, source, now)
-
-    def _fuse(self, source: str, now: datetime) -> Fuse:
-        known = self._known.get(source)
-        if known is not None and abs(now - known[0]) < FRESH:
-            return known[1]
-        with reading(self._engine) as session:
-            row = session.get(BreakerRow, source)
-            fuse = _fuse_of(row) if row else Fuse()
-        self._known[source] = (now, fuse)
-        return fuse
 
     def _may_probe(self, source: str, now: datetime) -> bool:
         """A few steps of each process and pause are let through, to see how it stands."""
@@ -155,7 +157,7 @@ class Breaker:
         _set(row, after)
         # What was counted before the change has had its say.
         session.execute(delete(PulseRow).where(col(PulseRow.source) == row.source))
-        self._known.pop(row.source, None)
+        self._read_at = None
         if after.signal is not None and before.since != after.since:
             log.error(
                 "breaker.tripped", source=row.source, signal=after.signal.value, why=after.why
@@ -191,7 +193,7 @@ class Breaker:
         session.execute(delete(PulseRow).where(col(PulseRow.source) == row.source))
         session.add_all([row, _record(row.source, change, by, why, now)])
         session.flush()
-        self._known.pop(row.source, None)
+        self._read_at = None
         return _standing(session, row, now)
 
 

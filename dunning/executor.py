@@ -112,6 +112,7 @@ class Executor:
         wanted = {claim.case_id: claim for claim in claims}
         beginnings: list[Beginning] = []
         alone: list[Claim] = []
+        self._ask_gate(now)
         with transaction(self._engine) as session:
             # What somebody is working on right now is waited for alone, so that nobody stops.
             rows = session.scalars(
@@ -143,6 +144,7 @@ class Executor:
 
     def _begin_alone(self, claim: Claim) -> list[Intent]:
         now = self._clock.now()
+        self._ask_gate(now)
         with transaction(self._engine) as session:
             row = locked(session, claim.case_id)
             if not _holds(claim, row, now):
@@ -187,6 +189,11 @@ class Executor:
             asking=partial(self._asking, one.step.key, one.claim.token),
         )
         return Intent(doing, one.claim)
+
+    def _ask_gate(self, now: datetime) -> None:
+        """Read what holds while no transaction is open: a thread needs one connection at a time."""
+        if self._gate:
+            self._gate.refresh(now)
 
     def _held(self, case: Case, step: Step, now: datetime) -> Held | None:
         return self._gate.held(case.source, step.kind, now, case.id) if self._gate else None

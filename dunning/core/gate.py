@@ -30,8 +30,11 @@ class Pulse:
 class Gate(Protocol):
     """Holds the charges and emails of a source while something is wrong with all of them."""
 
+    def refresh(self, now: datetime) -> None:
+        """Learn what holds; called before a transaction opens, since it may need one itself."""
+
     def held(self, source: str, kind: StepKind, now: datetime, case: str = "") -> Held | None:
-        """Whether a step of this kind must wait; cheap. The case spreads those that wait."""
+        """Whether a step of this kind must wait; no I/O. The case spreads those that wait."""
 
     def note(self, session: Any, pulses: Sequence[Pulse], now: datetime) -> None:
         """Count how steps ended, in the transaction that concludes them, as its last act."""

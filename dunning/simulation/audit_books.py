@@ -76,7 +76,7 @@ def check(seen: Seen, lines: Mapping[str, Line], evidence: Evidence) -> list[str
     steps = {row.key for row in seen.steps}
     breaches: list[str] = []
     for line in lines.values():
-        breaches += _charges(line, steps)
+        breaches += _charges(line, steps, evidence.only_us)
         breaches += _limits(line)
     for case in seen.cases:
         line = lines[case.invoice]
@@ -101,7 +101,7 @@ def _place(lines: Mapping[str, Line], evidence: Evidence) -> None:
         line.places = tuple(found[name])
 
 
-def _charges(line: Line, steps: set[str]) -> Iterator[str]:
+def _charges(line: Line, steps: set[str], only_us: bool) -> Iterator[str]:
     """I1: one good charge of an invoice, one try per decision, each of a step of ours."""
     told = line.told
     ours = [one for one in told["payments"] if one["by"] == "api" and one["charge"]]
@@ -111,7 +111,9 @@ def _charges(line: Line, steps: set[str]) -> Iterator[str]:
     for key, count in tries.items():
         if count > 1:
             yield f"I1 {line.invoice} was tried {count} times under the key {key}"
-        if steps and key is not None and key not in steps:
+        # Keys of ours have a slash; where merchants charge as well, theirs are none of ours.
+        is_ours = key is not None and (only_us or "/" in key)
+        if steps and is_ours and key not in steps:
             yield f"I1 {line.invoice} was tried under {key}, which is no step of ours"
 
 

@@ -127,9 +127,8 @@ def _between(seen: Seen, case: str, since: datetime, until: datetime | None) -> 
 
 def _at_night(session: Session, seen: Seen) -> Iterator[str]:
     """I6: messages leave at the hours the policy allows, by the customer's own clock."""
-    policies = {
-        row.version: from_data(json.loads(row.body)) for row in session.scalars(select(PolicyRow))
-    }
+    rows = session.scalars(select(PolicyRow))
+    policies = {row.version: from_data(json.loads(row.body)) for row in rows}
     for row in seen.steps:
         case = seen.by_case[row.case_id]
         policy = policies[case.policy_version]

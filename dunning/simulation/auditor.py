@@ -65,6 +65,7 @@ class Evidence:
     # States a story leaves behind on purpose: pending, dead, doubtful, deferred …
     leaves: frozenset[str] = frozenset()
     all_failures_known: bool = False  # everything the provider knows was fetched at the end
+    only_us: bool = False  # nobody else charges by the provider's API
     now: datetime | None = None
     plan_of: Callable[[Session, CaseRow, datetime], Any] | None = None
 

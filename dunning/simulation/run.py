@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 
 import structlog
+from sqlalchemy import select
+from sqlmodel import col
 
 from dunning import store
 from dunning.clock import from_unix
@@ -22,6 +24,7 @@ from dunning.simulation.policies import POLICIES
 from dunning.simulation.process import LEASE_SECONDS, SECRETS
 from dunning.simulation.script import Script, write
 from dunning.simulation.world import RestlessError, World
+from dunning.store import CaseRow, StepRow
 
 # After the last fault everything is taken up again within a lease and half a minute (I8).
 REST_SECONDS = LEASE_SECONDS + 30
@@ -150,11 +153,11 @@ def _at_rest(world: World) -> list[str]:
     """I8: nobody holds anything, nothing is overdue."""
     with store.reading(world.process.program.engine) as session:
         now = from_unix(world.now)
-        leased = session.query(store.CaseRow).filter(store.CaseRow.lease_token.is_not(None))  # type: ignore[union-attr]
-        running = session.query(store.StepRow).filter(store.StepRow.state == "running")  # type: ignore[arg-type]
+        leased = session.scalars(select(CaseRow).where(col(CaseRow.lease_token).is_not(None)))
+        running = session.scalars(select(StepRow).where(col(StepRow.state) == "running"))
+        overdue = session.scalars(select(CaseRow).where(col(CaseRow.wake_at) < now))
         found = [f"I8 {row.id} is held still" for row in leased]
         found += [f"I8 {row.key} is running still" for row in running]
-        overdue = session.query(store.CaseRow).filter(store.CaseRow.wake_at < now)  # type: ignore[operator,arg-type]
         found += [f"I8 {row.id} is overdue since {row.wake_at}" for row in overdue]
     return found
 
@@ -164,13 +167,14 @@ def _evidence(world: World) -> Evidence:
         books=world.stripe.books.report()["invoices"],
         mails=[Arrived(mail.id, mail.at, mail.known) for mail in world.post.mails],
         told=[{"key": t.key, "type": t.type, "data": t.data} for t in world.product.told],
-        acked=frozenset(world.acked),
+        acked=frozenset(world.incoming.acked),
         movements=world.stripe.books.entries,
         asked=world.journal.asked_for,
         secrets=SECRETS,
         texts=[*world.journal.lines, *(mail.text for mail in world.post.mails)],
         leaves=frozenset({"deferred", "unknown"}),
         all_failures_known=True,
+        only_us=True,
         now=from_unix(world.now),
         plan_of=world.process.program.cases.plan_of,
     )
@@ -180,6 +184,6 @@ def _endings(world: World) -> Counter[str]:
     """How cases and steps ended, for the summary."""
     found: Counter[str] = Counter()
     with store.reading(world.process.program.engine) as session:
-        found.update(f"case {row.state}" for row in session.query(store.CaseRow))
-        found.update(f"{row.kind} {row.result}" for row in session.query(store.StepRow))
+        found.update(f"case {row.state}" for row in session.scalars(select(CaseRow)))
+        found.update(f"{row.kind} {row.result}" for row in session.scalars(select(StepRow)))
     return found

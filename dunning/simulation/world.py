@@ -8,11 +8,9 @@ the program is on its way, others may get on, as threads and other processes wou
 from __future__ import annotations
 
 import contextlib
-import heapq
 import random
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from dunning.sandbox.gateway import Gateway
 from dunning.sandbox.sandbox import Sandbox
 from dunning.simulation import outside
 from dunning.simulation.happenings import Happenings
+from dunning.simulation.incoming import Incoming
 from dunning.simulation.journal import Journal
 from dunning.simulation.line import Line, Request
 from dunning.simulation.locks import Blocker
@@ -46,21 +45,11 @@ from dunning.simulation.weather import Weather
 
 Act = tuple[str, Callable[[], object]]
 DEEPEST = 2  # a request during a request is enough
-SWEEP_SECONDS = 31  # by then a kept webhook whose hint was lost is due
 MOST_TURNS = 5_000  # a world that is still busy then goes in circles
 
 
 class RestlessError(Exception):
     """The world went on and on without time moving."""
-
-
-@dataclass(slots=True)
-class Arrival:
-    """A webhook on its way to us."""
-
-    due: int
-    post: delivery.Post
-    copy: bool = False  # Stripe hears what came of the first of them
 
 
 class World:
@@ -95,10 +84,9 @@ class World:
             listen=self._listen,
         )
         self.clock = SimulatedClock(lambda: self.now)
-        self.arrivals: list[Arrival] = []
+        self.incoming = Incoming(self)
         self.messages: list[Message] = []
         self.timers: list[tuple[int, int, str, Callable[[], object]]] = []
-        self.acked: set[str] = set()
         self.depth = 0
         self.turns = 0
         self.down_until = 0
@@ -166,13 +154,13 @@ class World:
         while stripe.jobs and stripe.jobs[0][0] <= moment:
             stripe.now = max(stripe.now, stripe.jobs[0][0])
             jobs.run_due(stripe)
-            self._collect_posts()
+            self.incoming.collect()
         stripe.now = stripe.target = max(stripe.now, moment)
-        self._collect_posts()
+        self.incoming.collect()
 
     def soonest(self) -> int | None:
         """The next moment at which anything happens."""
-        moments = [arrival.due for arrival in self.arrivals]
+        moments = self.incoming.moments()
         moments += [timer[0] for timer in self.timers]
         moments += [one.due for one in self.messages]
         if (planned := self.happenings.next_at) is not None:
@@ -211,11 +199,7 @@ class World:
             for at, _, label, _ in [entry]
             if at <= now
         ]
-        acts += [
-            (f"webhook {one.post.item.event.type}", partial(self._arrive, one))
-            for one in self.arrivals
-            if one.due <= now
-        ]
+        acts += self.incoming.due()
         if self.is_down:
             return acts
         acts += [(one.name, partial(self._work, one)) for one in self.messages if one.due <= now]
@@ -235,7 +219,7 @@ class World:
             act()
         except Killed as killed:
             self._die(str(killed))
-        self._collect_posts()
+        self.incoming.collect()
 
     def others_get_on(self) -> None:
         """While one request is on its way: a few turns of somebody else."""
@@ -264,7 +248,7 @@ class World:
             self.say(f"  the feeder waits: {type(error).__name__}")
             self.look_at = self.now + 5
             return
-        sent = self._forward()
+        sent = self.forward()
         if overdue:
             self.look_at = self.now + (5 if sent else 20)
         elif next_at is None:
@@ -279,11 +263,11 @@ class World:
             self.process.work(message)
         except Exception as error:  # noqa: BLE001 - a worker thread drops the message and goes on
             self.say(f"  the worker failed: {type(error).__name__}: {error}"[:150])
-        self._forward()
+        self.forward()
         # What was done may have made something due; a hint that fails is found by a sweep.
         self.look_at = min(self.look_at, self.now)
 
-    def _forward(self) -> int:
+    def forward(self) -> int:
         """Take what was handed to the broker; it may be lost, doubled or late there."""
         sent = self.process.sent()
         for message in sent:
@@ -298,55 +282,6 @@ class World:
                 due = self.now + order.what["seconds"]
                 self.messages.append(Message(message.actor, message.args, due))
         return len(sent)
-
-    # --- webhooks --------------------------------------------------------------------------
-
-    def _collect_posts(self) -> None:
-        stripe = self.stripe
-        if not stripe.outbound:
-            return
-        for post in delivery.take_due(stripe):
-            order = self.weather.of_post()
-            fate, what = (order.fate, order.what) if order else ("", {})
-            due = self.now + self.chance.choice((0, 0, 1, 2, 5))
-            if fate == "refuse":
-                delivery.settle(stripe, post, 503, None)
-            elif fate == "lose":
-                # Stripe believes that it was delivered.
-                delivery.settle(stripe, post, 200, None)
-            elif fate == "delay":
-                # Still at Stripe's: it is signed when it leaves.
-                post.item.due = self.now + what["seconds"]
-                heapq.heappush(stripe.outbound, post.item)
-            else:
-                if fate == "hold back":
-                    due += min(what["seconds"], 3_600)
-                copies = what["copies"] if fate == "copies" else 1
-                self.arrivals += [Arrival(due, post, bool(n)) for n in range(copies)]
-
-    def _arrive(self, arrival: Arrival) -> None:
-        self.arrivals.remove(arrival)
-        status: int | None = None
-        error = None
-        if self.is_down:
-            error = "connection refused"
-        else:
-            try:
-                status = self.process.receive(arrival.post.body, arrival.post.headers)
-            except Killed:
-                if not arrival.copy:
-                    delivery.settle(self.stripe, arrival.post, None, "connection reset")
-                raise
-            except Exception as wrong:  # noqa: BLE001 - the receiver answers 503
-                status, error = 503, type(wrong).__name__
-            self._forward()
-        self.look_at = min(self.look_at, self.now + SWEEP_SECONDS)
-        if status == 200:
-            self.acked.add(arrival.post.item.event.id)
-        elif not self.is_down:
-            self.say(f"  answered {status} {error or ''}")
-        if not arrival.copy:
-            delivery.settle(self.stripe, arrival.post, status, error)
 
     # --- the ways out ----------------------------------------------------------------------
 

@@ -60,6 +60,14 @@ def changes(engine: Engine) -> list[tuple[str, str]]:
         return [(row.change, row.by) for row in rows]
 
 
+def held_by(
+    breaker: Breaker, source: str, kind: StepKind, now: datetime, case: str = ""
+) -> Held | None:
+    """What a breaker says that has just read how things stand, as the executor has it do."""
+    breaker.refresh(now)
+    return breaker.held(source, kind, now, case)
+
+
 @dataclass
 class Company:
     """A source with cases of which each wants one charge; done as the executor does it."""
@@ -76,7 +84,7 @@ class Company:
         now = since
         while now < until:
             for case in [case for case, at in self.due.items() if at <= now]:
-                held = self.breaker.held(SOURCE, StepKind.RETRY, now, case)
+                held = held_by(self.breaker, SOURCE, StepKind.RETRY, now, case)
                 if held is not None:
                     assert held.until > now
                     self.due[case] = held.until
@@ -130,7 +138,7 @@ def test_three_declines_hold_nobody(engine: Engine) -> None:
     for day in range(40):
         for number in range(3):
             note(engine, breaker, "declined", T0 + timedelta(days=day, hours=number))
-    assert breaker.held(SOURCE, StepKind.RETRY, T0 + timedelta(days=40)) is None
+    assert held_by(breaker, SOURCE, StepKind.RETRY, T0 + timedelta(days=40)) is None
 
 
 def test_what_was_declined_far_beyond_normal_is_held(engine: Engine) -> None:
@@ -141,7 +149,7 @@ def test_what_was_declined_far_beyond_normal_is_held(engine: Engine) -> None:
             pulses = [Pulse(SOURCE, StepKind.RETRY, ending) for ending in usual]
             breaker.note(session, pulses, T0 + number * HOUR)
     now = T0 + 50 * HOUR
-    assert breaker.held(SOURCE, StepKind.RETRY, now) is None
+    assert held_by(breaker, SOURCE, StepKind.RETRY, now) is None
     for number in range(80):
         note(engine, breaker, "declined", now + number * MINUTE)
     assert standing(engine, now + 2 * HOUR).signal == "declines"
@@ -160,10 +168,10 @@ def test_a_flood_of_first_failures_is_held(engine: Engine) -> None:
     told = standing(engine, T0 + 2 * HOUR)
     assert told.signal == "failures"
     assert told.why.startswith("120 payments failed within an hour")
-    assert breaker.held(SOURCE, StepKind.EMAIL, T0 + 2 * HOUR) is not None
+    assert held_by(breaker, SOURCE, StepKind.EMAIL, T0 + 2 * HOUR) is not None
     # Two hours later it has ebbed.
     note(engine, breaker, "done", T0 + 4 * HOUR, StepKind.RECONCILE)
-    assert breaker.held(SOURCE, StepKind.EMAIL, T0 + 4 * HOUR) is None
+    assert held_by(breaker, SOURCE, StepKind.EMAIL, T0 + 4 * HOUR) is None
 
 
 def a_case(number: int, at: datetime) -> CaseRow:
@@ -191,27 +199,27 @@ def a_case(number: int, at: datetime) -> CaseRow:
 def test_only_charges_and_emails_are_held(engine: Engine, kind: StepKind) -> None:
     breaker = Breaker(engine)
     breaker.hold(SOURCE, by="eve", why="an audit", now=T0)
-    assert breaker.held(SOURCE, kind, T0) is None
+    assert held_by(breaker, SOURCE, kind, T0) is None
     for held in (StepKind.RETRY, StepKind.EMAIL):
-        told = breaker.held(SOURCE, held, T0)
+        told = held_by(breaker, SOURCE, held, T0)
         assert isinstance(told, Held)
         assert told.why == "stripe is held: an audit"
-    assert breaker.held("other", StepKind.RETRY, T0) is None
+    assert held_by(breaker, "other", StepKind.RETRY, T0) is None
 
 
 def test_by_hand_it_is_held_in_every_process_and_on_record(engine: Engine) -> None:
     one, two = Breaker(engine), Breaker(engine)
-    assert two.held(SOURCE, StepKind.RETRY, T0) is None
+    assert held_by(two, SOURCE, StepKind.RETRY, T0) is None
     one.hold(SOURCE, by="eve", why="an audit", now=T0)
     later = T0 + timedelta(seconds=2)
-    assert two.held(SOURCE, StepKind.RETRY, later) is not None
+    assert held_by(two, SOURCE, StepKind.RETRY, later) is not None
     with pytest.raises(RefusedError, match="held already"):
         one.hold(SOURCE, by="eve", why="again", now=T0)
     for _ in range(30):  # whatever else is heard
         note(engine, two, "done", T0 + HOUR)
-    assert two.held(SOURCE, StepKind.RETRY, T0 + timedelta(days=9)) is not None
+    assert held_by(two, SOURCE, StepKind.RETRY, T0 + timedelta(days=9)) is not None
     two.release(SOURCE, by="bob", why="it is over", now=T0 + HOUR)
-    assert one.held(SOURCE, StepKind.RETRY, T0 + timedelta(days=9, seconds=2)) is None
+    assert held_by(one, SOURCE, StepKind.RETRY, T0 + timedelta(days=9, seconds=2)) is None
     with pytest.raises(RefusedError, match="nothing to release"):
         one.release(SOURCE, by="bob", why="again", now=T0 + HOUR)
     assert changes(engine) == [("held", "eve"), ("released", "bob")]
@@ -233,7 +241,7 @@ def test_a_few_steps_of_each_process_try_how_it_stands(engine: Engine) -> None:
     for number in range(20):
         note(engine, breaker, "down", T0 + number * timedelta(seconds=20))
     now = T0 + 7 * MINUTE + 2 * PAUSE
-    answers = [breaker.held(SOURCE, StepKind.RETRY, now, f"case_{i}") for i in range(50)]
+    answers = [held_by(breaker, SOURCE, StepKind.RETRY, now, f"case_{i}") for i in range(50)]
     assert answers.count(None) == PROBES
 
 
@@ -277,7 +285,7 @@ def test_switched_off_it_counts_and_holds_nothing(engine: Engine) -> None:
     breaker = Breaker(engine, on=False)
     for number in range(60):
         note(engine, breaker, "down", T0 + number * MINUTE)
-    assert breaker.held(SOURCE, StepKind.RETRY, T0 + HOUR) is None
+    assert held_by(breaker, SOURCE, StepKind.RETRY, T0 + HOUR) is None
     with transaction(engine) as session:
         assert session.scalar(select(func.count()).select_from(PulseRow)) == 0
 

@@ -223,6 +223,9 @@ class Shut:
         self.kind = kind
         self.pulses: list[Pulse] = []
 
+    def refresh(self, now: datetime) -> None:
+        """Nothing to read."""
+
     def held(self, source: str, kind: StepKind, now: datetime, case: str = "") -> Held | None:
         return Held(now + timedelta(minutes=7), "too many failures") if kind is self.kind else None
 
