@@ -74,7 +74,7 @@ def exported(folder: Path) -> str:
     """The closure of the program itself, RabbitMQ included, without tools for development."""
     return uv(
         folder,
-        *("export", "--no-emit-project", "--no-dev", "--all-extras", "--no-header"),
+        *("export", "--no-emit-project", "--no-dev", "--extra", "rabbitmq", "--no-header"),
         *("--no-annotate", "--format", "requirements-txt"),
     )
 
