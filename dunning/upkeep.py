@@ -25,9 +25,10 @@ STOP_SECONDS = 5.0
 class Upkeep:
     """Looks now and then whether a sweep or the day's pruning is due."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, every: float = LOOK_SECONDS) -> None:
         settings = program.settings
         self._program = program
+        self._every = every
         self._sweeper = Sweeper(program, every=timedelta(minutes=settings.catch_up_minutes))
         self._limits = prune.Limits.of_days(
             bodies=settings.keep_bodies_days,
@@ -51,7 +52,7 @@ class Upkeep:
 
     def _run(self) -> None:
         # Not in the first moments: whoever starts it has other work to catch up with.
-        while not self._stop.wait(LOOK_SECONDS):
+        while not self._stop.wait(self._every):
             self._sweeper.tick()
             try:
                 prune.due(self._program.engine, self._program.clock.now(), self._limits)
