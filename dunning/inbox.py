@@ -40,6 +40,7 @@ from dunning.store import (
     among,
     change_rows,
     day_of_id,
+    gave_way,
     guard,
     is_passing,
     reading,
@@ -63,6 +64,9 @@ log = structlog.get_logger(__name__)
 
 # A thin event whose object cannot be fetched waits longer each time, then is parked.
 FETCH_WAITS = tuple(timedelta(seconds=s) for s in (30, 120, 600, 3600, 3 * 3600, 12 * 3600))
+
+# So often a batch begins anew at once when another was let through before it.
+GIVING_WAY = 3
 
 
 class _Locked(NamedTuple):
@@ -124,7 +128,7 @@ class Inbox:
         if not batch:
             return 0
         try:
-            return self._together(batch, now)
+            return self._surely(batch, now)
         except DBAPIError as error:
             if is_passing(error):
                 raise
@@ -135,6 +139,21 @@ class Inbox:
             return self._park_alone(batch[0].row, refused, now)
         middle = len(batch) // 2
         return self._bring_in(batch[:middle], now) + self._bring_in(batch[middle:], now)
+
+    def _surely(self, batch: Sequence[_Read], now: datetime) -> int:
+        """Go again when told to give way: names that a waiting row brings up are guarded late.
+
+        Two batches may so wait for each other. The database ends one of them at once, and a sweep
+        would find its rows only half a minute later.
+        """
+        for _ in range(GIVING_WAY):
+            try:
+                return self._together(batch, now)
+            except DBAPIError as error:
+                if not gave_way(error):
+                    raise
+                log.info("inbox.gave_way", count=len(batch))
+        return self._together(batch, now)
 
     def _together(self, batch: Sequence[_Read], now: datetime) -> int:
         endings: list[tuple[Kept, _Ending]] = []

@@ -4,6 +4,7 @@ from dunning.store.bulk import add_rows, among, change_rows, put_rows, table_of
 from dunning.store.engine import (
     POOLS,
     engine_for,
+    gave_way,
     guard,
     insert_into,
     is_away,
@@ -72,6 +73,7 @@ __all__ = [
     "day_of_id",
     "engine_for",
     "first_id",
+    "gave_way",
     "guard",
     "insert_into",
     "is_away",

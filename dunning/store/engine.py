@@ -150,10 +150,15 @@ def transaction(engine: Engine) -> Iterator[Session]:
         yield session
 
 
+def gave_way(error: DBAPIError) -> bool:
+    """Whether this transaction was ended for another's sake; it may begin again at once."""
+    return (getattr(error.orig, "sqlstate", None) or "")[:2] == "40"
+
+
 def is_passing(error: DBAPIError) -> bool:
     """Deadlocks, serialisation failures and a busy file: the same work may go well in a moment."""
     state = getattr(error.orig, "sqlstate", None) or ""
-    return state[:2] == "40" or state == LOCK_TIMEOUT or is_away(error)
+    return gave_way(error) or state == LOCK_TIMEOUT or is_away(error)
 
 
 # Somebody held a lock for longer than we wait.
