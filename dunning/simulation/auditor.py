@@ -136,11 +136,11 @@ def _left_over(seen: Seen, leaves: frozenset[str]) -> Iterator[str]:
 
 def _inbox(seen: Seen, evidence: Evidence) -> Iterator[str]:
     """I4: what was answered with a 2xx is there, once."""
-    kept = Counter(row.event_id for row in seen.inbox)
-    for name, count in kept.items():
+    for (_, name), count in Counter((row.source, row.event_id) for row in seen.inbox).items():
         if count > 1:
             yield f"I4 {name} is in the inbox {count} times"
-    for name in sorted((evidence.acked or frozenset()) - set(kept)):
+    kept = {row.event_id for row in seen.inbox}
+    for name in sorted((evidence.acked or frozenset()) - kept):
         yield f"I4 {name} was answered with a 200 and is not in the inbox"
     if not evidence.all_failures_known:
         return

@@ -289,3 +289,35 @@ PLOTS: tuple[Plot, ...] = (
     _after_all,
     _lost_hints,
 )
+
+
+# Plots that came later are drawn from a chance of their own: seeds that are known stay as they are.
+
+
+def _unheard_at_the_door(chance: random.Random, who: int) -> list[Roll]:
+    """Between the last charge and a door somebody pays or ends it, and nothing tells of it."""
+    at = 2 * HOUR + chance.choice((43, 46, 47, 62, 70, 75, 80, 90)) * HOUR
+    deaf = {"fate": "delay", "seconds": 3 * DAY, "copies": 1, "times": 40}
+    kind = chance.choice(("pays", "pays", "voids"))
+    return [(at - 5, "posts", deaf), (at, kind, _by(kind, who, chance))]
+
+
+def _old_news(chance: random.Random, who: int) -> list[Roll]:
+    """What was said first comes days after the end that was heard at once."""
+    at = 2 * HOUR + chance.choice((600, 7 * HOUR, 25 * HOUR))
+    first = chance.choice(("pays a part", "credits", "credits"))
+    late = {
+        "fate": "delay",
+        "seconds": chance.choice((2 * DAY, 3 * DAY)),
+        "copies": 1,
+        "times": chance.choice((2, 4, 6)),
+    }
+    end = chance.choice(("pays", "voids", "writes off", "credits"))
+    return [
+        (at - 5, "posts", late),
+        (at, first, {"who": who, "share": 0.1}),
+        (at + HOUR, end, _by(end, who, chance)),
+    ]
+
+
+LATER_PLOTS = (_unheard_at_the_door, _old_news)

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dunning.simulation.plots import DAY, HARD, HOUR, MAKERS, PERSONAL, PLOTS, SOFT, Roll
+from dunning.simulation.plots import (
+    DAY,
+    HARD,
+    HOUR,
+    LATER_PLOTS,
+    MAKERS,
+    PERSONAL,
+    PLOTS,
+    SOFT,
+    Roll,
+)
 from dunning.simulation.policies import POLICIES
 
 # Days on which clocks or calendars do something: month ends, leap day, both DST switches.
@@ -29,6 +39,7 @@ STARTS = (
     datetime(2026, 5, 29, 12, tzinfo=UTC),
 )
 ZONES = ("America/New_York", "Europe/Berlin", "Asia/Kolkata", "Pacific/Auckland", None, None)
+LATER_EVERY = 10  # of so many seeds one has a plot that came later
 CURRENCIES = (("usd", 4900), ("eur", 2500), ("jpy", 3000), ("kwd", 12500), ("usd", 199))
 
 
@@ -72,6 +83,9 @@ def write(seed: int) -> Script:
     for _ in range(chance.choice((1, 1, 2, 3))):
         moment = _moment(chance, policy)
         rolls += chance.choice(PLOTS)(chance, moment, chance.randrange(people))
+    if seed % LATER_EVERY == LATER_EVERY - 1:
+        other = random.Random(f"{seed}/later plots")  # noqa: S311 - seeded on purpose
+        rolls += other.choice(LATER_PLOTS)(other, other.randrange(people))
     kinds = _kinds(chance)
     for _ in range(chance.choice((0, 1, 3, 6))):
         kind = chance.choice(kinds)

@@ -139,7 +139,7 @@ def a_lease_never_ends(patch: Patch) -> None:
 
 
 def _with_lease(patch: Patch, lease: timedelta) -> None:
-    real = schedule._take
+    real: Callable[..., Any] = schedule._take
 
     def take(*arguments: Any) -> Any:
         return real(*arguments[:-1], lease)
@@ -322,14 +322,16 @@ def the_next_step_is_not_computed_anew(patch: Patch) -> None:
 
 @bug("policy=(brisk|hammer)", "kill .*down=(93600|144000|252000)")
 def missed_rungs_are_all_fired(patch: Patch) -> None:
-    """After an outage every charge that was missed is made."""
+    """After an outage every charge that was missed is made, at once."""
     patch(plan, "_missed", lambda *_: None)
+    patch(plan, "_spaced", lambda _case, step: step)
 
 
 @bug("policy=hammer")
 def a_card_may_be_asked_for_ever(patch: Patch) -> None:
-    """The limits of card networks and of the house are not asked."""
+    """Neither the limits of networks and house nor the time between two charges is kept."""
     patch(retry, "allowed", lambda *_, **__: None)
+    patch(plan, "_spaced", lambda _case, step: step)
 
 
 @bug("policy=gentle", "zone=(?!None)")

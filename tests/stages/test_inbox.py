@@ -196,6 +196,15 @@ def test_what_passes_is_tried_again_and_nothing_is_parked(stage: Stage, refusal:
     assert states(stage) == ["handled"] * 3
 
 
+def test_a_batch_that_gives_way_to_another_goes_again_at_once(stage: Stage) -> None:
+    """Names that a waiting row brings up are guarded late, so two batches may meet over them."""
+    ids = stage.keep(failed("in_1"), failed("in_2"))
+    refuses = Refuses(stage, OperationalError("INSERT", {}, Refusal("deadlock", "40P01")))
+    hooks.listen(stage.engine, "rollback", lambda _connection: refuses.mended(), once=True)
+    assert stage.inbox.handle(ids, stage.clock.now()) == 2
+    assert states(stage) == ["handled"] * 2
+
+
 def test_what_the_database_refuses_for_good_is_parked(stage: Stage) -> None:
     ids = stage.keep(failed("in_1"), failed("in_2"), failed("in_3"))
     refusal = Refusal("value out of range", "22003")
