@@ -96,8 +96,10 @@ def _limit(connection: Any, limits: tuple[str, ...]) -> None:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
-    # Only a new file takes it up: pages that are free can then be given back.
-    cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    if cursor.execute("PRAGMA page_count").fetchone()[0] == 0:
+        # Only a new file takes it up: pages that are free can then be given back. Asked of an old
+        # one it would wait for whoever writes, and that may be the thread which needs us.
+        cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")
     _use_wal(cursor)
     # FULL: a 2xx is only given for what survives a power cut.
     cursor.execute("PRAGMA synchronous=FULL")

@@ -300,8 +300,8 @@ def house_on(
 ) -> Iterator[House]:
     """A house on a migrated, empty database; no process runs yet."""
     with ExitStack() as stack:
-        options = {"tick": 60, "start": int(START.timestamp()), **sandbox_options}
-        sandbox = Sandbox(seed=1, **options)
+        options = {"tick": 60, "start": int(START.timestamp()), "follower_timeout": LIMIT}
+        sandbox = Sandbox(seed=1, **options | sandbox_options)
         url = stack.enter_context(sandbox.serve())
         mailbox, product = Mailbox(), Product()
         env = {

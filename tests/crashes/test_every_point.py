@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dunning.crashpoints import EXIT_CODE
 from tests.crashes import stories
-from tests.crashes.house import House, house_on, run
+from tests.crashes.house import House, run
 from tests.crashes.points import points
-from tests.databases import PostgresDatabases, SqliteDatabases
+from tests.databases import PostgresDatabases
 from tests.world import Customer
 
 # Where one process that does everything dies; the first and the later times it comes by.
@@ -42,19 +41,6 @@ AROUND_A_SUSPENSION = [
     *("provider.answered:1", "provider.answered:2", "outcome.committed:2", "act.done:3"),
 ]
 MAIL = {"mail.data", "mail.accepted"}
-
-
-@pytest.fixture
-def house(tmp_path: Path, sqlite_databases: SqliteDatabases) -> Iterator[House]:
-    """On an embedded database; nothing runs yet."""
-    with house_on(sqlite_databases.copy_migrated(tmp_path / "dunning.db"), tmp_path) as house:
-        yield house
-
-
-@pytest.fixture
-def ann(house: House) -> Customer:
-    """Subscribed before we were there: the first webhook we hear is of the renewal that fails."""
-    return house.world.customer()
 
 
 def test_no_crash_point_is_forgotten() -> None:
