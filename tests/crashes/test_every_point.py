@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -84,8 +85,12 @@ def test_a_death_around_a_suspension(house: House, ann: Customer, order: str) ->
     house.swap("up", crash=order)
     stories.is_suspended_and_restored(house, ann)
     assert house.deaths == {"up": 1}, house.said()
-    assert house.world.product.types.count("access.suspended") == 1
-    assert house.world.product.types[-2:] == ["access.restored", "case.recovered"]
+    # A call whose answer was lost is made again under its key, by which the product knows it.
+    product = house.world.product
+    heard = zip(product.headers, product.types, strict=True)
+    calls = {headers["webhook-id"]: what for headers, what in heard}
+    told = ["access.restricted", "access.suspended", "case.recovered", "access.restored"]
+    assert list(calls.values()) == ["case.opened", *told]
     house.audit()
 
 
@@ -142,10 +147,10 @@ def test_a_pruning_that_dies_is_gone_on_with(house: House, ann: Customer) -> Non
     house.rests()
     assert house.command("prune", crash="prune.batch:1")[0] == EXIT_CODE
     house.audit_books()
-    code, said = house.command("prune")
-    assert code == 0, said
-    assert "0 webhooks removed" not in said
-    assert "0 webhooks removed" in house.command("prune")[1]
+    for removes in (True, False):
+        code, said = house.command("prune", "--format", "json")
+        assert code == 0, said
+        assert (json.loads(said)["inbox"] > 0) is removes
     house.passes(days=1)
     house.rests()
     house.audit_books()
@@ -169,7 +174,7 @@ def test_asking_for_what_was_missed_dies_and_is_done_again(
     house.audit()
 
 
-@pytest.mark.parametrize("order", ["provider.answered:3", "handle.committed:1", "act.done:1"])
+@pytest.mark.parametrize("order", ["provider.answered:1", "provider.answered:3", "rollup.written:1"])
 def test_taking_over_an_estate_dies_and_is_done_again(
     house: House, ann: Customer, order: str
 ) -> None:
@@ -179,7 +184,7 @@ def test_taking_over_an_estate_dies_and_is_done_again(
     house.passes(days=5)
     house.start("up")
     code, said = house.command("adopt", crash=order)
-    assert code == EXIT_CODE or order == "act.done:1", said
+    assert code == EXIT_CODE, said
     code, said = house.command("adopt")
     assert code == 0, said
     house.sandbox.world.delivery_rules.clear()

@@ -38,7 +38,7 @@ def town(tmp_path: Path, private_postgres: Server, private_redis: Server) -> Ite
 
 def wave(house: House) -> list[Customer]:
     """Customers whose renewals fail at one moment; processes that wait for it."""
-    people = [house.world.customer(email=f"a{n}@example.com") for n in range(PEOPLE)]
+    people = [house.world.customer(email=f"a{n}@example.com", amount=4900 + n) for n in range(PEOPLE)]
     for who in people:
         house.world.declines(who)
     for name in KINDS:
@@ -60,7 +60,7 @@ def ends_well(house: House, people: list[Customer]) -> None:
     house.passes(days=1.1)
     house.rests()
     for who in people:
-        assert house.world.state(who) == ("recovered", "full", "paid")
+        assert house.world.state(who) == ("recovered", "full", "paid"), house.world.record()
     assert not house.deaths, "somebody died of it"
     house.audit()
 
