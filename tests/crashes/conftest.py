@@ -26,9 +26,7 @@ def ann(house: House) -> Customer:
 
 
 @pytest.fixture
-def apart(
-    tmp_path: Path, postgres_databases: PostgresDatabases, redis_url: str
-) -> Iterator[House]:
+def apart(tmp_path: Path, postgres_databases: PostgresDatabases, redis_url: str) -> Iterator[House]:
     """On PostgreSQL and Redis; nothing runs yet."""
     url = postgres_databases.create(migrated=True)
     with house_on(url, tmp_path, broker_url=redis_url) as house:

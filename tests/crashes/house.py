@@ -6,6 +6,7 @@ and waits for the program; while a process that keeps step with it is dead, the 
 
 from __future__ import annotations
 
+import logging
 import signal
 import subprocess
 import sys
@@ -66,7 +67,7 @@ class Life(Process):
             self._process.send_signal(number)
 
     def dies(self) -> None:
-        """kill -9."""
+        """Kill -9."""
         self.signal(signal.SIGKILL)
         self._process.wait(LIMIT)
 
@@ -130,7 +131,7 @@ class House:
         self._endpoints[name] = self.sandbox.add_webhook(url, SECRET)
 
     def kill(self, name: str) -> None:
-        """kill -9 and start again at once."""
+        """Kill -9 and start again at once."""
         self.lives[name].dies()
         self.revive()
 
@@ -274,6 +275,10 @@ class House:
                 yield f"{name} failed, and there is no case of it"
 
 
+def _no_goodbyes(line: logging.LogRecord) -> bool:
+    return line.exc_info is None
+
+
 def run(folder: Path, environ: Mapping[str, str], *words: str) -> tuple[int, str]:
     """Run a command of the program to its end: its exit code, and all it said."""
     done = subprocess.run(
@@ -301,6 +306,8 @@ def house_on(
     """A house on a migrated, empty database; no process runs yet."""
     with ExitStack() as stack:
         options = {"tick": 60, "start": int(START.timestamp()), "follower_timeout": LIMIT}
+        # Whoever dies while the sandbox waits with an answer for it would fill the log.
+        logging.getLogger("uvicorn.error").addFilter(_no_goodbyes)
         sandbox = Sandbox(seed=1, **options | sandbox_options)
         url = stack.enter_context(sandbox.serve())
         mailbox, product = Mailbox(), Product()
@@ -328,4 +335,3 @@ def house_on(
         world = World(seen, sandbox, url, mailbox, product)
         stack.callback(world.http.close)
         yield House(stack, folder, env, world)
-

@@ -48,7 +48,7 @@ def test_no_crash_point_is_forgotten() -> None:
     known = {*IN_A_STORY, *BY_THEMSELVES}
     assert set(points()) == known, "a point without a story, or a story without its point"
     several = len(AROUND_A_CHARGE) + len(AROUND_A_SUSPENSION)
-    print(f"\n{len(known)} crash points, each hit alone; {several} more hits of some of them")
+    print(f"\n{len(known)} crash points, each hit alone; {several} more hits of some of them")  # noqa: T201 - for -s
 
 
 @pytest.mark.parametrize("point", sorted(IN_A_STORY))
@@ -174,7 +174,9 @@ def test_asking_for_what_was_missed_dies_and_is_done_again(
     house.audit()
 
 
-@pytest.mark.parametrize("order", ["provider.answered:1", "provider.answered:3", "rollup.written:1"])
+@pytest.mark.parametrize(
+    "order", ["provider.answered:1", "provider.answered:3", "rollup.written:1"]
+)
 def test_taking_over_an_estate_dies_and_is_done_again(
     house: House, ann: Customer, order: str
 ) -> None:

@@ -19,13 +19,14 @@ from dunning import store
 from tests.crashes.house import LIMIT, House, house_on
 from tests.providers.stripe.bodies import event, raw
 from tests.servers import Server
-from tests.staging import SECRET
 from tests.stages.kit import named
+from tests.staging import SECRET
 from tests.web.client import signed
 from tests.world import Customer
 
 KINDS = ("web", "worker", "dispatch")
-PEOPLE = 8
+PEOPLE = 4
+AWAY_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -38,7 +39,9 @@ def town(tmp_path: Path, private_postgres: Server, private_redis: Server) -> Ite
 
 def wave(house: House) -> list[Customer]:
     """Customers whose renewals fail at one moment; processes that wait for it."""
-    people = [house.world.customer(email=f"a{n}@example.com", amount=4900 + n) for n in range(PEOPLE)]
+    people = [
+        house.world.customer(email=f"a{n}@example.com", amount=4900 + n) for n in range(PEOPLE)
+    ]
     for who in people:
         house.world.declines(who)
     for name in KINDS:
@@ -74,7 +77,7 @@ def post(house: House) -> requests.Response:
 
 
 @contextmanager
-def meanwhile(what: Callable[[], None], every: float) -> Iterator[list[int]]:
+def meanwhile(what: Callable[[], object], every: float) -> Iterator[list[int]]:
     """Do it again and again beside the block; how often, so far."""
     over, times = threading.Event(), [0]
 
@@ -99,12 +102,12 @@ def test_a_redis_that_forgets_everything_again_and_again(town: House) -> None:
     people = wave(town)
     with (
         redis.Redis.from_url(town.environ["DUNNING_BROKER_URL"]) as client,
-        meanwhile(lambda: client.flushall(), every=0.2) as times,
+        meanwhile(client.flushall, every=0.2) as times,
     ):
         town.goes_to(hour_of_renewal(town, people))
         ends_well(town, people)
     assert set(statuses(town)) == {200}
-    print(f"\n{times[0]} times FLUSHALL")
+    print(f"\n{times[0]} times FLUSHALL")  # noqa: T201 - for -s
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed", "paused"])
@@ -112,20 +115,21 @@ def test_a_redis_that_is_away(town: House, private_redis: Server, how: str) -> N
     people = wave(town)
     process = private_redis._process
     assert process is not None
+    town.sandbox.clock.advance(hour_of_renewal(town, people))
+    town.until(lambda: 200 in statuses(town), "the first webhook is kept")
     if how == "paused":
         process.send_signal(signal.SIGSTOP)
     else:
         {"stopped": private_redis.stop, "killed": private_redis.kill}[how]()
-    began = time.monotonic()
-    town.sandbox.clock.advance(hour_of_renewal(town, people))
-    town.until(lambda: len(statuses(town)) >= PEOPLE * 3, "webhooks are taken without Redis")
-    assert set(statuses(town)) == {200}
-    assert post(town).status_code == 200
-    town.until(lambda: time.monotonic() - began > 5, "five seconds without Redis")
+    began, taken = time.monotonic(), 0
+    while time.monotonic() - began < AWAY_SECONDS:
+        assert post(town).status_code == 200
+        taken += 1
     if how == "paused":
         process.send_signal(signal.SIGCONT)
     else:
         private_redis.start()
+    print(f"\n{taken} webhooks were taken in {AWAY_SECONDS:.0f} s without Redis")  # noqa: T201 - for -s
     town.passes()
     ends_well(town, people)
     assert set(statuses(town)) == {200}
@@ -143,7 +147,6 @@ def test_a_database_that_is_away(town: House, private_postgres: Server, how: str
     answer = post(town)
     assert answer.status_code == 503
     assert int(answer.headers["Retry-After"]) > 0
-    town.until(lambda: 503 in statuses(town) or len(statuses(town)) > PEOPLE * 9, "it is told so")
     private_postgres.start()
     town.passes()
     assert post(town).status_code == 200
@@ -165,6 +168,6 @@ def test_connections_cut_in_the_middle_of_everything(town: House) -> None:
         with meanwhile(cut, every=0.15) as times:
             town.goes_to(hour_of_renewal(town, people))
             town.passes(days=1)
-    print(f"\nall connections cut {times[0]} times")
+    print(f"\nall connections cut {times[0]} times")  # noqa: T201 - for -s
     assert set(statuses(town)) <= {200, 503}
     ends_well(town, people)
