@@ -88,7 +88,7 @@ class House:
         self.past: list[Life] = []
         self._endpoints: dict[str, Any] = {}
         self._stack = stack
-        # A message whose sender was killed, or stood still for a lease, is counted; never sent twice.
+        # A message whose sender was killed or stood still is counted, and never sent twice.
         world.leaves.add("doubtful")
 
     # --- processes -------------------------------------------------------------------------
