@@ -260,7 +260,7 @@ class Crew:
     def _renew(self, claims: Sequence[Claim]) -> None:
         try:
             with transaction(self._engine) as session:
-                renew(session, claims, self._clock.now() + self._lease)
+                renew(session, claims, self._clock.fresh() + self._lease)
         except (SQLAlchemyError, OSError) as error:
             log.warning("steps.not_renewed", count=len(claims), error=type(error).__name__)
 

@@ -1,0 +1,198 @@
+"""kill -9 at every crash point: alone, in a real process, in a story that comes to a good end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dunning.crashpoints import EXIT_CODE
+from tests.crashes import stories
+from tests.crashes.house import House, run
+from tests.crashes.points import points
+from tests.databases import PostgresDatabases
+from tests.world import Customer
+
+# Where one process that does everything dies; the first and the later times it comes by.
+IN_A_STORY = {
+    "webhook.read": 1, "webhook.verified": 1, "webhook.answering": 1,
+    "inbox.before_commit": 1, "inbox.committed": 1,
+    "handle.read": 1, "handle.before_commit": 1, "handle.committed": 1,
+    "rollup.written": 1, "claim.committed": 1, "broker.pushed": 1,
+    "message.taken": 1, "message.done": 1,
+    "intent.before_commit": 1, "intent.committed": 1,
+    "provider.asking": 1, "provider.answered": 1, "act.done": 1,
+    "outcome.before_commit": 1, "outcome.committed": 1,
+    "mail.data": 1, "mail.accepted": 1, "call.sent": 1, "call.answered": 1,
+}  # fmt: skip
+# Those have a test of their own below.
+BY_THEMSELVES = {
+    "worker.stopping", "migrate.before_commit", "move.batch", "move.before_commit",
+    "prune.batch", "reconcile.page",
+}  # fmt: skip
+# Around the charges: in `is_declined_then_paid` the process that is started before the first.
+AROUND_A_CHARGE = [
+    *("intent.committed:1", "act.done:1", "outcome.before_commit:1", "outcome.committed:1"),
+    *("provider.asking:2", "provider.answered:2", "provider.asking:3", "provider.answered:3"),
+    *("provider.asking:4", "provider.answered:4"),
+]
+AROUND_A_SUSPENSION = [
+    *("intent.committed:1", "act.done:1", "outcome.before_commit:1", "call.answered:1"),
+    *("provider.answered:1", "provider.answered:2", "outcome.committed:2", "act.done:3"),
+]
+MAIL = {"mail.data", "mail.accepted"}
+
+
+def test_no_crash_point_is_forgotten() -> None:
+    known = {*IN_A_STORY, *BY_THEMSELVES}
+    assert set(points()) == known, "a point without a story, or a story without its point"
+    several = len(AROUND_A_CHARGE) + len(AROUND_A_SUSPENSION)
+    print(f"\n{len(known)} crash points, each hit alone; {several} more hits of some of them")  # noqa: T201 - for -s
+
+
+@pytest.mark.parametrize("point", sorted(IN_A_STORY))
+def test_a_death_at_a_point_loses_nothing(house: House, ann: Customer, point: str) -> None:
+    if point in MAIL:
+        house.world.leaves.add("doubtful")
+    house.start("up", crash=f"{point}:{IN_A_STORY[point]}")
+    stories.is_paid_the_next_day(house, ann)
+    assert house.deaths == {"up": 1}, house.said()
+    house.audit()
+
+
+@pytest.mark.parametrize("order", AROUND_A_CHARGE)
+def test_a_death_around_a_charge_charges_once(house: House, ann: Customer, order: str) -> None:
+    house.world.declines(ann)
+    house.start("up")
+    house.renewal(ann)
+    house.passes(days=0.9)
+    house.rests()
+    house.swap("up", crash=order)
+    house.world.declines(ann)
+    house.passes(days=3.3)
+    house.rests()
+    assert house.deaths == {"up": 1}, house.said()
+    assert house.world.state(ann) == ("recovered", "full", "paid")
+    assert house.world.tries(ann) == ["stripe decline", "api decline", "api succeed"]
+    house.audit()
+
+
+@pytest.mark.parametrize("order", AROUND_A_SUSPENSION)
+def test_a_death_around_a_suspension(house: House, ann: Customer, order: str) -> None:
+    house.start("up")
+    stories.before_suspension(house, ann)
+    house.swap("up", crash=order)
+    stories.is_suspended_and_restored(house, ann)
+    assert house.deaths == {"up": 1}, house.said()
+    # A call whose answer was lost is made again under its key, by which the product knows it.
+    product = house.world.product
+    heard = zip(product.headers, product.types, strict=True)
+    calls = {headers["webhook-id"]: what for headers, what in heard}
+    told = ["access.restricted", "access.suspended", "case.recovered", "access.restored"]
+    assert list(calls.values()) == ["case.opened", *told]
+    house.audit()
+
+
+# --- what is not a moment of a story -----------------------------------------------------------
+
+
+def test_a_death_while_it_is_told_to_stop(house: House, ann: Customer) -> None:
+    house.world.declines(ann)
+    up = house.start("up", crash="worker.stopping:1")
+    house.renewal(ann)
+    house.passes(days=1, minutes=2)
+    assert up.stop() == EXIT_CODE
+    house.revive()
+    house.passes(days=1)
+    house.rests()
+    assert house.world.state(ann) == ("recovered", "full", "paid")
+    house.audit()
+
+
+def test_a_migration_that_dies_has_done_nothing(tmp_path: Path) -> None:
+    environ = {"DUNNING_DATA": str(tmp_path), "STRIPE_WEBHOOK_SECRET": "whsec_crash"}
+    dying = environ | {"DUNNING_TEST_CRASH_AT": "migrate.before_commit:1"}
+    assert run(tmp_path, dying, "migrate")[0] == EXIT_CODE
+    code, said = run(tmp_path, environ, "doctor")
+    assert code == 1, said
+    assert run(tmp_path, environ, "migrate")[0] == 0
+    assert run(tmp_path, environ, "migrate")[0] == 0
+
+
+@pytest.mark.parametrize("order", ["move.batch:1", "move.batch:9", "move.before_commit:1"])
+def test_a_move_that_dies_has_moved_nothing(
+    house: House, ann: Customer, postgres_databases: PostgresDatabases, order: str
+) -> None:
+    house.start("up")
+    stories.is_paid_the_next_day(house, ann)
+    house.lives.pop("up").dies()
+    # The look this test has at the database is one too many.
+    house.engine.dispose()
+    target = postgres_databases.create()
+    assert house.command("move", "--to", target, crash=order)[0] == EXIT_CODE
+    code, said = house.command("move", "--to", target)
+    assert code == 0, said
+    house.audit()
+    moved = house.environ | {"DUNNING_DATABASE_URL": target}
+    code, said = run(house.folder, moved, "ledger", "verify")
+    assert code == 0, said
+    postgres_databases.drop(target)
+
+
+def test_a_pruning_that_dies_is_gone_on_with(house: House, ann: Customer) -> None:
+    house.start("up")
+    stories.is_paid_the_next_day(house, ann)
+    house.passes(days=33)
+    house.rests()
+    assert house.command("prune", crash="prune.batch:1")[0] == EXIT_CODE
+    house.audit_books()
+    for removes in (True, False):
+        code, said = house.command("prune", "--format", "json")
+        assert code == 0, said
+        assert (json.loads(said)["inbox"] > 0) is removes
+    house.passes(days=1)
+    house.rests()
+    house.audit_books()
+
+
+@pytest.mark.parametrize("order", ["reconcile.page:1", "handle.before_commit:1"])
+def test_asking_for_what_was_missed_dies_and_is_done_again(
+    house: House, ann: Customer, order: str
+) -> None:
+    house.start("up")
+    house.sandbox.deliver("drop")
+    house.world.declines(ann)
+    house.renewal(ann)
+    assert house.command("reconcile", crash=order)[0] == EXIT_CODE
+    code, said = house.command("reconcile")
+    assert code == 0, said
+    house.sandbox.world.delivery_rules.clear()
+    house.passes(days=1.1)
+    house.rests()
+    assert house.world.state(ann) == ("recovered", "full", "paid")
+    house.audit()
+
+
+@pytest.mark.parametrize(
+    "order", ["provider.answered:1", "provider.answered:3", "rollup.written:1"]
+)
+def test_taking_over_an_estate_dies_and_is_done_again(
+    house: House, ann: Customer, order: str
+) -> None:
+    house.sandbox.deliver("drop")
+    house.world.declines(ann, times=9)
+    house.renewal(ann)
+    house.passes(days=5)
+    house.start("up")
+    code, said = house.command("adopt", crash=order)
+    assert code == EXIT_CODE, said
+    code, said = house.command("adopt")
+    assert code == 0, said
+    house.sandbox.world.delivery_rules.clear()
+    house.sandbox.world.faults.charges.clear()
+    house.passes(days=8)
+    house.rests()
+    assert house.world.state(ann) == ("recovered", "full", "paid")
+    assert [one["by"] for one in house.world.books(ann)["attempts"]] == ["stripe", "api"]
+    house.audit()
