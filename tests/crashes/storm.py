@@ -48,7 +48,9 @@ class Storm:
                 victim = chance.choice(KINDS)
                 house.lives[victim].dies()
                 self.counts[f"kill -9 of {victim.partition('-')[0]}"] += 1
-                kill = now + self.kill_every * chance.uniform(0.5, 1.5)
+                house.revive()
+                # From when it is back: time stands still for as long as it is not.
+                kill = time.monotonic() + self.kill_every * chance.uniform(0.5, 1.5)
             if now >= flush:
                 with redis.Redis.from_url(self.redis.url) as client:
                     client.flushall()

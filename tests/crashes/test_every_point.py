@@ -48,7 +48,8 @@ def test_no_crash_point_is_forgotten() -> None:
     known = {*IN_A_STORY, *BY_THEMSELVES}
     assert set(points()) == known, "a point without a story, or a story without its point"
     several = len(AROUND_A_CHARGE) + len(AROUND_A_SUSPENSION)
-    print(f"\n{len(known)} crash points, each hit alone; {several} more hits of some of them")  # noqa: T201 - for -s
+    told = f"{len(known)} crash points, each hit alone; {several} more hits of some of them"
+    print(f"\n{told}")  # noqa: T201 - for -s
 
 
 @pytest.mark.parametrize("point", sorted(IN_A_STORY))
