@@ -55,6 +55,7 @@ class Books:
     balances: dict[Account, int] = field(default_factory=dict)
     ended_at: datetime | None = None  # when nothing was left at risk
     ended_by: Cause | None = None  # what took the last of it
+    forgiven: int = 0  # taken off by credit notes, whatever it was by then
 
     def balance(self, account: Account) -> int:
         """What the account holds, in minor units."""
@@ -135,6 +136,7 @@ class _Sheet:
             balances=dict(self.balances),
             ended_at=ended_at,
             ended_by=ended_by,
+            forgiven=self.forgiven,
         )
 
 

@@ -98,17 +98,18 @@ def _state(sheet: Books, access: Access) -> tuple[State, str]:
     assert ended_by is not None
     if sheet.balance(Account.LOST) > 0:
         return (State.LOST if ended_by in _LOST else State.CLOSED), ended_by.value
-    if _still_withdrawn(sheet):
+    paid = any(entry.cause is Cause.PAID for entry in sheet.entries)
+    if sheet.balance(Account.WITHDRAWN) > _credited(sheet, paid=paid):
         return State.CLOSED, ended_by.value
     # Whatever is not written off or withdrawn was paid or credited, in time or late.
-    paid = any(entry.cause is Cause.PAID for entry in sheet.entries)
     return (State.RECOVERED, Cause.PAID.value) if paid else (State.CLOSED, Cause.CREDITED.value)
 
 
-def _still_withdrawn(sheet: Books) -> bool:
-    """Whether more stands withdrawn than credit notes took off."""
-    credited = sum(entry.amount for entry in sheet.entries if entry.cause is Cause.CREDITED)
-    return sheet.balance(Account.WITHDRAWN) > credited
+def _credited(sheet: Books, *, paid: bool) -> int:
+    """What credit notes took off; before the end only, unless the rest was paid after it."""
+    if paid:
+        return sheet.forgiven
+    return sum(entry.amount for entry in sheet.entries if entry.cause is Cause.CREDITED)
 
 
 def _ended_at(sheet: Books, state: State) -> datetime | None:

@@ -28,7 +28,6 @@ from dunning import (
     inbox,
     ledger,
     outbox,
-    readers,
     received,
     schedule,
 )
@@ -261,12 +260,6 @@ def some_events_are_answered_and_not_kept(patch: Patch) -> None:
 def nothing_is_swept(patch: Patch) -> None:
     """A row whose hint got lost is never handled."""
     patch(inbox, "sweep", lambda *_, **__: [])
-
-
-@bug("posts fate", "refunds|disputes|pays a part")
-def nothing_is_recalled(patch: Patch) -> None:
-    """What came before its case is not found again."""
-    patch(readers.Readers, "recall", lambda *_: iter(()))
 
 
 # --- decisions -----------------------------------------------------------------------------------

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from dunning.simulation.many import Summary
 
 # DUNNING_TEST_SIMULATION_SEEDS plays more of them, in the same order.
-SEEDS = int(os.environ.get("DUNNING_TEST_SIMULATION_SEEDS", "120"))
+SEEDS = int(os.environ.get("DUNNING_TEST_SIMULATION_SEEDS", "80"))
 
-# Where only real processes come by: the receiver, the channels, migrations, people's commands,
+# Where only real processes come by: the receiver and its keeper, real connections, channels, migrations, people's commands,
 # a real broker, a worker that is told to stop.
 ELSEWHERE = (
     "webhook.",
@@ -28,6 +28,8 @@ ELSEWHERE = (
     "rollup.",
     "worker.",
     "reconcile.",
+    "inbox.",
+    "provider.",
 )
 # What the worlds must have seen of everything that can end.
 ENDINGS = (
@@ -51,8 +53,23 @@ def unmet(summary: Summary) -> list[str]:
     return missing + [f"fault {name}" for name in FAULTS if not summary.struck[name]]
 
 
+def _tell(summary: Summary) -> None:
+    """For `pytest -s` and `-rA`: what was played, and what it met."""
+    told = summary.data()
+    points, faults = summary.reached, summary.struck
+    print(
+        f"{summary.seeds} worlds, {summary.turns} turns, {summary.a_second:.1f} a second; "
+        f"{len(points)} crash points reached {points.total()} times, killed at "
+        f"{len(summary.killed)} of them {summary.killed.total()} times; "
+        f"{faults.total()} faults of {len(faults)} kinds"
+    )
+    for name in ("points_killed_at", "faults", "endings"):
+        print(f"{name}: {told[name]}")
+
+
 @pytest.mark.timeout(0)  # as long as the seeds take; a world that never rests ends by its turns
 def test_no_world_breaks_a_promise() -> None:
     summary = play_all(range(SEEDS), workers=2)
+    _tell(summary)
     assert summary.failing == {}, "dunning simulate --seed N shows one"
     assert unmet(summary) == []
