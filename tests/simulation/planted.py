@@ -219,6 +219,12 @@ def nobody_looks_before_an_email(patch: Patch) -> None:
     patch(message, "look", _blind)
 
 
+@bug("posts fate=delay seconds=259200 copies=1 times=40", "pays who|voids")
+def nobody_looks_before_access_changes(patch: Patch) -> None:
+    """The service is suspended, or the debt given up, on what we last heard."""
+    patch(access, "look", _blind)
+
+
 # --- the inbox -----------------------------------------------------------------------------------
 
 
