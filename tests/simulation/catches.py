@@ -14,6 +14,7 @@ CATCHES: dict[str, tuple[int, ...]] = {
     "what_was_begun_is_not_ended": (9,),
     "nobody_looks_before_a_charge": (14,),
     "nobody_looks_before_an_email": (164,),
+    "nobody_looks_before_access_changes": (259,),
     "an_event_is_kept_each_time_it_comes": (0,),
     "some_events_are_answered_and_not_kept": (0,),
     "nothing_is_swept": (25,),

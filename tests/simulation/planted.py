@@ -34,7 +34,7 @@ from dunning import (
 from dunning.actions import access, message, retry
 from dunning.actions.looking import Looked
 from dunning.core import case as facts_of
-from dunning.core import merge, plan, reactions
+from dunning.core import plan, reactions
 from dunning.core import status as status_of
 from dunning.core.events import BillingEvent, InvoiceReported, PaymentReceived, StepKind
 from dunning.core.facts import Case
@@ -219,7 +219,7 @@ def nobody_looks_before_an_email(patch: Patch) -> None:
     patch(message, "look", _blind)
 
 
-@bug("posts fate=(delay|lose|refuse)", "pays who|voids")
+@bug("posts fate=delay seconds=259200 copies=1 times=40", "pays who|voids")
 def nobody_looks_before_access_changes(patch: Patch) -> None:
     """The service is suspended, or the debt given up, on what we last heard."""
     patch(access, "look", _blind)
@@ -345,12 +345,6 @@ def access_is_not_restored(patch: Patch) -> None:
 
 
 # --- facts and money -----------------------------------------------------------------------------
-
-
-@bug("posts fate=(delay|copies|hold back)")
-def what_was_heard_last_is_believed(patch: Patch) -> None:
-    """Of two views of an invoice the one that arrives later wins, not the newer one."""
-    patch(merge, "_newest", lambda _known, heard: heard)
 
 
 @bug("pays who")

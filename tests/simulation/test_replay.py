@@ -39,6 +39,11 @@ def test_a_script_may_lose_any_of_its_happenings() -> None:
     assert play(3, kept).breaches == []
 
 
+def test_closed_by_hand_then_credited_in_part_and_paid_is_recovered() -> None:
+    """Found at a seed: what a credit note took off after the end was taken for unpaid."""
+    assert play(179, [0, 5, 9, 10]).breaches == []
+
+
 def test_a_failing_world_is_shrunk() -> None:
     with planted("each_try_has_a_key_of_its_own"):
         kept, outcome = shrink(0)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 # DUNNING_TEST_SIMULATION_SEEDS plays more of them, in the same order.
 SEEDS = int(os.environ.get("DUNNING_TEST_SIMULATION_SEEDS", "80"))
 
-# Where only real processes come by: the receiver and its keeper, real connections, channels, migrations, people's commands,
-# a real broker, a worker that is told to stop.
+# Where only real processes come by: the receiver and its keeper, real connections, channels,
+# migrations, people's commands, a real broker, a worker that is told to stop.
 ELSEWHERE = (
     "webhook.",
     "mail.",

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel import Session, col
 
 from dunning.begun import Intent, unknown_steps
+from dunning.breaker import Breaker
 from dunning.core.events import StepKind, StepResult
 from dunning.core.gate import Held, Pulse
 from dunning.core.ports import Asked, Doing, Ended, PutOff
@@ -249,6 +250,27 @@ def test_what_the_gate_holds_is_put_off_and_not_counted(bench: Bench) -> None:
     for row in bench.stage.all(CaseRow):
         assert (row.wake_at, row.lease_token) == (days(1) + timedelta(minutes=7), None)
         assert row.next_at == days(1) + timedelta(minutes=7)
+
+
+def test_the_gate_is_read_before_a_transaction_opens_and_not_in_it(bench: Bench) -> None:
+    """Otherwise a thread needs two connections, and on SQLite may wait for itself."""
+    breaker = Breaker(bench.stage.engine)
+    gate = Shut(None)
+    gate.refresh = breaker.refresh  # type: ignore[method-assign]
+    gate.held = breaker.held  # type: ignore[method-assign]
+    executor = gated(bench, gate)
+    most = 0
+    out: set[int] = set()
+
+    def taken(_line: object, record: object, _proxy: object) -> None:
+        nonlocal most
+        out.add(id(record))
+        most = max(most, len(out))
+
+    hooks.listen(bench.stage.engine, "checkout", taken)
+    hooks.listen(bench.stage.engine, "checkin", lambda _line, record: out.discard(id(record)))
+    assert len(executor.begin(bench.claims())) == COUNT
+    assert most == 1
 
 
 def test_the_gate_hears_how_steps_ended(bench: Bench) -> None:
