@@ -62,7 +62,8 @@ class Evidence:
     asked: Sequence[Asked] = ()  # requests that change something at the provider
     secrets: Sequence[str] = ()  # marked: they may be found nowhere
     texts: Sequence[str] = ()  # traces, logs
-    # States a story leaves behind on purpose: pending, dead, doubtful, deferred …
+    # States a story leaves behind on purpose: pending, dead, doubtful, deferred …; and `restored`
+    # where it went back to a backup.
     leaves: frozenset[str] = frozenset()
     all_failures_known: bool = False  # everything the provider knows was fetched at the end
     only_us: bool = False  # nobody else charges by the provider's API

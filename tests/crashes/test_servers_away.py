@@ -102,7 +102,7 @@ def test_a_redis_that_forgets_everything_again_and_again(town: House) -> None:
     people = wave(town)
     with (
         redis.Redis.from_url(town.environ["DUNNING_BROKER_URL"]) as client,
-        meanwhile(client.flushall, every=0.2) as times,
+        meanwhile(client.flushall, every=1.0) as times,
     ):
         town.goes_to(hour_of_renewal(town, people))
         ends_well(town, people)

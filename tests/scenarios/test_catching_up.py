@@ -268,6 +268,7 @@ def test_a_restored_backup_comes_to_the_same_end_without_a_second_charge(
     assert len(tries) == 2
     world.sandbox.deliver("drop")
     backup.restore()
+    world.leaves.add("restored")
     world.up.work.poke.set()
     assert asks(world, days=3).events_new > 0
     (swept,) = sweeps(world)
