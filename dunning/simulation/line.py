@@ -138,8 +138,8 @@ class Line(BaseAdapter):
 
 def _refused(request: requests.PreparedRequest) -> requests.ConnectionError:
     cause = NewConnectionError(None, "Connection refused")  # type: ignore[arg-type]
-    gone = MaxRetryError(None, request.url or "", cause)  # type: ignore[arg-type]
-    return requests.ConnectionError(gone)
+    ended = MaxRetryError(None, request.url or "", cause)  # type: ignore[arg-type]
+    return requests.ConnectionError(ended)
 
 
 def _reset() -> requests.ConnectionError:

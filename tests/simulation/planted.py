@@ -7,10 +7,9 @@ that takes a `Patch` and leaves the program with one guard less.
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from unittest import mock
@@ -44,28 +43,8 @@ from dunning.core.steps import Step
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.providers.stripe.charging import Charging
 from dunning.simulation import process
-from dunning.simulation.script import write
 from dunning.store import OutboxRow
-
-Patch = Callable[[Any, str, Any], None]
-Plant = Callable[[Patch], None]
-
-
-@dataclass(frozen=True)
-class Bug:
-    """A bug, and the worlds in which it might show: those whose script holds these words."""
-
-    plant: Plant
-    words: tuple[str, ...]
-
-    def seeds(self) -> Iterator[int]:
-        """The seeds worth playing, from the first."""
-        for seed in itertools.count():
-            script = write(seed)
-            text = "\n".join([f"policy={script.policy}", *map(str, script.happenings)])
-            if all(re.search(word, text) for word in self.words):
-                yield seed
-
+from tests.simulation.planting import Bug, Patch, Plant
 
 BUGS: dict[str, Bug] = {}
 

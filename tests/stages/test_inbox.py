@@ -10,10 +10,12 @@ import pytest
 from sqlalchemy import event as hooks
 from sqlalchemy.exc import OperationalError
 
+from dunning import routing
 from dunning.cases import Applied
 from dunning.core.ports import Ignored, Incomplete, Reading, Understood, Unreadable
+from dunning.errors import NamesTakenError
 from dunning.inbox import replay
-from dunning.store import CaseRow, EntryRow
+from dunning.store import CaseRow, EntryRow, guard, transaction
 from tests.providers.stripe.bodies import Body, event, invoice
 from tests.providers.stripe.bodies_people import customer
 from tests.stages.kit import Stage, Together, named
@@ -196,13 +198,22 @@ def test_what_passes_is_tried_again_and_nothing_is_parked(stage: Stage, refusal:
     assert states(stage) == ["handled"] * 3
 
 
-def test_a_batch_that_gives_way_to_another_goes_again_at_once(stage: Stage) -> None:
-    """Names that a waiting row brings up are guarded late, so two batches may meet over them."""
-    ids = stage.keep(failed("in_1"), failed("in_2"))
-    refuses = Refuses(stage, OperationalError("INSERT", {}, Refusal("deadlock", "40P01")))
-    hooks.listen(stage.engine, "rollback", lambda _connection: refuses.mended(), once=True)
-    assert stage.inbox.handle(ids, stage.clock.now()) == 2
-    assert states(stage) == ["handled"] * 2
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_names_that_come_up_late_are_not_waited_for(stage: Stage) -> None:
+    """Two batches that waited for each other's would wait for ever."""
+    late = {"stripe/ch_1", "stripe/ch_2"}
+    with transaction(stage.engine) as holder:
+        guard(holder, {"stripe/ch_1"})
+        with transaction(stage.engine) as other:
+            desk = stage.book.desk(other)
+            desk.patient = False
+            with pytest.raises(NamesTakenError) as taken:
+                routing._guard_late(desk, late)
+            assert taken.value.names == late
+    with transaction(stage.engine) as other:
+        desk = stage.book.desk(other)
+        desk.patient = False
+        routing._guard_late(desk, late)
 
 
 def test_what_the_database_refuses_for_good_is_parked(stage: Stage) -> None:

@@ -1,0 +1,30 @@
+"""What a planted bug is, and the worlds in which it might show."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dunning.simulation.script import write
+
+Patch = Callable[[Any, str, Any], None]
+Plant = Callable[[Patch], None]
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A bug, and the worlds in which it might show: those whose script holds these words."""
+
+    plant: Plant
+    words: tuple[str, ...]
+
+    def seeds(self) -> Iterator[int]:
+        """The seeds worth playing, from the first."""
+        for seed in itertools.count():
+            script = write(seed)
+            text = "\n".join([f"policy={script.policy}", *map(str, script.happenings)])
+            if all(re.search(word, text) for word in self.words):
+                yield seed
