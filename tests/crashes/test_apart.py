@@ -9,6 +9,9 @@ from tests.crashes import stories
 from tests.crashes.house import House
 from tests.world import Customer
 
+# Processes start, die and start again: on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(400)
+
 POINTS = {
     "web": ("webhook.read", "inbox.before_commit", "inbox.committed", "webhook.answering"),
     "worker": (

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import text
 
 from dunning.store import engine_for, reading, transaction
+
+# Processes start, die and start again: on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(400)
 
 
 def test_a_connection_opens_while_its_own_process_writes(migrated_url: str) -> None:

@@ -14,6 +14,9 @@ from tests.crashes.points import points
 from tests.databases import PostgresDatabases
 from tests.world import Customer
 
+# Processes start, die and start again: on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(400)
+
 # Where one process that does everything dies; the first and the later times it comes by.
 IN_A_STORY = {
     "webhook.read": 1, "webhook.verified": 1, "webhook.answering": 1,

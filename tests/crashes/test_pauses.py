@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 from tests.crashes.house import House
 from tests.crashes.test_apart import customers
+
+# Processes start, die and start again: on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(400)
 
 
 def test_a_worker_that_stands_still_and_comes_back_writes_nothing(apart: House) -> None:

@@ -24,6 +24,9 @@ from tests.staging import SECRET
 from tests.web.client import signed
 from tests.world import Customer
 
+# Processes start, die and start again: on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(400)
+
 KINDS = ("web", "worker", "dispatch")
 PEOPLE = 4
 AWAY_SECONDS = 5.0

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from dunning import store
 from tests.crashes.house import house_on
 from tests.crashes.storm import KINDS, Storm, figures, moves_in
 from tests.servers import Server
+
+# Processes start, die and start again: on a busy machine that takes its time.
+pytestmark = pytest.mark.timeout(400)
 
 
 def test_days_in_a_storm(tmp_path: Path, private_postgres: Server, private_redis: Server) -> None:
