@@ -36,14 +36,9 @@ BY_THEMSELVES = {
 }  # fmt: skip
 # Around the charges: in `is_declined_then_paid` the process that is started before the first.
 AROUND_A_CHARGE = [
-    *("intent.committed:1", "act.done:1", "outcome.before_commit:1", "outcome.committed:1"),
-    *("provider.asking:2", "provider.answered:2", "provider.asking:3", "provider.answered:3"),
-    *("provider.asking:4", "provider.answered:4"),
+    *("intent.committed:1", "outcome.before_commit:1", "provider.asking:4", "provider.answered:4")
 ]
-AROUND_A_SUSPENSION = [
-    *("intent.committed:1", "act.done:1", "outcome.before_commit:1", "call.answered:1"),
-    *("provider.answered:1", "provider.answered:2", "outcome.committed:2", "act.done:3"),
-]
+AROUND_A_SUSPENSION = ["outcome.before_commit:1", "call.answered:1", "provider.answered:2"]
 MAIL = {"mail.data", "mail.accepted"}
 
 
