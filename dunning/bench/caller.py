@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+from dunning import log
 from dunning.errors import ProviderBusyError
 from dunning.pace import Pacer
 from dunning.providers.stripe.rates import limits
@@ -18,6 +19,7 @@ ENDPOINTS = 8
 
 def main() -> None:
     """As long, at that address, by the pace in that database, on so many threads."""
+    log.configure("warning")
     order = json.loads(sys.argv[1])
     engine = engine_for(order["database"], pool_size=order["threads"])
     pace = Pacer(engine, "stripe", limits(live=True, rate=None))
