@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dunning.bench import calling, claims, costs, dispatch, handling, machine, receiving
+from dunning.bench import (
+    calling,
+    claims,
+    costs,
+    dispatch,
+    embedded,
+    handling,
+    machine,
+    receiving,
+)
 from dunning.bench.goals import Findings
 from dunning.bench.servers import DurablePostgres, Redis, scratch_folder
 
@@ -80,6 +89,11 @@ def _dispatch(bench: Bench) -> Findings:
     )
 
 
+def _embedded(bench: Bench) -> Findings:
+    size = bench.size
+    return embedded.measure(bench.folder, steps=size.steps * 10, peers=size.peer_steps)
+
+
 def _calling(bench: Bench) -> Findings:
     return calling.measure(
         bench.postgres, seconds=bench.size.seconds * 3, many=bench.size.cases // 2
@@ -95,6 +109,7 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
     "handling": _handling,
     "claims": _claims,
     "dispatch": _dispatch,
+    "embedded": _embedded,
     "calling": _calling,
     "costs": _costs,
 }

@@ -8,6 +8,8 @@ import pytest
 
 from dunning.bench import bodies
 from dunning.bench.claims import fill
+from dunning.bench.embedded import Idle
+from dunning.bench.embedded import fill as fill_embedded
 from dunning.bench.goals import Findings, Goal, Verdict
 from dunning.bench.provider import AtOnce, Stopped
 from dunning.clock import from_unix
@@ -80,3 +82,20 @@ def test_the_cases_it_makes_up_are_due_and_can_be_claimed(migrated_url: str) -> 
         (taken,) = dispatcher.take(session, AT, glance)
     engine.dispose()
     assert len(taken.ids) == 20
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+def test_of_a_file_as_well_they_are_claimed_and_ended(migrated_url: str) -> None:
+    engine = engine_for(migrated_url)
+    fill_embedded(engine, 50, AT)
+    dispatcher = Dispatcher(["stripe"], window=20, lease=from_unix(60) - from_unix(0))
+    later = from_unix(bodies.CREATED + 60)
+    for left in (20, 20, 10):
+        with transaction(engine) as session:
+            glance = dispatcher.look(session, later)
+            (taken,) = dispatcher.take(session, later, glance)
+        assert len(taken.ids) == left
+        Idle(engine).run_many(taken.claims())
+    with transaction(engine) as session:
+        assert dispatcher.take(session, later, dispatcher.look(session, later)) == []
+    engine.dispose()

@@ -86,3 +86,5 @@ FASTAPI = Peer(
 PROCRASTINATE = Peer("procrastinate", ("procrastinate==3.10.0",))
 CELERY = Peer("celery", ("celery[redis]==5.7.0",))
 PGQUEUER = Peer("pgqueuer", ("pgqueuer[asyncpg]==1.6.0",))
+HUEY = Peer("huey", ("huey==3.5.4",))
+APSCHEDULER = Peer("apscheduler", ("apscheduler==3.11.3", "sqlalchemy==2.1.9"))
