@@ -59,7 +59,8 @@ class Keeper:
         self._engine = engine
         self._clock = clock
         self._on_kept = on_kept
-        self._queue: queue.Queue[Ticket | None] = queue.Queue(maxsize=WAITING)
+        self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
+        self._most = WAITING
         self._line: Connection | None = None
         self._used_at = 0.0
         self._stopping = False
@@ -83,13 +84,11 @@ class Keeper:
 
     def put(self, received: Received, settled: Settled) -> Ticket:
         """Hand over a webhook; `settled` is called once it is durable. `BusyError` when full."""
-        if self._stopping:
+        # Whoever hands over does so from one thread; several could go over by one each.
+        if self._stopping or self._queue.qsize() >= self._most:
             raise BusyError
         ticket = Ticket(received, settled)
-        try:
-            self._queue.put_nowait(ticket)
-        except queue.Full:
-            raise BusyError from None
+        self._queue.put(ticket)
         return ticket
 
     def _run(self) -> None:

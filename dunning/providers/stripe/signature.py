@@ -6,9 +6,9 @@ the signature, so it is not used; a test holds the two against each other.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
+from binascii import hexlify
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -79,7 +79,7 @@ def _matches(signed: bytes, signatures: list[bytes], keys: list[bytes]) -> bool:
     # Every pair is compared, so the time taken does not tell which one fitted.
     matched = False
     for key in keys:
-        expected = hmac.new(key, signed, hashlib.sha256).hexdigest().encode("ascii")
+        expected = hexlify(hmac.digest(key, signed, "sha256"))
         for signature in signatures:
             matched |= hmac.compare_digest(expected, signature)
     return matched
