@@ -194,7 +194,7 @@ class BoundedProtocol(HttpToolsProtocol):
             or self.flow.write_paused
             or self.transport.is_closing()
             # Another one is under way: answers go in the order of the requests.
-            or not (self.cycle is None or self.cycle.response_complete)
+            or not getattr(self.cycle, "response_complete", True)
         ):
             return None
         return taker

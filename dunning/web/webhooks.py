@@ -173,7 +173,7 @@ class Receiver:
         if scope["method"] != "POST":
             return await ONLY_POST.send(send)
         given: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        reply = _Once(door, lambda told: given.done() or given.set_result(told))
+        reply = _Once(door, partial(_resolve, given))
         try:
             body = await self._bodies.read(scope, receive)
             self._take(door, scope["headers"], body, await self._now(), reply)
@@ -244,6 +244,11 @@ class Receiver:
             return
         more = {"left_out_before": left_out} if left_out else {}
         log.warning("webhook.refused", source=door.name, code=error.code, why=str(error), **more)
+
+
+def _resolve(waiter: asyncio.Future[Answer], given: Answer) -> None:
+    if not waiter.done():
+        waiter.set_result(given)
 
 
 class _Named(Mapping[str, str]):
