@@ -101,7 +101,7 @@ class _Door:
 
     def __init__(self, source: LiveSource, tolerance_seconds: int) -> None:
         self.name = source.config.name
-        self.numbers = metrics.Receiving(self.name)
+        self.numbers = metrics.receiving(self.name)
         self.told = _Told()
         self._reader = source.reader
         self._secrets = [secret.reveal() for secret in source.config.webhook_secrets]
