@@ -133,7 +133,7 @@ class BoundedProtocol(HttpToolsProtocol):
             pass  # to another protocol, which we do not speak: the answer comes in this one
         except httptools.HttpParserError:
             self._refuse(NOT_HTTP)
-            self._taker = None
+            self._taker, self._body = None, b""
             self._take_whole()  # what came before is a request all the same
             return
         self._take_whole()
