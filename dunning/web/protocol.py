@@ -192,7 +192,6 @@ class BoundedProtocol(HttpToolsProtocol):
             or self.parser.should_upgrade()
             or self.expect_100_continue
             or self.flow.write_paused
-            or self.transport.is_closing()
             # Another one is under way: answers go in the order of the requests.
             or not getattr(self.cycle, "response_complete", True)
         ):

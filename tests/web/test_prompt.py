@@ -61,6 +61,7 @@ def held(migrated_url: str, tmp_path: Path) -> Iterator[Held]:
     with program_on(migrated_url, tmp_path, clock=ManualClock(AT)) as program:
         broker = build_broker(None)
         server = web_server(program, Work(program, broker), "127.0.0.1", 0)
+        server.config.timeout_keep_alive = 600  # whoever hangs up does it on purpose
         with listening(server) as port:
             held = Held(Edge(port, program), server)
             hooks.listen(program.engine, "begin", held.writes)
