@@ -8,13 +8,18 @@ asked for when somebody looks; see `web/standing`.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import accumulate
 from platform import python_version
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from dunning import __version__
 
@@ -23,14 +28,6 @@ _ANSWER_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 _CALL_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80)
 _BATCHES: Final = (1, 2, 5, 10, 20, 50, 100, 200)
 
-_webhooks = Counter(
-    "dunning_webhooks", "Webhooks by source and the HTTP status they were answered with",
-    ["source", "answer"],
-)  # fmt: skip
-_webhook_seconds = Histogram(
-    "dunning_webhook_seconds", "Time from a webhook's headers to its answer, in seconds",
-    ["source"], buckets=_ANSWER_SECONDS,
-)  # fmt: skip
 _not_http = Counter(
     "dunning_http_refused", "Requests refused below the application, by status", ["status"]
 )
@@ -105,20 +102,56 @@ def started() -> None:
 
 
 class Receiving:
-    """The numbers of one source's receiver, looked up once: this is the hot path."""
+    """The numbers of one source's receiver, which one thread counts: this is the hot path."""
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._seconds = _webhook_seconds.labels(source)
-        self._answers: dict[int, Counter] = {}
+        self._answers: defaultdict[int, int] = defaultdict(int)
+        self._within = [0] * (len(_ANSWER_SECONDS) + 1)
+        self._seconds = 0.0
 
     def answered(self, status: int, seconds: float) -> None:
         """A webhook was answered."""
-        answer = self._answers.get(status)
-        if answer is None:
-            answer = self._answers[status] = _webhooks.labels(self._source, str(status))
-        answer.inc()
-        self._seconds.observe(seconds)
+        self._answers[status] += 1
+        self._within[bisect_left(_ANSWER_SECONDS, seconds)] += 1
+        self._seconds += seconds
+
+    def tell(self, answers: CounterMetricFamily, seconds: HistogramMetricFamily) -> None:
+        """Add them to what Prometheus is told."""
+        for status, count in sorted(self._answers.items()):
+            answers.add_metric([self._source, str(status)], count)
+        bounds = [*(str(float(bound)) for bound in _ANSWER_SECONDS), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._within), strict=True))
+        seconds.add_metric([self._source], buckets, self._seconds)
+
+
+def receiving(source: str) -> Receiving:
+    """The numbers of that source's receiver in this process."""
+    return _receivers.setdefault(source, Receiving(source))
+
+
+_receivers: dict[str, Receiving] = {}
+
+
+class _Received(Collector):
+    def collect(self) -> Iterator[Metric]:
+        answers = CounterMetricFamily(
+            "dunning_webhooks",
+            "Webhooks by source and the HTTP status they were answered with",
+            labels=["source", "answer"],
+        )
+        seconds = HistogramMetricFamily(
+            "dunning_webhook_seconds",
+            "Time from a webhook's headers to its answer, in seconds",
+            labels=["source"],
+        )
+        for numbers in list(_receivers.values()):
+            numbers.tell(answers, seconds)
+        yield answers
+        yield seconds
+
+
+REGISTRY.register(_Received())
 
 
 def not_http(status: int) -> None:

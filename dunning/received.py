@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import LargeBinary, String, bindparam, func, select, text
+from sqlalchemy import Connection, LargeBinary, String, bindparam, func, select, text
 from sqlmodel import Session, col
 
 from dunning.clock import utc
@@ -28,17 +28,22 @@ class Received:
 
 def keep(session: Session, received: Sequence[Received], now: datetime) -> list[int]:
     """Store each event once; the ids of those that were new, in no order."""
+    return keep_over(session.connection(), received, now)
+
+
+def keep_over(line: Connection, received: Sequence[Received], now: datetime) -> list[int]:
+    """The same without a session. On PostgreSQL it is one statement, whole by itself."""
     if not received:
         return []
     # The same event twice in one batch: one statement may not hit a row twice.
     ordered = list({(item.source, item.envelope.id): item for item in received}.values())
     day = first_id(utc(now).date())
-    keep_on = _keep_on_sqlite if session.get_bind().dialect.name == "sqlite" else _keep_at_once
-    return keep_on(session, ordered, day, now)
+    keep_on = _keep_on_sqlite if line.dialect.name == "sqlite" else _keep_at_once
+    return keep_on(line, ordered, day, now)
 
 
 def _keep_at_once(
-    session: Session, received: Sequence[Received], day: int, now: datetime
+    line: Connection, received: Sequence[Received], day: int, now: datetime
 ) -> list[int]:
     """One statement and one journey, whatever the number."""
     given = {
@@ -49,7 +54,7 @@ def _keep_at_once(
         "bodies": [item.body for item in received],
     }
     times = {"now": now, "wake_at": now + LEASE, "day": day}
-    return list(session.scalars(_KEEP, given | times))
+    return list(line.scalars(_KEEP, given | times))
 
 
 # The counter of an id lets duplicates leave gaps; that is cheaper than to ask for them first.
@@ -83,15 +88,14 @@ _KEEP = text(
 
 
 def _keep_on_sqlite(
-    session: Session, received: Sequence[Received], day: int, now: datetime
+    line: Connection, received: Sequence[Received], day: int, now: datetime
 ) -> list[int]:
     """There is one writer, who counts on from the last id.
 
     The driver is told directly: to prepare a row's values costs more than to write it.
     """
-    last = session.scalar(select(func.max(col(InboxRow.id)))) or 0
+    last = line.scalar(select(func.max(col(InboxRow.id)))) or 0
     first = max(last, day) + 1
-    line = session.connection()
     stored = UTCDateTime().dialect_impl(line.dialect).bind_processor(line.dialect)
     assert stored is not None
     # Handled at once by the hint; swept up only if that got lost.
@@ -105,7 +109,7 @@ def _keep_on_sqlite(
         rows.append(row)
     line.exec_driver_sql(_SEE, seen)
     line.exec_driver_sql(_KEEP_NEW, rows)
-    return list(session.scalars(select(col(InboxRow.id)).where(col(InboxRow.id) >= first)))
+    return list(line.scalars(select(col(InboxRow.id)).where(col(InboxRow.id) >= first)))
 
 
 _SEE = """

@@ -200,7 +200,7 @@ def _sources(
 def _provider(source: Source, settings: Settings, clock: Clock, engine: Engine) -> Provider:
     assert source.api_key is not None
     if source.provider == "stripe":
-        # The SDK takes half a second to import; commands that do not act need not wait for it.
+        # Only a source with a key needs these; the SDK itself comes with the first request.
         from dunning.providers.stripe.acting import StripeProvider
         from dunning.providers.stripe.rates import limits
 

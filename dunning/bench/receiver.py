@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dunning import keeper, log
 from dunning.config import load_settings
-from dunning.processes import web_server
+from dunning.processes import settle, web_server
 from dunning.wiring import assemble
 from dunning.worker import Work, build_broker
 
@@ -32,7 +32,9 @@ def main() -> None:
     log.configure("info", "json")  # as `dunning web` does
     program = assemble(load_settings(os.environ, Path.cwd()), environ=os.environ)
     work = _Idle(program, build_broker(None))
-    web_server(program, work, "127.0.0.1", int(sys.argv[1])).run()
+    server = web_server(program, work, "127.0.0.1", int(sys.argv[1]))
+    settle()
+    server.run()
 
 
 if __name__ == "__main__":

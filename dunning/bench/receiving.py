@@ -30,7 +30,7 @@ DJ_TWO = Goal("G1 dj-stripe 2", "received on PostgreSQL / dj-stripe with 2 worke
 AFTERNOON = Goal("G1 fastapi", "received on PostgreSQL / FastAPI with construct_event", 23)
 SQLITE_DJ = Goal("G3 dj-stripe", "received on SQLite / dj-stripe on PostgreSQL, 1 worker", 28)
 SQLITE_ONE = Goal("G3 group commit", "received on SQLite / with one commit a request", 2.5)
-CPU = Goal("G4 CPU", "CPU per event, server and database / dj-stripe's", 1 / 25, most=True)
+CPU = Goal("G4 CPU", "CPU per event, server and database / dj-stripe's", 1 / 30, most=True)
 P99 = Goal("G5 p99", "p99 at saturation / dj-stripe's", 1 / 15, most=True)
 ALONE = Goal("G5 one line", "received over one connection / with one commit a request", 0.9)
 FORGED = Goal("G6 forged", "forged webhooks refused / dj-stripe's", 50)

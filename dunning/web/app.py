@@ -70,6 +70,7 @@ class _Front:
     def __init__(self, receiver: Receiver, pages: Starlette) -> None:
         self._receiver = receiver
         self._pages = pages
+        self.prompt = receiver.prompt()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -18,50 +18,77 @@ class Handed(Protocol):
     given_up: bool
 
 
+class _Waiting:
+    """Somebody who waits to hear, and until when."""
+
+    __slots__ = ("handed", "hears", "over", "until")
+
+    def __init__(self, hears: Settled, until: float) -> None:
+        self.hears = hears
+        self.until = until
+        self.handed: Handed | None = None
+        self.over = False
+
+
 class Landing:
-    """Waits for what a thread settles; a wake-up of the loop for each would cost more than it."""
+    """Waits for what a thread settles; a wake-up or a timer for each would cost more than it.
+
+    All wait equally long, and what is handed over first is settled first: so they stand in line,
+    and one timer watches its head.
+    """
 
     def __init__(self) -> None:
-        self._landed: deque[tuple[asyncio.Future[None], Exception | None]] = deque()
+        self._landed: deque[tuple[_Waiting, Exception | None]] = deque()
         self._called = False
+        self._line: deque[_Waiting] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
-    async def wait(self, hand_over: Callable[[Settled], Handed], seconds: float) -> None:
-        """Return once it is settled, or raise why it is not; `TimeoutError` after that time."""
+    def hand_over(self, put: Callable[[Settled], Handed], hears: Settled, seconds: float) -> None:
+        """Have `hears` called once, in this loop: settled, or `TimeoutError` after that time."""
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        handed = hand_over(partial(self._has_landed, loop, waiter))
-        too_late = loop.call_later(seconds, _give_up, waiter)
-        try:
-            await waiter
-        finally:
-            too_late.cancel()
-            handed.given_up = True  # of what is under way or done already, this changes nothing
+        waiting = _Waiting(hears, loop.time() + seconds)
+        waiting.handed = put(partial(self._has_landed, loop, waiting))
+        self._line.append(waiting)
+        if self._timer is None:
+            self._timer = loop.call_at(waiting.until, self._give_up, loop)
 
     def _has_landed(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        waiter: asyncio.Future[None],
-        error: Exception | None,
+        self, loop: asyncio.AbstractEventLoop, waiting: _Waiting, error: Exception | None
     ) -> None:
-        self._landed.append((waiter, error))
+        self._landed.append((waiting, error))
         if not self._called:
             self._called = True
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(self._bring_in)
+                loop.call_soon_threadsafe(self._bring_in, loop)
 
-    def _bring_in(self) -> None:
+    def _bring_in(self, loop: asyncio.AbstractEventLoop) -> None:
         # Said first: whatever lands from here on calls again, and what landed before is in there.
         self._called = False
         while self._landed:
-            waiter, error = self._landed.popleft()
-            if waiter.done():
-                continue
-            if error is not None:
-                waiter.set_exception(error)
-            else:
-                waiter.set_result(None)
+            waiting, error = self._landed.popleft()
+            if not waiting.over:
+                self._tell(loop, waiting, error)
+        while self._line and self._line[0].over:
+            self._line.popleft()
 
+    def _give_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        line, now = self._line, loop.time()
+        while line and (line[0].over or line[0].until <= now):
+            waiting = line.popleft()
+            if not waiting.over:
+                assert waiting.handed is not None
+                waiting.handed.given_up = True  # of what is under way, this changes nothing
+                self._tell(loop, waiting, TimeoutError())
+        if line:
+            self._timer = loop.call_at(line[0].until, self._give_up, loop)
 
-def _give_up(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
+    def _tell(
+        self, loop: asyncio.AbstractEventLoop, waiting: _Waiting, error: Exception | None
+    ) -> None:
+        waiting.over = True
+        try:
+            waiting.hears(error)
+        except Exception as fault:  # noqa: BLE001 - the others must hear as well
+            told = {"message": "whoever waited failed over what it heard", "exception": fault}
+            loop.call_exception_handler(told)

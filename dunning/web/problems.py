@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -26,11 +27,22 @@ class Answer:
     status: int
     start: dict[str, Any]
     end: dict[str, Any]
+    # The same as bytes: the first line, and everything that follows what the server says itself.
+    line: bytes
+    rest: bytes
+    closes: bool  # it says that it is the last of its connection
 
     async def send(self, send: Send) -> None:
         """Answer with it."""
         await send(self.start)
         await send(self.end)
+
+    def written(self, usual: Iterable[tuple[bytes, bytes]], *, close: bool) -> bytes:
+        """All of it as HTTP/1.1, with the headers that every answer has."""
+        told = [self.line, *(b"%b: %b\r\n" % header for header in usual)]
+        if close and not self.closes:
+            told.append(b"connection: close\r\n")
+        return b"".join([*told, self.rest])
 
 
 def answer(status: int, told: Mapping[str, Any], **headers: str) -> Answer:
@@ -45,6 +57,9 @@ def answer(status: int, told: Mapping[str, Any], **headers: str) -> Answer:
         status,
         {"type": "http.response.start", "status": status, "headers": lines},
         {"type": "http.response.body", "body": body},
+        line=f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode(),
+        rest=b"".join([*(b"%b: %b\r\n" % line for line in lines), b"\r\n", body]),
+        closes=(b"connection", b"close") in lines,
     )
 
 

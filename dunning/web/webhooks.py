@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -33,6 +33,12 @@ if TYPE_CHECKING:
     from dunning.wiring import LiveSource
 
 log = structlog.get_logger(__name__)
+
+Headers = Sequence[tuple[bytes, bytes]]
+# Sends the answer to one webhook.
+Reply = Callable[[Answer], object]
+# Takes a webhook that is here whole; the reply comes at once or later, in the same loop.
+Prompt = Callable[[Headers, bytes, Reply], None]
 
 PREFIX: Final = "/webhooks/"
 # A database that has not taken a webhook by then is away: the sender is told before it gives up.
@@ -95,7 +101,7 @@ class _Door:
 
     def __init__(self, source: LiveSource, tolerance_seconds: int) -> None:
         self.name = source.config.name
-        self.numbers = metrics.Receiving(self.name)
+        self.numbers = metrics.receiving(self.name)
         self.told = _Told()
         self._reader = source.reader
         self._secrets = [secret.reveal() for secret in source.config.webhook_secrets]
@@ -116,19 +122,47 @@ class _Door:
         return Received(source=self.name, envelope=envelope, body=body)
 
 
+class _Once:
+    """Answers one webhook, once; what was answered, and after how long, is counted."""
+
+    __slots__ = ("_began", "_numbers", "_reply")
+
+    def __init__(self, door: _Door, reply: Reply) -> None:
+        self._numbers = door.numbers
+        self._reply: Reply | None = reply
+        self._began = time.monotonic()
+
+    def __call__(self, given: Answer) -> None:
+        reply, self._reply = self._reply, None
+        if reply is not None:
+            self._numbers.answered(given.status, time.monotonic() - self._began)
+            crashpoints.reach("webhook.answering")
+            reply(given)
+
+
 class Receiver:
-    """The ASGI application behind /webhooks/."""
+    """The ASGI application behind /webhooks/, and the shorter way of what comes whole."""
 
     def __init__(self, edge: Edge) -> None:
         settings = edge.program.settings
         self._keeper = edge.keeper
         self._clock = edge.program.clock
-        self._bodies = Bodies(settings.max_body_bytes)
+        self._limit = settings.max_body_bytes
+        self._bodies = Bodies(self._limit)
         self._landing = Landing()
         self._log = log.bind()  # knows the level by now: what is not wanted costs nothing
         self._doors = {
             name: _Door(source, settings.webhook_tolerance_seconds)
             for name, source in edge.program.sources.items()
+        }
+
+    def prompt(self) -> dict[bytes, Prompt]:
+        """By path, who takes a POST that is here whole, without a coroutine of its own."""
+        if isinstance(self._clock, FollowedClock):
+            return {}  # what time it is has to be waited for
+        return {
+            f"{PREFIX}{name}".encode(): partial(self._take_whole, door)
+            for name, door in self._doors.items()
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,46 +172,65 @@ class Receiver:
             return await UNKNOWN_SOURCE.send(send)
         if scope["method"] != "POST":
             return await ONLY_POST.send(send)
-        began = time.monotonic()
-        try:
-            given = await self._take(door, scope, receive)
-        except Exception:
-            # Never a traceback, never an echo of the body; the provider will send again.
-            log.exception("webhook.fault", source=door.name)
-            given = FAULT
-        door.numbers.answered(given.status, time.monotonic() - began)
-        crashpoints.reach("webhook.answering")
-        await given.send(send)
-        return None
-
-    async def _take(self, door: _Door, scope: Scope, receive: Receive) -> Answer:
+        given: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        reply = _Once(door, partial(_resolve, given))
         try:
             body = await self._bodies.read(scope, receive)
+            self._take(door, scope["headers"], body, await self._now(), reply)
         except TooLargeError:
-            return TOO_LARGE
+            reply(TOO_LARGE)
         except (TimeoutError, GoneError):
-            return TOO_SLOW
+            reply(TOO_SLOW)
         except CrowdedError:
             log.warning("webhook.crowded", source=door.name)
-            return CROWDED
+            reply(CROWDED)
+        except Exception:  # noqa: BLE001 - told, and the provider sends again
+            self._at_fault(door, reply)
+        await (await given).send(send)
+        return None
+
+    def _take_whole(self, door: _Door, headers: Headers, body: bytes, send: Reply) -> None:
+        reply = _Once(door, send)
+        try:
+            if len(body) > self._limit:
+                reply(TOO_LARGE)
+            else:
+                self._take(door, headers, body, self._clock.fresh(), reply)
+        except Exception:  # noqa: BLE001 - told, and the provider sends again
+            self._at_fault(door, reply)
+
+    def _take(
+        self, door: _Door, headers: Headers, body: bytes, now: datetime, reply: Reply
+    ) -> None:
+        """Check it, hand it over to be written, and reply when it is, or when it is refused."""
         crashpoints.reach("webhook.read")
         try:
-            received = door.check(_named(scope["headers"]), body, await self._now())
+            received = door.check(_Named(headers), body, now)
         except BadRequestError as error:
             self._tell_refusal(door, error)
-            return refusal(400, error.code, str(error))
-        return await self._keep(door, received)
-
-    async def _keep(self, door: _Door, received: Received) -> Answer:
-        event = received.envelope.id
+            reply(refusal(400, error.code, str(error)))
+            return
+        hears = partial(self._settled, door, received.envelope.id, reply)
         try:
-            await self._landing.wait(partial(self._keeper.put, received), KEEP_SECONDS)
-        except (BusyError, SQLAlchemyError, TimeoutError) as error:
+            self._landing.hand_over(partial(self._keeper.put, received), hears, KEEP_SECONDS)
+        except BusyError as error:
+            hears(error)
+
+    def _settled(self, door: _Door, event: str, reply: Reply, error: Exception | None) -> None:
+        if error is None:
+            self._log.debug("webhook.kept", source=door.name, event_id=event)
+            reply(RECEIVED)
+        elif isinstance(error, BusyError | SQLAlchemyError | TimeoutError):
             why = type(error).__name__
             log.warning("webhook.not_kept", source=door.name, event_id=event, error=why)
-            return AWAY
-        self._log.debug("webhook.kept", source=door.name, event_id=event)
-        return RECEIVED
+            reply(AWAY)
+        else:
+            self._at_fault(door, reply, error)
+
+    def _at_fault(self, door: _Door, reply: Reply, error: Exception | None = None) -> None:
+        # Never a traceback, never an echo of the body; the provider will send again.
+        log.error("webhook.fault", source=door.name, exc_info=error or True)
+        reply(FAULT)
 
     async def _now(self) -> datetime:
         # A sandbox's clock is asked over the network; any other costs nothing.
@@ -193,9 +246,29 @@ class Receiver:
         log.warning("webhook.refused", source=door.name, code=error.code, why=str(error), **more)
 
 
-def _named(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The headers by name; of one given twice the first counts, as with every sender of one."""
-    named: dict[str, str] = {}
-    for name, value in headers:
-        named.setdefault(name.decode("latin-1"), value.decode("latin-1"))
-    return named
+def _resolve(waiter: asyncio.Future[Answer], given: Answer) -> None:
+    if not waiter.done():
+        waiter.set_result(given)
+
+
+class _Named(Mapping[str, str]):
+    """Headers by name, in small letters, read as they are asked for.
+
+    Of one given twice the first counts, as with every sender of one.
+    """
+
+    def __init__(self, headers: Headers) -> None:
+        self._headers = headers
+
+    def __getitem__(self, name: str) -> str:
+        wanted = name.encode("latin-1")
+        for known, value in self._headers:
+            if known == wanted:
+                return value.decode("latin-1")
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({name.decode("latin-1"): None for name, _ in self._headers})
+
+    def __len__(self) -> int:
+        return len({name for name, _ in self._headers})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import pytest
 from sqlalchemy import event as hooks
@@ -174,16 +174,40 @@ def test_when_the_database_is_away_each_caller_is_told_and_nothing_is_tried_row_
     assert bench.put("evt_a").result(30)
 
 
-def test_a_commit_that_fails_is_told_to_each_caller(bench: Bench) -> None:
-    def no_room(_connection: object) -> None:
+@contextmanager
+def no_room(stage: Stage) -> Iterator[None]:
+    """What is written can be written, and cannot be committed."""
+
+    def refuse(_connection: object) -> None:
         if threading.current_thread().name == "inbox-keeper":
             raise OperationalError("COMMIT", {}, Exception("disk full"))
 
-    hooks.listen(bench.stage.engine, "commit", no_room)
-    for future in bench.behind_a_commit(["evt_a", "evt_b"]):
-        with pytest.raises(OperationalError):
-            future.result(30)
-    hooks.remove(bench.stage.engine, "commit", no_room)
+    if stage.engine.dialect.name == "sqlite":
+        hooks.listen(stage.engine, "commit", refuse)
+        yield
+        hooks.remove(stage.engine, "commit", refuse)
+        return
+    with stage.writing() as session:
+        _run(
+            session,
+            "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'disk full' USING ERRCODE = '53100'; END $$",
+        )
+        _run(
+            session,
+            "CREATE CONSTRAINT TRIGGER no_room AFTER INSERT ON inbox DEFERRABLE INITIALLY DEFERRED "
+            "FOR EACH ROW EXECUTE FUNCTION no_room()",
+        )
+    yield
+    with stage.writing() as session:
+        _run(session, "DROP FUNCTION no_room() CASCADE")
+
+
+def test_a_commit_that_fails_is_told_to_each_caller(bench: Bench) -> None:
+    with no_room(bench.stage):
+        for future in bench.behind_a_commit(["evt_a", "evt_b"]):
+            with pytest.raises(OperationalError, match="disk full"):
+                future.result(30)
     assert kept(bench) == set()
     assert bench.put("evt_a").result(30)
     assert kept(bench) == {"evt_a"}

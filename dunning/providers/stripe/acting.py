@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,8 +28,9 @@ from dunning.providers.stripe.people import OUR_MARK
 from dunning.providers.stripe.records import Records
 
 if TYPE_CHECKING:
+    from requests import Session
     from requests.adapters import BaseAdapter
-    from stripe import RequestOptions, StripeObject
+    from stripe import RequestOptions, StripeClient, StripeObject, V1Services
     from stripe.params import SubscriptionUpdateParams
     from stripe.params.billing_portal import SessionCreateParams
 
@@ -62,14 +64,39 @@ class StripeProvider:
     ) -> None:
         self._key = api_key
         self._clock = clock
-        self._client, self._session = sdk.connect(
-            api_key, api_base=api_base, timeout=timeout, pace=pace
-        )
-        self._api = self._client.v1
+        self._connect = partial(sdk.connect, api_key, api_base=api_base, timeout=timeout, pace=pace)
+        self._connecting = threading.Lock()
+        self._line: tuple[StripeClient, Session] | None = None
         self._calls = Calls(sleep)
         self._sweeps = Calls(sleep, background=True)
-        self._records = Records(self._client, self._calls)
-        self._charging = Charging(self._client, self._calls, self._records, clock)
+
+    # The SDK is large and slow to import: whoever only receives webhooks never needs it.
+
+    def _connected(self) -> tuple[StripeClient, Session]:
+        with self._connecting:
+            if self._line is None:
+                self._line = self._connect()
+            return self._line
+
+    @cached_property
+    def _client(self) -> StripeClient:
+        return self._connected()[0]
+
+    @cached_property
+    def _session(self) -> Session:
+        return self._connected()[1]
+
+    @cached_property
+    def _api(self) -> V1Services:
+        return self._client.v1
+
+    @cached_property
+    def _records(self) -> Records:
+        return Records(self._client, self._calls)
+
+    @cached_property
+    def _charging(self) -> Charging:
+        return Charging(self._client, self._calls, self._records, self._clock)
 
     def mount(self, line: BaseAdapter) -> None:
         """Let every request go out by this line instead of the network's."""
@@ -78,7 +105,8 @@ class StripeProvider:
 
     def close(self) -> None:
         """Let go of the connections."""
-        self._session.close()
+        if self._line is not None:
+            self._line[1].close()
 
     # --- money -------------------------------------------------------------------------------
     def charge(

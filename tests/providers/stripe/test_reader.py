@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -15,6 +15,7 @@ from stripe.params import WebhookEndpointCreateParams
 
 from dunning.core.ports import Envelope, Ignored, Incomplete, Reader, Understood, Unreadable
 from dunning.errors import MalformedError, SignatureError
+from dunning.providers.stripe import reader
 from dunning.providers.stripe.normalise import RULES, read_object
 from dunning.providers.stripe.reader import StripeReader
 from tests.providers.stripe.bodies import AT, event, invoice, raw, thin
@@ -350,3 +351,38 @@ def test_times_are_utc() -> None:
     answer = READER.normalise(raw(event("invoice.updated", invoice())))
     assert isinstance(answer, Understood)
     assert answer.events[0].at == datetime(2026, 9, 21, 14, 13, 20, tzinfo=UTC)
+
+
+# --- the fast decoder and the one whose words these are ----------------------------------------
+
+_TEXT = st.text(st.characters(), max_size=8)  # half characters included
+_ATOM = st.none() | st.booleans() | st.integers() | st.floats() | _TEXT
+_VALUE = st.recursive(
+    _ATOM,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def _told(decode: Callable[[bytes], object], body: bytes) -> str:
+    """What comes of it, exactly: 1 is not 1.0 here, and not-a-number equals itself."""
+    try:
+        return repr(decode(body))
+    except MalformedError as error:
+        return str(error)
+
+
+@given(event=st.dictionaries(_TEXT, _VALUE, max_size=4), spaced=st.booleans())
+def test_both_decoders_read_the_same(event: dict[str, object], spaced: bool) -> None:
+    body = json.dumps(event, indent=2 if spaced else None).encode()
+    assert _told(reader._decode, body) == _told(reader._decode_slowly, body)
+
+
+@given(event=st.dictionaries(_TEXT, _VALUE, min_size=1, max_size=3), data=st.data())
+def test_both_decoders_refuse_the_same(event: dict[str, object], data: st.DataObject) -> None:
+    body = bytearray(json.dumps(event, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    place = data.draw(st.integers(0, len(body) - 1))
+    body[place : place + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
+    slowly = _told(reader._decode_slowly, bytes(body))
+    fast = _told(reader._decode, bytes(body))
+    assert fast == slowly or fast.endswith("(expected an event object)")
