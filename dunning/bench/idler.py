@@ -21,7 +21,7 @@ from dunning.store import transaction
 from dunning.wiring import assemble
 from dunning.worker import Threads, Work, build_broker
 
-# Searched by id alone, as the product does: by the token it might read all that anybody has claimed.
+# Searched by id alone, as in the product: by its token it might read whatever anybody has claimed.
 _DONE = text(
     """
     UPDATE cases SET wake_at = NULL, next_at = NULL, lease_token = NULL
