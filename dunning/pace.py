@@ -48,7 +48,7 @@ class _Booked:
 
     turns: deque[float] = field(default_factory=deque)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    asking: int = 0  # threads that want a turn or wait for theirs to come
+    asking: int = 0  # threads that have no turn yet
 
 
 class Pacer:
@@ -77,12 +77,13 @@ class Pacer:
         """Return when a request may be sent there; `ProviderBusyError` if that is too long."""
         with self._lock:
             booked = self._booked.setdefault((endpoint, background), _Booked())
-            booked.asking += 1
-        try:
-            self._wait(booked, lanes_of(self._limits, endpoint, background=background))
-        finally:
-            with self._lock:
-                booked.asking -= 1
+        self._wait(booked, lanes_of(self._limits, endpoint, background=background))
+
+    @property
+    def asking(self) -> int:
+        """How many threads have no turn yet."""
+        with self._lock:
+            return sum(booked.asking for booked in self._booked.values())
 
     def limited(self, endpoint: str, retry_after: float | None) -> None:
         """Make everybody slower; what was booked is let go of."""
@@ -112,15 +113,25 @@ class Pacer:
                 raise _busy("this machine is too slow to keep its turns", 0)
 
     def _next(self, booked: _Booked, lanes: tuple[Lane, ...]) -> float:
+        with self._lock:
+            booked.asking += 1
+        try:
+            return self._first(booked, lanes)
+        finally:
+            with self._lock:
+                booked.asking -= 1
+
+    def _first(self, booked: _Booked, lanes: tuple[Lane, ...]) -> float:
         with booked.lock:
             fresh = self._steady() - LATE / SECOND
             while booked.turns:
                 turn = booked.turns.popleft()
                 if turn > fresh:
                     return turn
-            # Those who wait now will soon ask again; with nobody else, a second turn would pass.
-            most = min(lane.rate for lane in lanes) * CHUNK // SECOND
-            booked.turns.extend(self._book(lanes, max(1, min((booked.asking + 2) // 3, int(most)))))
+            # One for each who has none: a turn booked for nobody mostly passes unused. Many come
+            # together by themselves, while somebody else books.
+            most = int(min(lane.rate for lane in lanes) * CHUNK // SECOND)
+            booked.turns.extend(self._book(lanes, max(1, min(booked.asking, most))))
             return booked.turns.popleft()
 
     def _book(self, lanes: tuple[Lane, ...], count: int) -> list[float]:

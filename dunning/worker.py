@@ -49,7 +49,7 @@ DRAIN_MILLISECONDS = 5_000
 WATCH_SECONDS = 2.0
 # A message carries at most so many claims, and there are so many messages for all workers to
 # share in one turn, if there is enough to do.
-MESSAGE_CLAIMS = 100
+MESSAGE_CLAIMS = 250
 MESSAGES = 16
 
 

@@ -1,4 +1,7 @@
-"""Calls a provider as fast as the shared pace lets it, on many threads; run as a program."""
+"""Calls a provider as fast as the shared pace lets it, on many threads; run as a program.
+
+It says so once all of them have begun, and goes on until the time is over or it is ended.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from dunning.providers.stripe.sdk import connect
 from dunning.store import engine_for
 
 ENDPOINTS = 8
+RAMP_SECONDS = 1.5
 
 
 def main() -> None:
@@ -37,7 +41,13 @@ def main() -> None:
             except Exception:  # noqa: BLE001, S112 - a 429 is counted by who answers it
                 continue
 
-    threads = [threading.Thread(target=call, args=(n,)) for n in range(order["threads"])]
+    def tell() -> None:
+        # Connections are open by then, and everybody asks.
+        threading.Event().wait(RAMP_SECONDS)
+        print("calling", flush=True)
+
+    threads = [threading.Thread(target=tell)]
+    threads += [threading.Thread(target=call, args=(n,)) for n in range(order["threads"])]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -21,10 +21,11 @@ from dunning.store import transaction
 from dunning.wiring import assemble
 from dunning.worker import Threads, Work, build_broker
 
+# Searched by id alone, as in the product: by its token it might read whatever anybody has claimed.
 _DONE = text(
     """
     UPDATE cases SET wake_at = NULL, next_at = NULL, lease_token = NULL
-    WHERE id = ANY(CAST(:ids AS text[])) AND lease_token = :token
+    WHERE id = ANY(CAST(:ids AS text[])) AND coalesce(lease_token, '') = :token
     """
 )
 

@@ -86,6 +86,24 @@ def test_who_comes_late_finds_room_beside_one_who_has_taken_all_there_was(stage:
     assert (late.source, len(late.ids)) == ("small", 10)
 
 
+def test_ninety_nine_small_sources_go_on_beside_one_that_holds_all_it_may(stage: Stage) -> None:
+    small = [f"small_{number:02}" for number in range(99)]
+    begin(stage, 2000, source="big")
+    one = Dispatcher(["big", *small], window=256, lease=LEASE)
+    (big,) = turn(stage, one)  # and its acts take for ever
+    for source in small:
+        begin(stage, 10, source=source)
+    done: Counter[str] = Counter()
+    # There is room for one of each: ten turns are all they need.
+    for number in range(1, 11):
+        taken = turn(stage, one, everything=True)
+        done.update(part.source for part in taken for _ in part.ids)
+        does(stage, taken)
+        assert min(done[source] for source in small) >= number
+    assert done == Counter(dict.fromkeys(small, 10))
+    assert len(big.ids) == 256 - 99
+
+
 def test_all_dispatchers_together_stay_within_the_window(stage: Stage) -> None:
     begin(stage, 500)
     both = [Dispatcher(["stripe"], window=60, lease=LEASE) for _ in range(2)]
