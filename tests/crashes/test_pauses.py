@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from tests.crashes.house import House
-from tests.crashes.test_apart import customers
+from tests.crashes.stories import people
 
 # Processes start, die and start again: on a busy machine that takes its time.
 pytestmark = pytest.mark.timeout(400)
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(400)
 
 def test_a_worker_that_stands_still_and_comes_back_writes_nothing(apart: House) -> None:
     """Its charge went through; another found it; what the first one says afterwards is refused."""
-    (ann,) = customers(apart, 1)
+    (ann,) = people(apart, 1)
     apart.world.declines(ann)
     for name in ("web", "dispatch"):
         apart.start(name)
