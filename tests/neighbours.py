@@ -22,13 +22,15 @@ class Mailbox:
     """A real SMTP server that keeps what it is sent, and misbehaves as it is told.
 
     `refuse` is the answer it gives instead of taking a message, `lose_answers` how many messages
-    it takes and then hangs up; `close` and `open` are an outage.
+    it takes and then hangs up, `slow` how many seconds it thinks about its answer once it has
+    taken one; `close` and `open` are an outage.
     """
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
         self.refuse: str | None = None
         self.lose_answers = 0
+        self.slow = 0.0
         self._server: SmtpServer | None = None
         self._port = 0
 
@@ -40,6 +42,7 @@ class Mailbox:
         message = email.message_from_bytes(envelope.content, policy=email_policy)
         assert isinstance(message, EmailMessage)
         self.messages.append(message)
+        await asyncio.sleep(self.slow)
         if self.lose_answers and isinstance(server.transport, asyncio.WriteTransport):
             self.lose_answers -= 1
             server.transport.abort()

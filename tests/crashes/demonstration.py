@@ -1,7 +1,8 @@
 """Shows it: `python -m tests.crashes.demonstration`; weeks of customers while everything is killed.
 
-Three workers, a dispatcher and a receiver on a PostgreSQL and a Redis of their own; at the end the
-simulated Stripe's books, the mail server and the product are compared with what we have on record.
+Three workers, two dispatchers and two receivers on a PostgreSQL and a Redis of their own; at the
+end the simulated Stripe's books, the mail server and the product are compared with what we have on
+record.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from pathlib import Path
 
 from dunning import store
 from tests.crashes.house import house_on
-from tests.crashes.storm import KINDS, Storm, figures, moves_in
+from tests.crashes.storm import KINDS, Storm, charges, figures, moves_in
 from tests.servers import Postgres, Redis, scratch_folder
 
 
 def main() -> int:
     """Play it and print the figures; 0 when nothing was lost and nothing done twice."""
     words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--customers", type=int, default=200)
-    words.add_argument("--days", type=float, default=45)
-    words.add_argument("--seconds", type=float, default=90)
+    words.add_argument("--customers", type=int, default=1_000)
+    words.add_argument("--days", type=float, default=360, help="at most so many virtual days")
+    words.add_argument("--seconds", type=float, default=120, help="at most so long")
+    words.add_argument("--kills", type=int, default=1_000, help="at most so often")
+    words.add_argument("--charges", type=int, default=50, help="fail if fewer fall into the storm")
     words.add_argument("--seed", type=int, default=7)
     told = words.parse_args()
     with ExitStack() as stack:
@@ -40,12 +43,11 @@ def main() -> int:
                 environ={"DUNNING_BREAKER": "off"},
             )
         )
-        house.world.leaves |= {"doubtful"}
         moves_in(house, told.customers, told.days)
-        for name in KINDS:
-            house.start(name)
-        storm = Storm(house, postgres, broker, told.seed, stop_at=(0.3, 0.6))
-        storm.rages(told.days, seconds=told.seconds)
+        house.start_all(KINDS)
+        storm = Storm(house, postgres, broker, told.seed)
+        storm.rages(told.days, seconds=told.seconds, kills=told.kills)
+        made = charges(house)
         house.rests()
         for name, number in figures(house, storm).items():
             sys.stdout.write(f"{number:8,}  {name}\n")
@@ -53,6 +55,9 @@ def main() -> int:
             house.audit()
         except AssertionError as breach:
             sys.stdout.write(f"\n{breach}\n")
+            return 1
+        if made < told.charges:
+            sys.stdout.write(f"\nonly {made} charges fell into the storm: it shows too little\n")
             return 1
         sys.stdout.write("\n0 lost, 0 doubled: the books agree\n")
     return 0

@@ -93,8 +93,6 @@ class House:
         self.more: dict[str, dict[str, str]] = defaultdict(dict)  # settings of one process
         self._endpoints: dict[str, Any] = {}
         self._stack = stack
-        # A message whose sender was killed or stood still is counted, and never sent twice.
-        world.leaves.add("doubtful")
 
     # --- processes -------------------------------------------------------------------------
 
@@ -195,6 +193,19 @@ class House:
             self.start_all(names)
         finally:
             self.sandbox.clock.unhold()
+
+    def comes_back(self, name: str) -> bool:
+        """Start again one that is dead, while time goes on; whether it stands."""
+        life = self.lives[name]
+        self.past.append(life)
+        self.sandbox.clock.leave(f"dunning-{life.pid}")
+        self._launch(name, None, {})
+        try:
+            self._arrive_at_work(name)
+        except AssertionError:
+            if self.lives[name].code() is None:
+                raise
+        return self.lives[name].code() is None
 
     def stop(self) -> None:
         """Stop every process in order; each must end well."""
