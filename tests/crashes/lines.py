@@ -19,11 +19,13 @@ class Line:
     `delay`: so many seconds pass before anything the client says goes on. `cut_share`: of so
     many commits the connection is cut, in turn before the server hears of it and after it has
     answered; the client cannot tell which. `cuts` counts both.
+    `away`: whoever calls is hung up on.
     """
 
     def __init__(self, port: int) -> None:
         self.delay = 0.0
         self.cut_share = 0.0
+        self.away = False
         self.cuts: Counter[str] = Counter()
         self._server = port
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -56,6 +58,8 @@ class Line:
 
     def _connect(self, client: socket.socket) -> None:
         try:
+            if self.away:
+                raise ConnectionRefusedError
             server = socket.create_connection(("127.0.0.1", self._server))
         except OSError:
             client.close()  # nobody is there, and nobody is heard of
