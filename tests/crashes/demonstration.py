@@ -13,8 +13,12 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
+from sqlalchemy.engine import make_url
+
 from dunning import store
 from tests.crashes.house import house_on
+from tests.crashes.resuming import resumes, yesterday
 from tests.crashes.storm import KINDS, Storm, charges, figures, moves_in
 from tests.servers import Postgres, Redis, scratch_folder
 
@@ -60,7 +64,26 @@ def main() -> int:
             sys.stdout.write(f"\nonly {made} charges fell into the storm: it shows too little\n")
             return 1
         sys.stdout.write("\n0 lost, 0 doubled: the books agree\n")
+        _says_how_soon(stack, postgres, broker)
     return 0
+
+
+def _says_how_soon(stack: ExitStack, postgres: Postgres, broker: Redis) -> None:
+    """How soon a charge is taken up again, by the machine's clock."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    address = make_url(postgres.url)
+    with psycopg.connect(
+        address.set(drivername="postgresql").render_as_string(), autocommit=True
+    ) as line:
+        line.execute("CREATE DATABASE resuming")
+    url = address.set(database="resuming").render_as_string()
+    store.migrate(url)
+    with yesterday(url, Path(folder), broker.url) as house:
+        took = resumes(house)
+    sys.stdout.write(
+        f"a charge whose worker was killed was taken up after {took.seconds:.1f} s;"
+        f" the lease is {took.lease:.0f} s\n"
+    )
 
 
 if __name__ == "__main__":

@@ -53,6 +53,7 @@ RESTING = (0, *[MINUTE] * 6, *[10 * MINUTE] * 6, *[HOUR] * 10, *[6 * HOUR] * 10)
 class Life(Process):
     """A process from its start to its end."""
 
+    patience = LIMIT
     order: str | None = None  # the crash point at which it is to die, and which time
 
     @property
@@ -119,7 +120,7 @@ class House:
 
     def _launch(self, name: str, crash: str | None, more: Mapping[str, str]) -> Life:
         kind = name.partition("-")[0]
-        environ = self.environ | self.more[name] | more
+        environ = self.environ | self.more[name] | dict(more)
         if crash is None and self.orders[name]:
             crash = self.orders[name].popleft()
         if crash is not None:

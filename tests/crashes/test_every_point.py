@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect
+from sqlmodel import select
 
 from dunning.crashpoints import EXIT_CODE
-from dunning.store import engine_for, reading
+from dunning.store import CaseRow, EntryRow, InboxRow, engine_for, reading
 from tests.crashes import stories
 from tests.crashes.house import DAY, House, run
 from tests.crashes.points import points
@@ -147,10 +148,10 @@ def test_a_move_that_dies_has_moved_nothing(
         assert house.command("move", "--to", target, crash=order)[0] == EXIT_CODE, order
         engine = engine_for(target)
         with reading(engine) as session:
-            tables = inspect(session.connection()).get_table_names()
-            left = {name: session.scalar(text(f"SELECT count(*) FROM {name}")) for name in tables}  # noqa: S608
+            if inspect(session.connection()).has_table("cases"):
+                for table in (CaseRow, EntryRow, InboxRow):
+                    assert session.exec(select(table)).first() is None, order
         engine.dispose()
-        assert not any(left.get(name) for name in ("cases", "entries", "inbox")), (order, left)
     code, said = house.command("move", "--to", target)
     assert code == 0, said
     house.audit()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.crashes.house import House
+from tests.crashes.resuming import resumes, yesterday
 from tests.crashes.stories import people
 
 # Processes start, die and start again: on a busy machine that takes its time.
@@ -41,6 +43,16 @@ def test_a_worker_that_stands_still_and_comes_back_writes_nothing(apart: House) 
     assert world.tries(ann) == ["stripe decline", paid]
     apart.rests()
     apart.audit()
+
+
+@pytest.mark.parametrize("backend", ["postgresql"], indirect=True)
+def test_a_charge_whose_worker_was_killed_is_taken_up_when_its_lease_is_over(
+    tmp_path: Path, migrated_url: str, redis_url: str
+) -> None:
+    """By the machine's clock, and by nobody's help; how soon is for a quiet machine to say."""
+    with yesterday(migrated_url, tmp_path, redis_url) as house:
+        took = resumes(house)
+    print(f"\ntaken up after {took.seconds:.1f} s, lease {took.lease} s")  # noqa: T201 - for -s
 
 
 def stands_still(house: House, name: str, so: Callable[[], object], what: str) -> None:
