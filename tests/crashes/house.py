@@ -204,9 +204,9 @@ class House:
         try:
             self._arrive_at_work(name)
         except AssertionError:
-            if self.lives[name].code() is None:
-                raise
-        return self.lives[name].code() is None
+            self.lives[name].stop(signal.SIGCONT)  # until it has ended, as it could not start
+            return False
+        return True
 
     def stop(self) -> None:
         """Stop every process in order; each must end well."""
