@@ -26,9 +26,9 @@ from tests.servers import Postgres, Redis, scratch_folder
 def main() -> int:
     """Play it and print the figures; 0 when nothing was lost and nothing done twice."""
     words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--customers", type=int, default=1_000)
+    words.add_argument("--customers", type=int, default=3_000)
     words.add_argument("--days", type=float, default=360, help="at most so many virtual days")
-    words.add_argument("--seconds", type=float, default=120, help="at most so long")
+    words.add_argument("--seconds", type=float, default=600, help="at most so long")
     words.add_argument("--kills", type=int, default=1_000, help="at most so often")
     words.add_argument("--charges", type=int, default=50, help="fail if fewer fall into the storm")
     words.add_argument("--seed", type=int, default=7)
