@@ -259,9 +259,12 @@ class Crew:
 
     def _renew(self, claims: Sequence[Claim]) -> None:
         try:
+            # Asked before a connection is held. `now` of a followed clock is what this process was
+            # last told, and nobody tells it anything during a long act: the lease would be over.
+            until = self._clock.fresh() + self._lease
             with transaction(self._engine) as session:
-                renew(session, claims, self._clock.fresh() + self._lease)
-        except (SQLAlchemyError, OSError) as error:
+                renew(session, claims, until)
+        except Exception as error:  # noqa: BLE001 - without this thread every lease would run out
             log.warning("steps.not_renewed", count=len(claims), error=type(error).__name__)
 
     def _give_back(self, claims: Sequence[Claim]) -> None:

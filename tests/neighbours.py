@@ -22,13 +22,15 @@ class Mailbox:
     """A real SMTP server that keeps what it is sent, and misbehaves as it is told.
 
     `refuse` is the answer it gives instead of taking a message, `lose_answers` how many messages
-    it takes and then hangs up; `close` and `open` are an outage.
+    it takes and then hangs up, `slow` how many seconds it thinks about its answer once it has
+    taken one; `close` and `open` are an outage.
     """
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
         self.refuse: str | None = None
         self.lose_answers = 0
+        self.slow = 0.0
         self._server: SmtpServer | None = None
         self._port = 0
 
@@ -40,6 +42,7 @@ class Mailbox:
         message = email.message_from_bytes(envelope.content, policy=email_policy)
         assert isinstance(message, EmailMessage)
         self.messages.append(message)
+        await asyncio.sleep(self.slow)
         if self.lose_answers and isinstance(server.transport, asyncio.WriteTransport):
             self.lose_answers -= 1
             server.transport.abort()
@@ -67,7 +70,11 @@ class Mailbox:
 
 
 class Product:
-    """The merchant's application: keeps the calls it takes; `answer` is the status it gives."""
+    """The merchant's application: keeps the calls it takes; `answer` is the status it gives.
+
+    `slow` is how many seconds it takes to answer, `lose_answers` how many calls it takes and then
+    hangs up.
+    """
 
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
@@ -75,6 +82,9 @@ class Product:
         self.bodies: list[bytes] = []
         self.refused = 0
         self.answer = 200
+        self.slow = 0.0
+        self.lose_answers = 0
+        self._over = threading.Event()
 
     @property
     def types(self) -> list[str]:
@@ -99,7 +109,13 @@ class Product:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                self.send_response(product.take(headers, body))
+                status = product.take(headers, body)
+                product._over.wait(product.slow)
+                if product.lose_answers and status < 300:
+                    product.lose_answers -= 1
+                    self.close_connection = True
+                    return
+                self.send_response(status)
                 self.end_headers()
 
             def log_message(self, *_args: object) -> None:
@@ -111,6 +127,7 @@ class Product:
         try:
             yield f"http://127.0.0.1:{server.server_address[1]}/hooks"
         finally:
+            self._over.set()
             server.shutdown()
             server.server_close()
             thread.join(timeout=5)

@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import Engine, select
 from sqlmodel import Session
 
-from dunning.core.events import StepKind
 from dunning.core.status import ACCESS_ORDER, Access, State
 from dunning.reports.proof import verify_all
 from dunning.reports.snapshot import snapshot
@@ -152,24 +151,28 @@ def _inbox(seen: Seen, evidence: Evidence) -> Iterator[str]:
 
 
 def _mails(seen: Seen, lines: Mapping[str, Line], evidence: Evidence) -> Iterator[str]:
-    """I2, I3: no message about a debt after its end; none twice; what left is on record."""
-    arrived = Counter(mail.id for mail in evidence.mails)
+    """I2, I3: no message about a debt after its end; none twice; what left is on record.
+
+    Of each step: sent <= arrived <= sent + doubtful.
+    """
+    arrived = Counter(_local(mail.id) for mail in evidence.mails)
+    said = {_message_id(row.step_key): row for row in seen.messages}
+    sent = {name for name, row in said.items() if row.state == "sent"}
+    doubtful = {name for name, row in said.items() if row.state == "doubtful"}
+    # Of one whose worker died, or lost its lease, no words are kept: only that it may have left.
+    doubtful |= {_message_id(row.key) for row in seen.steps if row.result == "doubtful"}
     for name, count in arrived.items():
         if count > 1:
             yield f"I3 {name} was sent {count} times"
-    said = {_message_id(row.step_key): row for row in seen.messages}
-    ended = {_message_id(row.key): row for row in seen.steps if row.kind == StepKind.EMAIL.value}
+        if name not in sent | doubtful:
+            state = said[name].state if name in said else "nothing"
+            yield f"I3 {name} arrived, and {state} is on record of it"
+    for name in sent - arrived.keys():
+        yield f"I3 {said[name].step_key} is on record as sent, and did not arrive"
     for mail in evidence.mails:
         row = said.get(_local(mail.id))
-        step = ended.get(_local(mail.id))
-        if row is None and (step is None or step.result != "doubtful"):
-            yield f"I3 {mail.id} arrived, and nothing is on record of it"
-        if row is None or row.template == "recovered":
-            continue
-        yield from _after_the_end(seen, lines, row, mail)
-    for name, row in said.items():
-        if row.state == "sent" and name not in {_local(mail.id) for mail in evidence.mails}:
-            yield f"I3 {row.step_key} is on record as sent, and did not arrive"
+        if row is not None and row.template != "recovered":
+            yield from _after_the_end(seen, lines, row, mail)
 
 
 def _after_the_end(

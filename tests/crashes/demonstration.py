@@ -1,7 +1,8 @@
 """Shows it: `python -m tests.crashes.demonstration`; weeks of customers while everything is killed.
 
-Three workers, a dispatcher and a receiver on a PostgreSQL and a Redis of their own; at the end the
-simulated Stripe's books, the mail server and the product are compared with what we have on record.
+Three workers, two dispatchers and two receivers on a PostgreSQL and a Redis of their own; at the
+end the simulated Stripe's books, the mail server and the product are compared with what we have on
+record.
 """
 
 from __future__ import annotations
@@ -12,18 +13,24 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
+from sqlalchemy.engine import make_url
+
 from dunning import store
 from tests.crashes.house import house_on
-from tests.crashes.storm import KINDS, Storm, figures, moves_in
+from tests.crashes.resuming import resumes, yesterday
+from tests.crashes.storm import KINDS, Storm, charges, figures, moves_in
 from tests.servers import Postgres, Redis, scratch_folder
 
 
 def main() -> int:
     """Play it and print the figures; 0 when nothing was lost and nothing done twice."""
     words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--customers", type=int, default=200)
-    words.add_argument("--days", type=float, default=45)
-    words.add_argument("--seconds", type=float, default=90)
+    words.add_argument("--customers", type=int, default=3_000)
+    words.add_argument("--days", type=float, default=360, help="at most so many virtual days")
+    words.add_argument("--seconds", type=float, default=600, help="at most so long")
+    words.add_argument("--kills", type=int, default=1_000, help="at most so often")
+    words.add_argument("--charges", type=int, default=50, help="fail if fewer fall into the storm")
     words.add_argument("--seed", type=int, default=7)
     told = words.parse_args()
     with ExitStack() as stack:
@@ -40,12 +47,11 @@ def main() -> int:
                 environ={"DUNNING_BREAKER": "off"},
             )
         )
-        house.world.leaves |= {"doubtful"}
         moves_in(house, told.customers, told.days)
-        for name in KINDS:
-            house.start(name)
-        storm = Storm(house, postgres, broker, told.seed, stop_at=(0.3, 0.6))
-        storm.rages(told.days, seconds=told.seconds)
+        house.start_all(KINDS)
+        storm = Storm(house, postgres, broker, told.seed)
+        storm.rages(told.days, seconds=told.seconds, kills=told.kills)
+        made = charges(house)
         house.rests()
         for name, number in figures(house, storm).items():
             sys.stdout.write(f"{number:8,}  {name}\n")
@@ -54,8 +60,30 @@ def main() -> int:
         except AssertionError as breach:
             sys.stdout.write(f"\n{breach}\n")
             return 1
+        if made < told.charges:
+            sys.stdout.write(f"\nonly {made} charges fell into the storm: it shows too little\n")
+            return 1
         sys.stdout.write("\n0 lost, 0 doubled: the books agree\n")
+        _says_how_soon(stack, postgres, broker)
     return 0
+
+
+def _says_how_soon(stack: ExitStack, postgres: Postgres, broker: Redis) -> None:
+    """How soon a charge is taken up again, by the machine's clock."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    address = make_url(postgres.url)
+    with psycopg.connect(
+        address.set(drivername="postgresql").render_as_string(), autocommit=True
+    ) as line:
+        line.execute("CREATE DATABASE resuming")
+    url = address.set(database="resuming").render_as_string()
+    store.migrate(url)
+    with yesterday(url, Path(folder), broker.url) as house:
+        took = resumes(house)
+    sys.stdout.write(
+        f"a charge whose worker was killed was taken up after {took.seconds:.1f} s;"
+        f" the lease is {took.lease:.0f} s\n"
+    )
 
 
 if __name__ == "__main__":

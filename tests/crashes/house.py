@@ -12,8 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,6 +53,9 @@ RESTING = (0, *[MINUTE] * 6, *[10 * MINUTE] * 6, *[HOUR] * 10, *[6 * HOUR] * 10)
 class Life(Process):
     """A process from its start to its end."""
 
+    patience = LIMIT
+    order: str | None = None  # the crash point at which it is to die, and which time
+
     @property
     def pid(self) -> int:
         return self._process.pid
@@ -86,10 +89,11 @@ class House:
         self.lives: dict[str, Life] = {}
         self.deaths: Counter[str] = Counter()
         self.past: list[Life] = []
+        self.orders: dict[str, deque[str]] = defaultdict(deque)
+        self.died: list[str] = []  # the orders that were carried out, in this order
+        self.more: dict[str, dict[str, str]] = defaultdict(dict)  # settings of one process
         self._endpoints: dict[str, Any] = {}
         self._stack = stack
-        # A message whose sender was killed or stood still is counted, and never sent twice.
-        world.leaves.add("doubtful")
 
     # --- processes -------------------------------------------------------------------------
 
@@ -98,23 +102,46 @@ class House:
 
         `crash`: the point at which it dies, and at which time it comes by: `act.done:1`.
         """
+        life = self._launch(name, crash, more)
+        self._arrive_at_work(name)
+        return life
+
+    def start_all(self, names: Iterable[str]) -> None:
+        """Start several side by side."""
+        began = list(names)
+        for name in began:
+            self._launch(name, None, {})
+        for name in began:
+            self._arrive_at_work(name)
+
+    def is_to_die(self, name: str, *orders: str) -> None:
+        """Each life of this process to come dies at the next of these points."""
+        self.orders[name].extend(orders)
+
+    def _launch(self, name: str, crash: str | None, more: Mapping[str, str]) -> Life:
         kind = name.partition("-")[0]
-        environ = self.environ | more
+        environ = self.environ | self.more[name] | dict(more)
+        if crash is None and self.orders[name]:
+            crash = self.orders[name].popleft()
         if crash is not None:
             environ |= {crashpoints.VARIABLE: crash}
         life = Life(kind, environ, self.folder, *OPTIONS[kind])
+        life.order = crash
         self._stack.callback(life.stop, signal.SIGKILL)
         self.lives[name] = life
-        told = life.ready() if crash is None else self._ready_or_dead(life)
-        if kind in ("up", "web") and told is not None:
+        return life
+
+    def _arrive_at_work(self, name: str) -> None:
+        life = self.lives[name]
+        told = life.ready() if life.order is None else self._ready_or_dead(life)
+        if life.kind in ("up", "web") and told is not None:
             self._listens(name, told["webhooks_stripe"])
-        if kind in FOLLOWERS:
+        if life.kind in FOLLOWERS:
             follower = f"dunning-{life.pid}"
             self.until(
                 lambda: follower in self.sandbox.clock.followers or life.code() is not None,
                 f"{name} follows the clock",
             )
-        return life
 
     def _ready_or_dead(self, life: Life) -> dict[str, Any] | None:
         try:
@@ -140,27 +167,46 @@ class House:
     def swap(self, name: str, crash: str) -> None:
         """Another process in the place of this one, which is to die at that point."""
         self.lives[name].dies()
-        self._again(name, crash)
+        self.orders[name].appendleft(crash)
+        self._again([name])
 
     def revive(self) -> None:
         """Start again what was killed; whatever ended otherwise fails the test."""
-        for name, life in list(self.lives.items()):
+        dead = [name for name, life in list(self.lives.items()) if life.code() is not None]
+        for name in dead:
+            life = self.lives[name]
             code = life.code()
-            if code is not None:
-                assert code in KILLED, f"{name} ended with {code}:\n{life.said()}"
-                self.deaths[name] += 1
-                self._again(name)
+            assert code in KILLED, f"{name} ended with {code}:\n{life.said()}"
+            self.deaths[name] += 1
+            if code == crashpoints.EXIT_CODE:
+                self.died.append(str(life.order))
+        if dead:
+            self._again(dead)
 
-    def _again(self, name: str, crash: str | None = None) -> None:
-        life = self.lives[name]
-        self.past.append(life)
-        # Nobody keeps step for it meanwhile, and time must not run away.
+    def _again(self, names: list[str]) -> None:
+        # Nobody keeps step for them meanwhile, and time must not run away.
         self.sandbox.clock.hold()
         try:
-            self.sandbox.clock.leave(f"dunning-{life.pid}")
-            self.start(name, crash=crash)
+            for name in names:
+                life = self.lives[name]
+                self.past.append(life)
+                self.sandbox.clock.leave(f"dunning-{life.pid}")
+            self.start_all(names)
         finally:
             self.sandbox.clock.unhold()
+
+    def comes_back(self, name: str) -> bool:
+        """Start again one that is dead, while time goes on; whether it stands."""
+        life = self.lives[name]
+        self.past.append(life)
+        self.sandbox.clock.leave(f"dunning-{life.pid}")
+        self._launch(name, None, {})
+        try:
+            self._arrive_at_work(name)
+        except AssertionError:
+            self.lives[name].stop(signal.SIGCONT)  # until it has ended, as it could not start
+            return False
+        return True
 
     def stop(self) -> None:
         """Stop every process in order; each must end well."""

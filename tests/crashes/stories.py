@@ -10,6 +10,17 @@ from tests.world import Customer
 Story = Callable[[House, Customer], None]
 
 
+def people(house: House, count: int, *, every: float = 2) -> list[Customer]:
+    """Who subscribe some days after each other, before we are there."""
+    found = []
+    for number in range(count):
+        # The same amount of the same card too often would be too much for the house.
+        who = house.world.customer(email=f"ann{number}@example.com", amount=4900 + number)
+        found.append(who)
+        house.passes(days=every)
+    return found
+
+
 def is_paid_the_next_day(house: House, ann: Customer) -> None:
     """A renewal fails; a case, a call, an email; the first retry is paid."""
     house.world.declines(ann)
@@ -18,16 +29,6 @@ def is_paid_the_next_day(house: House, ann: Customer) -> None:
     house.rests()
     assert house.world.state(ann) == ("recovered", "full", "paid")
     assert house.world.tries(ann) == ["stripe decline", "api succeed"]
-
-
-def is_declined_then_paid(house: House, ann: Customer) -> None:
-    """The first retry is declined, the second one paid."""
-    house.world.declines(ann, times=2)
-    house.renewal(ann)
-    house.passes(days=4.1)
-    house.rests()
-    assert house.world.state(ann) == ("recovered", "full", "paid")
-    assert house.world.tries(ann) == ["stripe decline", "api decline", "api succeed"]
 
 
 def is_suspended_and_restored(house: House, ann: Customer) -> None:

@@ -7,58 +7,50 @@ import redis
 
 from tests.crashes import stories
 from tests.crashes.house import House
-from tests.world import Customer
+from tests.crashes.stories import people
 
 # Processes start, die and start again: on a busy machine that takes its time.
 pytestmark = pytest.mark.timeout(400)
 
-POINTS = {
-    "web": ("webhook.read", "inbox.before_commit", "inbox.committed", "webhook.answering"),
+# Each is started again with the order for its next death.
+ORDERS = {
+    "web": ("webhook.read:1", "inbox.before_commit:1", "inbox.committed:1", "webhook.answering:1"),
     "worker": (
-        *("handle.before_commit", "message.taken", "intent.committed", "act.done"),
-        *("outcome.before_commit", "message.done"),
+        *("handle.before_commit:1", "message.taken:1", "intent.committed:1", "act.done:1"),
+        *("outcome.before_commit:1", "message.done:1"),
     ),
-    "dispatch": ("claim.committed", "broker.pushed"),
+    "dispatch": ("claim.committed:1", "broker.pushed:1"),
 }
 
 
-def customers(house: House, count: int) -> list[Customer]:
-    """Who subscribe two days after each other, before we are there."""
-    found = []
-    for number in range(count):
-        # The same amount of the same card too often would be too much for the house.
-        who = house.world.customer(email=f"ann{number}@example.com", amount=4900 + number)
-        found.append(who)
-        house.passes(days=2)
-    return found
-
-
-@pytest.mark.parametrize("kind", POINTS)
-def test_each_kind_of_process_dies_at_its_points(apart: House, kind: str) -> None:
-    people = customers(apart, len(POINTS[kind]))
-    for name in POINTS:
-        apart.start(name)
-    for number, (point, who) in enumerate(zip(POINTS[kind], people, strict=True), 1):
-        apart.swap(kind, crash=f"{point}:1")
+def test_each_kind_of_process_dies_at_its_points(apart: House) -> None:
+    known = people(apart, 3)
+    for name, orders in ORDERS.items():
+        apart.is_to_die(name, *orders)
+    apart.start_all(ORDERS)
+    for who in known:
         stories.is_paid_the_next_day(apart, who)
-        assert apart.deaths == {kind: number}, f"nobody died at {point}\n{apart.said()}"
         apart.audit()
+    assert sorted(apart.died) == sorted(order for some in ORDERS.values() for order in some)
+    assert apart.deaths == {name: len(orders) for name, orders in ORDERS.items()}, apart.said()
 
 
 def test_two_of_each_die_in_turn(apart: House, redis_url: str) -> None:
     """Two webs hear everything twice, two dispatchers claim, two workers do; any of them dies."""
-    people = customers(apart, 6)
-    pairs = [f"{kind}-{number}" for kind in POINTS for number in (1, 2)]
-    for name in pairs:
-        apart.start(name)
-    for name, who in zip(pairs, people, strict=True):
+    known = people(apart, 2)
+    pairs = [f"{kind}-{number}" for kind in ORDERS for number in (1, 2)]
+    apart.start_all(pairs)
+    for number, who in enumerate(known, 1):
         apart.world.declines(who)
         apart.renewal(who)
-        apart.kill(name)
-        with redis.Redis.from_url(redis_url) as client:
-            client.flushall()
-        apart.passes(days=1, minutes=2)
+        for kind in ORDERS:
+            apart.kill(f"{kind}-{number}")
+            with redis.Redis.from_url(redis_url) as client:
+                client.flushall()
+            apart.passes(minutes=1)
+        apart.passes(days=1)
         apart.rests()
         assert apart.world.state(who) == ("recovered", "full", "paid")
+        assert apart.world.tries(who) == ["stripe decline", "api succeed"]
     assert apart.deaths == dict.fromkeys(pairs, 1)
     apart.audit()

@@ -1,4 +1,4 @@
-"""kill -9 at every crash point: alone, in a real process, in a story that comes to a good end."""
+"""kill -9 at every crash point: a real process, in stories that come to a good end."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import inspect
+from sqlmodel import select
 
 from dunning.crashpoints import EXIT_CODE
+from dunning.store import CaseRow, EntryRow, InboxRow, engine_for, reading
 from tests.crashes import stories
-from tests.crashes.house import House, run
+from tests.crashes.house import DAY, House, run
 from tests.crashes.points import points
 from tests.databases import PostgresDatabases
 from tests.world import Customer
@@ -17,73 +20,86 @@ from tests.world import Customer
 # Processes start, die and start again: on a busy machine that takes its time.
 pytestmark = pytest.mark.timeout(400)
 
-# Where one process that does everything dies; the first and the later times it comes by.
-IN_A_STORY = {
-    "webhook.read": 1, "webhook.verified": 1, "webhook.answering": 1,
-    "inbox.before_commit": 1, "inbox.committed": 1,
-    "handle.read": 1, "handle.before_commit": 1, "handle.committed": 1,
-    "rollup.written": 1, "claim.committed": 1, "broker.pushed": 1,
-    "message.taken": 1, "message.done": 1,
-    "intent.before_commit": 1, "intent.committed": 1,
-    "provider.asking": 1, "provider.answered": 1, "act.done": 1,
-    "outcome.before_commit": 1, "outcome.committed": 1,
-    "mail.data": 1, "mail.accepted": 1, "call.sent": 1, "call.answered": 1,
-}  # fmt: skip
+# What one process that does everything dies at, one after the other: as it is started again, it
+# has the order for the next. Each line is one customer's story.
+CHAINS = {
+    "receiving": [
+        ["webhook.read:1", "webhook.verified:1", "inbox.before_commit:1", "inbox.committed:1"],
+        ["webhook.answering:1", "handle.read:1", "handle.before_commit:1", "handle.committed:1"],
+    ],
+    "working": [
+        ["rollup.written:1", "claim.committed:1", "broker.pushed:1", "message.taken:1"],
+        ["message.done:1", "intent.before_commit:1", "intent.committed:1", "act.done:1"],
+        ["outcome.before_commit:1", "outcome.committed:1"],
+    ],
+    "acting": [
+        ["call.sent:1", "call.answered:1", "mail.data:1", "mail.accepted:1"],
+        ["provider.asking:1", "provider.answered:1"],
+    ],
+}
 # Those have a test of their own below.
 BY_THEMSELVES = {
     "worker.stopping", "migrate.before_commit", "move.batch", "move.before_commit",
     "prune.batch", "reconcile.page",
 }  # fmt: skip
-# Around the charges: in `is_declined_then_paid` the process that is started before the first.
+# Around the charges: in `is_declined_then_paid` the process that is started before one of them.
 AROUND_A_CHARGE = [
-    *("intent.committed:1", "outcome.before_commit:1", "provider.asking:4", "provider.answered:4")
+    ["intent.committed:1", "outcome.before_commit:1"],
+    ["provider.asking:4", "provider.answered:4"],
 ]
-AROUND_A_SUSPENSION = ["outcome.before_commit:1", "call.answered:1", "provider.answered:2"]
-MAIL = {"mail.data", "mail.accepted"}
+# A step, its outcome and the call that tells of it, in the order in which they come.
+AROUND_A_SUSPENSION = ["provider.answered:2", "outcome.before_commit:1", "call.answered:1"]
 
 
 def test_no_crash_point_is_forgotten() -> None:
-    known = {*IN_A_STORY, *BY_THEMSELVES}
+    orders = [order for chain in CHAINS.values() for line in chain for order in line]
+    known = {order.partition(":")[0] for order in orders} | BY_THEMSELVES
     assert set(points()) == known, "a point without a story, or a story without its point"
-    several = len(AROUND_A_CHARGE) + len(AROUND_A_SUSPENSION)
-    told = f"{len(known)} crash points, each hit alone; {several} more hits of some of them"
-    print(f"\n{told}")  # noqa: T201 - for -s
+    assert len(orders) == len(set(orders))
 
 
-@pytest.mark.parametrize("point", sorted(IN_A_STORY))
-def test_a_death_at_a_point_loses_nothing(house: House, ann: Customer, point: str) -> None:
-    if point in MAIL:
-        house.world.leaves.add("doubtful")
-    house.start("up", crash=f"{point}:{IN_A_STORY[point]}")
-    stories.is_paid_the_next_day(house, ann)
-    assert house.deaths == {"up": 1}, house.said()
-    house.audit()
-
-
-@pytest.mark.parametrize("order", AROUND_A_CHARGE)
-def test_a_death_around_a_charge_charges_once(house: House, ann: Customer, order: str) -> None:
-    house.world.declines(ann)
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_death_at_a_point_loses_nothing(house: House, chain: str) -> None:
+    lines = CHAINS[chain]
+    known = stories.people(house, len(lines))
+    house.is_to_die("up", *(order for line in lines for order in line))
     house.start("up")
-    house.renewal(ann)
-    house.passes(days=0.9)
-    house.rests()
-    house.swap("up", crash=order)
-    house.world.declines(ann)
-    house.passes(days=3.3)
-    house.rests()
-    assert house.deaths == {"up": 1}, house.said()
-    assert house.world.state(ann) == ("recovered", "full", "paid")
-    assert house.world.tries(ann) == ["stripe decline", "api decline", "api succeed"]
-    house.audit()
+    for number, who in enumerate(known, 1):
+        stories.is_paid_the_next_day(house, who)
+        orders = [order for line in lines[:number] for order in line]
+        assert house.died[: len(orders)] == orders, house.said()
+        house.audit()
+    assert sum(house.deaths.values()) == len(house.died)
 
 
-@pytest.mark.parametrize("order", AROUND_A_SUSPENSION)
-def test_a_death_around_a_suspension(house: House, ann: Customer, order: str) -> None:
+def test_a_death_around_a_charge_charges_once(house: House) -> None:
+    """Each of two charges of each customer meets a process that dies around it."""
+    known = stories.people(house, len(AROUND_A_CHARGE), every=5)
+    house.start("up")
+    for who, orders in zip(known, AROUND_A_CHARGE, strict=True):
+        house.world.declines(who, times=2)
+        house.renewal(who)
+        failed = int(who.renews_at.timestamp())
+        for order, (before, after) in zip(orders, ((0.9, 1.2), (2.9, 4.2)), strict=True):
+            house.goes_to(failed + int(before * DAY))
+            house.rests()
+            house.swap("up", crash=order)
+            house.goes_to(failed + int(after * DAY))
+            house.rests()
+            assert house.died[-1:] == [order], house.said()
+        assert house.world.state(who) == ("recovered", "full", "paid")
+        assert house.world.tries(who) == ["stripe decline", "api decline", "api succeed"]
+        house.audit()
+
+
+def test_a_death_around_a_suspension(house: House, ann: Customer) -> None:
     house.start("up")
     stories.before_suspension(house, ann)
-    house.swap("up", crash=order)
+    first, *others = AROUND_A_SUSPENSION
+    house.is_to_die("up", *others)
+    house.swap("up", crash=first)
     stories.is_suspended_and_restored(house, ann)
-    assert house.deaths == {"up": 1}, house.said()
+    assert house.died == AROUND_A_SUSPENSION, house.said()
     # A call whose answer was lost is made again under its key, by which the product knows it.
     product = house.world.product
     heard = zip(product.headers, product.types, strict=True)
@@ -119,9 +135,8 @@ def test_a_migration_that_dies_has_done_nothing(tmp_path: Path) -> None:
     assert run(tmp_path, environ, "migrate")[0] == 0
 
 
-@pytest.mark.parametrize("order", ["move.batch:1", "move.batch:9", "move.before_commit:1"])
 def test_a_move_that_dies_has_moved_nothing(
-    house: House, ann: Customer, postgres_databases: PostgresDatabases, order: str
+    house: House, ann: Customer, postgres_databases: PostgresDatabases
 ) -> None:
     house.start("up")
     stories.is_paid_the_next_day(house, ann)
@@ -129,7 +144,14 @@ def test_a_move_that_dies_has_moved_nothing(
     # The look this test has at the database is one too many.
     house.engine.dispose()
     target = postgres_databases.create()
-    assert house.command("move", "--to", target, crash=order)[0] == EXIT_CODE
+    for order in ("move.batch:1", "move.batch:9", "move.before_commit:1"):
+        assert house.command("move", "--to", target, crash=order)[0] == EXIT_CODE, order
+        engine = engine_for(target)
+        with reading(engine) as session:
+            if inspect(session.connection()).has_table("cases"):
+                for table in (CaseRow, EntryRow, InboxRow):
+                    assert session.exec(select(table)).first() is None, order
+        engine.dispose()
     code, said = house.command("move", "--to", target)
     assert code == 0, said
     house.audit()
@@ -155,15 +177,13 @@ def test_a_pruning_that_dies_is_gone_on_with(house: House, ann: Customer) -> Non
     house.audit_books()
 
 
-@pytest.mark.parametrize("order", ["reconcile.page:1", "handle.before_commit:1"])
-def test_asking_for_what_was_missed_dies_and_is_done_again(
-    house: House, ann: Customer, order: str
-) -> None:
+def test_asking_for_what_was_missed_dies_and_is_done_again(house: House, ann: Customer) -> None:
     house.start("up")
     house.sandbox.deliver("drop")
     house.world.declines(ann)
     house.renewal(ann)
-    assert house.command("reconcile", crash=order)[0] == EXIT_CODE
+    for order in ("handle.before_commit:1", "reconcile.page:1"):
+        assert house.command("reconcile", crash=order)[0] == EXIT_CODE, order
     code, said = house.command("reconcile")
     assert code == 0, said
     house.sandbox.world.delivery_rules.clear()
@@ -173,19 +193,15 @@ def test_asking_for_what_was_missed_dies_and_is_done_again(
     house.audit()
 
 
-@pytest.mark.parametrize(
-    "order", ["provider.answered:1", "provider.answered:3", "rollup.written:1"]
-)
-def test_taking_over_an_estate_dies_and_is_done_again(
-    house: House, ann: Customer, order: str
-) -> None:
+def test_taking_over_an_estate_dies_and_is_done_again(house: House, ann: Customer) -> None:
     house.sandbox.deliver("drop")
     house.world.declines(ann, times=9)
     house.renewal(ann)
     house.passes(days=5)
     house.start("up")
-    code, said = house.command("adopt", crash=order)
-    assert code == EXIT_CODE, said
+    for order in ("provider.answered:1", "provider.answered:3", "rollup.written:1"):
+        code, said = house.command("adopt", crash=order)
+        assert code == EXIT_CODE, said
     code, said = house.command("adopt")
     assert code == 0, said
     house.sandbox.world.delivery_rules.clear()

@@ -20,12 +20,15 @@ from tests.stages.kit import PATIENCE
 class Process:
     """One process of the program, logging JSON."""
 
+    program: tuple[str, ...] = ("-m", "dunning")
+    patience = PATIENCE
+
     def __init__(self, kind: str, environ: Mapping[str, str], folder: Path, *options: str) -> None:
         self.kind = kind
         self.lines: list[str] = []
         self._ready = threading.Event()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "dunning", kind, *options],
+            [sys.executable, *self.program, kind, *options],
             cwd=folder,
             env={
                 **clean_environment(),
@@ -53,7 +56,7 @@ class Process:
 
     def ready(self) -> dict[str, Any]:
         """Wait for the line that says it has started; what it says."""
-        assert self._ready.wait(PATIENCE), self.said()
+        assert self._ready.wait(self.patience), self.said()
         for told in self.logs():
             if told.get("event") == f"{self.kind}.started":
                 return told
@@ -70,10 +73,10 @@ class Process:
         if self._process.poll() is None:
             self._process.send_signal(how)
         try:
-            code = self._process.wait(PATIENCE)
+            code = self._process.wait(self.patience)
         finally:
             self._process.kill()
-            self._reader.join(PATIENCE)
+            self._reader.join(self.patience)
         return code
 
 

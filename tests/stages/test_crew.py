@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlmodel import select
 
+from dunning.clock import Clock
 from dunning.core.events import StepKind
 from dunning.core.ports import Doing, Ended
 from dunning.crew import Crew
@@ -20,7 +21,7 @@ from dunning.store import CaseRow, StepRow, migrate
 from tests.builders import T0, bill, failed
 from tests.servers import Server
 from tests.stages.doing import DONE
-from tests.stages.kit import PATIENCE, Stage, eventually, on_database
+from tests.stages.kit import PATIENCE, ManualClock, Stage, eventually, on_database
 
 LEASE = timedelta(seconds=30)
 Act = Callable[[Doing], Ended]
@@ -61,18 +62,20 @@ class Yard:
         *,
         sources: Sequence[str] = ("stripe",),
         lease: timedelta = LEASE,
+        clock: Clock | None = None,
     ) -> Iterator[Crew]:
         stage = self.stage
+        clock = clock or stage.clock
         executor = Executor(
             stage.engine,
-            stage.clock,
+            clock,
             stage.book,
             dict.fromkeys(StepKind, Acts(act)),
             announces=False,
             lease=lease,
         )
         crew = Crew(
-            lambda: executor, stage.engine, stage.clock, sources=sources, lease=lease, calls=calls
+            lambda: executor, stage.engine, clock, sources=sources, lease=lease, calls=calls
         )
         crew.start()
         try:
@@ -170,6 +173,36 @@ def test_an_act_may_take_longer_than_a_lease(yard: Yard) -> None:
             now = yard.stage.clock.passes(seconds=0.2)
             eventually(lambda now=now: ends_at() == now + lease)  # type: ignore[misc]
         assert yard.claims() == []
+        go.set()
+        eventually(lambda: yard.steps() == ["ended"])
+
+
+class Told(ManualClock):
+    """A clock that goes on by itself, of which a process only hears when it asks."""
+
+    def __init__(self, start: datetime) -> None:
+        super().__init__(start)
+        self.told = start
+
+    def now(self) -> datetime:
+        return self.told
+
+
+def test_a_lease_is_renewed_by_the_time_it_is_not_by_the_time_last_told(yard: Yard) -> None:
+    yard.begin(1)
+    clock, lease, go = Told(T0), timedelta(seconds=0.3), threading.Event()
+
+    def act(_doing: Doing) -> Ended:
+        go.wait(PATIENCE)
+        return DONE
+
+    with yard.crew(act, calls=1, lease=lease, clock=clock) as crew:
+        crew.run_many(yard.claims())
+        eventually(lambda: yard.steps() == ["running"])
+        late = clock.passes(hours=1)
+        eventually(lambda: yard.stage.all(CaseRow)[0].wake_at == late + lease)
+        yard.stage.clock.time = late
+        assert yard.claims() == [], "another worker takes what is still under way"
         go.set()
         eventually(lambda: yard.steps() == ["ended"])
 

@@ -77,6 +77,24 @@ def test_ten_are_not_kept_waiting_by_two_thousand(stage: Stage) -> None:
     assert {part.source: len(part.ids) for part in taken} == {"big": 88, "small": 10}
 
 
+def test_ninety_nine_with_ten_are_done_while_one_with_thousands_has_just_begun(
+    stage: Stage,
+) -> None:
+    small = [f"small-{number}" for number in range(99)]
+    begin(stage, 5_000, source="big")
+    for source in small:
+        begin(stage, 10, source=source)
+    one = Dispatcher(["big", *small], window=600, lease=LEASE)
+    done: Counter[str] = Counter()
+    for _ in range(2):
+        taken = turn(stage, one)
+        assert sum(len(part.ids) for part in taken) <= 600
+        done.update({part.source: len(part.ids) for part in taken})
+        does(stage, taken)
+    assert {source: done[source] for source in small} == dict.fromkeys(small, 10)
+    assert 0 < done["big"] <= 2 * 600 - 990
+
+
 def test_who_comes_late_finds_room_beside_one_who_has_taken_all_there_was(stage: Stage) -> None:
     begin(stage, 2000, source="big")
     one = Dispatcher(["big", "small"], window=100, lease=LEASE)
