@@ -42,7 +42,8 @@ class Mailbox:
         message = email.message_from_bytes(envelope.content, policy=email_policy)
         assert isinstance(message, EmailMessage)
         self.messages.append(message)
-        await asyncio.sleep(self.slow)
+        if self.slow:
+            await asyncio.sleep(self.slow)
         if self.lose_answers and isinstance(server.transport, asyncio.WriteTransport):
             self.lose_answers -= 1
             server.transport.abort()
