@@ -106,7 +106,7 @@ class Happenings:
         elif kind == "pause":
             weather.pauses.append(Order("pause", 1, what))
         elif kind == "clock wrong":
-            world.clock.wrong = what["by"]
+            world.clock.go_wrong(what["by"])
         elif kind == "kill":
             self.last_kill = what
             world.say(f"  at {weather.order_kill(what)}")

@@ -47,6 +47,17 @@ class SimulatedClock:
     def __init__(self, true: Callable[[], int]) -> None:
         self._true = true
         self.wrong = 0  # seconds ahead of the true time
+        self._errors = {0}
+
+    def go_wrong(self, seconds: int) -> None:
+        """Be so many seconds ahead from now on."""
+        self.wrong = seconds
+        self._errors.add(seconds)
+
+    @property
+    def apart(self) -> timedelta:
+        """How far two readings of one moment may have been apart."""
+        return timedelta(seconds=max(self._errors) - min(self._errors))
 
     def now(self) -> datetime:
         """Return what this machine takes to be the present moment."""

@@ -136,7 +136,7 @@ def _live(world: World, outcome: Outcome) -> None:
     world.run(script.start + length + DAY + 3_600)
     world.say("--- the last fault is over ---")
     world.weather.clear()
-    world.clock.wrong = 0
+    world.clock.go_wrong(0)
     world.down_until = world.now
     world.look_at = world.now
     world.run(world.now + REST_SECONDS)
@@ -176,6 +176,7 @@ def _evidence(world: World) -> Evidence:
         all_failures_known=True,
         only_us=True,
         now=from_unix(world.now),
+        apart=world.clock.apart,
         plan_of=world.process.program.cases.plan_of,
     )
 
