@@ -42,7 +42,6 @@ class Happenings:
     def _do(self, one: Happening) -> None:
         self._ahead.remove(one)
         world, what = self._world, one.what
-        world.look_at = min(world.look_at, world.now + 1)
         if one.kind == "customer":
             world.people.move_in(what)
         elif one.kind in BY_HAND:

@@ -35,6 +35,7 @@ def _seen(began: datetime, behind: timedelta) -> Seen:
         key=f"{CASE}/retry:1",
         case_id=CASE,
         kind="retry",
+        state="ended",
         result="done",
         due_at=began,
         first_started_at=began,
@@ -44,7 +45,18 @@ def _seen(began: datetime, behind: timedelta) -> Seen:
         _heard("charge.dispute.created", OPENED, OPENED - behind),
         _heard("charge.dispute.closed", CLOSED, CLOSED - behind),
     ]
-    case = CaseRow(id=CASE)
+    case = CaseRow(
+        id=CASE,
+        source="stripe",
+        provider="stripe",
+        invoice="in_a",
+        scope="sub_a",
+        state="in_grace",
+        access="full",
+        currency="usd",
+        policy="brisk",
+        policy_version="1",
+    )
     seen = Seen(cases=[case], steps=[step], entries=[], messages=[], calls=[], inbox=inbox)
     seen.by_case = {CASE: case}
     return seen
