@@ -17,10 +17,10 @@ from dunning.simulation.plots import (
     DAY,
     HARD,
     HOUR,
-    LATER_PLOTS,
     MAKERS,
     PERSONAL,
     PLOTS,
+    PLOTS_ADDED,
     SOFT,
     Roll,
 )
@@ -39,7 +39,6 @@ STARTS = (
     datetime(2026, 5, 29, 12, tzinfo=UTC),
 )
 ZONES = ("America/New_York", "Europe/Berlin", "Asia/Kolkata", "Pacific/Auckland", None, None)
-LATER_EVERY = 10  # of so many seeds one has a plot that came later
 TOGETHER = (0.0, 0.5, 1.0, 1.0)
 DELAYS = ((0,), (0, 0, 0, 1), (0, 0, 1, 2, 5))
 CURRENCIES = (("usd", 4900), ("eur", 2500), ("jpy", 3000), ("kwd", 12500), ("usd", 199))
@@ -88,9 +87,9 @@ def write(seed: int) -> Script:
     for _ in range(chance.choice((1, 1, 2, 3))):
         moment = _moment(chance, policy)
         rolls += chance.choice(PLOTS)(chance, moment, chance.randrange(people))
-    if seed % LATER_EVERY == LATER_EVERY - 1:
+    if added := PLOTS_ADDED.get(seed % 10):
         other = random.Random(f"{seed}/later plots")  # noqa: S311 - seeded on purpose
-        rolls += other.choice(LATER_PLOTS)(other, other.randrange(people))
+        rolls += other.choice(added)(other, other.randrange(people))
     kinds = _kinds(chance)
     for _ in range(chance.choice((0, 1, 3, 6))):
         kind = chance.choice(kinds)
