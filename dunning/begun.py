@@ -17,7 +17,7 @@ from dunning.core.gate import Pulse
 from dunning.core.ports import Asked, Doing, Ended, PutOff, Said
 from dunning.core.steps import Step
 from dunning.schedule import Claim
-from dunning.store import CaseRow, MessageRow, StepRow, insert_into
+from dunning.store import CaseRow, MessageRow, StepRow, put_rows
 
 log = structlog.get_logger(__name__)
 
@@ -136,14 +136,8 @@ def begin(
                 "policy_version": one.policy_version,
             }
         )
-    statement = insert_into(session, StepRow)
     changed = ("state", "started_at", "tries", "template", "lease_token", "policy_version")
-    session.execute(
-        statement.values(rows).on_conflict_do_update(
-            index_elements=["key"],
-            set_={name: statement.values(rows).excluded[name] for name in changed},
-        )
-    )
+    put_rows(session, StepRow, rows, update=changed)
 
 
 def was_begun(known: StepRow | None) -> bool:

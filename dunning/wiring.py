@@ -112,17 +112,20 @@ def assemble(
     mail: Channel | None = None,
     product: Deliver | None = None,
     policy_text: str | None = None,
+    policies: PolicyFile | None = None,
     messages: Messages | None = None,
+    engine: Engine | None = None,
     role: str = "up",
 ) -> Program:
     """Build the program from its settings; `ConfigError` when they do not fit together.
 
-    `role` is the kind of process, which bounds its connections to the database.
+    `role` is the kind of process, which bounds its connections to the database. `policies` and
+    `engine` are for those who assemble again and again: what was read and compiled is kept.
     """
     messages = messages or Messages(settings.templates)
-    policies = _policies(settings, environ, messages, policy_text)
+    policies = policies or _policies(settings, environ, messages, policy_text)
     clock = clock or clock_for(settings)
-    engine = engine_for(settings.database_url.reveal(), role=role)
+    engine = engine or engine_for(settings.database_url.reveal(), role=role)
     sources = _sources(settings, policies, clock, engine, providers)
     acting = {name: live.provider for name, live in sources.items() if live.provider}
     mail = mail or _mail(settings)

@@ -12,6 +12,7 @@ from dunning.cli.output import heading, say
 
 if TYPE_CHECKING:
     from dunning.simulation.many import Summary
+    from dunning.simulation.run import Outcome
 
 
 def simulate(
@@ -23,6 +24,13 @@ def simulate(
     only: Annotated[
         str | None,
         typer.Option("--only", metavar="N,N", help="With --seed: nothing but these happenings."),
+    ] = None,
+    pairs: Annotated[
+        bool, typer.Option("--pairs", help="Short stories with two deaths, at all pairs of points.")
+    ] = False,
+    pair: Annotated[
+        str | None,
+        typer.Option("--pair", metavar="STORY/POINT/POINT", help="Only this one, with its trace."),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = 2,
     format: Annotated[
@@ -36,42 +44,84 @@ def simulate(
     in one thread and on a virtual clock, so a seed always plays the same. A seed that breaks a
     promise is shrunk to what is needed and printed.
 
-    Example: dunning simulate --seeds 500; dunning simulate --seed 17
+    Example: dunning simulate --seeds 500; dunning simulate --seed 17; dunning simulate --pairs
     """
     if format not in ("text", "json"):
         message = f"{format!r} is no format; expected text or json"
         raise typer.BadParameter(message, param_hint="--format")
     if seed is not None:
         raise typer.Exit(_one(seed, only))
+    if pair is not None:
+        raise typer.Exit(_pair(pair))
+    if pairs:
+        raise typer.Exit(_pairs(workers, as_json=format == "json"))
+    raise typer.Exit(_many(range(first, first + seeds), workers, as_json=format == "json"))
+
+
+def _many(seeds: range, workers: int, *, as_json: bool) -> int:
     from dunning.simulation.many import play_all
 
     def progress(summary: Summary) -> None:
         if summary.seeds % 25 == 0:
             failing = f", {len(summary.failing)} failing" if summary.failing else ""
             pace = f"{summary.a_second:.1f} a second{failing}"
-            print(f"{summary.seeds} of {seeds} worlds, {pace}", file=sys.stderr)
+            print(f"{summary.seeds} of {len(seeds)} worlds, {pace}", file=sys.stderr)
 
-    summary = play_all(range(first, first + seeds), workers=workers, progress=progress)
-    if format == "json":
+    summary = play_all(seeds, workers=workers, progress=progress)
+    if as_json:
         sys.stdout.write(json.dumps(summary.data(), indent=2) + "\n")
     else:
         _show(summary)
     if summary.failing:
-        _explain(min(summary.failing), sys.stderr if format == "json" else sys.stdout)
-        raise typer.Exit(1)
+        _explain(min(summary.failing), sys.stderr if as_json else sys.stdout)
+    return 1 if summary.failing else 0
+
+
+def _pairs(workers: int, *, as_json: bool) -> int:
+    from dunning.simulation.pairs import Pairs, play_pairs
+
+    def progress(pairs: Pairs) -> None:
+        failing = f", {len(pairs.failing)} failing" if pairs.failing else ""
+        print(f"{pairs.played} pairs{failing}", file=sys.stderr)
+
+    found = play_pairs(workers=workers, progress=progress)
+    if as_json:
+        sys.stdout.write(json.dumps(found.data(), indent=2) + "\n")
+        return 1 if found.failing else 0
+    say(
+        f"{found.played} of {found.known} pairs played, {len(found.distinct)} different ones, of "
+        f"{len(found.points)} points; {found.worlds} worlds, {len(found.failing)} failing"
+    )
+    say(f"points that no story comes by: {', '.join(found.never_reached) or 'none'}")
+    for name, breaches in sorted(found.failing.items()):
+        say(f"dunning simulate --pair '{name}': {breaches[0]}")
+    return 1 if found.failing else 0
+
+
+def _pair(words: str) -> int:
+    from dunning.simulation.pairs import STORIES, parse_pair, play_pair
+
+    parsed = parse_pair(words)
+    if parsed is None:
+        message = f"{words!r} is no pair; expected STORY/POINT/POINT, of {', '.join(STORIES)}"
+        raise typer.BadParameter(message, param_hint="--pair")
+    return _tell(play_pair(*parsed), words)
 
 
 def _one(seed: int, only: str | None) -> int:
     from dunning.simulation.run import play
 
     kept = None if only is None else [int(word) for word in only.split(",") if word.strip()]
-    outcome = play(seed, kept)
+    return _tell(play(seed, kept), f"seed {seed}")
+
+
+def _tell(outcome: Outcome, name: str) -> int:
     for line in outcome.trace:
         if not line.endswith(" feeder"):
             print(line)
     for breach in outcome.breaches:
         print(f"BREACH {breach}")
-    print(f"seed {seed}: {outcome.turns} turns, trace {outcome.digest}")
+    print(f"{name}: {outcome.turns} turns, trace {outcome.digest}")
     return 1 if outcome.breaches else 0
 
 

@@ -126,6 +126,7 @@ def partial_payment(world: World, invoice_id: str, amount: int, by: str = "custo
     """A part of an invoice is paid, with a payment of its own."""
     with world.acting(by):
         invoice = world.get("invoice", invoice_id)
+        collecting.check_payable(world, invoice)
         if not 0 < amount <= invoice["amount_remaining"]:
             raise invalid("The amount must be more than nothing and at most what remains.")
         method = collecting.choose_method(world, invoice)

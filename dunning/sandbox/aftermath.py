@@ -114,12 +114,16 @@ def _paid_part_of(world: World, charge: Obj) -> str | None:
 def dispute(world: World, charge_id: str, reason: str = "fraudulent", inquiry: bool = False) -> Obj:
     """The customer's bank takes the money back, or asks first (an inquiry)."""
     charge = world.need("charge", charge_id)
+    # Networks let a bank take back what the merchant has not given back already.
+    left = charge["amount"] - charge["amount_refunded"]
+    if left <= 0:
+        raise refused(f"Charge {charge_id} has been refunded; there is nothing to dispute.")
     before = snapshot(charge)
     made = world.add(
         {
             "id": world.id("du"),
             "object": "dispute",
-            "amount": charge["amount"],
+            "amount": left,
             "balance_transactions": [],
             "charge": charge["id"],
             "created": world.now,

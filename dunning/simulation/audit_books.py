@@ -142,12 +142,17 @@ def _ledger(case: str, line: Line, sums: Counter[str]) -> Iterator[str]:
     told = line.told
     back = {"refunded": told["refunded"], "disputed": told["disputed"]}
     kept = told["amount_paid"] - sum(back.values())
-    # What was paid in the very second of the failure may have come before it.
+    accounts = {"recovered": kept, **back}
+    short = {name: amount - sums[name] for name, amount in accounts.items()}
+    # What was paid in the very second of the failure may have come before it; then neither it nor
+    # what went back of it is of this case.
     first = told["first_failed_at"] or 0
     at_once = sum(one["amount"] for one in told["payments"] if one["at"] <= first)
-    for account, amount in {"recovered": kept, **back}.items():
-        short = amount - sums[account]
-        if short and not (account == "recovered" and short == at_once):
+    gone = short["refunded"] + short["disputed"]
+    if at_once and 0 <= gone <= at_once and short["recovered"] == at_once - gone:
+        return
+    for account, amount in accounts.items():
+        if short[account]:
             yield f"I1 {case}: {account} is {sums[account]}, the provider says {amount}"
 
 

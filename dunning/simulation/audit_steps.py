@@ -29,11 +29,11 @@ def check(session: Session, seen: Seen, lines: Mapping[str, Line], evidence: Evi
     """Every breach of order and time."""
     return [
         *_before_due(seen),
-        *_while_held(session, seen),
+        *_while_held(session, seen, evidence.apart),
         *_bursts(seen),
         *_next_steps(session, seen, evidence),
         *_recorded(seen),
-        *_disputed(seen),
+        *disputed(seen, evidence.apart),
         *_at_night(session, seen),
         *_ids(session, seen),
     ]
@@ -46,8 +46,8 @@ def _before_due(seen: Seen) -> Iterator[str]:
             yield f"I6 {row.key} began {row.due_at - row.first_started_at} before it was due"
 
 
-def _while_held(session: Session, seen: Seen) -> Iterator[str]:
-    """I2: nothing began while a person held the case."""
+def _while_held(session: Session, seen: Seen, apart: timedelta) -> Iterator[str]:
+    """I2: nothing began while a person held the case, as far as the clocks can tell."""
     acts: dict[str, list[ActRow]] = {}
     for act in session.scalars(select(ActRow).order_by(ActRow.id)):  # type: ignore[arg-type]
         acts.setdefault(act.case_id, []).append(act)
@@ -60,10 +60,10 @@ def _while_held(session: Session, seen: Seen) -> Iterator[str]:
             for row in seen.steps:
                 skipped = row.result == "skipped" or row.kind in ("restore", "reconcile")
                 began = row.first_started_at
-                if row.case_id != case or skipped or began <= act.at:
+                if row.case_id != case or skipped or began <= act.at + apart:
                     continue
                 open_then = seen.by_case[case].closed_at is None
-                if open_then and (until is None or began < until):
+                if open_then and (until is None or began < until - apart):
                     yield f"I2 {row.key} began while the case was held"
 
 
@@ -101,8 +101,11 @@ def _recorded(seen: Seen) -> Iterator[str]:
             yield f"I8 {row.key} is {row.state}, and its case is over"
 
 
-def _disputed(seen: Seen) -> Iterator[str]:
-    """I2: nothing began while the case knew of an open dispute."""
+def disputed(seen: Seen, apart: timedelta) -> Iterator[str]:
+    """I2: nothing began while the case knew of an open dispute, as far as the clocks can tell.
+
+    A step begins by our clock, a dispute is closed by the provider's. The news may be under way.
+    """
     heard: dict[str, datetime] = {}
     for kept in sorted(seen.inbox, key=lambda one: one.created_at):
         if kept.ref is None or kept.handled_at is None or kept.ref not in seen.by_case:
@@ -110,9 +113,10 @@ def _disputed(seen: Seen) -> Iterator[str]:
         if kept.type == "charge.dispute.created":
             heard[kept.ref] = kept.handled_at
         elif kept.type == "charge.dispute.closed" and kept.ref in heard:
-            yield from _between(seen, kept.ref, heard.pop(kept.ref), kept.created_at)
+            since = heard.pop(kept.ref) + apart
+            yield from _between(seen, kept.ref, since, kept.created_at - apart)
     for case, since in heard.items():
-        yield from _between(seen, case, since, None)
+        yield from _between(seen, case, since + apart, None)
 
 
 def _between(seen: Seen, case: str, since: datetime, until: datetime | None) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -67,6 +67,7 @@ class Evidence:
     all_failures_known: bool = False  # everything the provider knows was fetched at the end
     only_us: bool = False  # nobody else charges by the provider's API
     now: datetime | None = None
+    apart: timedelta = timedelta(0)  # how far two readings of clocks may have been apart
     plan_of: Callable[[Session, CaseRow, datetime], Any] | None = None
 
 

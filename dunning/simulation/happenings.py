@@ -42,7 +42,6 @@ class Happenings:
     def _do(self, one: Happening) -> None:
         self._ahead.remove(one)
         world, what = self._world, one.what
-        world.look_at = min(world.look_at, world.now + 1)
         if one.kind == "customer":
             world.people.move_in(what)
         elif one.kind in BY_HAND:
@@ -106,7 +105,7 @@ class Happenings:
         elif kind == "pause":
             weather.pauses.append(Order("pause", 1, what))
         elif kind == "clock wrong":
-            world.clock.wrong = what["by"]
+            world.clock.go_wrong(what["by"])
         elif kind == "kill":
             self.last_kill = what
             world.say(f"  at {weather.order_kill(what)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from dunning.sandbox import delivery
 if TYPE_CHECKING:
     from dunning.simulation.world import World
 
-SWEEP_SECONDS = 31  # by then a kept webhook whose hint was lost is due
+MOST_AT_ONCE = 8  # webhooks in one commit
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Incoming:
         for post in delivery.take_due(stripe):
             order = world.weather.of_post()
             fate, what = (order.fate, order.what) if order else ("", {})
-            due = world.now + world.chance.choice((0, 0, 1, 2, 5))
+            due = world.now + world.chance.choice(world.script.delays)
             if fate == "refuse":
                 delivery.settle(stripe, post, 503, None)
             elif fate == "lose":
@@ -72,27 +72,40 @@ class Incoming:
                 copies = what["copies"] if fate == "copies" else 1
                 self._arrivals += [Arrival(due, post, bool(n)) for n in range(copies)]
 
-    def _arrive(self, arrival: Arrival) -> None:
-        self._arrivals.remove(arrival)
-        world, post = self._world, arrival.post
-        status: int | None = None
-        error = None
+    def _arrive(self, first: Arrival) -> None:
+        """A webhook arrives; what comes in the same moment may share its commit, in any order."""
+        world = self._world
+        came = [first]
+        if world.chance.random() < world.script.together:
+            others = [one for one in self._arrivals if one.due <= world.now and one is not first]
+            came += world.chance.sample(others, min(len(others), MOST_AT_ONCE - 1))
+        for one in came:
+            self._arrivals.remove(one)
+        for one in came[1:]:
+            world.say(f"  and {one.post.item.event.type}")
         if world.is_down:
-            error = "connection refused"
-        else:
-            try:
-                status = world.process.receive(post.body, post.headers)
-            except Killed:
-                if not arrival.copy:
-                    delivery.settle(world.stripe, post, None, "connection reset")
-                raise
-            except Exception as wrong:  # noqa: BLE001 - the receiver answers 503
-                status, error = 503, type(wrong).__name__
-            world.forward()
-        world.look_at = min(world.look_at, world.now + SWEEP_SECONDS)
-        if status == 200:
-            self.acked.add(post.item.event.id)
-        elif not world.is_down:
-            world.say(f"  answered {status} {error or ''}")
-        if not arrival.copy:
-            delivery.settle(world.stripe, post, status, error)
+            self._settle(came, [None] * len(came), "connection refused")
+            return
+        posted = [(one.post.body, one.post.headers) for one in came]
+        error = ""
+        statuses: list[int | None]
+        try:
+            statuses = list(world.process.receive(posted))
+        except Killed:
+            self._settle(came, [None] * len(came), "connection reset")
+            raise
+        except Exception as wrong:  # noqa: BLE001 - the receiver answers 503
+            statuses, error = [503] * len(came), type(wrong).__name__
+        world.feeding.forward()
+        self._settle(came, statuses, error)
+
+    def _settle(self, came: Sequence[Arrival], statuses: Sequence[int | None], error: str) -> None:
+        """Stripe hears how each of them was answered."""
+        world = self._world
+        for one, status in zip(came, statuses, strict=True):
+            if status == 200:
+                self.acked.add(one.post.item.event.id)
+            elif status is not None:
+                world.say(f"  answered {status} {error}")
+            if not one.copy:
+                delivery.settle(world.stripe, one.post, status, error or None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
-from typing import Any
 
 from dunning.simulation.weather import Weather
 
@@ -13,23 +12,28 @@ class Blocker:
     """Takes the write lock for the length of one attempt to begin, when the weather says so."""
 
     def __init__(self, database: Path, weather: Weather) -> None:
+        self._database = database
         self._weather = weather
-        self._line = sqlite3.connect(database, isolation_level=None)
+        self._line: sqlite3.Connection | None = None
         self._holds = False
 
-    def before_begin(self, _connection: Any) -> None:
+    def before_begin(self) -> None:
         """Called before the program's own BEGIN."""
         self.let_go()
         if self._weather.is_busy():
+            self._line = self._line or sqlite3.connect(self._database, isolation_level=None)
             self._line.execute("BEGIN IMMEDIATE")
             self._holds = True
 
     def let_go(self) -> None:
         """Hold nothing."""
-        if self._holds:
+        if self._holds and self._line is not None:
             self._line.execute("ROLLBACK")
             self._holds = False
 
     def close(self) -> None:
         """Let go of everything."""
-        self._line.close()
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+            self._holds = False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -80,10 +82,21 @@ def play_briefly(seed: int) -> Outcome:
     return outcome
 
 
+@contextmanager
+def _garbage_later() -> Iterator[None]:
+    """The stage looks for it now and then, between two worlds."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def _outcomes(seeds: Sequence[int], workers: int) -> Iterator[Outcome]:
     if workers <= 1:
-        yield from map(play_briefly, seeds)
+        with _garbage_later():
+            yield from map(play_briefly, seeds)
         return
     # A fresh interpreter each: what a test had patched, or a thread held, is not inherited.
-    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+    with multiprocessing.get_context("spawn").Pool(workers, gc.disable) as pool:
         yield from pool.imap_unordered(play_briefly, seeds, chunksize=5)

@@ -320,4 +320,20 @@ def _old_news(chance: random.Random, who: int) -> list[Roll]:
     ]
 
 
-LATER_PLOTS = (_unheard_at_the_door, _old_news)
+def _heard_too_early(chance: random.Random, who: int) -> list[Roll]:
+    """A bank takes a part payment back, and that is heard before the failure is."""
+    late = {
+        "fate": "delay",
+        "seconds": chance.choice((HOUR, 8 * HOUR)),
+        "copies": 1,
+        "times": chance.choice((6, 7, 8, 9)),
+    }
+    back = {"who": who, "share": chance.choice((0.1, 0.5)), "closes": None}
+    return [(2 * HOUR - 30, "posts", late), (2 * HOUR + 10, "part, disputed", back)]
+
+
+# Which seeds have one of them, by their last digit.
+PLOTS_ADDED: dict[int, tuple[Callable[[random.Random, int], list[Roll]], ...]] = {
+    3: (_heard_too_early,),
+    9: (_unheard_at_the_door, _old_news),
+}

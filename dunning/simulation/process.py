@@ -6,20 +6,18 @@ The few calls that a simulation makes into the program are all here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from requests.adapters import BaseAdapter
-from sqlalchemy import Engine, event
 
 from dunning import worker
 from dunning.acts import ByHand, Person
 from dunning.clock import from_unix
-from dunning.config import Settings
+from dunning.config import PolicyFile, Settings, load_policies
 from dunning.config.secret import Secret, Url
 from dunning.core.ports import Channel
 from dunning.errors import BadRequestError
@@ -28,6 +26,7 @@ from dunning.outbox import Deliver
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.received import Received, keep
 from dunning.reconcile import Account, reconcile
+from dunning.simulation.stage import Stage
 from dunning.store import transaction
 from dunning.wiring import Program, assemble
 
@@ -47,6 +46,17 @@ class SimulatedClock:
     def __init__(self, true: Callable[[], int]) -> None:
         self._true = true
         self.wrong = 0  # seconds ahead of the true time
+        self._errors = {0}
+
+    def go_wrong(self, seconds: int) -> None:
+        """Be so many seconds ahead from now on."""
+        self.wrong = seconds
+        self._errors.add(seconds)
+
+    @property
+    def apart(self) -> timedelta:
+        """How far two readings of one moment may have been apart."""
+        return timedelta(seconds=max(self._errors) - min(self._errors))
 
     def now(self) -> datetime:
         """Return what this machine takes to be the present moment."""
@@ -75,15 +85,14 @@ class Message:
 class Surroundings:
     """What every process of a world shares."""
 
-    database: Path
-    folder: Path
+    stage: Stage
     policy: str
+    breaker: bool
     true_time: Callable[[], int]
     sleep: Callable[[float], None]
     line: BaseAdapter
     mail: Channel
     product: Deliver
-    listen: Callable[[Engine], None]
 
 
 class Process:
@@ -92,8 +101,8 @@ class Process:
     def __init__(self, around: Surroundings, clock: SimulatedClock) -> None:
         self.clock = clock
         settings = Settings(
-            data=around.folder,
-            database_url=Url(f"sqlite:///{around.database}"),
+            data=around.stage.folder,
+            database_url=Url(around.stage.url),
             mail_from="Billing <billing@example.com>",
             company="Example Ltd",
             support_email="help@example.com",
@@ -104,21 +113,20 @@ class Process:
             stripe_api_key=Secret(API_KEY),
             stripe_webhook_secrets=(Secret(WEBHOOK_SECRET),),
             stripe_live=False,
+            breaker=around.breaker,
         )
         provider = StripeProvider(API_KEY, clock=clock, api_base=API_BASE, sleep=around.sleep)
         provider.mount(around.line)
         self.program: Program = assemble(
             settings,
-            environ={"STRIPE_API_KEY": API_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET},
             clock=clock,
             providers={SOURCE: provider},
             mail=around.mail,
             product=around.product,
-            policy_text=around.policy,
+            policies=_policies(around.policy),
             messages=_messages(),
+            engine=around.stage.engine,
         )
-        event.listen(self.program.engine, "connect", _do_not_wait)
-        around.listen(self.program.engine)
         self._broker = worker.build_broker(None)
         self._work = worker.Work(self.program, self._broker)
         self._feeder = worker.Feeder(self.program, self._work, window=WINDOW)
@@ -134,30 +142,33 @@ class Process:
 
     # --- receiving -------------------------------------------------------------------------
 
-    def receive(self, body: bytes, headers: Mapping[str, str]) -> int:
-        """Take in a webhook as the receiver does; the status of the answer."""
+    def receive(self, posted: Sequence[tuple[bytes, Mapping[str, str]]]) -> list[int]:
+        """Take in webhooks as the receiver does, in one commit; the status of each answer."""
         live = self.program.sources[SOURCE]
         secrets = [secret.reveal() for secret in live.config.webhook_secrets]
         tolerance = self.program.settings.webhook_tolerance_seconds
-        lower = {name.lower(): value for name, value in headers.items()}
-        try:
-            live.reader.verify(body, lower, secrets, self.now, tolerance)
-            envelope = live.reader.open(body)
-        except BadRequestError:
-            return 400
+        statuses, received = [], []
+        for body, headers in posted:
+            lower = {name.lower(): value for name, value in headers.items()}
+            try:
+                live.reader.verify(body, lower, secrets, self.now, tolerance)
+                envelope = live.reader.open(body)
+            except BadRequestError:
+                statuses.append(400)
+            else:
+                statuses.append(200)
+                received.append(Received(source=SOURCE, envelope=envelope, body=body))
         with transaction(self.program.engine) as session:
-            received = Received(source=SOURCE, envelope=envelope, body=body)
-            ids = keep(session, [received], self.now)
+            ids = keep(session, received, self.now)
         if ids:
             self._work.hint(ids)
-        return 200
+        return statuses
 
     # --- feeding and working ---------------------------------------------------------------
 
-    def tick(self) -> tuple[bool, datetime | None]:
-        """Hand out what is due: whether something is overdue still, and when more will be."""
-        standing = self._feeder.tick(self.now, everything=True)
-        return standing.overdue, standing.next_at
+    def tick(self) -> None:
+        """Hand out what is due."""
+        self._feeder.tick(self.now, everything=True)
 
     def sent(self) -> list[Message]:
         """The messages this process has handed to its broker since last asked."""
@@ -205,6 +216,12 @@ def _messages() -> Messages:
     return Messages()
 
 
-def _do_not_wait(connection: Any, _record: Any) -> None:
-    """Nobody else can let go of a lock while the one thread waits for it."""
-    connection.execute("PRAGMA busy_timeout=0")
+@cache
+def _policies(text: str) -> PolicyFile:
+    """A policy is read once, and not after every death."""
+    return load_policies(
+        text,
+        filename="policy",
+        environ={"STRIPE_API_KEY": API_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET},
+        known_templates=_messages().names(),
+    )

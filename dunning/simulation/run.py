@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 
 import structlog
 from sqlalchemy import select
@@ -23,6 +19,7 @@ from dunning.simulation.plots import DAY
 from dunning.simulation.policies import POLICIES
 from dunning.simulation.process import LEASE_SECONDS, SECRETS
 from dunning.simulation.script import Script, write
+from dunning.simulation.stage import Stage
 from dunning.simulation.world import RestlessError, World
 from dunning.store import CaseRow, StepRow
 
@@ -45,32 +42,8 @@ class Outcome:
     reached: Counter[str] = field(default_factory=Counter)
     killed: Counter[str] = field(default_factory=Counter)
     endings: Counter[str] = field(default_factory=Counter)
-
-
-def memory() -> Path:
-    """Where worlds are kept: in memory, if this machine has a place for that."""
-    shared = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-    return shared if shared.is_dir() else Path(tempfile.gettempdir())
-
-
-@cache
-def _stage() -> tuple[tempfile.TemporaryDirectory[str], Path]:
-    """A folder of this process, with a database that was migrated once."""
-    folder = tempfile.TemporaryDirectory(prefix="dunning-simulation-", dir=memory())
-    template = Path(folder.name) / "template.db"
-    unfinished = Path(folder.name) / "unfinished.db"
-    store.migrate(f"sqlite:///{unfinished}")
-    _into_one_file(unfinished)
-    unfinished.rename(template)
-    return folder, template
-
-
-def _into_one_file(path: Path) -> None:
-    import sqlite3
-    from contextlib import closing
-
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    after_order: Counter[str] = field(default_factory=Counter)
+    after_death: Counter[str] = field(default_factory=Counter)
 
 
 @contextmanager
@@ -90,17 +63,6 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-@contextmanager
-def _no_litter() -> Iterator[None]:
-    """A world is thrown away whole; looking for garbage in it again and again takes a tenth."""
-    before = gc.get_threshold()
-    gc.set_threshold(200_000, 50, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-
-
 def play(seed: int, only: Collection[int] | None = None) -> Outcome:
     """Play a seed; with `only`, nothing but these happenings."""
     script = write(seed)
@@ -109,10 +71,10 @@ def play(seed: int, only: Collection[int] | None = None) -> Outcome:
 
 def perform(script: Script) -> Outcome:
     """Play a script to its end."""
-    folder, template = _stage()
-    world = World(script, Path(folder.name), template)
+    stage = Stage.of_this_process()
+    world = World(script, stage)
     outcome = Outcome(script.seed)
-    with _quiet(), _no_litter(), world.living():
+    with _quiet(), stage.tidy(), world.living():
         try:
             _live(world, outcome)
         except RestlessError as error:
@@ -126,6 +88,7 @@ def perform(script: Script) -> Outcome:
         weather.reached,
         weather.killed,
     )
+    outcome.after_order, outcome.after_death = weather.after_order, weather.after_death
     return outcome
 
 
@@ -136,15 +99,16 @@ def _live(world: World, outcome: Outcome) -> None:
     world.run(script.start + length + DAY + 3_600)
     world.say("--- the last fault is over ---")
     world.weather.clear()
-    world.clock.wrong = 0
+    world.clock.go_wrong(0)
     world.down_until = world.now
-    world.look_at = world.now
+    world.feeding.rests_until = world.now
     world.run(world.now + REST_SECONDS)
     outcome.breaches += _at_rest(world)
     given_up = any(one.failed for one in world.stripe.events)
     if given_up or world.weather.struck["post lose"]:
         world.say("--- what was missed is asked for ---")
         world.happenings.catch_up(20)
+        world.feeding.something_happened()
     world.run(world.now + LAST_DAYS * DAY)
     outcome.breaches += audit(world.process.program.engine, _evidence(world))
 
@@ -176,6 +140,7 @@ def _evidence(world: World) -> Evidence:
         all_failures_known=True,
         only_us=True,
         now=from_unix(world.now),
+        apart=world.clock.apart,
         plan_of=world.process.program.cases.plan_of,
     )
 

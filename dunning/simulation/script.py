@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,10 +17,10 @@ from dunning.simulation.plots import (
     DAY,
     HARD,
     HOUR,
-    LATER_PLOTS,
     MAKERS,
     PERSONAL,
     PLOTS,
+    PLOTS_ADDED,
     SOFT,
     Roll,
 )
@@ -39,7 +39,8 @@ STARTS = (
     datetime(2026, 5, 29, 12, tzinfo=UTC),
 )
 ZONES = ("America/New_York", "Europe/Berlin", "Asia/Kolkata", "Pacific/Auckland", None, None)
-LATER_EVERY = 10  # of so many seeds one has a plot that came later
+TOGETHER = (0.0, 0.5, 1.0, 1.0)
+DELAYS = ((0,), (0, 0, 0, 1), (0, 0, 1, 2, 5))
 CURRENCIES = (("usd", 4900), ("eur", 2500), ("jpy", 3000), ("kwd", 12500), ("usd", 199))
 
 
@@ -65,12 +66,15 @@ class Script:
     start: int
     policy: str
     bustle: float  # how often others get on while a request is on its way
+    together: float  # how often webhooks that come at one moment share a commit
+    delays: tuple[int, ...]  # how long webhooks are under way, in seconds
+    breaker: bool
     happenings: tuple[Happening, ...]
 
     def only(self, kept: Collection[int]) -> Script:
         """The same world with fewer happenings."""
         few = tuple(one for one in self.happenings if one.index in kept)
-        return Script(self.seed, self.start, self.policy, self.bustle, few)
+        return replace(self, happenings=few)
 
 
 def write(seed: int) -> Script:
@@ -78,14 +82,14 @@ def write(seed: int) -> Script:
     chance = random.Random(f"{seed}/script")  # noqa: S311 - seeded on purpose
     policy = chance.choices(list(POLICIES), [one.weight for one in POLICIES.values()])[0]
     start = int(chance.choice(STARTS).timestamp()) + chance.randrange(0, DAY, 600)
-    people = chance.choices((1, 2, 3, 4), (62, 26, 9, 3))[0]
+    people = chance.choices((1, 2, 3), (80, 16, 4))[0]
     rolls: list[Roll] = [(0, "customer", _customer(chance, who, policy)) for who in range(people)]
     for _ in range(chance.choice((1, 1, 2, 3))):
         moment = _moment(chance, policy)
         rolls += chance.choice(PLOTS)(chance, moment, chance.randrange(people))
-    if seed % LATER_EVERY == LATER_EVERY - 1:
+    if added := PLOTS_ADDED.get(seed % 10):
         other = random.Random(f"{seed}/later plots")  # noqa: S311 - seeded on purpose
-        rolls += other.choice(LATER_PLOTS)(other, other.randrange(people))
+        rolls += other.choice(added)(other, other.randrange(people))
     kinds = _kinds(chance)
     for _ in range(chance.choice((0, 1, 3, 6))):
         kind = chance.choice(kinds)
@@ -95,7 +99,16 @@ def write(seed: int) -> Script:
         rolls.append((_moment(chance, policy), kind, what))
     rolls.sort(key=lambda one: one[0])
     made = tuple(Happening(index, *roll) for index, roll in enumerate(rolls))
-    return Script(seed, start, policy, chance.choice((0.0, 0.0, 0.05, 0.3)), made)
+    return Script(
+        seed,
+        start,
+        policy,
+        bustle=chance.choice((0.0, 0.0, 0.05, 0.3)),
+        together=chance.choice(TOGETHER),
+        delays=chance.choice(DELAYS),
+        breaker=chance.random() < 0.4,
+        happenings=made,
+    )
 
 
 def _kinds(chance: random.Random) -> list[str]:

@@ -76,9 +76,15 @@ class Weather:
     struck: Counter[str] = field(default_factory=Counter)
     reached: Counter[str] = field(default_factory=Counter)
     killed: Counter[str] = field(default_factory=Counter)
+    # What was reached since a death was last ordered, and since somebody last died; while there
+    # are faults.
+    after_order: Counter[str] = field(default_factory=Counter)
+    after_death: Counter[str] = field(default_factory=Counter)
+    over: bool = False
 
     def clear(self) -> None:
         """The last fault is over."""
+        self.over = True
         for orders in (self.requests, self.mails, self.calls, self.posts, self.broker):
             orders.clear()
         self.pauses.clear()
@@ -144,6 +150,9 @@ class Weather:
     def reach(self, point: str) -> None:
         """A process came by a point: it may be its last."""
         self.reached[point] += 1
+        if not self.over:
+            self.after_order[point] += 1
+            self.after_death[point] += 1
         for order in self.kills:
             if order.fate in ("any", point):
                 order.times -= 1
@@ -151,6 +160,7 @@ class Weather:
                     self.kills.remove(order)
                     self.killed[point] += 1
                     self.struck["kill"] += 1
+                    self.after_death.clear()
                     raise Killed(point)
 
     def order_kill(self, what: dict[str, Any]) -> str:
@@ -161,6 +171,7 @@ class Weather:
         if isinstance(point, int):
             name = names[point % len(names)]
         self.kills.append(Order(name, what["count"], what))
+        self.after_order.clear()
         return name
 
     def _strike(self, kind: str, fate: str, fine: str) -> str:

@@ -9,13 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
-
-from sqlalchemy import Engine, event
-from sqlmodel import Session
 
 from dunning import crashpoints
 from dunning.clock import from_unix
@@ -26,6 +21,7 @@ from dunning.sandbox import delivery, jobs
 from dunning.sandbox.gateway import Gateway
 from dunning.sandbox.sandbox import Sandbox
 from dunning.simulation import outside
+from dunning.simulation.feeding import Feeding
 from dunning.simulation.happenings import Happenings
 from dunning.simulation.incoming import Incoming
 from dunning.simulation.journal import Journal
@@ -35,12 +31,12 @@ from dunning.simulation.people import People
 from dunning.simulation.policies import POLICIES
 from dunning.simulation.process import (
     WEBHOOK_SECRET,
-    Message,
     Process,
     SimulatedClock,
     Surroundings,
 )
 from dunning.simulation.script import Script
+from dunning.simulation.stage import Stage
 from dunning.simulation.weather import Weather
 
 Act = tuple[str, Callable[[], object]]
@@ -55,7 +51,7 @@ class RestlessError(Exception):
 class World:
     """One seed's world."""
 
-    def __init__(self, script: Script, folder: Path, template: Path) -> None:
+    def __init__(self, script: Script, stage: Stage) -> None:
         self.script = script
         self.chance = random.Random(f"{script.seed}/turns")  # noqa: S311 - seeded on purpose
         self.sandbox = Sandbox(seed=script.seed, start=script.start, indent=None)
@@ -67,30 +63,24 @@ class World:
         self.happenings = Happenings(self)
         self.post = outside.Post(self._mail_fate, self._mail_arrived)
         self.product = outside.Product(self._call_fate, self._called)
-        database = folder / "world.db"
-        for old in folder.glob("world.db*"):
-            old.unlink()
-        shutil.copyfile(template, database)
-        self.blocker = Blocker(database, self.weather)
+        self.blocker = Blocker(stage.database, self.weather)
         self.around = Surroundings(
-            database=database,
-            folder=folder,
+            stage=stage,
             policy=POLICIES[script.policy].text,
+            breaker=script.breaker,
             true_time=lambda: self.now,
             sleep=self._sleep,
             line=Line(Gateway(self.stripe), self._before, self.answered),
             mail=self.post,
             product=self.product,
-            listen=self._listen,
         )
         self.clock = SimulatedClock(lambda: self.now)
         self.incoming = Incoming(self)
-        self.messages: list[Message] = []
+        self.feeding = Feeding(self)
         self.timers: list[tuple[int, int, str, Callable[[], object]]] = []
         self.depth = 0
         self.turns = 0
         self.down_until = 0
-        self.look_at = script.start
         self.kills = 0
         # The second one takes part while a request of the first is on its way.
         self.processes: list[Process | None] = [None] * (DEEPEST + 1)
@@ -104,14 +94,23 @@ class World:
     def living(self) -> Iterator[None]:
         """Let points be heard while this world goes on."""
         random.seed(self.script.seed)  # what libraries add to their waits
-        try:
-            with crashpoints.listening(self.weather.reach), _committed(self.weather.reach):
+        with self.around.stage.shown_to(self), crashpoints.listening(self.reach):
+            try:
                 yield
-        finally:
-            for process in self.processes:
-                if process is not None:
-                    process.close()
-            self.blocker.close()
+            finally:
+                for process in self.processes:
+                    if process is not None:
+                        process.close()
+                self.blocker.close()
+                self.feeding.close()
+
+    def reach(self, point: str) -> None:
+        """Somebody came by a point."""
+        self.weather.reach(point)
+
+    def before_begin(self, _connection: object) -> None:
+        """A transaction is about to begin: somebody else may be faster."""
+        self.blocker.before_begin()
 
     @property
     def now(self) -> int:
@@ -162,7 +161,7 @@ class World:
         """The next moment at which anything happens."""
         moments = self.incoming.moments()
         moments += [timer[0] for timer in self.timers]
-        moments += [one.due for one in self.messages]
+        moments += [one.due for one in self.feeding.messages]
         if (planned := self.happenings.next_at) is not None:
             moments.append(planned)
         if self.stripe.jobs:
@@ -173,8 +172,8 @@ class World:
             # A process that is down takes no hints and finds nothing.
             moments = [at for at in moments if at > self.now]
             moments.append(self.down_until)
-        else:
-            moments.append(self.look_at)
+        elif (found_at := self.feeding.due_at) is not None:
+            moments.append(found_at)
         return max(min(moments), self.now + 1) if moments else None
 
     def _sleep(self, seconds: float) -> None:
@@ -202,9 +201,11 @@ class World:
         acts += self.incoming.due()
         if self.is_down:
             return acts
-        acts += [(one.name, partial(self._work, one)) for one in self.messages if one.due <= now]
-        if self.look_at <= now:
-            acts.append(("feeder", self._tick))
+        feeding = self.feeding
+        waiting = [one for one in feeding.messages if one.due <= now]
+        acts += [(one.name, partial(feeding.work, one)) for one in waiting]
+        if (found_at := feeding.due_at) is not None and found_at <= now:
+            acts.append(("feeder", feeding.tick))
         return acts
 
     def turn(self, ready: list[Act]) -> None:
@@ -219,6 +220,7 @@ class World:
             act()
         except Killed as killed:
             self._die(str(killed))
+        self.feeding.something_happened()
         self.incoming.collect()
 
     def others_get_on(self) -> None:
@@ -239,50 +241,6 @@ class World:
         self.timers.remove(entry)
         entry[3]()
 
-    def _tick(self) -> None:
-        # A feeder looks again soon whatever it found; that its look fails is no reason not to.
-        self.look_at = self.now + 1
-        try:
-            overdue, next_at = self.process.tick()
-        except Exception as error:  # noqa: BLE001 - the feeder's own loop does the same
-            self.say(f"  the feeder waits: {type(error).__name__}")
-            self.look_at = self.now + 5
-            return
-        sent = self.forward()
-        if overdue:
-            self.look_at = self.now + (5 if sent else 20)
-        elif next_at is None:
-            self.look_at = self.now + 86_400
-        else:
-            ahead = int(-(-next_at.timestamp() // 1)) - self.clock.wrong
-            self.look_at = min(max(ahead, self.now + 1), self.now + 86_400)
-
-    def _work(self, message: Message) -> None:
-        self.messages.remove(message)
-        try:
-            self.process.work(message)
-        except Exception as error:  # noqa: BLE001 - a worker thread drops the message and goes on
-            self.say(f"  the worker failed: {type(error).__name__}: {error}"[:150])
-        self.forward()
-        # What was done may have made something due; a hint that fails is found by a sweep.
-        self.look_at = min(self.look_at, self.now)
-
-    def forward(self) -> int:
-        """Take what was handed to the broker; it may be lost, doubled or late there."""
-        sent = self.process.sent()
-        for message in sent:
-            order = self.weather.of_message()
-            if order is None:
-                self.messages.append(message)
-                continue
-            self.say(f"  the broker: {order.fate} {message.name}")
-            if order.fate == "twice":
-                self.messages += [message, message]
-            elif order.fate == "late":
-                due = self.now + order.what["seconds"]
-                self.messages.append(Message(message.actor, message.args, due))
-        return len(sent)
-
     # --- the ways out ----------------------------------------------------------------------
 
     def _before(self, request: Request) -> str:
@@ -302,7 +260,6 @@ class World:
         if seconds:
             self.say(f"  stands still for {seconds} s {side} {path}")
             self.pass_to(self.now + seconds)
-            self.look_at = min(self.look_at, self.now)
             for _ in range(3):
                 self.others_get_on()
 
@@ -344,26 +301,13 @@ class World:
         self.processes[self.depth] = None
         what = self.happenings.last_kill
         if what.get("forgets"):
-            self.messages.clear()
+            self.feeding.messages.clear()
         if what.get("down") and self.depth == 0:
             self.down_until = self.now + what["down"]
             self.say(f"  down for {what['down']} s")
+        if what.get("then"):
+            self.happenings.last_kill = {"forgets": True}
+            self.weather.order_kill({"point": what["then"], "count": 1})
         if what.get("again"):
             self.happenings.last_kill = {}
             self.weather.order_kill({"point": None, "count": self.chance.randint(1, 12)})
-
-    def _listen(self, engine: Engine) -> None:
-        event.listen(engine, "begin", self.blocker.before_begin, insert=True)
-        event.listen(engine, "commit", lambda _connection: self.weather.reach("sql.commit"))
-
-
-@contextlib.contextmanager
-def _committed(reach: Callable[[str], None]) -> Iterator[None]:
-    def after_commit(_session: object) -> None:
-        reach("sql.committed")
-
-    event.listen(Session, "after_commit", after_commit)
-    try:
-        yield
-    finally:
-        event.remove(Session, "after_commit", after_commit)

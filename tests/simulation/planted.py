@@ -27,6 +27,7 @@ from dunning import (
     inbox,
     ledger,
     outbox,
+    readers,
     received,
     schedule,
 )
@@ -239,6 +240,12 @@ def some_events_are_answered_and_not_kept(patch: Patch) -> None:
 def nothing_is_swept(patch: Patch) -> None:
     """A row whose hint got lost is never handled."""
     patch(inbox, "sweep", lambda *_, **__: [])
+
+
+@bug("part, disputed .*closes=None", "posts fate=delay .*times=[6-9]", "renews=36[06]0")
+def nothing_is_recalled(patch: Patch) -> None:
+    """What came before its case is not found again."""
+    patch(readers.Readers, "recall", lambda *_: iter(()))
 
 
 # --- decisions -----------------------------------------------------------------------------------

@@ -1,0 +1,74 @@
+"""What the auditor says of a few rows, where no world would be needed to see it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from dunning.simulation import audit_steps
+from dunning.simulation.auditor import Seen
+from dunning.store import CaseRow, InboxRow, StepRow
+
+CASE = "case_a"
+OPENED = datetime(2026, 3, 31, 4, tzinfo=UTC)
+CLOSED = OPENED + timedelta(hours=40)
+HOUR = timedelta(hours=1)
+
+
+def _heard(type: str, at: datetime, handled: datetime) -> InboxRow:
+    return InboxRow(
+        source="stripe",
+        event_id=f"evt_{type}",
+        type=type,
+        ref=CASE,
+        created_at=at,
+        handled_at=handled,
+        received_at=handled,
+        body=b"",
+    )
+
+
+def _seen(began: datetime, behind: timedelta) -> Seen:
+    """A dispute of forty hours, and a retry; our clock is so far behind the provider's."""
+    step = StepRow(
+        key=f"{CASE}/retry:1",
+        case_id=CASE,
+        kind="retry",
+        state="ended",
+        result="done",
+        due_at=began,
+        first_started_at=began,
+        started_at=began,
+    )
+    inbox = [
+        _heard("charge.dispute.created", OPENED, OPENED - behind),
+        _heard("charge.dispute.closed", CLOSED, CLOSED - behind),
+    ]
+    case = CaseRow(
+        id=CASE,
+        source="stripe",
+        provider="stripe",
+        invoice="in_a",
+        scope="sub_a",
+        state="in_grace",
+        access="full",
+        currency="usd",
+        policy="brisk",
+        policy_version="1",
+    )
+    seen = Seen(cases=[case], steps=[step], entries=[], messages=[], calls=[], inbox=inbox)
+    seen.by_case = {CASE: case}
+    return seen
+
+
+def test_a_step_in_the_middle_of_a_dispute_is_named() -> None:
+    found = list(audit_steps.disputed(_seen(OPENED + 5 * HOUR, timedelta(0)), timedelta(0)))
+    assert found == [f"I2 {CASE}/retry:1 began while a charge was disputed"]
+    assert list(audit_steps.disputed(_seen(OPENED + 5 * HOUR, HOUR), HOUR)) == found
+
+
+@pytest.mark.parametrize("behind", [timedelta(0), HOUR])
+def test_a_dispute_is_over_when_the_provider_closed_it(behind: timedelta) -> None:
+    """A retry in the second of the news is none too early, and a clock that is behind no proof."""
+    assert list(audit_steps.disputed(_seen(CLOSED - behind, behind), behind)) == []
