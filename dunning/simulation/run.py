@@ -96,7 +96,8 @@ def _live(world: World, outcome: Outcome) -> None:
     """Faults; then rest; then whatever is left of the timelines."""
     script = world.script
     length = POLICIES[script.policy].length
-    world.run(script.start + length + DAY + 3_600)
+    last = max((one.at for one in script.happenings), default=0)
+    world.run(script.start + max(length + DAY, last) + 3_600)
     world.say("--- the last fault is over ---")
     world.weather.clear()
     world.clock.go_wrong(0)
