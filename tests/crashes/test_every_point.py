@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dunning.crashpoints import EXIT_CODE
+from tests import secrets
 from tests.crashes import stories
 from tests.crashes.house import House, run
 from tests.crashes.points import points
@@ -110,7 +111,7 @@ def test_a_death_while_it_is_told_to_stop(house: House, ann: Customer) -> None:
 
 
 def test_a_migration_that_dies_has_done_nothing(tmp_path: Path) -> None:
-    environ = {"DUNNING_DATA": str(tmp_path), "STRIPE_WEBHOOK_SECRET": "whsec_crash"}
+    environ = {"DUNNING_DATA": str(tmp_path), "STRIPE_WEBHOOK_SECRET": secrets.SIGNING}
     dying = environ | {"DUNNING_TEST_CRASH_AT": "migrate.before_commit:1"}
     assert run(tmp_path, dying, "migrate")[0] == EXIT_CODE
     code, said = run(tmp_path, environ, "doctor")
