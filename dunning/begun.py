@@ -96,9 +96,16 @@ def ended(
     return StepEnded(id=step.key, at=now, kind=step.kind, result=result, why=why, template=template)
 
 
-def known_steps(session: Session, keys: Sequence[str]) -> dict[str, StepRow]:
-    """The rows of those steps that were begun before."""
-    rows = session.scalars(select(StepRow).where(col(StepRow.key).in_(keys)))
+def known_steps(
+    session: Session, keys: Sequence[str], *, taking_over: bool = False
+) -> dict[str, StepRow]:
+    """The rows of those steps that were begun before.
+
+    Who takes them over locks them: whoever had them may be about to remember what it asks for, and
+    either that is seen here, or it is refused there.
+    """
+    query = select(StepRow).where(col(StepRow.key).in_(keys)).order_by(col(StepRow.key))
+    rows = session.scalars(query.with_for_update() if taking_over else query)
     return {row.key: row for row in rows}
 
 
@@ -141,8 +148,13 @@ def begin(
 
 
 def was_begun(known: StepRow | None) -> bool:
-    """Whether a try of this step was begun whose ending nobody knows."""
-    return known is not None and known.state in ("running", "unknown")
+    """Whether a try of this step was begun whose ending nobody knows.
+
+    A message is remembered right before it is handed over: where none is, none can have left.
+    """
+    if known is None or known.state not in ("running", "unknown"):
+        return False
+    return known.kind != StepKind.EMAIL.value or known.asked is not None
 
 
 def asked_before(known: StepRow | None) -> Asked | None:
@@ -152,7 +164,12 @@ def asked_before(known: StepRow | None) -> Asked | None:
 
 def remember_asked(session: Session, key: str, token: str, asked: Asked) -> bool:
     """Write down what the provider is about to be asked for; False: the step is not ours now."""
-    ours = (col(StepRow.key) == key, col(StepRow.lease_token) == token)
+    ours = (
+        col(StepRow.key) == key,
+        col(StepRow.lease_token) == token,
+        # The case may have ended meanwhile, and its steps with it.
+        col(StepRow.state) == "running",
+    )
     query = update(StepRow).where(*ours).values(asked=json.dumps(asdict(asked)))
     found = session.execute(query.returning(col(StepRow.key)))
     return found.first() is not None

@@ -26,6 +26,7 @@ from dunning.core.ports import Health, Provider, Reader
 from dunning.errors import DunningError, LeaseLostError
 from dunning.inbox import Inbox
 from dunning.reconcile import HORIZON, Account, Found, Pass
+from dunning.redaction import in_words
 from dunning.store import CatchUpRow
 
 log = structlog.get_logger(__name__)
@@ -101,7 +102,7 @@ def catch_up(parts: Parts, now: datetime, *, every: timedelta = EVERY) -> list[S
         except LeaseLostError as lost:
             log.warning("catch_up.lease_lost", source=name, why=str(lost))
         except Exception as error:
-            why = f"{type(error).__name__}: {error}"
+            why = in_words(error)
             expected = isinstance(error, DunningError | SQLAlchemyError)
             log.warning("catch_up.failed", source=name, why=why, exc_info=not expected)
             _put_off(bookmark, now, every, why)
@@ -200,7 +201,7 @@ class Sweeper:
             catch_up(self._parts, self._parts.clock.now(), every=self._every)
         except SQLAlchemyError as error:
             # The database is away, say; the next look finds it back.
-            log.warning("catch_up.failed", why=f"{type(error).__name__}: {error}")
+            log.warning("catch_up.failed", why=in_words(error))
 
     def stop(self, timeout: float = 5.0) -> None:
         """Wait a little for a sweep that goes on; what it leaves is gone on with later."""

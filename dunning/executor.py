@@ -165,7 +165,8 @@ class Executor:
         self, session: Session, beginnings: Sequence[Beginning], now: datetime
     ) -> list[Intent]:
         """Write down what is begun, but for what this very claim has begun before."""
-        known = begun.known_steps(session, [one.step.key for one in beginnings])
+        keys = [one.step.key for one in beginnings]
+        known = begun.known_steps(session, keys, taking_over=True)
         open_ones = [
             one for one in beginnings if not begun.is_under_way(known.get(one.step.key), one.claim)
         ]
@@ -353,4 +354,6 @@ def _with_its_ending(outcome: Ended | PutOff) -> tuple[Ended | PutOff, str]:
         return outcome, outcome.result.value
     if outcome.refused:
         return outcome, "refused"
+    if outcome.down:
+        return outcome, "down"
     return outcome, "unknown" if outcome.unknown else "put_off"

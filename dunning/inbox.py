@@ -32,6 +32,7 @@ from dunning.desk import Desk, Named, Waiting
 from dunning.errors import DunningError, NamesTakenError, NotFoundError, ProviderError
 from dunning.readers import Kept, Readers, SourceReader
 from dunning.received import LEASE, Received, keep
+from dunning.redaction import clean_text, in_words
 from dunning.routing import everything_named
 from dunning.store import (
     InboxRow,
@@ -271,19 +272,19 @@ def _told(error: Exception, row_id: int) -> str:
         return f"the database refused what follows from it: {error.orig}"
     expected = isinstance(error, DunningError | ValueError)
     log.warning("inbox.fault", inbox=row_id, exc_info=None if expected else error)
-    return f"{type(error).__name__}: {error}"
+    return in_words(error)
 
 
 def _parked(why: str) -> _Ending:
     # What is wrong with the event may be in the words about it: no database takes these.
-    storable = why.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
+    storable = clean_text(why).encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
     return _Ending("parked", storable)
 
 
 def _try_later(error: ProviderError, tries: int, now: datetime) -> _Ending:
     if tries > len(FETCH_WAITS):
         return _parked(f"gave up fetching what it speaks of: {error}")
-    why = f"will be fetched again: {error}"
+    why = clean_text(f"will be fetched again: {error}")
     return _Ending("new", why, wake_at=now + FETCH_WAITS[tries - 1])
 
 

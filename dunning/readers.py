@@ -14,6 +14,7 @@ from sqlmodel import Session
 from dunning.core.ports import Incomplete, Provider, Reader, Reading, Understood, Unreadable
 from dunning.desk import Waiting
 from dunning.errors import ProviderError
+from dunning.redaction import in_words
 from dunning.store import InboxRow, among, table_of
 
 log = structlog.get_logger(__name__)
@@ -71,7 +72,7 @@ class Readers:
             told = source.reader.normalise(row.body)
         except Exception as error:
             log.exception("inbox.unreadable", inbox=row.id)
-            return Unreadable(why=f"reading it: {type(error).__name__}: {error}")
+            return Unreadable(why=f"reading it: {in_words(error)}")
         if not isinstance(told, Incomplete):
             return told
         if source.provider is None:
@@ -83,4 +84,4 @@ class Readers:
             return error
         except Exception as error:
             log.exception("inbox.fetch_failed", inbox=row.id)
-            return Unreadable(why=f"fetching what it speaks of: {type(error).__name__}: {error}")
+            return Unreadable(why=f"fetching what it speaks of: {in_words(error)}")

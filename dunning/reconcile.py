@@ -26,6 +26,7 @@ from dunning.core.events import Bill, InvoiceNews, InvoiceReported, StepDeferred
 from dunning.core.ports import Provider, Reader
 from dunning.errors import LeaseLostError, MalformedError, ProviderRefusedError
 from dunning.inbox import Inbox, Received, keep
+from dunning.redaction import in_words
 from dunning.store import CaseRow, InboxRow, StepRow, is_passing, reading, transaction
 
 log = structlog.get_logger(__name__)
@@ -288,7 +289,7 @@ def reconcile(
         raise
     except Exception as error:
         if not dry:
-            bookmark.move(now(), error=f"{type(error).__name__}: {error}")
+            bookmark.move(now(), error=in_words(error))
         raise
     if not dry:
         bookmark.move(now(), state="done", ended_at=now(), error="")

@@ -52,6 +52,11 @@ def clean_text(text: str) -> str:
     return _CARD.sub(_hide_card, text)
 
 
+def in_words(error: BaseException) -> str:
+    """An error as it may be stored and shown: its kind and what it says, without secrets."""
+    return clean_text(f"{type(error).__name__}: {error}")
+
+
 def _compiled() -> re.Pattern[str]:
     global _pattern  # noqa: PLW0603
     with _lock:

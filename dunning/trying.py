@@ -8,6 +8,7 @@ import structlog
 
 from dunning.core.events import StepKind, StepResult
 from dunning.core.ports import Doing, Ended, PutOff
+from dunning.redaction import in_words
 
 log = structlog.get_logger(__name__)
 
@@ -49,4 +50,4 @@ def refused(doing: Doing, why: str, now: datetime, *, unknown: bool = False) -> 
 def failed(doing: Doing, error: Exception, now: datetime) -> Ended | PutOff:
     """A fault of ours must not stop the case for ever, nor repeat a charge blindly."""
     log.error("step.failed", step=doing.step.key, exc_info=error)
-    return refused(doing, f"{type(error).__name__}: {error}", now, unknown=True)
+    return refused(doing, in_words(error), now, unknown=True)

@@ -73,7 +73,9 @@ def _ending_of(case: Case, row: Row, attempt: Attempt | None) -> tuple[StepResul
     if attempt is not None:
         return _KNOWN_ENDINGS[attempt.status]
     begun = row["state"] in ("running", "unknown")
-    if begun and row["kind"] == StepKind.EMAIL.value:
+    # One that is running may be sent at this very moment, whatever is known of it so far.
+    left = row["state"] == "running" or row["asked"] is not None
+    if begun and row["kind"] == StepKind.EMAIL.value and left:
         return StepResult.DOUBTFUL, "the worker that sent it died before it could say so"
     closed_at = case.voided_at or case.uncollectible_at
     ours = closed_at is not None and closed_at >= row["first_started_at"]

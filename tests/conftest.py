@@ -15,11 +15,12 @@ from hypothesis import settings
 
 from tests import guards
 from tests.databases import PostgresDatabases, SqliteDatabases, sqlite_url
+from tests.secrets import WATCH
 from tests.servers import Postgres, Redis, Server, ServerUnavailableError
 from tests.sharing import Run, Shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from xdist.workermanage import WorkerController
@@ -84,6 +85,22 @@ def pytest_terminal_summary(
         terminalreporter.line(f"{len(tests)} tests: {failure}", red=True)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """At the end of each test, fail it if a secret was told anywhere."""
+    report = yield
+    if call.when == "teardown":
+        for name, said in report.sections:
+            if "log" not in name:  # pytest's own look at records that the program has yet to write
+                WATCH.look(name, said)
+        if told := WATCH.found():
+            report.outcome = "failed"
+            report.longrepr = "\n".join(["a secret was told:", *told])
+    return report
+
+
 @pytest.fixture(scope="session")
 def servers(pytestconfig: pytest.Config) -> Shared:
     """The servers of this run; most tests want `database_url`, `migrated_url` or `redis_url`."""
@@ -115,7 +132,9 @@ def database_url(
 ) -> Iterator[str]:
     """A fresh, empty database."""
     if backend == "sqlite":
-        yield sqlite_url(tmp_path / "dunning.db")
+        url = sqlite_url(tmp_path / "dunning.db")
+        yield url
+        WATCH.database(url)
     else:
         yield from _postgres_url(postgres_databases, migrated=False)
 
@@ -129,7 +148,9 @@ def migrated_url(
 ) -> Iterator[str]:
     """A fresh database with the tables of this version."""
     if backend == "sqlite":
-        yield sqlite_databases.copy_migrated(tmp_path / "dunning.db")
+        url = sqlite_databases.copy_migrated(tmp_path / "dunning.db")
+        yield url
+        WATCH.database(url)
     else:
         yield from _postgres_url(postgres_databases, migrated=True)
 
@@ -137,6 +158,7 @@ def migrated_url(
 def _postgres_url(databases: PostgresDatabases, *, migrated: bool) -> Iterator[str]:
     url = _obtain(lambda: databases.create(migrated=migrated))
     yield url
+    WATCH.database(url)
     databases.drop(url)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from aiosmtpd.smtp import SMTP
 
 from dunning.sandbox.mailbox import SmtpServer
+from tests.secrets import WATCH
 
 
 class Mailbox:
@@ -44,6 +45,7 @@ class Mailbox:
         self.messages.append(message)
         if self.slow:
             await asyncio.sleep(self.slow)
+        WATCH.mail(message)
         if self.lose_answers and isinstance(server.transport, asyncio.WriteTransport):
             self.lose_answers -= 1
             server.transport.abort()
@@ -94,6 +96,7 @@ class Product:
 
     def take(self, headers: dict[str, str], body: bytes) -> int:
         """Take a call in; the status to answer with."""
+        WATCH.look("a product call", body)
         if self.answer >= 300:
             self.refused += 1
             return self.answer

@@ -15,11 +15,12 @@ from dunning.processes import Up, running
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.sandbox.sandbox import Sandbox
 from dunning.wiring import assemble, clock_for
+from tests import secrets
 from tests.neighbours import Mailbox, Product
 from tests.world import World
 
-SECRET = "whsec_story"
-PRODUCT_SECRET = "whsec_c3Rvcnktc2VjcmV0LXN0b3J5LXNlY3JldA=="
+SECRET = secrets.SIGNING
+PRODUCT_SECRET = secrets.PRODUCT
 START = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)  # a Monday; a month later it is a Thursday
 
 
@@ -29,9 +30,9 @@ def _environment(folder: Path, database_url: str, **addresses: str) -> dict[str,
         "DUNNING_DATABASE_URL": database_url,
         "DUNNING_MAIL_FROM": "billing@example.com",
         "DUNNING_COMPANY": "Example Ltd",
-        "DUNNING_SECRET_KEY": "a-key-for-the-links-in-the-stories-of-the-tests",
+        "DUNNING_SECRET_KEY": secrets.LINKS,
         "DUNNING_PRODUCT_WEBHOOK_SECRET": PRODUCT_SECRET,
-        "STRIPE_API_KEY": "sk_test_story",
+        "STRIPE_API_KEY": secrets.API_KEY,
         "STRIPE_WEBHOOK_SECRET": SECRET,
         **addresses,
     }
@@ -67,7 +68,7 @@ def world_on(
         clock = clock_for(settings)
         # The real adapters, but with no patience: a story does not wait for seconds to pass.
         provider = StripeProvider(
-            "sk_test_story", api_base=url, clock=clock, timeout=(3.0, 1.0), sleep=lambda _: None
+            secrets.API_KEY, api_base=url, clock=clock, timeout=(3.0, 1.0), sleep=lambda _: None
         )
         smtp = EmailChannel(env["DUNNING_SMTP_URL"], timeout=5, sleep=lambda _: None)
         program = assemble(

@@ -25,21 +25,19 @@ from dunning.processes import Up, running
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.store import transaction
 from dunning.wiring import assemble
+from tests import secrets
 from tests.neighbours import Mailbox, Product
 from tests.providers.stripe.bodies import AT, Body, event, invoice, raw
+from tests.secrets import API_KEY, LINKS, MARK, PRODUCT
 from tests.stages.doing import Bench
 from tests.stages.kit import ManualClock, Stage, eventually, named
 from tests.staging import world_on
 from tests.web.client import Client, signed
 
-MARK = "MarkedSecret"
-API_KEY = f"sk_test_{MARK}apikey000000000000"
 HOOK = f"whsec_{MARK}hook"
 OLD_HOOK = f"whsec_{MARK}old"
-LINKS = f"{MARK}-signs-the-links-of-the-messages"
-PRODUCT = "whsec_TWFya2VkU2VjcmV0cHJvZHVjdHNlY3JldDEyMzQ="
 SMTP = f"{MARK}mail"
-SECRETS = (MARK, PRODUCT.removeprefix("whsec_"))
+SECRETS = secrets.MARKS
 
 
 class Echoing(http.server.BaseHTTPRequestHandler):

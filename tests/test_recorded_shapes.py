@@ -24,6 +24,7 @@ from dunning.processes import Up, running
 from dunning.providers.stripe.normalise import RULES, THIN_PREFIX
 from dunning.store import CaseRow, EntryRow, InboxRow, transaction
 from dunning.wiring import Program, assemble
+from tests import secrets
 from tests.databases import PostgresDatabases, SqliteDatabases
 from tests.providers.stripe.bodies import AT, Body, event, raw, thin
 from tests.providers.stripe.bodies_people import method, subscription
@@ -31,7 +32,7 @@ from tests.providers.stripe.bodies_samples import samples
 from tests.stages.kit import ManualClock, eventually, later, renamed
 from tests.web.client import Client, signed
 
-SECRET = "whsec_shapes"
+SECRET = secrets.SIGNING
 # Types that come as thin events only, or did once: with the object they would come with.
 SUBSCRIBED = [
     f"customer.subscription.{verb}"

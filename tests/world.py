@@ -27,6 +27,7 @@ from dunning.providers.stripe.acting import StripeProvider
 from dunning.sandbox.sandbox import Sandbox
 from dunning.store import CaseRow, EntryRow, MessageRow, OutboxRow, StepRow, transaction
 from dunning.wiring import Program
+from tests import secrets
 from tests.neighbours import Mailbox, Product
 
 AT_ONCE = ["product case.opened", "email payment_failed"]  # what the default policy does first
@@ -63,7 +64,7 @@ class World:
         self.leaves: set[str] = set()  # what the story leaves behind on purpose, see invariants
         self.http = requests.Session()
         self.stripe = stripe.StripeClient(
-            "sk_test_story",
+            secrets.API_KEY,
             base_addresses={"api": url},
             http_client=stripe.RequestsClient(session=self.http),
         )

@@ -21,6 +21,7 @@ from dunning.core.permission import why_no_charge
 from dunning.core.plan import timeline
 from dunning.core.policy import Policy
 from dunning.core.ports import (
+    Asked,
     Bounced,
     Channel,
     Doing,
@@ -113,6 +114,8 @@ class Write:
             subject=rendered.subject,
             state="sent",
         )
+        # From here on it may have left; whoever takes over before this sends it.
+        doing.asking(Asked(method=None))
         with metrics.sending_email():
             outcome = self._channel.send(letter)
         ending = type(outcome).__name__.lower()

@@ -239,11 +239,11 @@ def _conclude(
             events = (*seen, _of(doing, made))
             why = "the payment is in process"
             return Ended(result=StepResult.PROCESSING, why=why, events=events)
-        case NotSent(why=why, retry_after_seconds=seconds):
+        case NotSent(why=why, retry_after_seconds=seconds, down=down):
             # Once it is known that no earlier try charged anything, nothing has to be waited for.
             settled = doing.again and not doubt
             until = doing.now + SETTLED_WAIT if settled else _again(doing, seconds)
-            return PutOff(until=until, why=why, events=seen, unknown=doubt)
+            return PutOff(until=until, why=why, events=seen, unknown=doubt, down=down)
         case NotKnown(why=why):
             until = doing.now + min(UNKNOWN_WAIT * doing.tries, LONGEST_UNKNOWN_WAIT)
             return PutOff(until=until, why=why, events=seen, unknown=True)

@@ -132,10 +132,14 @@ class Processing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotSent:
-    """The charge certainly did not happen; the same key may be used again later."""
+    """The charge certainly did not happen; the same key may be used again later.
+
+    `down`: nobody was there to take it, as in an outage; else the provider asked for patience.
+    """
 
     why: str
     retry_after_seconds: float | None = None
+    down: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -370,7 +374,8 @@ class Ended:
 class PutOff:
     """The step could not be done now. `unknown`: it may have happened; look before trying again.
 
-    `refused`: the provider said no to it, which counts where many are refused.
+    `refused`: the provider said no to it, which counts where many are refused. `down`: it could
+    not be reached, which counts where nobody reaches it.
     """
 
     until: datetime
@@ -378,6 +383,7 @@ class PutOff:
     events: tuple[BillingEvent, ...] = ()
     unknown: bool = False
     refused: bool = False
+    down: bool = False
 
 
 class Action(Protocol):

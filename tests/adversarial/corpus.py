@@ -11,6 +11,7 @@ from typing import Any
 from dunning.clock import SystemClock
 from tests.adversarial.server import HOOK, OLD_HOOK
 from tests.providers.stripe.bodies import event, invoice, raw
+from tests.secrets import MARK
 from tests.stages.kit import named
 from tests.web.client import head, signature, signed
 
@@ -114,10 +115,10 @@ def reencoded(body: bytes) -> bytes:
 FORGED = [
     Forged("no header at all", lambda _now: None),
     Forged("an empty header", lambda _now: ""),
-    Forged("another secret", of("whsec_somebodyElse")),
+    Forged("another secret", of(f"whsec_{MARK}somebodyElse")),
     Forged("the secret without its prefix", of(HOOK.removeprefix("whsec_"))),
     Forged("no secret, which some libraries take for a key", of("")),
-    Forged("the secret of another source", of("whsec_OfTheOtherSource")),
+    Forged("the secret of another source", of(f"whsec_{MARK}OfTheOtherSource")),
     Forged("301 seconds old", of(HOOK, off=-301)),
     Forged("a day old", of(HOOK, off=-86_400)),
     Forged("made ahead of time", of(HOOK, off=400)),

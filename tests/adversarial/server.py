@@ -17,15 +17,13 @@ from sqlmodel import Session, col, select
 
 from dunning.clock import SystemClock
 from dunning.store import InboxRow, engine_for, reading
+from tests.secrets import LINKS, MARK, SIGNING, WATCH
 from tests.stages.kit import eventually
 from tests.web.client import Answer, Client, signed
 
 ROOT = Path(__file__).parents[2]
-# In every secret of these tests, so that one search finds whichever was told.
-MARK = "MarkedSecret"
-HOOK = f"whsec_{MARK}HookOfTheTests"
+HOOK = SIGNING
 OLD_HOOK = f"whsec_{MARK}TheOneBefore"
-LINKS = f"{MARK}-signs-the-links-of-the-messages"
 # The words of a fault of ours; no sender may hear them and no log of a corpus may hold them.
 LEAKS = ("Traceback", 'File "', "sqlalchemy", "psycopg", "SELECT ", "INSERT ")
 
@@ -122,6 +120,7 @@ def up(url: str, folder: Path, **environ: str) -> Iterator[Server]:
         finally:
             process.kill()
             process.wait(30)
+            WATCH.look("dunning up", said.read_bytes())
 
 
 def tells_nothing(answer: Answer) -> bool:

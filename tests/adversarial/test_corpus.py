@@ -11,8 +11,9 @@ import pytest
 
 from dunning.clock import SystemClock
 from tests.adversarial import corpus
-from tests.adversarial.server import HOOK, MARK, Server, tells_nothing, up
+from tests.adversarial.server import HOOK, Server, tells_nothing, up
 from tests.providers.stripe.bodies import raw
+from tests.secrets import MARK
 from tests.web.client import head, read_answer, signed
 
 

@@ -15,6 +15,7 @@ from dunning.store import CaseRow, CustomerRow, reading
 from tests.adversarial import corpus
 from tests.adversarial.server import ROOT, Server, up
 from tests.providers.stripe.bodies import raw
+from tests.secrets import SIGNING
 
 SQL = [
     "'; DROP TABLE inbox; --",
@@ -76,7 +77,7 @@ def asked(server: Server, folder: Path, commands: list[list[str]]) -> list[str]:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
             "DUNNING_DATABASE_URL": server.engine.url.render_as_string(hide_password=False),
-            "STRIPE_WEBHOOK_SECRET": "whsec_of_the_command",
+            "STRIPE_WEBHOOK_SECRET": SIGNING,
         },
         capture_output=True,
         text=True,

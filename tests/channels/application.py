@@ -18,11 +18,12 @@ from dunning.channels.webhook import (
     Delivery,
     WebhookChannel,
 )
+from tests.secrets import MARK
 
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
-SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
-OLD_SECRET = "whsec_" + base64.b64encode(b"o" * 32).decode()
+SECRET = "whsec_" + base64.b64encode(f"{MARK}-is-in-the-signing-key".encode()).decode()
+OLD_SECRET = "whsec_" + base64.b64encode(f"{MARK}-is-in-the-one-before".encode()).decode()
 BODY = '{"type": "access.suspended", "customer": "Zoë"}'.encode()
 
 

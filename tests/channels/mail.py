@@ -14,16 +14,18 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from dunning.channels.email import EmailChannel
 from dunning.core.ports import Letter, SendOutcome, Sent
 from dunning.sandbox.mailbox import SmtpServer
+from tests.secrets import MARK, WATCH
 
 CERTIFICATE = Path(__file__).parent / "localhost.pem"
-PASSWORD = "pa55/w:rd@x"
-QUOTED = "pa55%2Fw%3Ard%40x"
+PASSWORD = f"{MARK}/w:rd@x"
+QUOTED = quote(PASSWORD, safe="")
 LETTER = Letter(
     to="ada@customer.example",
     to_name="Ada Lovelace",
@@ -78,6 +80,7 @@ class Postbox:
     ) -> str:
         self.envelopes.append(envelope)
         self.sessions.append(session)
+        WATCH.look("an email", envelope.content or "")
         await self._step("DATA", server)
         return self.data
 

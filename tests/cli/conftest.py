@@ -23,9 +23,9 @@ from dunning.store import CaseRow, InboxRow, StepRow, engine_for, transaction
 from tests.builders import PROVIDER, SOURCE, declined, failed, hours
 from tests.happenings import customer, step
 from tests.policies import STANDARD
+from tests.secrets import WATCH
 
 NOW = hours(2)  # two hours after the first failure
-SECRETS = ("whsec_cli", "sk_test_cli", "rk_live_cli", "topsecret")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,7 @@ class Shell:
         self._capsys.readouterr()
         got = run(arguments)
         out, err = self._capsys.readouterr()
-        for secret in SECRETS:
-            assert secret not in out + err
+        WATCH.look(" ".join(("dunning", *arguments)), out + err)
         assert got == code, f"left with {got}\n{out}\n{err}"
         return Said(got, out, err)
 

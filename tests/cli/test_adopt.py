@@ -17,6 +17,7 @@ from dunning.catching_up import EVERY
 from dunning.sandbox.sandbox import Sandbox
 from dunning.store import CaseRow, CatchUpRow, transaction
 from tests.cli.conftest import NOW, Books, Shell, columns
+from tests.secrets import API_KEY, SIGNING
 
 DAY = 86_400
 
@@ -25,7 +26,7 @@ DAY = 86_400
 def sandbox(shell: Shell) -> Iterator[Sandbox]:
     made = Sandbox(seed=1)
     with made.serve():
-        shell.env(DUNNING_SANDBOX_URL=made.url, STRIPE_WEBHOOK_SECRET="whsec_cli")
+        shell.env(DUNNING_SANDBOX_URL=made.url, STRIPE_WEBHOOK_SECRET=SIGNING)
         yield made
 
 
@@ -33,7 +34,7 @@ def estate(sandbox: Sandbox, number: int = 2, *, days: int = 20) -> list[str]:
     """So many invoices that were charged in vain so many days ago, before anybody listened."""
     with requests.Session() as session:
         client = stripe.StripeClient(
-            "sk_test_cli",
+            API_KEY,
             base_addresses={"api": sandbox.url},
             http_client=stripe.RequestsClient(session=session),
         )
@@ -127,7 +128,7 @@ def test_what_cannot_be_done_is_one_line(
 
 
 def test_without_a_key_nobody_can_be_asked(shell: Shell, books: Books) -> None:
-    shell.env(STRIPE_WEBHOOK_SECRET="whsec_cli")
+    shell.env(STRIPE_WEBHOOK_SECRET=SIGNING)
     assert "set STRIPE_API_KEY" in shell("adopt", code=1).complaint
     assert "set STRIPE_API_KEY" in shell("adopt", "--source", "stripe", code=1).complaint
 
@@ -157,7 +158,7 @@ def test_without_a_key_nobody_can_be_asked(shell: Shell, books: Books) -> None:
 def test_the_doctor_knows_whether_webhooks_arrive(
     shell: Shell, books: Books, values: dict[str, Any], level: str, words: str
 ) -> None:
-    shell.env(STRIPE_WEBHOOK_SECRET="whsec_cli")
+    shell.env(STRIPE_WEBHOOK_SECRET=SIGNING)
     with transaction(books.engine) as session:
         since = NOW - timedelta(hours=1)
         session.add(CatchUpRow(source="stripe", kind="sweep", since=since, seen_to=since, **values))

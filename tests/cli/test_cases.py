@@ -10,6 +10,7 @@ from dunning.store import MessageRow, transaction
 from tests.builders import AMOUNT, INVOICE, days, failed, hours, paid
 from tests.cli.conftest import Books, Shell, columns
 from tests.happenings import held, step
+from tests.secrets import MARK
 
 KEYS = (
     "id source provider invoice customer subscription state access amount_due amount_at_risk "
@@ -226,11 +227,11 @@ def test_a_database_without_tables_asks_for_migrate(shell: Shell, database_url: 
     for command in (["cases", "list"], ["ledger", "verify"], ["report", "lost"], ["inbox", "list"]):
         assert "dunning migrate" in shell(*command, code=1).complaint
     assert "dunning migrate" in shell("cases", "close", "x", "--why", "y", code=1).complaint
-    assert "topsecret" not in shell("cases", "list", code=1).complaint
+    assert MARK not in shell("cases", "list", code=1).complaint
 
 
 def test_a_database_that_is_away_is_named_without_its_password(shell: Shell) -> None:
-    shell.env(DUNNING_DATABASE_URL="postgresql://u:topsecret@127.0.0.1:9/x")
+    shell.env(DUNNING_DATABASE_URL=f"postgresql://u:{MARK}@127.0.0.1:9/x")
     complaint = shell("cases", "list", code=1).complaint
     assert "127.0.0.1:9" in complaint
     assert "cannot be reached" in complaint

@@ -12,6 +12,7 @@ import stripe
 from dunning.sandbox.sandbox import Sandbox
 from tests.cli.conftest import Books, Shell
 from tests.neighbours import Mailbox
+from tests.secrets import API_KEY, LINKS, MARK, PRODUCT, SIGNING
 
 
 @pytest.fixture
@@ -32,17 +33,17 @@ def test_all_is_well(shell: Shell, books: Books, redis_url: str, sandbox: Sandbo
     mailbox = Mailbox()
     with mailbox.serve() as smtp:
         shell.env(
-            STRIPE_API_KEY="sk_test_cli",
-            STRIPE_WEBHOOK_SECRET="whsec_cli",
+            STRIPE_API_KEY=API_KEY,
+            STRIPE_WEBHOOK_SECRET=SIGNING,
             DUNNING_SANDBOX_URL=sandbox.url,
             DUNNING_BROKER_URL=redis_url,
             DUNNING_SMTP_URL=smtp,
             DUNNING_MAIL_FROM="billing@example.com",
             DUNNING_COMPANY="Example Ltd",
             DUNNING_PUBLIC_URL="https://billing.example.com",
-            DUNNING_SECRET_KEY="topsecret-topsecret-topsecret-topsecret",
+            DUNNING_SECRET_KEY=LINKS,
             DUNNING_PRODUCT_WEBHOOK_URL="https://app.example.com/hook",
-            DUNNING_PRODUCT_WEBHOOK_SECRET="whsec_c3Rvcnktc2VjcmV0LXN0b3J5LXNlY3JldA==",
+            DUNNING_PRODUCT_WEBHOOK_SECRET=PRODUCT,
         )
         said = shell("doctor", "--format", "json")
         found = levels(said)
@@ -56,7 +57,7 @@ def test_all_is_well(shell: Shell, books: Books, redis_url: str, sandbox: Sandbo
 
 
 def test_without_a_key_it_warns(shell: Shell, books: Books) -> None:
-    shell.env(STRIPE_WEBHOOK_SECRET="whsec_cli")
+    shell.env(STRIPE_WEBHOOK_SECRET=SIGNING)
     said = shell("doctor", "--format", "json")
     assert levels(said)["source stripe"] == {"ok", "warning"}
     assert "decides and shows, does not act" in said.out
@@ -65,12 +66,12 @@ def test_without_a_key_it_warns(shell: Shell, books: Books) -> None:
 
 def test_what_is_wrong_is_exit_1(shell: Shell) -> None:
     shell.env(
-        DUNNING_DATABASE_URL="postgresql://u:topsecret@127.0.0.1:9/x",
-        DUNNING_BROKER_URL="redis://:topsecret@127.0.0.1:9/0",
-        DUNNING_SMTP_URL="smtp://u:topsecret@127.0.0.1:9",
+        DUNNING_DATABASE_URL=f"postgresql://u:{MARK}@127.0.0.1:9/x",
+        DUNNING_BROKER_URL=f"redis://:{MARK}@127.0.0.1:9/0",
+        DUNNING_SMTP_URL=f"smtp://u:{MARK}@127.0.0.1:9",
         DUNNING_MAIL_FROM="billing@example.com",
         DUNNING_SANDBOX_URL="http://127.0.0.1:9",
-        STRIPE_API_KEY="sk_test_cli",
+        STRIPE_API_KEY=API_KEY,
     )
     found = levels(shell("doctor", "--format", "json", code=1))
     for name in ("database", "broker", "email", "sandbox", "source stripe"):
@@ -95,7 +96,7 @@ def test_a_database_of_another_version(shell: Shell, database_url: str) -> None:
 
 
 def test_wrong_settings_are_told_one_by_one(shell: Shell) -> None:
-    shell.env(DUNNING_DATABSE_URL="x", STRIPE_API_KEY="whsec_cli")
+    shell.env(DUNNING_DATABSE_URL="x", STRIPE_API_KEY=SIGNING)
     said = shell("doctor", "--format", "json", code=1)
     assert len(said.json()["checks"]) == 2
     assert "Did you mean DUNNING_DATABASE_URL?" in said.out
@@ -103,7 +104,7 @@ def test_wrong_settings_are_told_one_by_one(shell: Shell) -> None:
 
 def test_a_wrong_policy_file_and_a_dangerous_one(shell: Shell, books: Books) -> None:
     file = shell.folder / "p.yaml"
-    shell.env(DUNNING_POLICY_FILE=str(file), STRIPE_WEBHOOK_SECRET="whsec_cli")
+    shell.env(DUNNING_POLICY_FILE=str(file), STRIPE_WEBHOOK_SECRET=SIGNING)
     file.write_text("version: 2\n")
     assert levels(shell("doctor", "--format", "json", code=1))["policy file"] == {"error"}
     file.write_text(
@@ -114,7 +115,7 @@ def test_a_wrong_policy_file_and_a_dangerous_one(shell: Shell, books: Books) -> 
 
 
 def test_what_is_parked_is_told(shell: Shell, books: Books) -> None:
-    shell.env(STRIPE_WEBHOOK_SECRET="whsec_cli")
+    shell.env(STRIPE_WEBHOOK_SECRET=SIGNING)
     books.webhook("evt_1", "x", b"not json")
     assert levels(shell("doctor", "--format", "json"))["inbox"] == {"warning"}
 
@@ -130,7 +131,7 @@ def test_migrate_makes_the_tables_and_may_be_run_again(shell: Shell, database_ur
 
 
 def test_migrate_where_nothing_answers(shell: Shell) -> None:
-    shell.env(DUNNING_DATABASE_URL="postgresql://u:topsecret@127.0.0.1:9/x")
+    shell.env(DUNNING_DATABASE_URL=f"postgresql://u:{MARK}@127.0.0.1:9/x")
     assert "cannot be reached" in shell("migrate", code=1).complaint
 
 
@@ -140,7 +141,7 @@ def test_migrate_where_nothing_answers(shell: Shell) -> None:
 def test_reconcile_finds_what_was_missed(shell: Shell, books: Books, sandbox: Sandbox) -> None:
     with requests.Session() as session:
         bill_id = _unpaid(sandbox, session)
-    shell.env(DUNNING_SANDBOX_URL=sandbox.url, STRIPE_WEBHOOK_SECRET="whsec_cli")
+    shell.env(DUNNING_SANDBOX_URL=sandbox.url, STRIPE_WEBHOOK_SECRET=SIGNING)
     (told,) = shell("reconcile", "--since", "2d", "--format", "json").json()
     assert told["source"] == "stripe"
     assert told["events_new"] == told["events"] > 0
@@ -155,7 +156,7 @@ def test_reconcile_finds_what_was_missed(shell: Shell, books: Books, sandbox: Sa
 def _unpaid(sandbox: Sandbox, session: requests.Session) -> str:
     """An invoice that was charged in vain before anybody listened."""
     client = stripe.StripeClient(
-        "sk_test_cli",
+        API_KEY,
         base_addresses={"api": sandbox.url},
         http_client=stripe.RequestsClient(session=session),
     )
@@ -172,7 +173,7 @@ def _unpaid(sandbox: Sandbox, session: requests.Session) -> str:
 
 
 def test_reconcile_needs_a_key_a_source_and_a_provider(shell: Shell, books: Books) -> None:
-    shell.env(STRIPE_WEBHOOK_SECRET="whsec_cli")
+    shell.env(STRIPE_WEBHOOK_SECRET=SIGNING)
     assert "set STRIPE_API_KEY" in shell("reconcile", code=1).complaint
     assert (
         "no source 'eu'; there are: stripe"

@@ -8,6 +8,7 @@ import json
 
 from dunning.store import InboxRow, transaction
 from tests.cli.conftest import Books, Shell, columns
+from tests.secrets import SIGNING
 
 IGNORED = json.dumps(
     {"id": "evt_1", "object": "event", "type": "nobody.knows", "created": 1}
@@ -62,7 +63,7 @@ def test_show_has_the_body_without_its_secrets(shell: Shell, books: Books) -> No
         assert kept["amount"] == 4900
         assert kept["client_secret"] == "****"
         page = shell("inbox", "show", name).out
-        for secret in ("secret_abc", "sesame"):
+        for secret in ("secret_abc", "sesame", "whsec_cli", "sk_test_cli"):
             assert secret not in said.out
             assert secret not in page
         assert "\x1b" not in page
@@ -80,7 +81,7 @@ def test_an_unknown_webhook(shell: Shell, books: Books) -> None:
 
 
 def test_replay_handles_it_here_and_now(shell: Shell, books: Books) -> None:
-    shell.env(STRIPE_WEBHOOK_SECRET="whsec_cli")
+    shell.env(STRIPE_WEBHOOK_SECRET=SIGNING)
     row = books.webhook("evt_1", "nobody.knows", IGNORED, reason="no such source")
     (told,) = shell("inbox", "replay", "evt_1", "--format", "json").json()
     assert (told["id"], told["state"]) == (row, "ignored")
@@ -90,7 +91,7 @@ def test_replay_handles_it_here_and_now(shell: Shell, books: Books) -> None:
 
 
 def test_what_is_parked_again_is_exit_1(shell: Shell, books: Books) -> None:
-    shell.env(STRIPE_WEBHOOK_SECRET="whsec_cli")
+    shell.env(STRIPE_WEBHOOK_SECRET=SIGNING)
     books.webhook("evt_1", "nobody.knows", IGNORED)
     books.webhook("evt_3", "x", b"not json")
     told = shell("inbox", "replay", "--parked", "--format", "json", code=1).json()

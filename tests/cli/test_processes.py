@@ -18,7 +18,8 @@ import pytest
 import requests
 
 from dunning.sandbox.sandbox import Sandbox
-from tests.cli.conftest import SECRETS, Books, Shell
+from tests.cli.conftest import Books, Shell
+from tests.secrets import MARK, SIGNING, WATCH
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,7 +62,7 @@ class Process:
         out, _ = self._process.communicate(timeout=60)
         said = "".join(self.told) + (out or "")
         assert "Traceback" not in said, said
-        assert not any(secret in said for secret in SECRETS)
+        WATCH.look("a command", said)
         return self._process.returncode, said
 
     def kill(self) -> None:
@@ -82,7 +83,7 @@ def started(folder: Path, *arguments: str, **env: str) -> Iterator[Process]:
 def test_up_with_only_a_webhook_secret_decides_and_shows(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with started(
-        tmp_path, "up", "--port", "0", "--data", str(data), STRIPE_WEBHOOK_SECRET="whsec_cli"
+        tmp_path, "up", "--port", "0", "--data", str(data), STRIPE_WEBHOOK_SECRET=SIGNING
     ) as process:
         said = process.until("cases list")
         assert "decides and shows, does not act: no API key" in said
@@ -98,7 +99,7 @@ def test_up_beside_a_sandbox_acts_on_its_clock(tmp_path: Path) -> None:
     with (
         sandbox.serve() as url,
         started(
-            tmp_path, "up", "--port", "0", "--sandbox", url, STRIPE_WEBHOOK_SECRET="whsec_cli"
+            tmp_path, "up", "--port", "0", "--sandbox", url, STRIPE_WEBHOOK_SECRET=SIGNING
         ) as process,
     ):
         said = process.until("cases list")
@@ -115,14 +116,14 @@ def test_up_says_what_is_missing(shell: Shell) -> None:
 
 
 def test_the_sandbox_and_a_live_key_are_refused(shell: Shell) -> None:
-    shell.env(STRIPE_API_KEY="rk_live_cli", STRIPE_WEBHOOK_SECRET="whsec_cli")
+    shell.env(STRIPE_API_KEY=f"rk_live_{MARK}", STRIPE_WEBHOOK_SECRET=SIGNING)
     for command in ("up", "web", "worker", "dispatch"):
         complaint = shell(command, "--sandbox", "http://127.0.0.1:9", code=1).complaint
         assert "the sandbox together with a live key" in complaint
 
 
 def test_a_port_that_is_taken(shell: Shell) -> None:
-    shell.env(STRIPE_WEBHOOK_SECRET="whsec_cli")
+    shell.env(STRIPE_WEBHOOK_SECRET=SIGNING)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert "cannot listen on" in shell("up", "--port", port, code=1).complaint
@@ -133,13 +134,13 @@ def test_a_port_that_is_taken(shell: Shell) -> None:
 def test_apart_they_need_a_broker_and_tables(
     database_url: str, tmp_path: Path, command: str
 ) -> None:
-    env = {"STRIPE_WEBHOOK_SECRET": "whsec_cli", "DUNNING_DATABASE_URL": database_url}
+    env = {"STRIPE_WEBHOOK_SECRET": SIGNING, "DUNNING_DATABASE_URL": database_url}
     options = ["--port", "0"] if command == "web" else []
     with started(tmp_path, command, *options, **env) as process:
         code, said = process.ended()
         assert (code, said.count("\n")) == (1, 1)
         assert "DUNNING_BROKER_URL is not set" in said
-    env["DUNNING_BROKER_URL"] = "redis://:topsecret@127.0.0.1:9/0"
+    env["DUNNING_BROKER_URL"] = f"redis://:{MARK}@127.0.0.1:9/0"
     with started(tmp_path, command, *options, **env) as process:
         code, said = process.ended()
         assert (code, said.count("\n")) == (1, 1)
@@ -150,7 +151,7 @@ def test_web_worker_and_dispatch(
     books: Books, migrated_url: str, redis_url: str, tmp_path: Path
 ) -> None:
     env = {
-        "STRIPE_WEBHOOK_SECRET": "whsec_cli",
+        "STRIPE_WEBHOOK_SECRET": SIGNING,
         "DUNNING_DATABASE_URL": migrated_url,
         "DUNNING_BROKER_URL": redis_url,
     }
@@ -167,7 +168,7 @@ def test_web_worker_and_dispatch(
 
 def test_logs_as_json_have_no_banner(tmp_path: Path) -> None:
     with started(
-        tmp_path, "up", "--port", "0", STRIPE_WEBHOOK_SECRET="whsec_cli", DUNNING_LOG_FORMAT="json"
+        tmp_path, "up", "--port", "0", STRIPE_WEBHOOK_SECRET=SIGNING, DUNNING_LOG_FORMAT="json"
     ) as process:
         said = process.until("up.started")
         assert said.count("\n") == 1

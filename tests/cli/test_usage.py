@@ -13,6 +13,7 @@ from dunning import __version__
 from dunning.cli.app import ORDER, command
 from dunning.cli.entry import redacted
 from tests.cli.conftest import Books, Shell
+from tests.secrets import MARK
 
 
 def every_command() -> list[list[str]]:
@@ -83,7 +84,7 @@ def test_a_fault_of_ours_is_one_line_until_debug_is_asked_for(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_arguments: object) -> None:
-        raise ZeroDivisionError("sk_test_cliABC and postgresql://u:topsecret@host")
+        raise ZeroDivisionError(f"sk_test_{MARK}ABC and postgresql://u:{MARK}@host")
 
     monkeypatch.setattr("dunning.cli.opening.load", broken)
     monkeypatch.setattr("dunning.cli.message.load", broken)

@@ -26,6 +26,7 @@ from dunning.config import load_settings
 from dunning.sandbox.sandbox import Sandbox
 from dunning.store import CaseRow, InboxRow, OutboxRow, StepRow
 from dunning.wiring import assemble
+from tests import secrets
 from tests.invariants import check
 from tests.neighbours import Mailbox, Product
 from tests.servers import clean_environment
@@ -339,7 +340,9 @@ def run(folder: Path, environ: Mapping[str, str], *words: str) -> tuple[int, str
         timeout=LIMIT,
         check=False,
     )
-    return done.returncode, done.stdout + done.stderr
+    said = done.stdout + done.stderr
+    secrets.WATCH.look(f"dunning {words[0]}", said)
+    return done.returncode, said
 
 
 @contextmanager
@@ -364,14 +367,14 @@ def house_on(
             "DUNNING_DATABASE_URL": database_url,
             "DUNNING_MAIL_FROM": "billing@example.com",
             "DUNNING_COMPANY": "Example Ltd",
-            "DUNNING_SECRET_KEY": "a-key-for-the-links-in-the-stories-of-the-tests",
+            "DUNNING_SECRET_KEY": secrets.LINKS,
             "DUNNING_PUBLIC_URL": "http://127.0.0.1:9",
             "DUNNING_PRODUCT_WEBHOOK_SECRET": PRODUCT_SECRET,
             "DUNNING_PRODUCT_WEBHOOK_URL": stack.enter_context(product.serve()),
             "DUNNING_SMTP_URL": stack.enter_context(mailbox.serve()),
             "DUNNING_SANDBOX_URL": url,
             "DUNNING_LEASE_SECONDS": str(LEASE_SECONDS),
-            "STRIPE_API_KEY": "sk_test_story",
+            "STRIPE_API_KEY": secrets.API_KEY,
             "STRIPE_WEBHOOK_SECRET": SECRET,
             **({} if broker_url is None else {"DUNNING_BROKER_URL": broker_url}),
             **(environ or {}),

@@ -11,6 +11,7 @@ from sqlmodel import select
 
 from dunning.crashpoints import EXIT_CODE
 from dunning.store import CaseRow, EntryRow, InboxRow, engine_for, reading
+from tests import secrets
 from tests.crashes import stories
 from tests.crashes.house import DAY, House, run
 from tests.crashes.points import points
@@ -126,7 +127,7 @@ def test_a_death_while_it_is_told_to_stop(house: House, ann: Customer) -> None:
 
 
 def test_a_migration_that_dies_has_done_nothing(tmp_path: Path) -> None:
-    environ = {"DUNNING_DATA": str(tmp_path), "STRIPE_WEBHOOK_SECRET": "whsec_crash"}
+    environ = {"DUNNING_DATA": str(tmp_path), "STRIPE_WEBHOOK_SECRET": secrets.SIGNING}
     dying = environ | {"DUNNING_TEST_CRASH_AT": "migrate.before_commit:1"}
     assert run(tmp_path, dying, "migrate")[0] == EXIT_CODE
     code, said = run(tmp_path, environ, "doctor")

@@ -134,6 +134,7 @@ class ChargeContract:
             failing.invoice, key=KEY, method=failing.method, may_repeat=True
         )
         assert isinstance(outcome, NotSent)
+        assert outcome.down
         assert harness.tries(failing) == 1
 
     def test_a_short_limit_is_waited_out(self, harness: Harness, failing: Failing) -> None:
@@ -149,7 +150,7 @@ class ChargeContract:
         outcome = harness.charge(failing)
 
         assert isinstance(outcome, NotSent)
-        assert outcome.retry_after_seconds == 60
+        assert (outcome.retry_after_seconds, outcome.down) == (60, False)
         assert harness.slept == []
         assert harness.tries(failing) == 1
         assert isinstance(harness.charge(failing), Paid)
@@ -160,6 +161,7 @@ class ChargeContract:
         outcome = harness.charge(failing)
 
         assert isinstance(outcome, NotSent)
+        assert not outcome.down
         assert 1 <= len(harness.slept) <= 4
         assert harness.tries(failing) == 1
 

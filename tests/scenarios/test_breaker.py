@@ -37,6 +37,28 @@ def test_with_a_wrong_key_everything_waits_and_no_rung_is_used_up(world: World) 
     assert not stands(world).open
 
 
+def test_charges_that_never_leave_count_as_an_outage_and_use_up_no_rung(world: World) -> None:
+    """Looking goes well, charging does not come through: nobody is declined for that."""
+    ann = world.failing()
+    world.sandbox.next_request({"status": 401}, path="/pay", times=100_000)
+    world.passes(days=2, expect=[])
+    assert stands(world).open
+    assert stands(world).why.startswith("all of 8 calls failed")
+    assert world.tries(ann) == ["stripe decline"]
+    world.sandbox.world.faults.requests.clear()
+    world.passes(days=1, expect=PAID)
+
+
+def test_a_storm_of_429_holds_nobody_and_uses_up_no_rung(world: World) -> None:
+    ann = world.failing()
+    world.sandbox.next_request({"status": 429, "retry_after": 30}, path="/pay", times=100_000)
+    world.passes(days=2, expect=[])
+    assert not stands(world).open
+    assert world.tries(ann) == ["stripe decline"]
+    world.sandbox.world.faults.requests.clear()
+    world.passes(days=1, expect=PAID)
+
+
 def test_what_is_held_by_hand_waits_and_so_do_the_doors(world: World) -> None:
     ann = world.failing(times=100, interval="year")
     world.program.breaker.hold("stripe", by="eve", why="an audit", now=world.now)

@@ -12,9 +12,10 @@ from dunning.core.events import StepKind, StepResult
 from dunning.core.ports import Doing, Ended, Incomplete, Provider, Reading
 from dunning.executor import Executor
 from dunning.wiring import Program, assemble
+from tests import secrets
 from tests.stages.kit import ManualClock
 
-SECRET = "whsec_stage"
+SECRET = secrets.SIGNING
 
 
 class Stripe:

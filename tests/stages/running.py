@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.secrets import WATCH
 from tests.servers import clean_environment
 from tests.sharing import ROOT
 from tests.stages.kit import PATIENCE
@@ -77,6 +78,7 @@ class Process:
         finally:
             self._process.kill()
             self._reader.join(self.patience)
+            WATCH.look(f"dunning {self.kind}", self.said())
         return code
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 from dunning.actions.message import AFTER_PAYMENT
 from dunning.core.events import StepResult
 from dunning.core.policy import Policy
-from dunning.core.ports import Doing, Ended, PutOff, Said
-from dunning.errors import ProviderDownError, ProviderRefusedError
+from dunning.core.ports import Asked, Doing, Ended, PutOff, Said
+from dunning.errors import LeaseLostError, ProviderDownError, ProviderRefusedError
 from dunning.store import CaseRow, MessageRow
 from dunning.trying import REFUSALS, backoff
 from tests.builders import T0, days, declined, failed, paid, succeeded
@@ -191,10 +191,16 @@ def dies(_doing: Doing) -> Ended:
     raise KeyboardInterrupt
 
 
+def dies_sending(doing: Doing) -> Ended:
+    """The process ends while a message is handed over."""
+    doing.asking(Asked(method=None))
+    raise KeyboardInterrupt
+
+
 def test_a_message_that_may_have_left_is_not_sent_again(begin: Begin) -> None:
     bench = begin(LETTERS)
     with pytest.raises(KeyboardInterrupt):
-        bench.runs(dies)
+        bench.runs(dies_sending)
     bench.acting.asked.clear()
     bench.stage.clock.passes(seconds=LEASE.total_seconds())
     assert bench.runs() == "email:1"
@@ -202,6 +208,28 @@ def test_a_message_that_may_have_left_is_not_sent_again(begin: Begin) -> None:
     row = bench.step("email:1")
     assert (row.state, row.result) == ("ended", "doubtful")
     assert row.why == "the worker that sent it died before it could say so; not sent twice"
+
+
+def test_a_message_that_cannot_have_left_is_sent_by_the_next_worker(begin: Begin) -> None:
+    """The one before died after its intent, or never learned that the intent was written."""
+    bench = begin(LETTERS)
+    with pytest.raises(KeyboardInterrupt):
+        bench.runs(dies)
+    bench.stage.clock.passes(seconds=LEASE.total_seconds())
+    assert bench.runs(Ended(result=StepResult.DONE, why="sent", said=SAID)) == "email:1"
+    assert not bench.acting.asked[-1].again
+    assert bench.step("email:1").result == "done"
+    assert len(bench.stage.all(MessageRow)) == 1
+
+
+def test_a_message_taken_over_meanwhile_is_not_handed_over(begin: Begin) -> None:
+    """A worker that stood still longer than its lease asks before it sends, and is refused."""
+    bench = begin(LETTERS)
+    (late,) = bench.executor.begin([bench.claim()])
+    bench.stage.clock.passes(seconds=LEASE.total_seconds())
+    bench.runs(Ended(result=StepResult.DONE, why="sent", said=SAID))
+    with pytest.raises(LeaseLostError):
+        late.doing.asking(Asked(method=None))
 
 
 def test_a_message_is_on_record_with_the_outcome(begin: Begin) -> None:
@@ -291,13 +319,25 @@ def test_a_fault_of_ours_neither_stops_the_case_nor_repeats_a_charge_blindly(beg
 
 
 def test_a_fault_while_writing_a_message_does_not_send_it_twice(begin: Begin) -> None:
+    def breaks(doing: Doing) -> Ended:
+        doing.asking(Asked(method=None))
+        raise ZeroDivisionError("ours")
+
     bench = begin(LETTERS)
-    bench.runs(ZeroDivisionError("ours"))
+    bench.runs(breaks)
     bench.stage.clock.time += until(bench)
     bench.acting.asked.clear()
     bench.runs()
     assert bench.acting.asked == []
     assert bench.step("email:1").result == "doubtful"
+
+
+def test_a_fault_before_a_message_was_handed_over_is_tried_again(begin: Begin) -> None:
+    bench = begin(LETTERS)
+    bench.runs(ZeroDivisionError("ours"))
+    bench.stage.clock.time += until(bench)
+    bench.runs()
+    assert bench.step("email:1").result == "done"
 
 
 @pytest.mark.parametrize(
@@ -359,7 +399,9 @@ def test_a_step_put_off_while_its_case_ended_is_over(
     bench = begin(LETTERS if kind == "email" else RETRIES, day=0 if kind == "email" else 1)
     now = bench.stage.clock.now()
 
-    def pays(_doing: Doing) -> PutOff:
+    def pays(doing: Doing) -> PutOff:
+        if unknown:
+            doing.asking(Asked(method=None))
         bench.stage.tell(paid(now))
         return PutOff(until=now + timedelta(hours=1), why="certainly not sent", unknown=unknown)
 

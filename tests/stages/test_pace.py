@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 
@@ -172,6 +173,36 @@ def test_a_429_heard_by_one_process_slows_the_other(engine: Engine) -> None:
     assert told.value.retry_after is not None
     assert 25 <= told.value.retry_after <= 40
     assert isinstance(told.value, ProviderDownError)
+
+
+def test_those_who_were_stopped_by_a_429_go_on_one_after_the_other(engine: Engine) -> None:
+    """All who wait while everybody is to stay away resume spread out, and at half the rate."""
+    time = Time()
+    who = pacer(engine, time)
+    who.limited("", 2)
+    began = time.steady()
+    made = all_ask(time, [who, pacer(engine, time)], threads=10, seconds=4)
+    calls = sorted(at for times in made.values() for at in times)
+    assert calls[0] >= began + 2
+    gaps = [after - before for before, after in pairwise(calls)]
+    assert min(gaps) >= 0.9 / STRIPE.account
+    assert most_in_a_second([at for at in calls if at < began + 3]) <= 0.6 * STRIPE.account
+
+
+def test_those_who_are_turned_away_by_a_429_do_not_come_back_at_once(engine: Engine) -> None:
+    time = Time()
+    time.awake = 1
+    who = pacer(engine, time)
+    who.limited("", 60)
+    told = []
+    for _ in range(40):
+        with pytest.raises(ProviderBusyError) as busy:
+            who.turn(ENDPOINTS[0])
+        assert busy.value.retry_after is not None
+        told.append(busy.value.retry_after)
+    assert min(told) >= 59
+    assert max(told) - min(told) > 5
+    assert len(set(told)) == 40
 
 
 def test_after_a_429_there_is_less_and_later_as_much_as_before(engine: Engine) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from tests.secrets import WATCH
+
 SECONDS = 20.0
 
 
@@ -100,4 +102,5 @@ def read_answer(line: socket.socket) -> Answer:
             body += part
     except ConnectionResetError:
         return Answer(0, {}, data)
+    WATCH.look("an answer over HTTP", top + body)
     return Answer(int(first.split(" ")[1]), headers, body)

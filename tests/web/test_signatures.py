@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.providers.stripe.bodies import Body, event, invoice, raw, thin
+from tests.secrets import API_KEY, MARK
 from tests.stages.kit import named
 from tests.stages.parts import SECRET
 from tests.web.client import signature, signed
@@ -156,11 +157,12 @@ sources:
   - {name: test, provider: stripe, webhook_secrets_env: [TEST_SECRET], mode: test}
   - {name: rolled, provider: stripe, webhook_secrets_env: [OLD_SECRET, NEW_SECRET]}
 """
+LIVE, TEST, OLD, NEW = (f"whsec_{MARK}{name}" for name in ("live", "test", "old", "new"))
 SECRETS = {
-    "LIVE_SECRET": "whsec_live",
-    "TEST_SECRET": "whsec_test",
-    "OLD_SECRET": "whsec_old",
-    "NEW_SECRET": "whsec_new",
+    "LIVE_SECRET": LIVE,
+    "TEST_SECRET": TEST,
+    "OLD_SECRET": OLD,
+    "NEW_SECRET": NEW,
     "STRIPE_WEBHOOK_SECRET": "",
 }
 
@@ -173,29 +175,29 @@ def several(migrated_url: str, tmp_path: Path) -> Iterator[Edge]:
 
 
 def test_while_a_secret_is_rolled_both_are_good(several: Edge) -> None:
-    assert several.hook(failed("evt_a"), source="rolled", secret="whsec_old").status == 200
-    assert several.hook(failed("evt_b"), source="rolled", secret="whsec_new").status == 200
+    assert several.hook(failed("evt_a"), source="rolled", secret=OLD).status == 200
+    assert several.hook(failed("evt_b"), source="rolled", secret=NEW).status == 200
     body = raw(failed("evt_c"))
     stamp = int(several.clock.time.timestamp())
-    both = ",".join(f"v1={signature(body, each, stamp)}" for each in ("whsec_old", "whsec_new"))
+    both = ",".join(f"v1={signature(body, each, stamp)}" for each in (OLD, NEW))
     headers = {"Stripe-Signature": f"t={stamp},{both}"}
     assert several.post("/webhooks/rolled", body, headers).status == 200
 
 
 def test_the_secret_of_another_source_is_no_secret(several: Edge) -> None:
-    for secret in ("whsec_live", "whsec_test", SECRET):
+    for secret in (LIVE, TEST, SECRET):
         refused(several.hook(failed(), source="rolled", secret=secret), 400, "bad_signature")
     assert several.kept() == []
 
 
 def test_each_source_takes_its_own_mode_only(several: Edge) -> None:
     live = failed() | {"livemode": True}
-    refused(several.hook(failed(), source="live", secret="whsec_live"), 400, "wrong_mode")
-    refused(several.hook(live, source="test", secret="whsec_test"), 400, "wrong_mode")
+    refused(several.hook(failed(), source="live", secret=LIVE), 400, "wrong_mode")
+    refused(several.hook(live, source="test", secret=TEST), 400, "wrong_mode")
     assert several.kept() == []
-    assert several.hook(live, source="live", secret="whsec_live").status == 200
-    assert several.hook(failed(), source="test", secret="whsec_test").status == 200
-    assert several.hook(live, source="rolled", secret="whsec_new").status == 200
+    assert several.hook(live, source="live", secret=LIVE).status == 200
+    assert several.hook(failed(), source="test", secret=TEST).status == 200
+    assert several.hook(live, source="rolled", secret=NEW).status == 200
     assert sorted(row.source for row in several.kept()) == ["live", "rolled", "test"]
 
 
@@ -206,7 +208,7 @@ def test_a_source_nobody_knows_is_not_found(edge: Edge) -> None:
 
 
 def test_a_source_without_a_secret_trusts_nobody(migrated_url: str, tmp_path: Path) -> None:
-    environ = {"STRIPE_WEBHOOK_SECRET": "", "STRIPE_API_KEY": "sk_test_1"}
+    environ = {"STRIPE_WEBHOOK_SECRET": "", "STRIPE_API_KEY": API_KEY}
     with served(migrated_url, tmp_path, environ=environ) as edge:
         for secret in ("", SECRET):
             refused(edge.hook(failed(), secret=secret), 400, "bad_signature")

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from dunning.store import transaction
 from dunning.web import protocol, webhooks
+from tests import secrets
 from tests.cli.test_processes import started
 from tests.providers.stripe.bodies import event, invoice
 from tests.servers import free_port
@@ -144,7 +145,7 @@ def test_worker_and_dispatch_can_be_watched(
 ) -> None:
     address = f"127.0.0.1:{free_port()}"
     env = {
-        "STRIPE_WEBHOOK_SECRET": "whsec_cli",
+        "STRIPE_WEBHOOK_SECRET": secrets.SIGNING,
         "DUNNING_DATABASE_URL": migrated_url,
         "DUNNING_BROKER_URL": redis_url,
         "DUNNING_METRICS_ADDRESS": address,

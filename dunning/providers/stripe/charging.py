@@ -87,7 +87,8 @@ class Charging:
             before = self._records.invoice(invoice)
             closed = self._closed(before, key)
         except StripeDownError as exc:
-            return NotSent(why=str(exc), retry_after_seconds=exc.retry_after)
+            down = exc.trouble.ending is not Ending.LIMITED
+            return NotSent(why=str(exc), retry_after_seconds=exc.retry_after, down=down)
         except (StripeRefusedError, MalformedError) as exc:
             return Refused(why=str(exc))
         return closed or self._pay(before, key, method)
@@ -162,7 +163,11 @@ class Charging:
         """The table of `outcomes`, for a charge."""
         match trouble.ending:
             case Ending.NOT_SENT | Ending.LIMITED | Ending.BAD_KEY:
-                return NotSent(why=trouble.why, retry_after_seconds=trouble.retry_after)
+                return NotSent(
+                    why=trouble.why,
+                    retry_after_seconds=trouble.retry_after,
+                    down=trouble.ending is not Ending.LIMITED,
+                )
             case Ending.NO_RIGHT:
                 return Refused(why=trouble.why)
             case Ending.CARD:

@@ -12,11 +12,11 @@ import stripe
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.sandbox import Sandbox
 from tests.providers.base import Failing, Fault, Harness
+from tests.secrets import API_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-API_KEY = "sk_test_of_the_harness"
 AMOUNT = 2900
 # A time-out is the one fault that takes real time: the sandbox hangs longer than we wait. Only
 # the tests of it wait so briefly, since a busy machine answers late as well.

@@ -13,8 +13,9 @@ from dunning.errors import ProviderBusyError
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.providers.stripe.rates import Excess, endpoint, excess, limits
 from tests.providers.base import KEY, Failing
-from tests.providers.stripe.harness import API_KEY, StripeHarness
+from tests.providers.stripe.harness import StripeHarness
 from tests.providers.stripe.harness import harness as running
+from tests.secrets import API_KEY
 
 PAY = "POST /v1/invoices/:id/pay"
 
