@@ -179,6 +179,7 @@ class Desk:
         self.cases: Drawer[str, Held] = Drawer(self._fetch_cases)
         self.entries: Drawer[str, tuple[Line, ...]] = Drawer(self._fetch_entries)
         self.lines: Drawer[str, Line] = Drawer()  # of these the new ones, in their order
+        self.because: Drawer[str, tuple[str, ...]] = Drawer()  # the events that brought them
         self.steps: Drawer[str, tuple[Row, ...]] = Drawer(self._fetch_steps)
         self.ended_steps: Drawer[str, Row] = Drawer()
         self.links: Drawer[Named, str] = Drawer(self._fetch_links)
@@ -191,7 +192,7 @@ class Desk:
         self.policies: Drawer[str, Row] = Drawer()
         self.calls: Drawer[str, Row] = Drawer()
         self.inbox: Drawer[int, Row] = Drawer()
-        self.recalled: Drawer[int, str] = Drawer()
+        self.recalled: Drawer[int, Row] = Drawer()
         self._drawers = [each for each in vars(self).values() if isinstance(each, Drawer)]
         # What the session has in hand is read here from the tables.
         session.flush()
@@ -335,8 +336,8 @@ class Desk:
         # Last, since two workers may recall one row, and whoever has it must wait for nothing more.
         change_rows(session, InboxRow, list(self.inbox.changes().values()))
         found = [
-            {"id": row_id, "waiting": False, "reason": "", "ref": case}
-            for row_id, case in sorted(self.recalled.changes().items())
+            {"id": row_id, "waiting": False, "reason": "", **told}
+            for row_id, told in sorted(self.recalled.changes().items())
         ]
         change_rows(session, InboxRow, found)
         for name in known:

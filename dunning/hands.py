@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from dunning.core.case import advance
 from dunning.core.events import BillingEvent, RenewalUpcoming, SubscriptionReported
@@ -19,12 +20,14 @@ class Hand:
     case: Case
     before: Held | None = None
     recalled: list[Waiting] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)  # of which events, by their ids
 
 
 def advance_hand(hand: Hand, event: BillingEvent) -> None:
     """Merge one event in; `MoneyError` when it is in another currency."""
     _same_currency(hand.case, event)
     hand.case = advance(hand.case, event)
+    hand.heard.append(event.id)
 
 
 def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:
@@ -46,13 +49,13 @@ def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:
             advance_hand(hand, event)
 
 
-def call_off(desk: Desk, hand: Hand) -> None:
-    """What waited for this case has found it."""
+def call_off(desk: Desk, hand: Hand, now: datetime) -> None:
+    """What waited for this case has found it, and counts from now on."""
     for one in hand.recalled:
         key = Named(hand.case.source, one.ref)
         left = tuple(other for other in desk.waiting.get(key) or () if other.id != one.id)
         desk.waiting.put(key, left)
-        desk.recalled.put(one.id, hand.case.id)
+        desk.recalled.put(one.id, {"ref": hand.case.id, "handled_at": now})
 
 
 def _same_currency(case: Case, event: BillingEvent) -> None:

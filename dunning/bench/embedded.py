@@ -16,12 +16,13 @@ from dunning import store
 from dunning.bench.goals import Findings, Goal
 from dunning.bench.peers import APSCHEDULER, FOLDER, HUEY, Peer, PeerUnavailableError
 from dunning.bench.processes import finish
+from dunning.broker import build_broker
 from dunning.clock import SystemClock
 from dunning.config import load_settings
 from dunning.schedule import Claim
 from dunning.store import CaseRow, reading, transaction
 from dunning.wiring import assemble
-from dunning.worker import Feeder, Threads, Work, build_broker
+from dunning.worker import Feeder, Threads, Work
 
 WINDOW = 5_000
 THREADS = 2

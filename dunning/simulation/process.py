@@ -14,7 +14,7 @@ from typing import Any
 
 from requests.adapters import BaseAdapter
 
-from dunning import worker
+from dunning import broker, worker
 from dunning.acts import ByHand, Person
 from dunning.clock import from_unix
 from dunning.config import PolicyFile, Settings, load_policies
@@ -127,7 +127,7 @@ class Process:
             messages=_messages(),
             engine=around.stage.engine,
         )
-        self._broker = worker.build_broker(None)
+        self._broker = broker.build_broker(None)
         self._work = worker.Work(self.program, self._broker)
         self._feeder = worker.Feeder(self.program, self._work, window=WINDOW)
 

@@ -14,12 +14,13 @@ from pathlib import Path
 import structlog
 
 from dunning import log
+from dunning.broker import build_broker
 from dunning.clock import SystemClock
 from dunning.config import load_settings
 from dunning.processes import crew_for
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.wiring import assemble
-from dunning.worker import Feeder, Threads, Work, build_broker
+from dunning.worker import Feeder, Threads, Work
 
 SANDBOX = "STRIPE_IS_AT"
 

@@ -20,8 +20,8 @@ from sqlalchemy.engine import make_url
 from sqlmodel import select
 
 from dunning import store
+from dunning.broker import build_broker
 from dunning.store import InboxRow
-from dunning.worker import build_broker
 from tests.crashes.house import LIMIT, House, house_on
 from tests.crashes.lines import Line
 from tests.providers.stripe.bodies import event, raw

@@ -6,17 +6,29 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from dunning.core.events import StepKind, StepResult
-from dunning.core.ports import Doing, Ended, PutOff
+from dunning.core.ports import Doing, Ended, PutOff, Said
 from dunning.executor import Executor
 from dunning.schedule import Claim, claim_due
 from dunning.store import StepRow
 from tests.builders import T0
+from tests.policies import policy, rung
 from tests.stages.kit import Stage
 
 Answer = Ended | PutOff | Exception | Callable[[Doing], Ended | PutOff]
 LEASE = timedelta(minutes=2)
 DONE = Ended(result=StepResult.DONE, why="done")
 DECLINED = Ended(result=StepResult.DECLINED, why="declined: insufficient_funds")
+
+RETRIES = policy(rung("retry", 1), rung("retry", 2), rung("give_up", 28))
+LETTERS = policy(rung("email", 0, template="payment_failed"), rung("give_up", 28))
+SAID = Said(
+    template="payment_failed",
+    recipient="ann@example.com",
+    locale="en",
+    subject="Your payment",
+    state="sent",
+    reference="<1@example.com>",
+)
 
 
 class Acting:
@@ -88,3 +100,17 @@ class Bench:
         return {
             row.key.partition("/")[2]: (row.state, row.result) for row in self.stage.all(StepRow)
         }
+
+
+Begin = Callable[..., Bench]
+
+
+def dies(_doing: Doing) -> Ended:
+    """The process ends in the middle of the act."""
+    raise KeyboardInterrupt
+
+
+def until(bench: Bench) -> timedelta:
+    at = bench.stage.case().next_at
+    assert at is not None
+    return at - bench.stage.clock.now()

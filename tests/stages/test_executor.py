@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import event as hooks
 from sqlalchemy.exc import OperationalError
 
-from dunning.actions.message import AFTER_PAYMENT
 from dunning.core.events import StepResult
-from dunning.core.policy import Policy
-from dunning.core.ports import Asked, Doing, Ended, PutOff, Said
-from dunning.errors import LeaseLostError, ProviderDownError, ProviderRefusedError
+from dunning.core.ports import Asked, Doing, Ended, PutOff
+from dunning.errors import ProviderDownError, ProviderRefusedError
 from dunning.store import CaseRow, MessageRow
 from dunning.trying import REFUSALS, backoff
-from tests.builders import T0, days, declined, failed, paid, succeeded
+from tests.builders import T0, days, declined, paid, succeeded
 from tests.policies import policy, rung
-from tests.stages.doing import DECLINED, LEASE, Answer, Bench
-from tests.stages.kit import Stage, Together
-
-RETRIES = policy(rung("retry", 1), rung("retry", 2), rung("give_up", 28))
-LETTERS = policy(rung("email", 0, template="payment_failed"), rung("give_up", 28))
-SAID = Said(
-    template="payment_failed",
-    recipient="ann@example.com",
-    locale="en",
-    subject="Your payment",
-    state="sent",
-    reference="<1@example.com>",
+from tests.stages.doing import (
+    DECLINED,
+    LEASE,
+    LETTERS,
+    RETRIES,
+    SAID,
+    Answer,
+    Begin,
+    dies,
+    until,
 )
-
-Begin = Callable[..., Bench]
-
-
-@pytest.fixture
-def begin(stage: Stage) -> Begin:
-    """A case that failed just now, past its first look at the provider."""
-
-    def start(chosen: Policy = RETRIES, *, day: float = 0) -> Bench:
-        stage.policy = chosen
-        stage.tell(failed(), declined())
-        bench = Bench(stage)
-        bench.begins()
-        stage.clock.time = days(day)
-        return bench
-
-    return start
-
+from tests.stages.kit import Together
 
 # --- intent and outcome ------------------------------------------------------------------------
 
@@ -186,62 +164,6 @@ def test_who_takes_over_knows_that_it_may_have_happened(begin: Begin) -> None:
     assert (doing.again, doing.tries, doing.first_started_at) == (True, 2, began)
 
 
-def dies(_doing: Doing) -> Ended:
-    """The process ends in the middle of the act."""
-    raise KeyboardInterrupt
-
-
-def dies_sending(doing: Doing) -> Ended:
-    """The process ends while a message is handed over."""
-    doing.asking(Asked(method=None))
-    raise KeyboardInterrupt
-
-
-def test_a_message_that_may_have_left_is_not_sent_again(begin: Begin) -> None:
-    bench = begin(LETTERS)
-    with pytest.raises(KeyboardInterrupt):
-        bench.runs(dies_sending)
-    bench.acting.asked.clear()
-    bench.stage.clock.passes(seconds=LEASE.total_seconds())
-    assert bench.runs() == "email:1"
-    assert bench.acting.asked == []
-    row = bench.step("email:1")
-    assert (row.state, row.result) == ("ended", "doubtful")
-    assert row.why == "the worker that sent it died before it could say so; not sent twice"
-
-
-def test_a_message_that_cannot_have_left_is_sent_by_the_next_worker(begin: Begin) -> None:
-    """The one before died after its intent, or never learned that the intent was written."""
-    bench = begin(LETTERS)
-    with pytest.raises(KeyboardInterrupt):
-        bench.runs(dies)
-    bench.stage.clock.passes(seconds=LEASE.total_seconds())
-    assert bench.runs(Ended(result=StepResult.DONE, why="sent", said=SAID)) == "email:1"
-    assert not bench.acting.asked[-1].again
-    assert bench.step("email:1").result == "done"
-    assert len(bench.stage.all(MessageRow)) == 1
-
-
-def test_a_message_taken_over_meanwhile_is_not_handed_over(begin: Begin) -> None:
-    """A worker that stood still longer than its lease asks before it sends, and is refused."""
-    bench = begin(LETTERS)
-    (late,) = bench.executor.begin([bench.claim()])
-    bench.stage.clock.passes(seconds=LEASE.total_seconds())
-    bench.runs(Ended(result=StepResult.DONE, why="sent", said=SAID))
-    with pytest.raises(LeaseLostError):
-        late.doing.asking(Asked(method=None))
-
-
-def test_a_message_is_on_record_with_the_outcome(begin: Begin) -> None:
-    bench = begin(LETTERS)
-    bench.runs(Ended(result=StepResult.DONE, why="sent", said=SAID))
-    (message,) = bench.stage.all(MessageRow)
-    assert message.step_key == bench.step("email:1").key
-    assert (message.recipient, message.state, message.at) == ("ann@example.com", "sent", T0)
-    assert message.reference == "<1@example.com>"
-    assert "payment_failed" not in AFTER_PAYMENT
-
-
 def test_an_outcome_that_meets_a_deadlock_is_written_all_the_same(begin: Begin) -> None:
     """What was done to the world is not forgotten over what passes in a moment."""
     bench = begin(LETTERS)
@@ -262,12 +184,6 @@ def test_an_outcome_that_meets_a_deadlock_is_written_all_the_same(begin: Begin) 
 
 
 # --- what goes wrong ---------------------------------------------------------------------------
-
-
-def until(bench: Bench) -> timedelta:
-    at = bench.stage.case().next_at
-    assert at is not None
-    return at - bench.stage.clock.now()
 
 
 def test_a_provider_that_is_away_puts_the_step_off_ever_longer(begin: Begin) -> None:
@@ -316,28 +232,6 @@ def test_a_fault_of_ours_neither_stops_the_case_nor_repeats_a_charge_blindly(beg
         assert bench.acting.asked[-1].again
         assert bench.step("retry:1").state == "unknown"
         bench.stage.clock.time += until(bench)
-
-
-def test_a_fault_while_writing_a_message_does_not_send_it_twice(begin: Begin) -> None:
-    def breaks(doing: Doing) -> Ended:
-        doing.asking(Asked(method=None))
-        raise ZeroDivisionError("ours")
-
-    bench = begin(LETTERS)
-    bench.runs(breaks)
-    bench.stage.clock.time += until(bench)
-    bench.acting.asked.clear()
-    bench.runs()
-    assert bench.acting.asked == []
-    assert bench.step("email:1").result == "doubtful"
-
-
-def test_a_fault_before_a_message_was_handed_over_is_tried_again(begin: Begin) -> None:
-    bench = begin(LETTERS)
-    bench.runs(ZeroDivisionError("ours"))
-    bench.stage.clock.time += until(bench)
-    bench.runs()
-    assert bench.step("email:1").result == "done"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from pathlib import Path
 from dunning.config import load_settings
 from dunning.processes import web_server
 from dunning.wiring import assemble
-from dunning.worker import Work, build_broker
+from dunning.broker import build_broker
+from dunning.worker import Work
 given = {
     "DUNNING_DATABASE_URL": "sqlite:///receiver.db",
     "STRIPE_API_KEY": "sk_test_receiver",

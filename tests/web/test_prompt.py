@@ -14,9 +14,10 @@ import pytest
 import uvicorn
 from sqlalchemy import event as hooks
 
+from dunning.broker import build_broker
 from dunning.processes import web_server
 from dunning.web.landing import Landing, Settled
-from dunning.worker import Work, build_broker
+from dunning.worker import Work
 from tests.providers.stripe.bodies import AT, event, invoice, raw
 from tests.stages.kit import ManualClock, eventually, named
 from tests.stages.parts import SECRET, program_on
