@@ -15,6 +15,7 @@ from dunning.core.status import Status
 from dunning.desk import Desk
 from dunning.errors import NotFoundError
 from dunning.store import PolicyRow
+from dunning.workdays import works_on
 
 
 class Pinned:
@@ -32,7 +33,7 @@ class Pinned:
             if row is None:
                 message = f"policy version {version} is not in the database"
                 raise NotFoundError(message)
-            self._known[version] = from_data(json.loads(row.body))
+            self._known[version] = from_data(json.loads(row.body), works_on)
         return self._known[version]
 
     def learn(self, desk: Desk) -> None:
@@ -41,7 +42,7 @@ class Pinned:
         if new := sorted(versions - self._known.keys()):
             query = select(PolicyRow).where(col(PolicyRow.version).in_(new))
             for row in desk.session.scalars(query):
-                self._known[row.version] = from_data(json.loads(row.body))
+                self._known[row.version] = from_data(json.loads(row.body), works_on)
 
     def pin(self, desk: Desk, policy: Policy, now: datetime) -> str:
         """Keep the policy for the case that begins under it; its version."""

@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import time, timedelta
 from typing import Any
 
+from dunning.core.days import Day
 from dunning.core.events import StepKind
-from dunning.core.policy import Day, Invoice, Policy, Rung, Subscription
+from dunning.core.policy import Invoice, Policy, Rung, Subscription
 
 
 def rung(do: StepKind | str, at: float | None = None, **other: Any) -> Rung:

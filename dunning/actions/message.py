@@ -12,10 +12,10 @@ import structlog
 
 from dunning import metrics
 from dunning.actions.looking import Looked, look
-from dunning.core.calendar import zone_of
 from dunning.core.entries import Account
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.local import local_of
 from dunning.core.money import Money
 from dunning.core.permission import why_no_charge
 from dunning.core.plan import timeline
@@ -185,7 +185,7 @@ def _message_id(key: str, sender: Sender) -> str:
 
 def _facts(doing: Doing, looked: Looked, template: str, sender: Sender, links: Links) -> Facts:
     case, said, last = looked.case, verdict(looked.case), last_decline(looked.case)
-    zone = zone_of(case.word("timezone"), doing.policy.timezone)
+    zone = local_of(case, doing.policy).zone
     ahead = _dates(case, doing.policy, doing.now)
     owed = looked.status.at_risk
     if template in AFTER_PAYMENT:

@@ -13,8 +13,8 @@ from sqlmodel import Session, SQLModel, col
 
 from dunning.cases import read_facts, summary
 from dunning.clock import rfc3339
-from dunning.core.calendar import zone_of
 from dunning.core.facts import Case
+from dunning.core.local import local_of
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, from_data
 from dunning.core.steps import Step
@@ -28,6 +28,7 @@ from dunning.store import (
     PolicyRow,
     StepRow,
 )
+from dunning.workdays import works_on
 
 SHORTEST_PREFIX = 3
 NAMED = 5
@@ -108,7 +109,7 @@ def read(session: Session, row: CaseRow, now: datetime) -> CaseFile:
         case=case,
         policy=policy,
         plan=ahead,
-        zone=zone_of(case.word("timezone"), policy.timezone),
+        zone=local_of(case, policy).zone,
         now=now,
         timeline=_timeline(_of(session, StepRow, row, col(StepRow.first_started_at)), ahead),
         attempts=_of(session, AttemptRow, row, col(AttemptRow.at)),
@@ -130,7 +131,7 @@ def _policy(session: Session, version: str) -> Policy:
     if row is None:
         message = f"policy version {version} is not in the database"
         raise NotFoundError(message)
-    return from_data(json.loads(row.body))
+    return from_data(json.loads(row.body), works_on)
 
 
 # --- the timeline ----------------------------------------------------------------------------

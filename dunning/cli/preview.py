@@ -117,7 +117,7 @@ def live_through(policy: Policy, asked: Asked) -> Preview:
     return Preview(
         asked=asked,
         policy=policy,
-        zone=zone_of(asked.timezone, policy.timezone),
+        zone=zone_of(asked.timezone, asked.country, policy.timezone),
         verdict=advise(asked.decline) if asked.decline else UNKNOWN,
         stops=stops,
         state=present.state.value,

@@ -11,9 +11,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dunning.config import choosing, policy_file, rungs, sources, stripe_keys, values
+from dunning.config import choosing, days, policy_file, rungs, sources, stripe_keys, values
+from dunning.core.days import Day
 from dunning.core.events import StepKind
-from dunning.core.policy import Collection, Day, Invoice, Retries, Subscription
+from dunning.core.policy import Collection, Invoice, Retries, Subscription
 
 FILE = Path(__file__).resolve().parent.parent / "policies" / "policy.schema.json"
 
@@ -83,21 +84,28 @@ def _overridable() -> Schema:
         "send_between": _pattern(
             values.SPAN, 'When emails may go out, the customer\'s time: "09:00-18:00".'
         ),
+        "paydays": _one_or_more(_day(), days.MOST)
+        | {"description": "What `payday` means: days such as 25 or last_day."},
     }
 
 
 def _rung(kind: StepKind, own: tuple[str, ...]) -> Schema:
-    """A line of the timeline that does this, with either `at` or `before`."""
-    anchors = "|".join(anchor.value for anchor in rungs.ANCHORS)
+    """A line of the timeline that does this, with one of the keys that say where it stands."""
+    other = rf"({values.NAME}) +{values.DURATION}"
     known = {
         "at": _duration("After the first failure."),
-        "before": _pattern(
-            rf"({anchors}) +{values.DURATION}", "Before another step, such as `suspend 1d`."
-        ),
+        "before": _pattern(other, "Before another step, such as `suspend 1d`."),
+        "after": _pattern(other, "After another step, by its name or `suspend 1d`."),
         "do": {"const": kind.value},
         "time": _pattern(values.CLOCK, "The next time the customer's clock shows this."),
-        "on": _one_or_more(_words(Day), len(Day))
-        | {"description": "Days to wait for, at most 3 days, most wanted first."},
+        "name": _pattern(values.NAME, "For other steps to be placed by."),
+        "on": _one_or_more(_day(), days.MOST)
+        | {"description": "Days to wait for, most wanted first."},
+        "within": _duration("How long to wait for the days of `on`: whole days, 3d if not said."),
+        "jitter": _duration("Up to so much later, by chance, always the same for one customer."),
+        "between": _pattern(
+            values.SPAN, 'Only in these hours of the customer\'s day: "09:00-18:00".'
+        ),
         "template": _pattern(values.NAME, "The name of the message."),
         "collection": _words(Collection, "What happens to the subscription's later invoices."),
         "subscription": _words(Subscription, "What happens to the subscription."),
@@ -108,6 +116,12 @@ def _rung(kind: StepKind, own: tuple[str, ...]) -> Schema:
     return _table({key: known[key] for key in keys}, required=required) | {
         "oneOf": [{"required": [key]} for key in rungs.PLACE_KEYS]
     }
+
+
+def _day() -> Schema:
+    """A word, or a day of the month, with which an editor counts as a number."""
+    words: list[str | int] = [each.value for each in Day]
+    return {"enum": [*words, *range(1, 32)]}
 
 
 def _choice() -> Schema:

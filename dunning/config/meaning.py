@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from dunning.config.problems import Path, Report, quoted
-from dunning.config.timing import anchor_offset, in_order, span_words, timed
+from dunning.config.problems import Path, Report, expected_one_of, quoted
+from dunning.config.timing import in_order, span_words, timed
 from dunning.core.events import StepKind
+from dunning.core.places import ONCE, anchors_of, places
 from dunning.core.policy import Policy, Rung
 
 MAX_WINDOW = timedelta(days=365)
-# Access is taken and the case given up at most once.
-ONCE = (StepKind.RESTRICT, StepKind.SUSPEND, StepKind.GIVE_UP)
 
 
 def check_policy(policy: Policy, path: Path, report: Report) -> None:
@@ -19,6 +18,7 @@ def check_policy(policy: Policy, path: Path, report: Report) -> None:
     check = _Check(policy, path, report)
     check.frame()
     check.once()
+    check.names()
     check.anchors()
     check.places()
     check.duplicates()
@@ -58,34 +58,44 @@ class _Check:
                     f"a second {kind.value}; a timeline has at most one", "timeline", line, "do"
                 )
 
-    def anchors(self) -> None:
+    def names(self) -> None:
+        seen: dict[str, int] = {}
         for i, rung in enumerate(self.policy.timeline):
-            if rung.anchor is None or rung.before is None:
+            if rung.name is None:
                 continue
-            place = ("timeline", i, "before")
-            name = rung.anchor.value
-            anchored = anchor_offset(self.policy, rung.anchor)
-            if rung.do is rung.anchor:
-                self.fail(f"{name} cannot be before itself", *place)
-            elif not any(other.do is rung.anchor for other in self.policy.timeline):
-                if anchored is None:
-                    self.fail(f"the timeline has no {name} to be before", *place)
-            elif anchored is None:
-                self.fail(
-                    f"{name} is itself set before another step; expected {name} with `at`", *place
-                )
-            if anchored is not None and anchored < rung.before:
-                early = span_words(rung.before)
-                self.fail(
-                    f"{early} before {name} is before the first failure;"
-                    f" {name} is at {span_words(anchored)}",
-                    *place,
-                )
+            if (first := seen.setdefault(rung.name, i)) != i:
+                row = self.report.marks[(*self.path, "timeline", first)].line
+                what = f"{quoted(rung.name)} is the name of line {row} already"
+                self.fail(f"{what}; expected another", "timeline", i, "name")
+
+    def anchors(self) -> None:
+        names = (*anchors_of(self.policy.timeline), StepKind.GIVE_UP.value)
+        for i, (rung, at) in enumerate(zip(self.policy.timeline, places(self.policy), strict=True)):
+            if rung.anchor is None:
+                continue
+            place = ("timeline", i, _key(rung))
+            if rung.anchor not in names:
+                if rung.anchor in (kind.value for kind in ONCE):
+                    self.fail(f"the timeline has no {rung.anchor} to be placed by", *place)
+                else:
+                    self.fail(
+                        f"no step has the `name` {quoted(rung.anchor)};"
+                        f" {expected_one_of(set(names), rung.anchor)}",
+                        *place,
+                    )
+            elif rung.anchor in (rung.do, rung.name):
+                self.fail(f"{rung.anchor} cannot be placed by itself", *place)
+            elif at is None:
+                self.fail(f"in the end {rung.anchor} is placed by this very step", *place)
+            elif at < timedelta(0):
+                self.fail(f"this is {span_words(-at)} before the first failure", *place)
 
     def places(self) -> None:
         policy = self.policy
         for line in timed(policy):
             place = ("timeline", line.index, _key(line.rung))
+            if line.offset < timedelta(0):
+                continue  # told already, of the line that it is placed by
             at = span_words(line.offset)
             if line.offset > policy.window:
                 self.fail(f"{at} is after the window of {span_words(policy.window)}", *place)
@@ -126,4 +136,6 @@ class _Check:
 
 
 def _key(rung: Rung) -> str:
-    return "at" if rung.after is not None else "before"
+    if rung.after is not None:
+        return "at"
+    return "after" if rung.past is not None else "before"

@@ -8,7 +8,7 @@ from datetime import time
 from importlib import resources
 from pathlib import Path
 
-from dunning.config import values
+from dunning.config import days, values
 from dunning.config.choosing import read_choices
 from dunning.config.cursor import At, Fields, fields, listing, member, text
 from dunning.config.meaning import check_policy
@@ -18,15 +18,17 @@ from dunning.config.rungs import MAX_RUNGS, read_rung
 from dunning.config.sources import read_sources, refuse_live_with_sandbox, source_names
 from dunning.config.stripe_keys import Source, stripe_source
 from dunning.config.yaml_tree import parse
+from dunning.core.days import PAYDAYS, Wish
 from dunning.core.policy import Choice, Policy, Retries, When
 from dunning.errors import ConfigError
+from dunning.workdays import works_on
 
 MAX_BYTES = 1_000_000
 MAX_POLICIES = 200
 VERSION = "1"
 
 TOP_KEYS = ("version", "defaults", "policies", "choose", "sources")
-DEFAULT_KEYS = ("timezone", "retries", "send_between")
+DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays")
 POLICY_KEYS = ("grace", "window", "timeline", *DEFAULT_KEYS)
 PROVIDERS = ("stripe",)
 
@@ -54,6 +56,7 @@ class _Defaults:
     timezone: str = "UTC"
     retries: Retries = Retries.OURS
     send_between: tuple[time, time] | None = None
+    paydays: tuple[Wish, ...] = PAYDAYS
 
 
 def load_policy_file(
@@ -190,6 +193,7 @@ def _overridden(found: Fields, base: _Defaults) -> _Defaults:
         timezone=found.read("timezone", values.timezone, base.timezone) or base.timezone,
         retries=found.read("retries", _retries, base.retries) or base.retries,
         send_between=found.read("send_between", values.span, base.send_between),
+        paydays=found.read("paydays", days.paydays, base.paydays) or base.paydays,
     )
 
 
@@ -239,6 +243,8 @@ def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) 
         timezone=own.timezone,
         retries=own.retries,
         send_between=own.send_between,
+        paydays=own.paydays,
+        works=works_on,
     )
     check_policy(policy, at.path, report)
     return policy

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import timedelta
+from typing import Any
 
-from dunning.config import values
-from dunning.config.cursor import At, Fields, fields, member, one_or_more, text, word
+from dunning.config import days, values
+from dunning.config.cursor import At, Fields, fields, member, text, word
 from dunning.config.problems import expected_one_of, nearest, quoted
+from dunning.core.days import PATIENCE
 from dunning.core.events import StepKind
+from dunning.core.places import ONCE
 from dunning.core.policy import Collection as Collecting
-from dunning.core.policy import Day, Invoice, Rung, Subscription
+from dunning.core.policy import Invoice, Rung, Subscription
 
 MAX_RUNGS = 60
 
-PLACE_KEYS = ("at", "before")
+PLACE_KEYS = ("at", "before", "after")
 # What every step understands.
-COMMON_KEYS = (*PLACE_KEYS, "do", "time", "on")
+COMMON_KEYS = (*PLACE_KEYS, "do", "name", "time", "on", "within", "jitter", "between")
 # What a timeline can ask for, and the keys that only this step understands. The other kinds of
 # step happen by themselves.
 STEP_KEYS: dict[StepKind, tuple[str, ...]] = {
@@ -26,11 +29,13 @@ STEP_KEYS: dict[StepKind, tuple[str, ...]] = {
     StepKind.SUSPEND: ("collection",),
     StepKind.GIVE_UP: ("subscription", "invoice"),
 }
-# The steps another one can be set before.
-ANCHORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
+# The steps that another one can be placed by without their having a name.
+ANCHORS = tuple(kind.value for kind in ONCE)
+MAX_JITTER = timedelta(days=1)
+MAX_PATIENCE = timedelta(days=14)
 
 _RUNG = "a step such as {at: 3d, do: retry}"
-_BEFORE = "a step and a duration, such as `suspend 1d`"
+_BY = "a step and a duration, such as `suspend 1d`"
 
 
 def read_rung(at: At, templates: Collection[str]) -> Rung | None:
@@ -42,36 +47,64 @@ def read_rung(at: At, templates: Collection[str]) -> Rung | None:
     kind = found.need("do", _step, expected_one_of(STEP_KEYS).removeprefix("expected "))
     _check_keys(found, kind)
     place = _place(found)
-    time = found.read("time", values.clock, None)
-    days = found.get("on")
-    on = () if days is None else one_or_more(days, _day, "days", len(Day))
+    moved = _moved(found)
+    name = found.read("name", _name, None)
     template = None
     if kind is StepKind.EMAIL:
         template = found.need("template", lambda at: _template(at, templates), "a message's name")
-    collection = found.read("collection", _collection, Collecting.KEEP_AS_DRAFT)
-    subscription = found.read("subscription", _subscription, Subscription.KEEP)
-    invoice = found.read("invoice", _invoice, Invoice.KEEP)
-    if at.report.count > problems:
+    ends: dict[str, Any] = {
+        "collection": found.read("collection", _collection, Collecting.KEEP_AS_DRAFT),
+        "subscription": found.read("subscription", _subscription, Subscription.KEEP),
+        "invoice": found.read("invoice", _invoice, Invoice.KEEP),
+    }
+    if at.report.count > problems or kind is None or place is None:
         return None
-    # Everything that can be None only after a problem was noted has been turned away above.
-    assert kind is not None
-    assert place is not None
-    assert collection is not None
-    assert subscription is not None
-    assert invoice is not None
-    after, before, anchor = place
-    return Rung(
-        do=kind,
-        after=after,
-        before=before,
-        anchor=anchor,
-        template=template,
-        clock=time,
-        on=on,
-        collection=collection,
-        subscription=subscription,
-        invoice=invoice,
+    return Rung(do=kind, name=name, template=template, **place, **moved, **ends)
+
+
+def _moved(found: Fields) -> dict[str, Any]:
+    """What moves a step from its place: a time of day, days, chance, hours."""
+    wanted = found.get("on")
+    moved = {
+        "clock": found.read("time", values.clock, None),
+        "on": () if wanted is None else days.wishes(wanted),
+        "patience": found.read("within", _patience, PATIENCE),
+        "jitter": found.read("jitter", _jitter, timedelta(0)),
+        "between": found.read("between", values.span, None),
+    }
+    if "within" in found and wanted is None:
+        found.fail_key(
+            "within", "`within` is how long to wait for the days of `on`; there are none"
+        )
+    if "between" in found and "time" in found:
+        found.fail_key("between", "both `time` and `between`; expected one of them")
+    return moved
+
+
+def _patience(at: At) -> timedelta | None:
+    span = values.duration(at)
+    if span is None or (timedelta(days=1) <= span <= MAX_PATIENCE and not span.seconds):
+        return span
+    at.fail(
+        f"expected whole days from 1d to {MAX_PATIENCE.days}d, within which a day is waited for"
     )
+    return None
+
+
+def _jitter(at: At) -> timedelta | None:
+    span = values.duration(at)
+    if span is None or timedelta(0) < span <= MAX_JITTER:
+        return span
+    at.fail("expected more than 0m and at most 24h, by which the step may come later")
+    return None
+
+
+def _name(at: At) -> str | None:
+    value = values.name(at)
+    if value in ANCHORS:
+        at.fail(f"{quoted(value)} is what a step does; expected a name of its own")
+        return None
+    return value
 
 
 def _check_keys(found: Fields, kind: StepKind | None) -> None:
@@ -89,34 +122,33 @@ def _check_keys(found: Fields, kind: StepKind | None) -> None:
         found.fail_key(key, message)
 
 
-def _place(found: Fields) -> tuple[timedelta | None, timedelta | None, StepKind | None] | None:
-    at, before = found.get("at"), found.get("before")
-    if at is not None and before is not None:
-        found.fail_key("before", "both `at` and `before`; expected one of them")
+def _place(found: Fields) -> dict[str, Any] | None:
+    given = [key for key in PLACE_KEYS if key in found]
+    if len(given) > 1:
+        found.fail_key(given[1], f"both `{given[0]}` and `{given[1]}`; expected one of them")
         return None
-    if before is not None:
-        anchored = _before(before)
-        return None if anchored is None else (None, anchored[1], anchored[0])
-    if at is None:
+    if not given:
         found.at.fail(f"`at` is missing; expected {_RUNG}, or `before: suspend 1d`")
         return None
-    after = values.duration(at)
-    return None if after is None else (after, None, None)
+    if at := found.get("at"):
+        after = values.duration(at)
+        return None if after is None else {"after": after}
+    field = {"before": "before", "after": "past"}[given[0]]
+    by = found.read(given[0], _by, None)
+    return None if by is None else {"anchor": by[0], field: by[1]}
 
 
-def _before(at: At) -> tuple[StepKind, timedelta] | None:
-    value = text(at, _BEFORE)
+def _by(at: At) -> tuple[str, timedelta] | None:
+    """The other line, whose name is checked when all are read, and how far from it."""
+    value = text(at, _BY)
     if value is None:
         return None
     step, _, length = value.partition(" ")
     span = values.parse_duration(length.strip())
-    if step not in ANCHORS:
-        at.fail(f"{quoted(step)} is no step to be before; {expected_one_of(ANCHORS, step)}")
-        return None
     if span is None:
-        at.fail(f"{quoted(value)} does not say how long before; expected {_BEFORE}")
+        at.fail(f"{quoted(value)} does not say how far from it; expected {_BY}")
         return None
-    return StepKind(step), span
+    return step, span
 
 
 def _step(at: At) -> StepKind | None:
@@ -130,10 +162,6 @@ def _template(at: At, known: Collection[str]) -> str | None:
         return value
     at.fail(f"there is no message {quoted(value)}; {expected_one_of(known, value)}")
     return None
-
-
-def _day(at: At) -> Day | None:
-    return member(at, Day, "a kind of day")
 
 
 def _collection(at: At) -> Collecting | None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import assert_never
 
 from dunning.config.timing import Timed, in_order, span_words
-from dunning.core.calendar import PREFERENCE_DAYS
+from dunning.core.days import NAMES, Day, Wish
 from dunning.core.events import StepKind
-from dunning.core.policy import Collection, Day, Invoice, Policy, Retries, Rung, Subscription
+from dunning.core.policy import Collection, Invoice, Policy, Retries, Rung, Subscription
 
 _DAYS = {
-    Day.PAYDAY: "payday (the 1st, the 15th or the last day of a month)",
-    Day.WEEKDAY: "working day (Monday to Friday)",
+    Day.WEEKDAY: "a working day (Monday to Friday)",
+    Day.BUSINESS_DAY: "a day on which the customer's country works",
+    Day.LAST_DAY: "the last day of a month",
 }
+_STEPS = {"restrict": "restricting", "suspend": "suspension", "give_up": "giving up"}
 _COLLECTION = {
     Collection.KEEP_AS_DRAFT: "later invoices wait as drafts",
     Collection.MARK_UNCOLLECTIBLE: "later invoices are marked uncollectible",
@@ -47,25 +49,48 @@ def describe(policy: Policy) -> list[str]:
 
 
 def _sentence(policy: Policy, line: Timed) -> str:
-    return f"{_when(line)}{_moved(line.rung)}: {_what(policy, line.rung)}."
+    return f"{_when(line)}{_moved(policy, line.rung)}: {_what(policy, line.rung)}."
 
 
 def _when(line: Timed) -> str:
     rung, at = line.rung, line.offset
-    if rung.anchor is not None and rung.before is not None:
-        step = "suspension" if rung.anchor is StepKind.SUSPEND else "giving up"
-        gap = f"{_length(rung.before)} before" if rung.before else "Just before"
-        return f"{gap} {step}, {_length(at)} after the first failure"
+    if rung.anchor is not None:
+        gap, side = (rung.before, "before") if rung.past is None else (rung.past, "after")
+        step = _STEPS.get(rung.anchor, rung.anchor)
+        apart = f"{_length(gap)} {side}" if gap else f"Just {side}"
+        return f"{apart} {step}, {_length(at)} after the first failure"
     return f"{_length(at)} after the first failure" if at else "When the charge first fails"
 
 
-def _moved(rung: Rung) -> str:
-    """The time of day and the days that the step waits for."""
+def _moved(policy: Policy, rung: Rung) -> str:
+    """What the step waits for: a time of day, days, chance, hours."""
     text = f", at the next {rung.clock:%H:%M}" if rung.clock else ""
     if rung.on:
-        days = ", else a ".join(_DAYS[day] for day in rung.on)
-        text += f", moved to a {days} if one is within {PREFERENCE_DAYS} days"
+        days = ", else ".join(_day(policy, wish) for wish in rung.on)
+        text += f", moved to {days} if one is within {_length(rung.patience)}"
+    if rung.jitter:
+        text += f", up to {_length(rung.jitter)} later by chance"
+    if rung.between:
+        text += f", between {_span(rung.between)}"
     return text
+
+
+def _day(policy: Policy, wish: Wish) -> str:
+    if wish is Day.PAYDAY:
+        paydays = [_day(policy, each) for each in policy.paydays]
+        return f"a payday ({' or '.join(filter(None, (', '.join(paydays[:-1]), paydays[-1])))})"
+    if isinstance(wish, int):
+        return f"the {_ordinal(wish)}"
+    return f"a {wish.value.capitalize()}" if wish in NAMES else _DAYS[wish]
+
+
+def _ordinal(number: int) -> str:
+    teens = 11 <= number % 100 <= 13
+    return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+def _span(between: tuple[time, time]) -> str:
+    return f"{between[0]:%H:%M} and {between[1]:%H:%M}"
 
 
 def _what(policy: Policy, rung: Rung) -> str:
@@ -73,7 +98,9 @@ def _what(policy: Policy, rung: Rung) -> str:
         case StepKind.RETRY:
             return _CHARGE[policy.retries]
         case StepKind.EMAIL:
-            return f"write to the customer ({rung.template}){_hours(policy)}"
+            hours = policy.send_between if rung.between is None else None
+            between = f", between {_span(hours)}" if hours else ""
+            return f"write to the customer ({rung.template}){between}"
         case StepKind.RESTRICT:
             return "restrict access"
         case StepKind.SUSPEND:
@@ -88,13 +115,6 @@ def _what(policy: Policy, rung: Rung) -> str:
             return "ask the provider how the invoice stands"
         case _:
             assert_never(rung.do)
-
-
-def _hours(policy: Policy) -> str:
-    if policy.send_between is None:
-        return ""
-    opens, closes = policy.send_between
-    return f", between {opens:%H:%M} and {closes:%H:%M}"
 
 
 def _length(span: timedelta) -> str:

@@ -1,4 +1,4 @@
-"""When the lines of a timeline are due, counted from the first failure, as `core.plan` has it."""
+"""When the lines of a timeline are due, counted from the first failure, as `core.places` has it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dunning.core.events import StepKind
+from dunning.core.places import places
 from dunning.core.policy import Policy, Rung
 
 
@@ -19,28 +20,10 @@ class Timed:
     offset: timedelta
 
 
-def anchor_offset(policy: Policy, anchor: StepKind) -> timedelta | None:
-    """When the step that others are set before is due. Giving up without a line: at `window`."""
-    rungs = [rung for rung in policy.timeline if rung.do is anchor]
-    if not rungs:
-        return policy.window if anchor is StepKind.GIVE_UP else None
-    return rungs[0].after
-
-
-def offset(policy: Policy, rung: Rung) -> timedelta | None:
-    """When this line is due; None when it hangs on a step that has no place of its own."""
-    if rung.after is not None:
-        return rung.after
-    if rung.anchor is None or rung.before is None:
-        return None
-    anchored = anchor_offset(policy, rung.anchor)
-    return None if anchored is None else anchored - rung.before
-
-
 def timed(policy: Policy) -> list[Timed]:
     """Every line that has a place, in the order of the file."""
-    found = ((i, rung, offset(policy, rung)) for i, rung in enumerate(policy.timeline))
-    return [Timed(i, rung, at) for i, rung, at in found if at is not None]
+    found = zip(policy.timeline, places(policy), strict=True)
+    return [Timed(i, rung, at) for i, (rung, at) in enumerate(found) if at is not None]
 
 
 def in_order(policy: Policy) -> list[Timed]:

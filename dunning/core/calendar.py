@@ -1,17 +1,23 @@
-"""Local time: send windows, times of day, paydays. The zone is a name; the tables are Python's."""
+"""Local time: zones, send windows, times of day, days to wait for. The tables are Python's.
+
+Where clocks go back and an hour comes twice, its first showing that is not too early counts. Where
+they go forward and an hour is left out, it counts as the same time after the change: 2:30 is then
+shown as 3:30.
+"""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
-from datetime import UTC, datetime, time, timedelta
-from functools import lru_cache
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache, lru_cache
+from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dunning.core.policy import Day
+from dunning.core.days import PATIENCE, PAYDAYS, Wish, Works, is_day, monday_to_friday
 
-# A rung waits at most this long for the day it prefers; then it goes on as it is.
-PREFERENCE_DAYS = 3
-PAYDAYS = frozenset((1, 15))
+FILE = "zones.csv"
 
 
 @lru_cache(maxsize=512)
@@ -23,54 +29,79 @@ def known_zone(name: str) -> ZoneInfo | None:
         return None
 
 
-def zone_of(customer: str | None, policy: str) -> ZoneInfo:
-    """The customer's own zone when it is known and real, else the policy's, else UTC.
+def zone_of(customer: str | None, country: str | None, otherwise: str) -> ZoneInfo:
+    """The customer's own zone when it is known and real, else their country's, else `otherwise`.
 
-    The rule for an unknown zone is stated, not guessed: the policy's `timezone` applies.
+    Of a country with several zones it is one in its middle, or where most people live
+    (`zones.csv`): mail for 9 to 18 o'clock then reaches nobody at night.
     """
     own = known_zone(customer) if customer else None
-    return own or known_zone(policy) or ZoneInfo("UTC")
+    theirs = zones().get(country.upper()) if country else None
+    return own or (known_zone(theirs) if theirs else None) or known_zone(otherwise) or _UTC
+
+
+_UTC = ZoneInfo("UTC")
+
+
+@cache
+def zones() -> dict[str, str]:
+    """Which zone a country's customers are taken to live in, by its two letters."""
+    table = resources.files("dunning.core").joinpath(FILE).read_text(encoding="utf-8")
+    return {row["country"]: row["zone"] for row in csv.DictReader(table.splitlines())}
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """How the days of one customer go."""
+
+    zone: ZoneInfo
+    country: str | None = None
+    paydays: tuple[Wish, ...] = PAYDAYS
+    works: Works = monday_to_friday
+
+    def is_day(self, wish: Wish, day: date) -> bool:
+        """Whether it is such a day there."""
+        return is_day(wish, day, self.paydays, lambda day: self.works(self.country, day))
 
 
 def at_time(moment: datetime, clock: time, zone: ZoneInfo) -> datetime:
     """The first time the customer's clock shows `clock` at or after `moment`, in UTC."""
     today = moment.astimezone(zone).date()
-    for fold in (0, 1):  # on the night the clocks go back it shows some times twice
-        candidate = datetime.combine(today, clock.replace(fold=fold), tzinfo=zone)
-        if candidate.astimezone(UTC) >= moment:
-            return candidate.astimezone(UTC)
-    tomorrow = datetime.combine(today + timedelta(days=1), clock, tzinfo=zone)
-    return tomorrow.astimezone(UTC)
-
-
-def on_day(moment: datetime, days: Sequence[Day], zone: ZoneInfo) -> datetime:
-    """Move to the first preferred day within three days; same time of day. None fits: unmoved."""
-    local = moment.astimezone(zone)
-    for day in days:
-        for shift in range(PREFERENCE_DAYS + 1):
-            candidate = datetime.combine(
-                local.date() + timedelta(days=shift), local.timetz().replace(tzinfo=None), zone
-            )
-            if _is(day, candidate):
+    # Where clocks go back over midnight a date comes twice, and its times with it.
+    for day in (today - timedelta(days=1), today, today + timedelta(days=1)):
+        for fold in (0, 1):
+            candidate = datetime.combine(day, clock.replace(fold=fold), tzinfo=zone)
+            if candidate.astimezone(UTC) >= moment and _is_shown(candidate, fold):
                 return candidate.astimezone(UTC)
+    return datetime.combine(today + timedelta(days=2), clock, tzinfo=zone).astimezone(UTC)
+
+
+def _is_shown(local: datetime, fold: int) -> bool:
+    """A second showing only where there is one; a time that is left out counts once."""
+    return fold == 0 or local.astimezone(UTC).astimezone(local.tzinfo).fold == 1
+
+
+def on_day(
+    moment: datetime, wishes: Sequence[Wish], local: Local, patience: timedelta = PATIENCE
+) -> datetime:
+    """Move to the first wanted day within so many days, same time of day. None fits: unmoved."""
+    shown = moment.astimezone(local.zone)
+    for wish in wishes:
+        for shift in range(patience.days + 1):
+            day = shown.date() + timedelta(days=shift)
+            if local.is_day(wish, day):
+                clock = shown.time().replace(fold=shown.fold)
+                found = datetime.combine(day, clock, tzinfo=local.zone).astimezone(UTC)
+                return max(found, moment)
     return moment
 
 
-def _is(day: Day, local: datetime) -> bool:
-    match day:
-        case Day.WEEKDAY:
-            return local.weekday() < 5
-        case Day.PAYDAY:
-            tomorrow = local.date() + timedelta(days=1)
-            return local.day in PAYDAYS or tomorrow.day == 1
-
-
 def in_window(moment: datetime, between: tuple[time, time] | None, zone: ZoneInfo) -> datetime:
-    """The first moment at or after this one at which mail may be sent."""
+    """The first moment at or after this one at which the customer's clock is between the two."""
     if between is None:
         return moment
     opens, closes = between
-    local = moment.astimezone(zone).timetz().replace(tzinfo=None)
-    if opens <= local < closes:
+    shown = moment.astimezone(zone).time()
+    if opens <= shown < closes:
         return moment
     return at_time(moment, opens, zone)

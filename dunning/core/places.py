@@ -7,6 +7,7 @@ before its place is left undone. Nothing at all is done before `Adopted.resumes_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from dunning.core.events import Standing, StepKind
@@ -14,27 +15,62 @@ from dunning.core.facts import Case
 from dunning.core.policy import Policy, Rung
 
 DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
+# Steps of which a timeline has one at most: others may be placed by them without a name.
+ONCE = (StepKind.RESTRICT, *DOORS)
 # From taking a case over to the first door it comes to, at least; less only where the policy
 # itself leaves less time from the failure.
 NOTICE = timedelta(days=7)
 
 
+def places(policy: Policy) -> list[timedelta | None]:
+    """The distance of each line from the beginning, in the order of the timeline.
+
+    None: it hangs on a line that is not there, or in the end on itself. May be below zero.
+    """
+    anchors = anchors_of(policy.timeline)
+    return [_place(policy, i, anchors, frozenset()) for i in range(len(policy.timeline))]
+
+
+def anchors_of(timeline: Sequence[Rung]) -> dict[str, int]:
+    """The lines that others may be placed by: by name, and the single ones by what they do."""
+    anchors: dict[str, int] = {}
+    for i, rung in enumerate(timeline):
+        if rung.do in ONCE:
+            anchors.setdefault(rung.do.value, i)
+        if rung.name is not None:
+            anchors.setdefault(rung.name, i)
+    return anchors
+
+
+def _place(
+    policy: Policy, index: int, anchors: dict[str, int], on_the_way: frozenset[int]
+) -> timedelta | None:
+    rung = policy.timeline[index]
+    if rung.after is not None:
+        return rung.after
+    if rung.anchor is None or index in on_the_way:
+        return None
+    anchor = anchors.get(rung.anchor)
+    if anchor is not None:
+        base = _place(policy, anchor, anchors, on_the_way | {index})
+    else:
+        # A timeline without a line for giving up does so at the end of its window.
+        base = policy.window if rung.anchor == StepKind.GIVE_UP else None
+    if base is None:
+        return None
+    return base - rung.before if rung.before is not None else base + (rung.past or timedelta(0))
+
+
 def offsets(policy: Policy) -> list[tuple[Rung, timedelta]]:
-    """Every line of the policy with its distance from the beginning."""
-    rungs = list(policy.timeline)
-    if all(rung.do is not StepKind.GIVE_UP for rung in rungs):
-        rungs.append(Rung(do=StepKind.GIVE_UP, after=policy.window))
-    anchors = {rung.do: rung.after for rung in rungs if rung.do in DOORS and rung.after is not None}
-    return [(rung, _offset(policy, rung, anchors)) for rung in rungs]
-
-
-def _offset(policy: Policy, rung: Rung, anchors: dict[StepKind, timedelta]) -> timedelta:
-    offset = rung.after
-    if offset is None:
-        assert rung.anchor is not None
-        assert rung.before is not None
-        offset = max(anchors[rung.anchor] - rung.before, timedelta(0))
-    return max(offset, policy.grace) if rung.do is StepKind.SUSPEND else offset
+    """Every line of the policy with its distance from the beginning, giving up included."""
+    found = []
+    for rung, place in zip(policy.timeline, places(policy), strict=True):
+        assert place is not None, "the loader lets no line hang on nothing"
+        least = policy.grace if rung.do is StepKind.SUSPEND else timedelta(0)
+        found.append((rung, max(place, least)))
+    if all(rung.do is not StepKind.GIVE_UP for rung in policy.timeline):
+        found.append((Rung(do=StepKind.GIVE_UP, after=policy.window), policy.window))
+    return found
 
 
 def starts_at(case: Case, policy: Policy) -> datetime:

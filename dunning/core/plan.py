@@ -11,11 +11,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
 
-from dunning.core.calendar import at_time, in_window, on_day, zone_of
+from dunning.core.calendar import Local, in_window
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.local import hours_of, local_of, moment_of
 from dunning.core.permission import why_no_charge, why_no_email
 from dunning.core.places import DOORS, offsets, starts_at, why_left_out
 from dunning.core.policy import Policy, Retries, Rung
@@ -135,15 +135,16 @@ def _stands(step: Step, now: datetime) -> bool:
 def _in_window(
     case: Case, policy: Policy, steps: tuple[Step, ...], now: datetime
 ) -> tuple[Step, ...]:
-    """Let a message whose moment passed (an outage, a hold) wait for the next opening."""
-    zone = zone_of(case.word("timezone"), policy.timezone)
-    opens = in_window(now, policy.send_between, zone)
-    return _sorted(
-        replace(step, due_at=opens)
-        if step.kind is StepKind.EMAIL and _stands(step, now) and opens > now
-        else step
-        for step in steps
-    )
+    """Let a step whose moment passed (an outage, a hold) wait for the next opening of its hours."""
+    zone = local_of(case, policy).zone
+
+    def opened(step: Step) -> Step:
+        if not _stands(step, now):
+            return step
+        opens = in_window(now, hours_of(step.rung, step.kind, policy), zone)
+        return replace(step, due_at=opens) if opens > now else step
+
+    return _sorted(opened(step) for step in steps)
 
 
 def _short(step: Step) -> str:
@@ -186,11 +187,11 @@ def timeline(case: Case, policy: Policy) -> list[Step]:
     """Every line of the policy with its date for this case, done or not."""
     number: Counter[StepKind] = Counter()
     start = starts_at(case, policy)
-    zone = zone_of(case.word("timezone"), policy.timezone)
+    local = local_of(case, policy)
     steps = []
     for rung, offset in offsets(policy):
         number[rung.do] += 1
-        steps.append(_dated(case, policy, rung, start, offset, zone, number[rung.do]))
+        steps.append(_dated(case, policy, rung, start, offset, local, number[rung.do]))
     return steps
 
 
@@ -200,23 +201,17 @@ def _dated(
     rung: Rung,
     start: datetime,
     offset: timedelta,
-    zone: ZoneInfo,
+    local: Local,
     number: int,
 ) -> Step:
-    due = start + offset
-    if rung.clock is not None:
-        due = at_time(due, rung.clock, zone)
-    if rung.on:
-        due = on_day(due, rung.on, zone)
-    if rung.do is StepKind.EMAIL:
-        due = in_window(due, policy.send_between, zone)
+    key = f"{case.id}/{rung.do.value}:{number}"
     kind = rung.do
     if kind is StepKind.RETRY and policy.retries is Retries.SIGNAL:
         kind = StepKind.ANNOUNCE
     return Step(
-        key=f"{case.id}/{rung.do.value}:{number}",
+        key=key,
         kind=kind,
-        due_at=due,
+        due_at=moment_of(rung, start + offset, key, local, hours_of(rung, kind, policy)),
         # The place on the timeline decides between steps of one moment, and what is a chance
         # ahead of which door.
         order=10 + _seconds(offset),

@@ -8,11 +8,12 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import time, timedelta
 from typing import Any
 
+from dunning.core.days import PATIENCE, PAYDAYS, Day, Wish, Works, monday_to_friday
 from dunning.core.events import StepKind
 from dunning.core.money import Money
 
@@ -24,13 +25,6 @@ class Retries(enum.StrEnum):
     PROVIDER = "provider"
     PROVIDER_FIRST = "provider_first"
     SIGNAL = "signal"
-
-
-class Day(enum.StrEnum):
-    """Days a rung may prefer."""
-
-    PAYDAY = "payday"
-    WEEKDAY = "weekday"
 
 
 class Subscription(enum.StrEnum):
@@ -59,18 +53,26 @@ class Collection(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rung:
-    """One line of a timeline: `after` the first failure, or `before` another step.
+    """One line of a timeline: so long `after` the first failure, or `before` or `past` another.
 
-    `clock` is the customer's local time of day; `on` are preferred days, most wanted first.
+    `anchor` is that other line: its name, or the step of a kind that there is once. `clock` is the
+    customer's local time of day; `on` are preferred days, most wanted first, waited for no longer
+    than `patience`. `jitter` is how much later it may come, by chance. `between`: only in these
+    hours of the customer's day.
     """
 
     do: StepKind
+    name: str | None = None
     after: timedelta | None = None
     before: timedelta | None = None
-    anchor: StepKind | None = None
+    past: timedelta | None = None
+    anchor: str | None = None
     template: str | None = None
     clock: time | None = None
-    on: tuple[Day, ...] = ()
+    on: tuple[Wish, ...] = ()
+    patience: timedelta = PATIENCE
+    jitter: timedelta = timedelta(0)
+    between: tuple[time, time] | None = None
     collection: Collection = Collection.KEEP_AS_DRAFT
     subscription: Subscription = Subscription.KEEP
     invoice: Invoice = Invoice.KEEP
@@ -78,7 +80,10 @@ class Rung:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How a case is walked: no suspension before `grace`, given up at `window`."""
+    """How a case is walked: no suspension before `grace`, given up at `window`.
+
+    `works` is what the program knows of working days; it is no part of what the policy says.
+    """
 
     name: str
     grace: timedelta
@@ -87,6 +92,8 @@ class Policy:
     timezone: str = "UTC"
     retries: Retries = Retries.OURS
     send_between: tuple[time, time] | None = None
+    paydays: tuple[Wish, ...] = PAYDAYS
+    works: Works = field(default=monday_to_friday, compare=False, repr=False)
 
     @property
     def version(self) -> str:
@@ -155,62 +162,99 @@ def choose(choices: Sequence[Choice], subject: Subject) -> str:
     raise ValueError(message)
 
 
+# --- as data -------------------------------------------------------------------------------
+
+# How a value is written as JSON and read back. Cases are pinned to the hash of what is written, so
+# a key that came later is written only where it is not what it was before there was the key.
+_Codec = tuple[Callable[[Any], Any], Callable[[Any], Any]]
+
+
+def _word(kind: Callable[[str], enum.StrEnum]) -> _Codec:
+    return (lambda word: word.value, kind)
+
+
+def _maybe(codec: _Codec) -> _Codec:
+    write, read = codec
+    return (
+        lambda value: None if value is None else write(value),
+        lambda data: None if data is None else read(data),
+    )
+
+
+def _each(codec: _Codec) -> _Codec:
+    write, read = codec
+    return (
+        lambda values: [write(value) for value in values],
+        lambda data: tuple(read(value) for value in data),
+    )
+
+
+_text: _Codec = (str, str)
+_span: _Codec = (
+    lambda span: span.days * 86_400 + span.seconds,
+    lambda seconds: timedelta(seconds=seconds),
+)
+_clock: _Codec = (lambda clock: clock.isoformat("minutes"), time.fromisoformat)
+_wish: _Codec = (
+    lambda wish: wish if isinstance(wish, int) else wish.value,
+    lambda data: data if isinstance(data, int) else Day(data),
+)
+_hours: _Codec = (
+    lambda hours: [clock.isoformat("minutes") for clock in hours or ()],
+    lambda data: tuple(time.fromisoformat(text) for text in data) or None,
+)
+
+_RUNG: dict[str, _Codec] = {
+    "do": _word(StepKind),
+    "after": _maybe(_span),
+    "before": _maybe(_span),
+    "anchor": _maybe(_text),
+    "template": _maybe(_text),
+    "clock": _maybe(_clock),
+    "on": _each(_wish),
+    "collection": _word(Collection),
+    "subscription": _word(Subscription),
+    "invoice": _word(Invoice),
+}
+_LATER_RUNG: dict[str, _Codec] = {
+    "name": _maybe(_text),
+    "past": _maybe(_span),
+    "patience": _span,
+    "jitter": _span,
+    "between": _hours,
+}
+_POLICY: dict[str, _Codec] = {
+    "name": _text,
+    "grace": _span,
+    "window": _span,
+    "timezone": _text,
+    "retries": _word(Retries),
+    "send_between": _hours,
+}
+_LATER_POLICY: dict[str, _Codec] = {"paydays": _each(_wish)}
+
+
 def to_data(policy: Policy) -> dict[str, Any]:
     """The policy as JSON-ready data, for its hash and for the row a case is pinned to."""
-    return {
-        "name": policy.name,
-        "grace": _seconds(policy.grace),
-        "window": _seconds(policy.window),
-        "timezone": policy.timezone,
-        "retries": policy.retries.value,
-        "send_between": [t.isoformat("minutes") for t in policy.send_between or ()],
-        "timeline": [_rung_data(rung) for rung in policy.timeline],
-    }
+    timeline = [_written(rung, _RUNG, _LATER_RUNG) for rung in policy.timeline]
+    return _written(policy, _POLICY, _LATER_POLICY) | {"timeline": timeline}
 
 
-def from_data(data: Mapping[str, Any]) -> Policy:
-    """Read back what `to_data` wrote."""
-    between = [time.fromisoformat(text) for text in data["send_between"]]
-    return Policy(
-        name=data["name"],
-        grace=timedelta(seconds=data["grace"]),
-        window=timedelta(seconds=data["window"]),
-        timezone=data["timezone"],
-        retries=Retries(data["retries"]),
-        send_between=(between[0], between[1]) if between else None,
-        timeline=tuple(_rung(item) for item in data["timeline"]),
-    )
+def from_data(data: Mapping[str, Any], works: Works = monday_to_friday) -> Policy:
+    """Read back what `to_data` wrote; what is known of working days comes from elsewhere."""
+    timeline = tuple(Rung(**_read(rung, _RUNG | _LATER_RUNG)) for rung in data["timeline"])
+    rest = {key: value for key, value in data.items() if key != "timeline"}
+    return Policy(**_read(rest, _POLICY | _LATER_POLICY), timeline=timeline, works=works)
 
 
-def _seconds(span: timedelta) -> int:
-    return span.days * 86_400 + span.seconds
+def _written(
+    record: Rung | Policy, codecs: Mapping[str, _Codec], later: Mapping[str, _Codec]
+) -> dict[str, Any]:
+    data = {key: write(getattr(record, key)) for key, (write, _) in codecs.items()}
+    plain = {each.name: each.default for each in fields(record)}
+    changed = (key for key in later if getattr(record, key) != plain[key])
+    return data | {key: later[key][0](getattr(record, key)) for key in changed}
 
 
-def _rung_data(rung: Rung) -> dict[str, Any]:
-    return {
-        "do": rung.do.value,
-        "after": None if rung.after is None else _seconds(rung.after),
-        "before": None if rung.before is None else _seconds(rung.before),
-        "anchor": rung.anchor.value if rung.anchor else None,
-        "template": rung.template,
-        "clock": rung.clock.isoformat("minutes") if rung.clock else None,
-        "on": [day.value for day in rung.on],
-        "collection": rung.collection.value,
-        "subscription": rung.subscription.value,
-        "invoice": rung.invoice.value,
-    }
-
-
-def _rung(data: Mapping[str, Any]) -> Rung:
-    return Rung(
-        do=StepKind(data["do"]),
-        after=None if data["after"] is None else timedelta(seconds=data["after"]),
-        before=None if data["before"] is None else timedelta(seconds=data["before"]),
-        anchor=StepKind(data["anchor"]) if data["anchor"] else None,
-        template=data["template"],
-        clock=time.fromisoformat(data["clock"]) if data["clock"] else None,
-        on=tuple(Day(day) for day in data["on"]),
-        collection=Collection(data["collection"]),
-        subscription=Subscription(data["subscription"]),
-        invoice=Invoice(data["invoice"]),
-    )
+def _read(data: Mapping[str, Any], codecs: Mapping[str, _Codec]) -> dict[str, Any]:
+    return {key: codecs[key][1](value) for key, value in data.items()}

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from dunning.core.calendar import in_window, zone_of
+from dunning.core.calendar import in_window
 from dunning.core.declines import Advice
 from dunning.core.entries import Cause
 from dunning.core.events import AttemptStatus, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.local import local_of
 from dunning.core.permission import why_no_charge, why_no_email
 from dunning.core.policy import Policy, Retries
 from dunning.core.status import Access, State, Status, last_decline, verdict
@@ -177,5 +178,4 @@ def _succeeded(case: Case) -> bool:
 
 
 def _window(case: Case, policy: Policy, moment: datetime) -> datetime:
-    zone = zone_of(case.word("timezone"), policy.timezone)
-    return in_window(moment, policy.send_between, zone)
+    return in_window(moment, policy.send_between, local_of(case, policy).zone)

@@ -12,11 +12,12 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from dunning.cases import read_facts
-from dunning.core.calendar import zone_of
 from dunning.core.events import StepKind
+from dunning.core.local import local_of
 from dunning.core.policy import from_data
 from dunning.core.status import State
 from dunning.store import ActRow, PolicyRow
+from dunning.workdays import works_on
 
 if TYPE_CHECKING:
     from dunning.simulation.audit_books import Line
@@ -132,13 +133,13 @@ def _between(seen: Seen, case: str, since: datetime, until: datetime | None) -> 
 def _at_night(session: Session, seen: Seen) -> Iterator[str]:
     """I6: messages leave at the hours the policy allows, by the customer's own clock."""
     rows = session.scalars(select(PolicyRow))
-    policies = {row.version: from_data(json.loads(row.body)) for row in rows}
+    policies = {row.version: from_data(json.loads(row.body), works_on) for row in rows}
     for row in seen.steps:
         case = seen.by_case[row.case_id]
         policy = policies[case.policy_version]
         if row.kind != StepKind.EMAIL.value or row.result != "done" or not policy.send_between:
             continue
-        zone = zone_of(read_facts(case).word("timezone"), policy.timezone)
+        zone = local_of(read_facts(case), policy).zone
         local = row.started_at.astimezone(zone).time()
         first, last = policy.send_between
         if not first <= local <= last:

@@ -47,8 +47,8 @@ LINES = [
     ("grace: 14d", "grace: 99999999999d", "5:12: policies.standard.grace: '99999999999d' is not"),
     ("grace: 14d", "grace:", "5:5: policies.standard.grace: is empty; expected a duration in"),
     ("grace: 14d", "grce: 14d",
-     ("5:5: policies.standard.grce: 'grce' is not a key here; expected one of grace, retries,"
-     " send_between, timeline, timezone, window. Did you mean 'grace'?")),
+     ("5:5: policies.standard.grce: 'grce' is not a key here; expected one of grace, paydays,"
+     " retries, send_between, timeline, timezone, window. Did you mean 'grace'?")),
     ("window: 28d", "window: 400d",
      "6:13: policies.standard.window: 400d; expected more than 0h, at most 365d"),
     ("window: 28d", "window: 13d",
@@ -80,7 +80,7 @@ LINES = [
      "9:18: policies.standard.timeline.1.before: both `at` and `before`; expected one of them"),
     ("{at: 1d,  do: retry}", "{at: 1d, do: retry, tempalte: x}",
      ("9:29: policies.standard.timeline.1.tempalte: 'tempalte' is not a key here; expected one of"
-     " at, before, do, on, time. Did you mean 'template'?")),
+     " after, at, before, between, do, jitter, name, on, time, within. Did you mean 'template'?")),
     ("{at: 1d,  do: retry}", "{at: 1d, do: retry, template: reminder}",
      ("9:29: policies.standard.timeline.1.template: `template` means nothing for retry; only email"
      " has it")),
@@ -95,30 +95,39 @@ LINES = [
     ('time: "08:00"', "time: 480", "10:37: policies.standard.timeline.2.time: '480' is not a time"),
     ('time: "08:00"', "time: 24:00", "10:37: policies.standard.timeline.2.time: '24:00' is not a"),
     ("[payday, weekday]", "[payday, weekdy]",
-     ("12:44: policies.standard.timeline.4.on.1: 'weekdy' is not a kind of day; expected one of"
-     " payday, weekday. Did you mean 'weekday'?")),
+     "12:44: policies.standard.timeline.4.on.1: 'weekdy' is not a kind of day; expected 1 to 31,"),
+    ("[payday, weekday]", "[payday, 32]",
+     "12:44: policies.standard.timeline.4.on.1: '32' is not a kind of day; expected 1 to 31, or"),
+    ("on: [payday, weekday]", "within: 2d",
+     "12:31: policies.standard.timeline.4.within: `within` is how long to wait for the days of"),
+    ("on: [payday, weekday]", "on: 25, within: 36h",
+     "12:47: policies.standard.timeline.4.within: expected whole days from 1d to 14d"),
+    ("on: [payday, weekday]", "jitter: 2d",
+     "12:39: policies.standard.timeline.4.jitter: expected more than 0m and at most 24h"),
+    ("on: [payday, weekday]", "between: 18:00-09:00",
+     "12:40: policies.standard.timeline.4.between: '18:00-09:00' closes before it opens"),
+    ('time: "08:00"', 'time: "08:00", between: 09:00-10:00',
+     "10:46: policies.standard.timeline.2.between: both `time` and `between`; expected one of"),
+    ("{at: 21d, do: retry}", "{at: 21d, do: retry, name: suspend}",
+     "17:36: policies.standard.timeline.9.name: 'suspend' is what a step does; expected a name"),
     ("[payday, weekday]", "[]", "12:35: policies.standard.timeline.4.on: an empty list; expected"),
     ("[payday, weekday]", "[payday, payday]",
      "12:44: policies.standard.timeline.4.on.1: 'payday' is given twice"),
     ("before: suspend 1d", "before: suspnd 1d",
-     ("15:18: policies.standard.timeline.7.before: 'suspnd' is no step to be before; expected one"
-     " of give_up, suspend. Did you mean 'suspend'?")),
+     ("15:18: policies.standard.timeline.7.before: no step has the `name` 'suspnd'; expected one of"
+     " give_up, restrict, suspend. Did you mean 'suspend'?")),
     ("before: suspend 1d", "before: suspend",
-     ("15:18: policies.standard.timeline.7.before: 'suspend' does not say how long before;"
+     ("15:18: policies.standard.timeline.7.before: 'suspend' does not say how far from it;"
      " expected a step and a duration, such as `suspend 1d`")),
-    ("before: suspend 1d", "before: restrict 1d",
-     "15:18: policies.standard.timeline.7.before: 'restrict' is no step to be before"),
+    ("before: suspend 1d", "after: retry 1d",
+     "15:17: policies.standard.timeline.7.after: no step has the `name` 'retry'; expected one"),
     ("before: suspend 1d", "before: suspend 15d",
-     ("15:18: policies.standard.timeline.7.before: 15d before suspend is before the first failure;"
-     " suspend is at 14d")),
+     "15:18: policies.standard.timeline.7.before: this is 1d before the first failure"),
     ("{at: 14d, do: suspend}", "{at: 14d, do: restrict}",
-     "15:18: policies.standard.timeline.7.before: the timeline has no suspend to be before"),
+     "15:18: policies.standard.timeline.7.before: the timeline has no suspend to be placed by"),
     ("{at: 14d, do: suspend}", "{at: 13d, do: suspend}",
      ("16:14: policies.standard.timeline.8.at: suspension at 13d is before the grace of 14d ends;"
      " expected 14d or later")),
-    ("{at: 14d, do: suspend}", "{before: give_up 5d, do: suspend}",
-     ("15:18: policies.standard.timeline.7.before: suspend is itself set before another step;"
-     " expected suspend with `at`")),
     ("{at: 14d, do: suspend}", "{at: 14d, do: suspend, collection: draft}",
      ("16:44: policies.standard.timeline.8.collection: 'draft' is not a way to treat later"
      " invoices; expected one of go_on, keep_as_draft, mark_uncollectible, void")),

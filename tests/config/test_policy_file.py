@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from dunning.config import lint, load_policies, load_policy_file, read_policy_text
+from dunning.core.days import Day
 from dunning.core.events import StepKind
 from dunning.core.money import Money
 from dunning.core.policy import (
     Choice,
     Collection,
-    Day,
     Invoice,
     Retries,
     Rung,

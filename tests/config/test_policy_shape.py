@@ -43,9 +43,9 @@ WHOLE = [
      " expected keys and values with amount, country,")),
     ("version: 1\nsources: [stripe]\n", "2:11: sources.0: expected keys and values with api_key"),
     (text_of("{before: give_up 0h, do: give_up}"),
-     "7:18: policies.p.timeline.0.before: give_up cannot be before itself"),
+     "7:18: policies.p.timeline.0.before: give_up cannot be placed by itself"),
     (text_of("{before: give_up 0h, do: suspend}", "{before: suspend 0h, do: give_up}"),
-     "7:18: policies.p.timeline.0.before: give_up is itself set before another step; expected"),
+     "8:18: policies.p.timeline.1.before: in the end suspend is placed by this very step"),
     # What YAML itself refuses, or should.
     ("a:\n\tb: 1\n", "2:1: a tab; YAML is indented with spaces"),
     ("version: 1\nversion: 1\n", "2:1: version: 'version' is given twice; first in line 1"),

@@ -40,6 +40,39 @@ def test_the_example_in_words() -> None:
     ]
 
 
+def test_what_moves_a_step_in_words() -> None:
+    policy = policy_of(
+        "{at: 1d, do: retry, name: first, on: [friday, 25, last_day], within: 5d}",
+        "{after: first 2d, do: retry, on: payday, jitter: 90m}",
+        '{after: suspend 1h, do: email, template: reminder, between: "10:00-12:00"}',
+        "{after: restrict 0h, do: retry, on: business_day, within: 1d}",
+        "{at: 5d, do: restrict}",
+        "{at: 14d, do: suspend}",
+        policy='grace: 14d, window: 20d, paydays: 23, send_between: "09:00-18:00"',
+    )
+    assert describe(policy)[:-1] == [
+        (
+            "1 day after the first failure, moved to a Friday, else the 25th, else the last day of"
+            " a month if one is within 5 days: try the charge again."
+        ),
+        (
+            "2 days after first, 3 days after the first failure, moved to a payday (the"
+            " 23rd) if one is within 3 days, up to 90 minutes later by"
+            " chance: try the charge again."
+        ),
+        (
+            "Just after restricting, 5 days after the first failure, moved to a day on which the"
+            " customer's country works if one is within 1 day: try the charge again."
+        ),
+        "5 days after the first failure: restrict access.",
+        "14 days after the first failure: suspend access; later invoices wait as drafts.",
+        (
+            "1 hour after suspension, 337 hours after the first failure, between 10:00 and 12:00:"
+            " write to the customer (reminder)."
+        ),
+    ]
+
+
 def test_they_come_in_the_order_of_time_and_end_with_the_end() -> None:
     policy = policy_of(
         "{at: 14d, do: suspend, collection: void}",

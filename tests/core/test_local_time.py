@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dunning.core.calendar import PREFERENCE_DAYS, at_time, in_window, known_zone, on_day, zone_of
-from dunning.core.policy import Day
+from dunning.core.calendar import Local, at_time, in_window, known_zone, on_day, zone_of, zones
+from dunning.core.days import PATIENCE, Day, Wish
 
 NEW_YORK = ZoneInfo("America/New_York")
+THERE = Local(NEW_YORK)
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = [
     ZoneInfo(name)
@@ -117,35 +119,63 @@ def test_what_waited_for_the_window_is_in_it(moment: datetime, zone: ZoneInfo) -
         # None within three days: as it was.
         ("2026-01-05 12:00", (Day.PAYDAY,), "2026-01-05 12:00"),
         ("2026-01-10 12:00", (Day.WEEKDAY,), "2026-01-12 12:00"),
+        # Days by name and by number; the last one for a number that the month does not have.
+        ("2026-01-05 12:00", (Day.THURSDAY,), "2026-01-08 12:00"),
+        ("2026-01-05 12:00", (7,), "2026-01-07 12:00"),
+        ("2026-02-26 12:00", (31,), "2026-02-28 12:00"),
+        ("2026-01-29 12:00", (30,), "2026-01-30 12:00"),
+        ("2026-01-30 12:00", (Day.LAST_DAY,), "2026-01-31 12:00"),
+        # Where nothing is known of the country, its business days are Monday to Friday.
+        ("2026-01-10 12:00", (Day.BUSINESS_DAY,), "2026-01-12 12:00"),
         # The order of wishes counts: Friday the 30th is a weekday, Saturday the 31st a payday.
         ("2026-01-30 12:00", (Day.PAYDAY, Day.WEEKDAY), "2026-01-31 12:00"),
         ("2026-01-30 12:00", (Day.WEEKDAY, Day.PAYDAY), "2026-01-30 12:00"),
     ],
 )
 def test_a_rung_waits_for_the_day_it_prefers(
-    moment: str, days: tuple[Day, ...], expected: str
+    moment: str, days: tuple[Wish, ...], expected: str
 ) -> None:
-    assert on_day(utc(moment), days, ZoneInfo("UTC")) == utc(expected)
+    assert on_day(utc(moment), days, Local(ZoneInfo("UTC"))) == utc(expected)
+
+
+def test_paydays_are_those_of_the_policy() -> None:
+    local = Local(ZoneInfo("UTC"), paydays=(25,))
+    assert on_day(utc("2026-01-13 12:00"), (Day.PAYDAY,), local) == utc("2026-01-13 12:00")
+    assert on_day(utc("2026-01-23 12:00"), (Day.PAYDAY,), local) == utc("2026-01-25 12:00")
+
+
+def test_business_days_are_those_of_the_country() -> None:
+    def works(country: str | None, day: date) -> bool:
+        return country == "NO" and day.isoformat() == "2026-05-19"
+
+    local = Local(ZoneInfo("UTC"), country="NO", works=works)
+    assert on_day(utc("2026-05-17 12:00"), (Day.BUSINESS_DAY,), local) == utc("2026-05-19 12:00")
+
+
+def test_patience_is_how_far_a_day_is_looked_for() -> None:
+    monday, local = utc("2026-01-05 12:00"), Local(ZoneInfo("UTC"))
+    assert on_day(monday, (Day.SUNDAY,), local, timedelta(days=5)) == monday
+    assert on_day(monday, (Day.SUNDAY,), local, timedelta(days=6)) == utc("2026-01-11 12:00")
 
 
 def test_the_day_is_the_customers_and_the_time_of_day_stays_over_a_change_of_clocks() -> None:
     # In New York it is still Saturday the 14th of March; the clocks changed a week before.
-    assert on_day(utc("2026-03-15 02:00"), (Day.PAYDAY,), NEW_YORK) == utc("2026-03-16 02:00")
+    assert on_day(utc("2026-03-15 02:00"), (Day.PAYDAY,), THERE) == utc("2026-03-16 02:00")
     # From Saturday to Monday over the change: 12:00 in New York both times.
-    assert on_day(utc("2026-03-07 17:00"), (Day.WEEKDAY,), NEW_YORK) == utc("2026-03-09 16:00")
-    assert on_day(utc("2026-10-31 16:00"), (Day.WEEKDAY,), NEW_YORK) == utc("2026-11-02 17:00")
+    assert on_day(utc("2026-03-07 17:00"), (Day.WEEKDAY,), THERE) == utc("2026-03-09 16:00")
+    assert on_day(utc("2026-10-31 16:00"), (Day.WEEKDAY,), THERE) == utc("2026-11-02 17:00")
 
 
 @given(
     moment=MOMENTS,
     zone=st.sampled_from(ZONES),
-    days=st.lists(st.sampled_from(Day), unique=True).map(tuple),
+    days=st.lists(st.sampled_from(Day) | st.integers(1, 31), unique=True).map(tuple),
 )
 def test_no_preference_moves_a_rung_back_or_far(
-    moment: datetime, zone: ZoneInfo, days: tuple[Day, ...]
+    moment: datetime, zone: ZoneInfo, days: tuple[Wish, ...]
 ) -> None:
-    found = on_day(moment, days, zone)
-    assert moment <= found <= moment + timedelta(days=PREFERENCE_DAYS, hours=2)
+    found = on_day(moment, days, Local(zone))
+    assert moment <= found <= moment + PATIENCE + timedelta(hours=2)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +195,70 @@ def test_no_preference_moves_a_rung_back_or_far(
 def test_an_unknown_zone_gives_way_to_the_policys(
     customer: str | None, policy: str, expected: str
 ) -> None:
-    assert zone_of(customer, policy).key == expected
+    assert zone_of(customer, None, policy).key == expected
+
+
+@pytest.mark.parametrize(
+    ("customer", "country", "expected"),
+    [
+        ("Asia/Tokyo", "NO", "Asia/Tokyo"),
+        (None, "NO", "Europe/Oslo"),
+        ("Mars/Olympus", "no", "Europe/Oslo"),
+        # In its middle, so that nobody is written to at night.
+        (None, "US", "America/Chicago"),
+        (None, "ZZ", "UTC"),
+    ],
+)
+def test_a_country_says_which_zone_when_the_customer_does_not(
+    customer: str | None, country: str, expected: str
+) -> None:
+    assert zone_of(customer, country, "UTC").key == expected
+
+
+def test_every_zone_of_a_country_is_known() -> None:
+    assert all(known_zone(zone) for zone in zones().values())
+    assert len(zones()) > 240
+
+
+def changes(zone: ZoneInfo) -> Iterator[datetime]:
+    """Every moment of ten years at which the clocks of a zone change, to the minute."""
+    step = timedelta(days=5)
+    for number in range(731):
+        left, right = FIRST + number * step, FIRST + (number + 1) * step
+        if left.astimezone(zone).utcoffset() == right.astimezone(zone).utcoffset():
+            continue
+        while right - left > timedelta(minutes=1):
+            middle = left + (right - left) / 2
+            same = left.astimezone(zone).utcoffset() == middle.astimezone(zone).utcoffset()
+            left, right = (middle, right) if same else (left, middle)
+        yield right.replace(second=0, microsecond=0)
+
+
+def test_over_every_change_of_the_clocks_of_ten_years_no_time_of_day_is_missed_or_far() -> None:
+    """Every zone of the tables: before, in and after each change, at the hours around it."""
+    seen = 0
+    for name in sorted(available_timezones()):
+        zone = ZoneInfo(name)
+        for change in changes(zone):
+            seen += 1
+            for minutes in (-90, -30, 0, 30, 90):
+                moment = change + timedelta(minutes=minutes)
+                for clock in (time(0), time(1, 30), time(2, 30), time(8)):
+                    check_time(moment, clock, zone)
+    assert seen > 2_000
+
+
+def check_time(moment: datetime, clock: time, zone: ZoneInfo) -> None:
+    found = at_time(moment, clock, zone)
+    assert moment <= found <= moment + timedelta(hours=26), (zone, moment, clock)
+    shown = found.astimezone(zone)
+    if (shown.hour, shown.minute) != (clock.hour, clock.minute):
+        # Left out that day: shown as the same time after the change.
+        before = (found - timedelta(hours=3)).astimezone(zone).replace(tzinfo=None)
+        gap = shown.replace(tzinfo=None) - before - timedelta(hours=3)
+        assert gap > timedelta(0), (zone, moment, clock)
+        meant = shown - gap
+        assert (meant.hour, meant.minute) == (clock.hour, clock.minute)
 
 
 @given(st.text(max_size=80))

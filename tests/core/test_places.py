@@ -67,7 +67,8 @@ def test_what_is_suspended_already_is_only_given_notice_of_the_end() -> None:
 
 def test_a_policy_quicker_than_the_notice_begins_anew() -> None:
     rungs = (rung("email", 0, template="payment_failed"), rung("suspend", 2))
-    quick = policy(*rungs, grace=timedelta(days=2), window=timedelta(days=4))
+    spans = {"grace": timedelta(days=2), "window": timedelta(days=4)}
+    quick = policy(*rungs, **spans, send_between=None)
     walked = walk(b.case_of(*taken_over(60)), quick)
     assert dated(walked)["email:1"] == 60
     assert dated(walked)["suspend:1"] == 62

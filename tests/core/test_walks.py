@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dunning.core.calendar import in_window, zone_of
+from dunning.core.calendar import in_window
 from dunning.core.events import (
     BillingEvent,
     DisputeStatus,
@@ -15,6 +15,7 @@ from dunning.core.events import (
     StepKind,
     StepResult,
 )
+from dunning.core.local import local_of
 from dunning.core.places import DOORS
 from dunning.core.plan import CHARGES, plan, timeline
 from dunning.core.policy import Policy
@@ -126,7 +127,7 @@ def test_the_last_chance_before_a_door_is_tried_however_late(walked: Walk) -> No
 
 @given(walked=walks(*SOFT))
 def test_messages_go_out_when_they_may(walked: Walk) -> None:
-    zone = zone_of(walked.case.word("timezone"), walked.policy.timezone)
+    zone = local_of(walked.case, walked.policy).zone
     for act in walked.acts:
         if act.step.kind is StepKind.EMAIL:
             assert in_window(act.at, walked.policy.send_between, zone) == act.at

@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from dunning.core.case import advance
+from dunning.core.days import Day
 from dunning.core.events import (
     Actor,
     AttemptStatus,
@@ -22,7 +23,7 @@ from dunning.core.events import (
 )
 from dunning.core.facts import Case
 from dunning.core.plan import CHARGES, Plan, plan
-from dunning.core.policy import Day, Policy, Retries
+from dunning.core.policy import Policy, Retries
 from dunning.core.steps import Step
 from tests import builders as b
 from tests.policies import policy, rung

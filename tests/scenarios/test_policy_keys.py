@@ -6,10 +6,12 @@ test_cancelled_or_ended, `timezone` in test_time_and_language.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from dunning.core.local import chance
 from dunning.errors import ConfigError
 from tests.scenarios.conftest import Begin
 from tests.staging import SECRET
@@ -97,6 +99,26 @@ KEYS: dict[str, tuple[str, list[str], list[tuple[float, list[str]]]]] = {
         [OPENED],
         [(13 * 24 - 0.1, []), (0.2, ["retry:1 declined"])],
     ),
+    "after and name": (
+        policy("at: 1d, do: retry, name: first", "after: first 2d, do: retry"),
+        [OPENED],
+        [(23.9, []), (0.2, ["retry:1 declined"]), (47.8, []), (0.2, ["retry:2 declined"])],
+    ),
+    "between": (
+        policy('at: 1d, do: retry, between: "20:00-21:00"'),
+        [OPENED],
+        [(32.9, []), (0.2, ["retry:1 declined"])],
+    ),
+    "on a day of the month, within": (
+        policy("at: 2d, do: retry, on: 10, within: 7d"),
+        [OPENED],
+        [(8 * 24 - 0.1, []), (0.2, ["retry:1 declined"])],
+    ),
+    "paydays": (
+        policy("at: 1d, do: retry, on: payday", more="paydays: [5, last_day]"),
+        [OPENED],
+        [(71.9, []), (0.2, ["retry:1 declined"])],
+    ),
     "window": (
         policy("at: 1d, do: retry", grace="2d", window="3d"),
         [OPENED],
@@ -112,6 +134,34 @@ def test_the_key_does_what_it_says(begin: Begin, key: str) -> None:
     world.failing(times=9, at_once=at_once)
     for hours, expect in later:
         world.passes(hours=hours, expect=expect)
+
+
+# Where the customer lives counts: how late it is there, and which days are worked.
+THERE: dict[str, tuple[str, str, float]] = {
+    # The failure is on Thursday 2 April at 20:00 in Japan.
+    "time": ("JP", 'at: 1d, do: retry, time: "08:00"', 36),
+    # Good Friday and Easter Monday are holidays in Germany.
+    "on: business_day": ("DE", "at: 1d, do: retry, on: business_day, within: 5d", 120),
+    "on: business_day, elsewhere": ("US", "at: 1d, do: retry, on: business_day, within: 5d", 24),
+}
+
+
+@pytest.mark.parametrize("key", THERE)
+def test_the_customers_country_counts(begin: Begin, key: str) -> None:
+    country, line, hours = THERE[key]
+    world = begin(policy=policy(line))
+    world.failing(times=9, at_once=[OPENED], address={"country": country})
+    world.passes(hours=hours - 0.1, expect=[])
+    world.passes(hours=0.2, expect=["retry:1 declined"])
+
+
+def test_jitter_spreads_what_is_due_at_one_moment(begin: Begin) -> None:
+    world = begin(policy=policy("at: 1d, do: retry, jitter: 8h"))
+    case = world.case(world.failing(times=9, at_once=[OPENED]))
+    opened, due = (datetime.fromisoformat(case[key]) for key in ("opened_at", "next_at"))
+    jitter = chance(f"{case['id']}/retry:1", timedelta(hours=8))
+    assert timedelta(0) < jitter < timedelta(hours=8)
+    assert due - opened == timedelta(days=1) + jitter
 
 
 def test_a_suspension_before_the_grace_has_ended_is_refused_before_anybody_suffers(

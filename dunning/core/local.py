@@ -1,0 +1,50 @@
+"""When a line of a timeline comes for one customer: their time of day, their days, their hours."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime, time, timedelta
+
+from dunning.core.calendar import Local, at_time, in_window, on_day, zone_of
+from dunning.core.events import StepKind
+from dunning.core.facts import Case
+from dunning.core.policy import Policy, Rung
+
+
+def local_of(case: Case, policy: Policy) -> Local:
+    """How the days of the case's customer go, as far as it is known."""
+    country = case.word("country")
+    return Local(
+        zone=zone_of(case.word("timezone"), country, policy.timezone),
+        country=country,
+        paydays=policy.paydays,
+        works=policy.works,
+    )
+
+
+def moment_of(rung: Rung, start: datetime, key: str, local: Local, hours: Hours) -> datetime:
+    """When the line comes, counted from `start`: time of day, then day, then chance, then hours."""
+    due = start
+    if rung.clock is not None:
+        due = at_time(due, rung.clock, local.zone)
+    if rung.on:
+        due = on_day(due, rung.on, local, rung.patience)
+    if rung.jitter:
+        due += chance(key, rung.jitter)
+    return in_window(due, hours, local.zone)
+
+
+Hours = tuple[time, time] | None
+
+
+def hours_of(rung: Rung | None, kind: StepKind, policy: Policy) -> Hours:
+    """Between which hours of the customer's day a step may begin; None: at any."""
+    if rung is not None and rung.between is not None:
+        return rung.between
+    return policy.send_between if kind is StepKind.EMAIL else None
+
+
+def chance(key: str, most: timedelta) -> timedelta:
+    """A wait of up to `most`, always the same for the same step: whole seconds."""
+    drawn = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+    return timedelta(seconds=drawn % max(most // timedelta(seconds=1), 1))

@@ -1,0 +1,31 @@
+"""Which days a country works: its weekends and public holidays, from the `holidays` library."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+from dunning.core.days import monday_to_friday
+
+
+def works_on(country: str | None, day: date) -> bool:
+    """Whether people work there on that day; Monday to Friday where nothing is known of it.
+
+    Public holidays of the whole country; those of single states are not known to us.
+    """
+    if country is None:
+        return monday_to_friday(None, day)
+    known = _calendar(country.upper(), day.year)
+    return monday_to_friday(country, day) if known is None else bool(known.is_working_day(day))
+
+
+@lru_cache(maxsize=512)
+def _calendar(country: str, year: int) -> Any:
+    # Slow to import, and wanted only by policies that name business days.
+    import holidays
+
+    try:
+        return holidays.country_holidays(country, years=year)
+    except NotImplementedError:
+        return None
