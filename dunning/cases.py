@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -220,7 +221,9 @@ class CaseBook:
                 desk.cases.put(name, replace(held, row=row))
         desk.write()
         if lines := tuple(desk.lines.changes().values()):
-            hooks.listen(desk.session, "after_commit", lambda _: _tell(lines), once=True)
+            because = dict(desk.because.changes())
+            tell = partial(_tell, lines, because)
+            hooks.listen(desk.session, "after_commit", lambda _: tell(), once=True)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -288,7 +291,9 @@ class CaseBook:
             currency=case.currency,
             entries=present.books.entries,
         )
-        ledger.record(desk, posting, now)
+        if ledger.record(desk, posting, now):
+            heard = (*desk.because.changes().get(case.id, ()), *hand.heard)
+            desk.because.put(case.id, tuple(dict.fromkeys(heard)))
         mirror.remember(case, hand.before.case if hand.before else None)
         if self._announces:
             announce(desk, case, present, now)
@@ -369,11 +374,11 @@ def summary(row: CaseRow) -> dict[str, object]:
     return told
 
 
-def _tell(lines: Sequence[Line]) -> None:
-    """Say what the ledger got, once it is durable."""
+def _tell(lines: Sequence[Line], because: Mapping[str, Sequence[str]]) -> None:
+    """Say what the ledger got and of which events and steps, once it is durable."""
     by_case: defaultdict[str, list[str]] = defaultdict(list)
     for line in lines:
         metrics.entries(line.source, line.cause)
         by_case[line.case_id].append(line.key)
     for case, keys in by_case.items():
-        log.info("ledger.recorded", case=case, entries=keys)
+        log.info("ledger.recorded", case=case, entries=keys, because=because.get(case, ()))

@@ -179,6 +179,7 @@ class Desk:
         self.cases: Drawer[str, Held] = Drawer(self._fetch_cases)
         self.entries: Drawer[str, tuple[Line, ...]] = Drawer(self._fetch_entries)
         self.lines: Drawer[str, Line] = Drawer()  # of these the new ones, in their order
+        self.because: Drawer[str, tuple[str, ...]] = Drawer()  # the events that brought them
         self.steps: Drawer[str, tuple[Row, ...]] = Drawer(self._fetch_steps)
         self.ended_steps: Drawer[str, Row] = Drawer()
         self.links: Drawer[Named, str] = Drawer(self._fetch_links)

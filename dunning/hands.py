@@ -19,12 +19,14 @@ class Hand:
     case: Case
     before: Held | None = None
     recalled: list[Waiting] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)  # of which events, by their ids
 
 
 def advance_hand(hand: Hand, event: BillingEvent) -> None:
     """Merge one event in; `MoneyError` when it is in another currency."""
     _same_currency(hand.case, event)
     hand.case = advance(hand.case, event)
+    hand.heard.append(event.id)
 
 
 def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:

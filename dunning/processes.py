@@ -14,6 +14,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from dunning import crashpoints, store
+from dunning.broker import Broker, build_broker
 from dunning.clock import FollowedClock
 from dunning.config import Settings
 from dunning.crew import Crew
@@ -22,7 +23,7 @@ from dunning.upkeep import Upkeep
 from dunning.web.app import build_app, build_watch_app
 from dunning.web.protocol import BoundedProtocol, make_room
 from dunning.wiring import Program, assemble
-from dunning.worker import Broker, Feeder, Threads, Work, build_broker
+from dunning.worker import Feeder, Threads, Work
 
 # SQLite has one writer; more threads would only queue up behind it.
 EMBEDDED_THREADS = 4

@@ -17,15 +17,14 @@ from itertools import zip_longest
 from typing import Protocol
 
 import dramatiq
-import redis
 import structlog
 from dramatiq.brokers.stub import StubBroker
 from dramatiq.errors import QueueJoinTimeout
-from dramatiq.middleware import CurrentMessage, ShutdownNotifications
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from dunning import crashpoints, inbox, metrics, outbox, schedule
+from dunning.broker import AWAY
 from dunning.clock import FollowedClock
 from dunning.schedule import Claim, Dispatcher, Glance, Taken
 from dunning.store import reading, transaction
@@ -39,8 +38,6 @@ FULL_SECONDS = 0.02
 FOLLOW_POLL_SECONDS = 0.05
 FOLLOW_WAIT_SECONDS = 5.0
 INBOX_BATCH = 100
-# A broker that does not answer for so long is away.
-BROKER_SECONDS = 5.0
 # So often a batch is handled anew at once; the sweep finds what is left even so.
 HANDLING = 3
 CALLS_BATCH = 20
@@ -51,31 +48,6 @@ WATCH_SECONDS = 2.0
 # share in one turn, if there is enough to do.
 MESSAGE_CLAIMS = 100
 MESSAGES = 16
-
-
-Broker = dramatiq.Broker
-
-
-def build_broker(url: str | None) -> dramatiq.Broker:
-    """The broker of that URL; None: in this process. No retries, no delays, no results."""
-    middleware = [ShutdownNotifications(), CurrentMessage()]
-    if url is None:
-        return StubBroker(middleware=middleware)
-    if url.startswith("amqp"):
-        from dramatiq.brokers.rabbitmq import RabbitmqBroker
-
-        return RabbitmqBroker(url=url, middleware=middleware)
-    from dramatiq.brokers.redis import RedisBroker
-
-    # A worker that was killed is noticed within seconds, on a queue that is mostly idle.
-    return RedisBroker(  # type: ignore[no-untyped-call]
-        client=redis.Redis.from_url(
-            url, socket_connect_timeout=BROKER_SECONDS, socket_timeout=BROKER_SECONDS
-        ),
-        middleware=middleware,
-        heartbeat_timeout=15_000,
-        maintenance_chance=100_000,
-    )
 
 
 class Runs(Protocol):
@@ -219,7 +191,7 @@ class Feeder:
                 trouble = ""
             except Exception as error:
                 # Whatever it is: without this loop nothing would be done any more. Said once.
-                foreseen = isinstance(error, SQLAlchemyError | OSError | redis.RedisError)
+                foreseen = isinstance(error, SQLAlchemyError | OSError | AWAY)
                 if type(error).__name__ != trouble:
                     trouble = type(error).__name__
                     why = str(error)[:200]

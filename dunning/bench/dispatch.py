@@ -23,11 +23,12 @@ from dunning.bench.goals import Findings, Goal
 from dunning.bench.peers import CELERY, FOLDER, PGQUEUER, PROCRASTINATE, Peer, PeerUnavailableError
 from dunning.bench.processes import environment, finish
 from dunning.bench.servers import DurablePostgres, Redis
+from dunning.broker import build_broker
 from dunning.clock import SystemClock
 from dunning.config import load_settings
 from dunning.store import engine_for, reading
 from dunning.wiring import assemble
-from dunning.worker import Feeder, Work, build_broker
+from dunning.worker import Feeder, Work
 
 WINDOW = 10_000
 MEGABYTE = 2**20

@@ -15,11 +15,12 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from dunning import log
+from dunning.broker import build_broker
 from dunning.config import load_settings
 from dunning.schedule import Claim
 from dunning.store import transaction
 from dunning.wiring import assemble
-from dunning.worker import Threads, Work, build_broker
+from dunning.worker import Threads, Work
 
 _DONE = text(
     """

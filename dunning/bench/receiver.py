@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dunning import keeper, log
+from dunning.broker import build_broker
 from dunning.config import load_settings
 from dunning.processes import web_server
 from dunning.wiring import assemble
-from dunning.worker import Work, build_broker
+from dunning.worker import Work
 
 
 class _Idle(Work):

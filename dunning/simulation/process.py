@@ -18,6 +18,7 @@ from sqlalchemy import Engine, event
 
 from dunning import worker
 from dunning.acts import ByHand, Person
+from dunning.broker import build_broker
 from dunning.clock import from_unix
 from dunning.config import Settings
 from dunning.config.secret import Secret, Url
@@ -119,7 +120,7 @@ class Process:
         )
         event.listen(self.program.engine, "connect", _do_not_wait)
         around.listen(self.program.engine)
-        self._broker = worker.build_broker(None)
+        self._broker = build_broker(None)
         self._work = worker.Work(self.program, self._broker)
         self._feeder = worker.Feeder(self.program, self._work, window=WINDOW)
 

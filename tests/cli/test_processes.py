@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from dunning.broker import patient
 from dunning.sandbox.sandbox import Sandbox
 from tests.cli.conftest import Books, Shell
 from tests.secrets import MARK, SIGNING, WATCH
@@ -211,3 +212,53 @@ def test_demo_is_handed_what_was_asked(shell: Shell, monkeypatch: pytest.MonkeyP
         {"customers": 200, "days": 45, "seed": 7, "format": "table", "once": False, "data": None},
         {"customers": 5, "days": 9, "seed": 3, "format": "json", "once": True, "data": Path("d")},
     ]
+
+
+NO_RABBITMQ = """
+import sys
+sys.modules["pika"] = None
+from dunning.cli import main
+sys.argv = ["dunning", "worker"]
+main()
+"""
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_rabbitmq_without_its_package_says_what_to_install(
+    migrated_url: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NO_RABBITMQ],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "DUNNING_DATA": str(tmp_path),
+            "DUNNING_DATABASE_URL": migrated_url,
+            "DUNNING_BROKER_URL": f"amqp://guest:{MARK}@127.0.0.1:9/",
+            "STRIPE_WEBHOOK_SECRET": SIGNING,
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    WATCH.look("dunning worker", done.stdout + done.stderr)
+    assert done.returncode == 1
+    assert "install dunning[rabbitmq]" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("amqp://u:p@h:5672/v", "socket_timeout=5.0"),
+        ("amqps://h/?socket_timeout=9&heartbeat=30", "socket_timeout=9"),
+    ],
+)
+def test_rabbitmq_is_not_waited_for_without_end(url: str, asked: str) -> None:
+    patiently = patient(url)
+    assert patiently.startswith(url.partition("?")[0])
+    assert asked in patiently
+    assert "blocked_connection_timeout=5.0" in patiently
+    assert patient(patiently) == patiently

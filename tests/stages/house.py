@@ -8,10 +8,11 @@ from contextlib import ExitStack, contextmanager
 import redis
 from sqlmodel import select
 
+from dunning.broker import build_broker
 from dunning.inbox import keep
 from dunning.store import CaseRow, InboxRow, transaction
 from dunning.wiring import Program
-from dunning.worker import Feeder, Threads, Work, build_broker
+from dunning.worker import Feeder, Threads, Work
 from tests.providers.stripe.bodies import Body
 from tests.stages.kit import ManualClock, received
 from tests.stages.parts import with_actions

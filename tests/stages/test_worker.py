@@ -16,14 +16,16 @@ import redis
 from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 
+from dunning import broker as brokers
 from dunning import worker as module
+from dunning.broker import build_broker
 from dunning.inbox import LEASE
 from dunning.keeper import Keeper
 from dunning.outbox import Heard
 from dunning.schedule import Claim
 from dunning.store import InboxRow, OutboxRow, transaction
 from dunning.wiring import Program
-from dunning.worker import Feeder, Threads, Work, build_broker
+from dunning.worker import Feeder, Threads, Work
 from tests.providers.stripe.bodies import Body, event, invoice
 from tests.servers import Server
 from tests.stages.house import House
@@ -228,7 +230,7 @@ def test_workers_listen_again_by_themselves_once_the_broker_is_back(
 def test_a_broker_that_hangs_keeps_no_sender_waiting(
     migrated_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BROKER_SECONDS", 0.3)
+    monkeypatch.setattr(brokers, "BROKER_SECONDS", 0.3)
     with (
         socket.create_server(("127.0.0.1", 0)) as deaf,
         program_on(migrated_url, tmp_path) as program,

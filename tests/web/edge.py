@@ -12,10 +12,11 @@ from typing import Any
 import uvicorn
 from sqlmodel import col, select
 
+from dunning.broker import build_broker
 from dunning.processes import web_server
 from dunning.store import InboxRow, transaction
 from dunning.wiring import Program
-from dunning.worker import Work, build_broker
+from dunning.worker import Work
 from tests.providers.stripe.bodies import AT, Body, raw
 from tests.stages.kit import ManualClock, eventually
 from tests.stages.parts import SECRET, program_on
