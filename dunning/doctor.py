@@ -31,7 +31,6 @@ from dunning.store import engine_for, misfit, version
 
 # Signatures are refused after 5 minutes; a clock that is off by less than this does no harm.
 CLOCK_OFF = timedelta(seconds=30)
-LATE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +170,7 @@ def _inside(settings: Settings, engine: Engine) -> Iterator[Check]:
             "see that it answers with 2xx; its access may be out of date",
         )
     if settings.sandbox_url is None:
-        yield from _lateness(machine, kept.oldest_new_at, due.oldest_due_at)
+        yield from _lateness(settings, machine, kept.oldest_new_at, due.oldest_due_at)
 
 
 def _everywhere(session: object) -> list[str]:
@@ -184,9 +183,15 @@ def _everywhere(session: object) -> list[str]:
     return [str(name) for name in session.scalars(select(col(CaseRow.source)).distinct())]
 
 
-def _lateness(now: datetime, event: datetime | None, step: datetime | None) -> Iterator[Check]:
-    for what, since in (("webhook waits to be handled", event), ("step is overdue", step)):
-        if since is not None and now - since > LATE:
+def _lateness(
+    settings: Settings, now: datetime, event: datetime | None, step: datetime | None
+) -> Iterator[Check]:
+    """What is late, by the same limits as for /readyz."""
+    for what, since, limit in (
+        ("webhook waits to be handled", event, settings.late_event_seconds),
+        ("step is overdue", step, settings.late_step_seconds),
+    ):
+        if since is not None and (now - since).total_seconds() > limit:
             yield warning(
                 "backlog",
                 f"a {what} since {since:%Y-%m-%d %H:%M} UTC",

@@ -94,7 +94,7 @@ def bill(
         "number": "R-0001",
         "email": "ann@example.com",
         "name": "Ann",
-        "country": "US",
+        "country": "GB",
         "remaining": amount - paid - credited,
     }
     return Bill(status=status, paid=paid, credited=credited, **(given | other))

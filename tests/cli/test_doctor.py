@@ -120,6 +120,15 @@ def test_what_is_parked_is_told(shell: Shell, books: Books) -> None:
     assert levels(shell("doctor", "--format", "json"))["inbox"] == {"warning"}
 
 
+def test_what_is_late_is_told_by_the_limits_of_readiness(shell: Shell, books: Books) -> None:
+    shell.env(STRIPE_WEBHOOK_SECRET=SIGNING)
+    books.webhook("evt_1", "x", b"{}", state="new")
+    shell.env(DUNNING_LATE_EVENT_SECONDS="604800")
+    assert "backlog" not in levels(shell("doctor", "--format", "json"))
+    shell.env(DUNNING_LATE_EVENT_SECONDS="60")
+    assert levels(shell("doctor", "--format", "json"))["backlog"] == {"warning"}
+
+
 # --- migrate ---------------------------------------------------------------------------------
 
 

@@ -69,7 +69,7 @@ def test_from_a_webhook_to_the_entries_in_the_ledger(
     assert only(of_step, "charge.paid")["attempt"].startswith("ch_")
 
     # What the step brought stands in the ledger under the keys that the line names.
-    assert [each for each in recovered["because"] if each == step]
+    assert step in recovered["because"]
     assert [kept[key] for key in opened["entries"]] == [("owed", "at_risk")]
     assert [kept[key] for key in recovered["entries"]] == [("at_risk", "recovered")]
     # One search for the case finds all of it, in every process.
