@@ -21,7 +21,10 @@ class Blocker:
         """Called before the program's own BEGIN."""
         self.let_go()
         if self._weather.is_busy():
-            self._line = self._line or sqlite3.connect(self._database, isolation_level=None)
+            # Where the program itself holds it, there is nobody to wait for: it is busy.
+            self._line = self._line or sqlite3.connect(
+                self._database, timeout=0, isolation_level=None
+            )
             self._line.execute("BEGIN IMMEDIATE")
             self._holds = True
 
