@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy import Update, func, select, update
 from sqlmodel import Session, col
 
+from dunning import metrics
 from dunning.core.events import BillingEvent, StepDeferred, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.gate import Pulse
@@ -32,6 +33,7 @@ class Beginning:
     policy_version: str
 
 
+NOT_SENT_TWICE = "the worker that sent it died before it could say so; not sent twice"
 # Steps that call nobody: they end as soon as they are begun.
 AT_ONCE = frozenset((StepKind.RESTRICT, StepKind.ANNOUNCE))
 
@@ -189,10 +191,14 @@ def end(row: StepRow, doing: Doing, outcome: Ended | PutOff, now: datetime) -> N
 
 
 def record_skip(
-    session: Session, case: Case, step: Step, policy_version: str, why: str, now: datetime
-) -> None:
-    """Put on record a step that is not done, and why."""
-    row = session.get(StepRow, step.key) or StepRow(
+    session: Session, case: Case, step: Step, policy_version: str, now: datetime
+) -> StepEnded:
+    """Put on record a step that is not done, and why. A message that may have left is in doubt."""
+    result, why = StepResult.SKIPPED, step.skip or ""
+    row = session.get(StepRow, step.key)
+    if row is not None and step.kind is StepKind.EMAIL and was_begun(row):
+        result, why = StepResult.DOUBTFUL, NOT_SENT_TWICE
+    row = row or StepRow(
         key=step.key,
         case_id=case.id,
         kind=step.kind.value,
@@ -204,8 +210,11 @@ def record_skip(
         template=step.template,
         policy_version=policy_version,
     )
-    row.state, row.result, row.why, row.ended_at = "ended", "skipped", why, now
+    row.state, row.result, row.why, row.ended_at = "ended", result.value, why, now
     session.add(row)
+    metrics.step_ended(step.kind.value, result.value)
+    log.info("step.skipped", case=case.id, step=step.key, result=result.value, why=why)
+    return ended(step, result, why, step.template, now)
 
 
 def lease_until(session: Session, names: Sequence[str], until: datetime) -> None:

@@ -21,10 +21,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session, col
 
 from dunning import begun, crashpoints, metrics
-from dunning.begun import Beginning, Done, Intent, ended
+from dunning.begun import Beginning, Done, Intent
 from dunning.cases import CaseBook, locked
 from dunning.clock import Clock
-from dunning.core.events import BillingEvent, StepDeferred, StepKind, StepResult
+from dunning.core.events import StepDeferred, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.gate import Gate, Held
 from dunning.core.plan import Plan
@@ -216,13 +216,8 @@ class Executor:
     ) -> tuple[Case, Plan]:
         """Put on record the due steps that are not to be done, with the reason."""
         while skipped := [step for step in ahead.due(now) if step.skip]:
-            events: list[BillingEvent] = []
-            for step in skipped:
-                why = step.skip or ""
-                begun.record_skip(session, case, step, row.policy_version, why, now)
-                events.append(ended(step, StepResult.SKIPPED, why, step.template, now))
-                metrics.step_ended(step.kind.value, "skipped")
-                log.info("step.skipped", case=case.id, step=step.key, why=why)
+            version = row.policy_version
+            events = [begun.record_skip(session, case, step, version, now) for step in skipped]
             self._cases.apply_by_hand(session, row, events, now)
             case, ahead = self._cases.plan_of(session, row, now)
         return case, ahead
@@ -243,7 +238,7 @@ class Executor:
     def _act(self, doing: Doing) -> tuple[Ended | PutOff, str]:
         step = doing.step
         if doing.again and step.kind is StepKind.EMAIL:
-            why = "the worker that sent it died before it could say so; not sent twice"
+            why = begun.NOT_SENT_TWICE
             return _with_its_ending(Ended(result=StepResult.DOUBTFUL, why=why))
         try:
             return _with_its_ending(self._actions[step.kind].act(doing))

@@ -115,9 +115,11 @@ def dispute(world: World, charge_id: str, reason: str = "fraudulent", inquiry: b
     """The customer's bank takes the money back, or asks first (an inquiry)."""
     charge = world.need("charge", charge_id)
     # Networks let a bank take back what the merchant has not given back already.
-    left = charge["amount"] - charge["amount_refunded"]
+    taken = [d for d in world.all("dispute") if d["charge"] == charge_id]
+    others = [d for d in taken if d["status"] not in ("won", "warning_closed")]
+    left = charge["amount"] - charge["amount_refunded"] - sum(d["amount"] for d in others)
     if left <= 0:
-        raise refused(f"Charge {charge_id} has been refunded; there is nothing to dispute.")
+        raise refused(f"Charge {charge_id} was refunded or disputed; nothing is left to dispute.")
     before = snapshot(charge)
     made = world.add(
         {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from dunning.actions.message import AFTER_PAYMENT
@@ -10,6 +12,7 @@ from dunning.core.ports import Asked, Doing, Ended
 from dunning.errors import LeaseLostError
 from dunning.store import MessageRow
 from tests.builders import T0
+from tests.policies import policy, rung
 from tests.stages.doing import LEASE, LETTERS, SAID, Begin, dies, until
 
 
@@ -84,3 +87,19 @@ def test_a_fault_before_a_message_was_handed_over_is_tried_again(begin: Begin) -
     bench.stage.clock.time += until(bench)
     bench.runs()
     assert bench.step("email:1").result == "done"
+
+
+def test_a_message_that_may_have_left_is_not_called_missed(begin: Begin) -> None:
+    """Its worker died, and by the time it is taken up a later message says it all."""
+    reminded = policy(
+        rung("email", 0, template="payment_failed"),
+        rung("email", 1, template="reminder"),
+        rung("give_up", 28),
+    )
+    bench = begin(reminded)
+    with pytest.raises(KeyboardInterrupt):
+        bench.runs(dies_sending)
+    bench.stage.clock.time += timedelta(days=1, hours=2)
+    assert bench.runs(Ended(result=StepResult.DONE, why="sent", said=SAID)) == "email:2"
+    assert bench.step("email:1").result == "doubtful"
+    assert bench.step("email:2").result == "done"
