@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from dunning.cases import read_facts
+from dunning.core.calendar import zone_of
 from dunning.core.events import StepKind
-from dunning.core.local import local_of
 from dunning.core.policy import from_data
 from dunning.core.status import State
 from dunning.store import ActRow, PolicyRow
@@ -139,7 +139,8 @@ def _at_night(session: Session, seen: Seen) -> Iterator[str]:
         policy = policies[case.policy_version]
         if row.kind != StepKind.EMAIL.value or row.result != "done" or not policy.send_between:
             continue
-        zone = local_of(read_facts(case), policy).zone
+        facts = read_facts(case)
+        zone = zone_of(facts.word("timezone"), facts.word("country"), policy.timezone)
         local = row.started_at.astimezone(zone).time()
         first, last = policy.send_between
         if not first <= local <= last:

@@ -34,7 +34,7 @@ from dunning import (
 from dunning.actions import access, message, retry
 from dunning.actions.looking import Looked
 from dunning.core import case as facts_of
-from dunning.core import plan, reactions
+from dunning.core import local, plan, reactions
 from dunning.core import status as status_of
 from dunning.core.events import BillingEvent, InvoiceReported, PaymentReceived, StepKind
 from dunning.core.facts import Case
@@ -316,7 +316,7 @@ def a_card_may_be_asked_for_ever(patch: Patch) -> None:
 @bug("policy=gentle", "zone=(?!None)")
 def every_customer_lives_in_greenwich(patch: Patch) -> None:
     """Time zones are ignored."""
-    patch(plan, "zone_of", lambda *_: ZoneInfo("UTC"))
+    patch(local, "zone_of", lambda *_: ZoneInfo("UTC"))
 
 
 @bug("pays who")
