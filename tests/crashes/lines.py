@@ -11,6 +11,8 @@ from typing import Self
 
 CHUNK = 65_536
 COMMIT = b"COMMIT\x00"  # how a client of PostgreSQL says it
+# How the receiver does, whose one statement is its own commit: in words, and when it is prepared.
+KEEP, BIND = b"INTO inbox", b"B"
 
 
 class Line:
@@ -25,6 +27,7 @@ class Line:
     def __init__(self, port: int) -> None:
         self.delay = 0.0
         self.cut_share = 0.0
+        self.keeps = False  # it is the receiver's line
         self.away = False
         self.cuts: Counter[str] = Counter()
         self._server = port
@@ -100,7 +103,9 @@ class Line:
                     return
 
     def _cut(self, said: bytes) -> str:
-        if not self.cut_share or COMMIT not in said:
+        keeps = self.keeps and (KEEP in said or said[:1] == BIND)
+        commits = COMMIT in said or keeps
+        if not self.cut_share or not commits:
             return ""
         with self._lock:
             if self._chance.random() > self.cut_share:

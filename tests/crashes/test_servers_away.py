@@ -300,6 +300,7 @@ def cuts_all(town: Town, people: list[Customer]) -> None:
 
 def cuts_commits(town: Town, people: list[Customer]) -> None:
     """A commit is not heard of, or its answer is not: nobody knows which."""
+    town.web_to_postgres.keeps = True
     town.web_to_postgres.cut_share = 1.0
     town.to_postgres.cut_share = 0.2
     assert {town.post("evt_cut").status_code for _ in range(4)} == {503}

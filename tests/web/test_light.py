@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-_RECEIVER = """
+from tests.secrets import API_KEY, SIGNING
+
+_RECEIVER = f"""
 import sys
 from pathlib import Path
 from dunning.config import load_settings
@@ -14,11 +16,11 @@ from dunning.processes import web_server
 from dunning.wiring import assemble
 from dunning.broker import build_broker
 from dunning.worker import Work
-given = {
+given = {{
     "DUNNING_DATABASE_URL": "sqlite:///receiver.db",
-    "STRIPE_API_KEY": "sk_test_receiver",
-    "STRIPE_WEBHOOK_SECRET": "whsec_receiver",
-}
+    "STRIPE_API_KEY": "{API_KEY}",
+    "STRIPE_WEBHOOK_SECRET": "{SIGNING}",
+}}
 program = assemble(load_settings(given, Path.cwd()), environ=given)
 web_server(program, Work(program, build_broker(None)), "127.0.0.1", 0)
 assert program.sources["stripe"].provider is not None
