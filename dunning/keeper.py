@@ -29,10 +29,6 @@ log = structlog.get_logger(__name__)
 BATCH: Final = 200
 WAITING: Final = 2_000
 HINTS: Final = 100
-# Workers handle webhooks in the batches they are told of in, and larger ones cost half as much
-# for each. Whoever has just told of some waits so long for more, up to about this many.
-HINTED: Final = 100
-LINGER_SECONDS: Final = 0.02
 # Under load those who were just answered come again at once. Whoever waits for them for a part of
 # the time that a commit takes, and no longer than this, needs half as many commits.
 GATHER_SECONDS: Final = 0.002
@@ -183,27 +179,9 @@ class Keeper:
 
     def _tell(self) -> None:
         """Pass hints on beside the writing: a broker that hangs keeps no sender waiting."""
-        told_at, going = 0.0, True
-        while going and (first := self._hints.get()) is not None:
-            if time.monotonic() - told_at < LINGER_SECONDS:
-                time.sleep(LINGER_SECONDS)
-            ids, going = self._with_more(first)
+        while (ids := self._hints.get()) is not None:
             try:
                 self._on_kept(ids)
             except Exception:
                 metrics.hints_lost(len(ids))
                 log.warning("inbox.hint_lost", count=len(ids), exc_info=True)
-            told_at = time.monotonic()
-
-    def _with_more(self, ids: Sequence[int]) -> tuple[Sequence[int], bool]:
-        """What else was kept meanwhile is told of in the same breath; whether more may come."""
-        together = list(ids)
-        while len(together) < HINTED:
-            try:
-                more = self._hints.get_nowait()
-            except queue.Empty:
-                break
-            if more is None:
-                return together, False
-            together += more
-        return together, True
