@@ -67,12 +67,12 @@ def after_end(case: Case, policy: Policy, present: Status) -> Iterator[Step]:
             why="the customer was told of the debt, so they are told it is settled",
             skip=why_no_email(case),
         )
-    if recovered and not case.payments and not _succeeded(case):
+    if recovered and not _succeeded(case):
         yield Step(
             key=f"{case.id}/reconcile:paid",
             kind=StepKind.RECONCILE,
             due_at=ended_at,
-            why="ask which payment it was, so that a later refund finds its case",
+            why="ask which charge it was: a later refund finds its case, a try of ours its end",
         )
 
 
