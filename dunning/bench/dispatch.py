@@ -18,9 +18,10 @@ from sqlalchemy import Engine, text
 
 from dunning import store
 from dunning.bench import bodies
+from dunning.bench.beside import compare
 from dunning.bench.claims import fill
 from dunning.bench.goals import Findings, Goal
-from dunning.bench.peers import CELERY, FOLDER, PGQUEUER, PROCRASTINATE, Peer, PeerUnavailableError
+from dunning.bench.peers import CELERY, FOLDER, PGQUEUER, PROCRASTINATE, Peer
 from dunning.bench.processes import environment, finish
 from dunning.bench.servers import DurablePostgres, Redis
 from dunning.broker import build_broker
@@ -77,19 +78,9 @@ def measure(postgres: DurablePostgres, broker: Redis, *, steps: int, peers: int)
     found.judge(TIME, many.seconds, few.seconds)
     found.judge(MEMORY, float(many.memory), float(few.memory))
     found.judge(BROKER, many.broker / MEGABYTE, 1.0)
-    for peer, goal in BESIDE.items():
-        rate, why = None, ""
-        try:
-            told = _peer(peer, postgres, broker, peers)
-            rate = told["done"] / told["seconds"]
-            found.figures[peer.name] = {
-                "per_second": round(rate),
-                "steps": told["done"],
-                "versions": peer.versions,
-            }
-        except (PeerUnavailableError, RuntimeError) as error:
-            why = str(error)[-300:]
-        found.judge(goal, many.steps / many.seconds, rate, why)
+    compare(
+        found, BESIDE, many.steps / many.seconds, lambda peer: _peer(peer, postgres, broker, peers)
+    )
     return found
 
 

@@ -13,8 +13,9 @@ from sqlalchemy import Engine, bindparam, insert, select, text, update
 from sqlmodel import col
 
 from dunning import store
+from dunning.bench.beside import compare
 from dunning.bench.goals import Findings, Goal
-from dunning.bench.peers import APSCHEDULER, FOLDER, HUEY, Peer, PeerUnavailableError
+from dunning.bench.peers import APSCHEDULER, FOLDER, HUEY, Peer
 from dunning.bench.processes import finish
 from dunning.broker import build_broker
 from dunning.clock import SystemClock
@@ -41,19 +42,7 @@ def measure(folder: Path, *, steps: int, peers: int) -> Findings:
     found = Findings("embedded", {}, [])
     seconds = _run(folder, steps)
     found.figures["ours"] = {"per_second": round(steps / seconds), "steps": steps}
-    for peer, goal in BESIDE.items():
-        rate, why = None, ""
-        try:
-            told = _peer(peer, folder, peers)
-            rate = told["done"] / told["seconds"]
-            found.figures[peer.name] = {
-                "per_second": round(rate),
-                "steps": told["done"],
-                "versions": peer.versions,
-            }
-        except (PeerUnavailableError, RuntimeError) as error:
-            why = str(error)[-300:]
-        found.judge(goal, steps / seconds, rate, why)
+    compare(found, BESIDE, steps / seconds, lambda peer: _peer(peer, folder, peers))
     return found
 
 
