@@ -21,4 +21,4 @@ The file is named in DUNNING_POLICY_FILE; without it the built-in default holds.
 
 app.command("check", epilog=policy_check.EPILOG)(policy_check.check)
 app.command("explain", epilog=policy_explain.EPILOG)(policy_explain.explain)
-app.command("preview")(policy_preview.preview)
+app.command("preview", epilog=policy_preview.EPILOG)(policy_preview.preview)

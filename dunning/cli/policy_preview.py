@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+import enum
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dunning.cli.options import FormatOption
-from dunning.cli.output import Format, csv_list, json_page
+from dunning.cli.options import usage
+from dunning.cli.output import csv_list, json_text, say, write_file
 from dunning.cli.policy_files import load_file, policy_named
 from dunning.cli.words import read_moment, read_money, read_zone
 
 if TYPE_CHECKING:
-    from dunning.cli.preview import Asked
+    from dunning.cli.preview import Asked, Preview
     from dunning.config import PolicyFile
     from dunning.core.policy import Policy
+
+
+EPILOG = """\
+Examples:
+  dunning policy preview --amount 49.00 --decline insufficient_funds
+  dunning policy preview --amount 49.00 --decline lost_card --country DE \\
+      --format html --out lost_card.html"""
+
+
+class PreviewFormat(enum.StrEnum):
+    """How the timeline is shown."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    SVG = "svg"
+    HTML = "html"
 
 
 def preview(
@@ -58,7 +77,16 @@ def preview(
         Path | None,
         typer.Option("--file", metavar="FILE", help="Another file than DUNNING_POLICY_FILE."),
     ] = None,
-    form: FormatOption = Format.TABLE,
+    form: Annotated[
+        PreviewFormat,
+        typer.Option(
+            "--format", help="table for people, json or csv for programs, svg or html to show."
+        ),
+    ] = PreviewFormat.TABLE,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write there instead of the screen."),
+    ] = None,
 ) -> None:
     """Show the dated timeline one customer would live through if every charge failed.
 
@@ -80,13 +108,34 @@ def preview(
     loaded = load_file(file)
     chosen = _chosen(loaded, policy, asked)
     preview = previewing.live_through(chosen, asked)
+    if form is PreviewFormat.TABLE:
+        if out is not None:
+            raise usage("a table is for the screen; choose svg, html, json or csv", "--out")
+        previewing.show(preview)
+        return
+    text = _text(preview, form)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        write_file(out, text)
+        say(f"{out} is written.")
+
+
+def _text(preview: Preview, form: PreviewFormat) -> str:
+    from dunning.cli import preview as previewing
+    from dunning.cli.drawing import page, story_of, wide
+
     match form:
-        case Format.TABLE:
-            previewing.show(preview)
-        case Format.JSON:
-            json_page(previewing.as_json(preview))
-        case Format.CSV:
-            csv_list(previewing.KEYS, previewing.as_json(preview)["timeline"])
+        case PreviewFormat.SVG:
+            return wide(story_of(preview)) + "\n"
+        case PreviewFormat.HTML:
+            return page(story_of(preview))
+        case PreviewFormat.CSV:
+            buffer = io.StringIO()
+            csv_list(previewing.KEYS, previewing.as_json(preview)["timeline"], buffer)
+            return buffer.getvalue()
+        case _:
+            return json_text(previewing.as_json(preview))
 
 
 def _chosen(file: PolicyFile, name: str | None, asked: Asked) -> Policy:
