@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dunning.config.lint import access, allowing, charges, choosing, emails, ending, hours
 from dunning.config.lint.rule import Found, Rule, ways
 from dunning.config.policy_file import PolicyFile
-from dunning.config.problems import Mark, Path, dotted
+from dunning.config.problems import Mark, dotted
 from dunning.config.yaml_tree import START
 
 SUBJECTS: dict[str, tuple[Rule, ...]] = {
@@ -39,10 +39,11 @@ class LintWarning:
 
 def lint(file: PolicyFile) -> list[LintWarning]:
     """Everything dangerous in a file that loaded well, top to bottom, less what it allows."""
-    told: dict[tuple[str, Path], LintWarning] = {}
+    told: dict[tuple[str, int, int], LintWarning] = {}
     for rule, found in _all(file):
-        # What several ways through a policy share is said of the first.
-        told.setdefault((rule.name, found.path), _warning(file, rule, found))
+        # What several ways through a policy share, or several names stand for, is said once.
+        warning = _warning(file, rule, found)
+        told.setdefault((rule.name, warning.line, warning.column), warning)
     return sorted(_not_allowed(file, told.values()))
 
 
