@@ -17,7 +17,7 @@ from dunning.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
     from dunning.config import LintWarning, PolicyFile
-    from dunning.core.policy import Policy, When
+    from dunning.core.policy import Policy
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -95,6 +95,8 @@ def problems(text: str) -> list[dict[str, Any]]:
 
 def _as_json(file: PolicyFile, warnings: list[LintWarning]) -> dict[str, Any]:
     from dunning.config import describe
+    from dunning.config.sentences import describe_branches
+    from dunning.core.choosing import words
 
     return {
         "ok": True,
@@ -109,17 +111,20 @@ def _as_json(file: PolicyFile, warnings: list[LintWarning]) -> dict[str, Any]:
                 "retries": policy.retries.value,
                 "timezone": policy.timezone,
                 "sentences": describe(policy),
+                "branches": describe_branches(policy),
             }
             for name, policy in file.policies.items()
         },
         "choose": [
-            {"policy": choice.policy, "when": _when_words(choice.when)} for choice in file.choices
+            {"policy": choice.policy, "when": words(choice.when)} for choice in file.choices
         ],
     }
 
 
 def _show(file: PolicyFile, warnings: list[LintWarning]) -> None:
     from dunning.config import describe
+    from dunning.config.sentences import MEANINGS, describe_branches, describe_terms
+    from dunning.core.choosing import words as in_words
 
     for warning in warnings:
         say(f"warning: {warning}", style="yellow")
@@ -132,9 +137,17 @@ def _show(file: PolicyFile, warnings: list[LintWarning]) -> None:
         heading(f"{name} (version {policy.version})")
         for sentence in (_terms(policy), *describe(policy)):
             item(sentence)
+        for branch, sentences in describe_branches(policy).items():
+            say(f"  While {MEANINGS[branch]} ({branch}), instead of its charges and emails:")
+            for sentence in sentences:
+                item(sentence)
+    if told := describe_terms(file.terms):
+        heading("Words of this file")
+        for sentence in told:
+            item(sentence)
     heading("Which policy a case gets: the first that fits")
     for number, choice in enumerate(file.choices, 1):
-        words = _when_words(choice.when) or ("everything else" if number > 1 else "everything")
+        words = in_words(choice.when) or ("everything else" if number > 1 else "everything")
         item(f"{number}. {words}: {choice.policy}")
 
 
@@ -149,20 +162,6 @@ def _terms(policy: Policy) -> str:
         f"No suspension before {policy.grace.days} days, the end after {policy.window.days}; "
         f"{OWNERS[policy.retries]}. Times are the customer's, else {policy.timezone}.{hours}"
     )
-
-
-def _when_words(when: When) -> str:
-    parts = []
-    if when.at_least is not None:
-        parts.append(f"at least {when.at_least}")
-    if when.below is not None:
-        parts.append(f"below {when.below}")
-    for name in ("currency", "country", "product", "source"):
-        if values := getattr(when, name):
-            words = " or ".join(values)
-            parts.append(f"{name} {words.upper() if name == 'currency' else words}")
-    parts += [f"metadata {key} is {value}" for key, value in when.metadata]
-    return ", ".join(parts)
 
 
 @app.command("preview")
@@ -240,10 +239,10 @@ def preview(
 def _policy(file: PolicyFile, name: str | None, asked: Any) -> Policy:
     from dunning.cli.preview import subject_of
     from dunning.config.problems import nearest
-    from dunning.core.policy import choose
+    from dunning.core.choosing import choose
 
     if name is None:
-        name = choose(file.choices, subject_of(asked))
+        name = choose(file.choices, subject_of(asked), file.terms)
     if name in file.policies:
         return file.policies[name]
     meant = nearest(name, file.policies)

@@ -11,8 +11,9 @@ from dunning.config.policy_file import PolicyFile
 from dunning.config.problems import Mark, Path, dotted
 from dunning.config.timing import Timed, first, in_order, of_kind, span_words
 from dunning.config.yaml_tree import START
+from dunning.core.choosing import When
 from dunning.core.events import StepKind
-from dunning.core.policy import Invoice, Policy, Retries, Subscription, When
+from dunning.core.policy import Invoice, Policy, Retries, Subscription
 
 DAY = timedelta(days=1)
 # The networks charge fees beyond these tries of one card: Visa 20 in 30 days, Mastercard 35 in 30
