@@ -24,17 +24,19 @@ from dunning import ledger, metrics
 from dunning.clock import rfc3339
 from dunning.columns import columns_of, schedule_columns
 from dunning.core.case import case_id, new_case
+from dunning.core.choosing import Subject
 from dunning.core.events import BillingEvent, RenewalUpcoming
 from dunning.core.facts import Case
 from dunning.core.plan import Plan, plan
-from dunning.core.policy import Policy, Subject
+from dunning.core.policy import Policy
 from dunning.core.status import State, Status, status
+from dunning.core.subject import subject_of
 from dunning.desk import Desk, Held, Line, Named, Recall, Row
 from dunning.errors import LeaseLostError, NotFoundError
 from dunning.hands import Hand, advance_hand, call_off, complete
 from dunning.mirror import Mirror
 from dunning.outbox import announce, changes_access
-from dunning.pinned import Pinned, subject_of
+from dunning.pinned import Pinned
 from dunning.routing import (
     CustomerNews,
     cases_of,

@@ -8,10 +8,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from dunning.core.facts import Case
-from dunning.core.money import Money
-from dunning.core.policy import Policy, Subject, from_data, to_data
-from dunning.core.status import Status
+from dunning.core.policy import Policy, from_data, to_data
 from dunning.desk import Desk
 from dunning.errors import NotFoundError
 from dunning.store import PolicyRow
@@ -65,15 +62,3 @@ class Pinned:
             version = policy.version
             self._versions[id(policy)] = (policy, version)
         return version
-
-
-def subject_of(case: Case, present: Status) -> Subject:
-    """What the choice of a policy goes by."""
-    bill = case.bill
-    return Subject(
-        source=case.source,
-        amount=Money(sum(e.amount for e in present.books.entries[:1]), case.currency),
-        country=case.word("country"),
-        products=bill.products if bill else (),
-        metadata=bill.metadata if bill else (),
-    )

@@ -34,9 +34,10 @@ from dunning.config import (
     load_policies,
     load_policy_file,
 )
+from dunning.core.choosing import Subject, choose
 from dunning.core.events import Actor, Attempt, AttemptStatus, StepKind
 from dunning.core.facts import Case
-from dunning.core.policy import Policy, Subject, choose
+from dunning.core.policy import Policy
 from dunning.core.ports import Action, Channel, Provider, Reader
 from dunning.core.status import Access, State
 from dunning.errors import ConfigError
@@ -177,7 +178,7 @@ def _policies(
 
 def _chooser(policies: PolicyFile) -> Chooser:
     def choose_policy(subject: Subject) -> Policy:
-        return policies.policies[choose(policies.choices, subject)]
+        return policies.policies[choose(policies.choices, subject, policies.terms)]
 
     return choose_policy
 

@@ -140,6 +140,6 @@ def _text(preview: Preview, form: PreviewFormat) -> str:
 
 def _chosen(file: PolicyFile, name: str | None, asked: Asked) -> Policy:
     from dunning.cli.preview import subject_of
-    from dunning.core.policy import choose
+    from dunning.core.choosing import choose
 
-    return policy_named(file, name or choose(file.choices, subject_of(asked)))
+    return policy_named(file, name or choose(file.choices, subject_of(asked), file.terms))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dunning.config.sentences import describe
+from dunning.config.sentences import MEANINGS, describe
 from dunning.config.timing import in_order
 from dunning.core.events import StepKind
+from dunning.core.places import walked
 from dunning.core.policy import Policy, Retries
 
 _BESIDE = {
@@ -28,6 +29,9 @@ OWNERS = {
 def rule(policy: Policy, step: str) -> str:
     """The policy's line behind a step such as `retry:2`, in words."""
     kind, _, number = step.partition(":")
+    branch, _, own = kind.rpartition(".")
+    if branch in dict(policy.branches):
+        return f"While {MEANINGS[branch]}: {rule(walked(policy, branch), f'{own}:{number}')}"
     if number.isdecimal() and kind not in ("restore", "reconcile"):
         # `describe` ends with giving up at the window where no line says so.
         sentences = zip(in_order(policy), describe(policy), strict=False)

@@ -57,6 +57,7 @@ class Verdict:
     quiet: bool  # True: no messages at all
     tell_ops: bool  # a person should look
     mapped: bool  # False: a code had no row of its own
+    category: str = ""  # what kind of refusal it is, as the table has it; empty: nobody said
 
 
 UNKNOWN = Verdict(
@@ -316,6 +317,7 @@ def advise(decline: Decline) -> Verdict:
         quiet=any(one.row.quiet for one in speaking),
         tell_ops=any(one.row.tell_ops for one in speaking),
         mapped=not unknown,
+        category=strictest.row.category,
     )
 
 

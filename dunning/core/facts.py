@@ -92,6 +92,7 @@ class Case:
     methods_gone: tuple[tuple[str, datetime], ...] = ()
 
     # the relation
+    customer_since: datetime | None = None
     ends: tuple[End, ...] = ()
     customer_deleted_at: datetime | None = None
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event as hooks
 
-from dunning.core.policy import Policy, Subject
+from dunning.core.choosing import Subject
+from dunning.core.policy import Policy
 from dunning.reports.proof import verify_all
 from dunning.store import CaseRow, CustomerRow, EntryRow, LinkRow
 from tests.providers.stripe.bodies import Body, event, invoice, paid_invoice
