@@ -122,13 +122,13 @@ class Retry:
     def _over_limit(self, doing: Doing, looked: Looked) -> Ended | PutOff | None:
         """What the limits of the very card that would be charged say."""
         tries = self._tries_on(doing.case.source, looked)
-        last = max(tries, key=lambda attempt: (attempt.at, attempt.id), default=None)
         blocked = allowed(
             tries,
-            network=last.network if last else None,
-            method_type=last.method_type if last else None,
+            network=_last_word(tries, "network"),
+            method_type=_last_word(tries, "method_type"),
             amount=looked.status.at_risk,
             now=doing.now,
+            debt={attempt.id for attempt in looked.case.attempts},
         )
         if blocked is None:
             return None
@@ -154,6 +154,12 @@ class Retry:
             if one.method in named or (one.fingerprint and one.fingerprint in prints)
         )
         return [*seen, *mine]
+
+
+def _last_word(tries: Sequence[Attempt], about: str) -> str | None:
+    """What the newest try that says so was made by: a report may leave it out."""
+    newest = sorted(tries, key=lambda attempt: (attempt.at, attempt.id), reverse=True)
+    return next((word for one in newest if (word := getattr(one, about))), None)
 
 
 def _tell(doing: Doing, outcome: ChargeOutcome) -> None:

@@ -101,10 +101,10 @@ class Row:
 
 # --- the table -----------------------------------------------------------------------------
 
-_TRUTH = {"yes": True, "no": False}
+TRUTH = {"yes": True, "no": False}
 _UNITS = {"h": "hours", "d": "days"}
 _WAIT = re.compile(r"([1-9][0-9]*)([hd])")
-_CERTAINTIES = frozenset(("verified", "judgement", "unverified"))
+CERTAINTIES = frozenset(("verified", "judgement", "unverified"))
 _NEEDED = ("code", "kind", "meaning", "category", "reason", "source")
 
 
@@ -125,19 +125,19 @@ def _row(cells: Mapping[str, str]) -> Row:
         raise ValueError("more cells than columns")
     if empty := [name for name in _NEEDED if not cells[name].strip()]:
         raise ValueError(f"empty: {', '.join(empty)}")
-    if cells["certainty"] not in _CERTAINTIES:
-        raise ValueError(f"certainty {cells['certainty']!r} is not one of {sorted(_CERTAINTIES)}")
+    if cells["certainty"] not in CERTAINTIES:
+        raise ValueError(f"certainty {cells['certainty']!r} is not one of {sorted(CERTAINTIES)}")
     return Row(
         code=cells["code"],
         kind=cells["kind"],
         meaning=cells["meaning"],
         category=cells["category"],
         advice=Advice(cells["advice"]),
-        wait=_wait(cells["wait"]),
-        customer_may_know=_TRUTH[cells["customer_may_know"]],
-        quiet=_TRUTH[cells["quiet"]],
-        tell_ops=_TRUTH[cells["tell_ops"]],
-        vague=_TRUTH[cells["vague"]],
+        wait=read_wait(cells["wait"]),
+        customer_may_know=TRUTH[cells["customer_may_know"]],
+        quiet=TRUTH[cells["quiet"]],
+        tell_ops=TRUTH[cells["tell_ops"]],
+        vague=TRUTH[cells["vague"]],
         network_overrides=frozenset(cells["network_overrides"].split()),
         aliases=tuple(cells["aliases"].split()),
         reason=cells["reason"],
@@ -146,7 +146,8 @@ def _row(cells: Mapping[str, str]) -> Row:
     )
 
 
-def _wait(text: str) -> timedelta | None:
+def read_wait(text: str) -> timedelta | None:
+    """`24h` or `2d` as a span of time; None when nothing is written."""
     if not text:
         return None
     if not (match := _WAIT.fullmatch(text)):
