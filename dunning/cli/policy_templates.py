@@ -74,7 +74,7 @@ def ready() -> list[Ready]:
 
 def _about(text: str) -> str:
     """The first sentence of the comment at its head."""
-    words = []
+    words: list[str] = []
     for line in text.splitlines():
         if line.startswith(_DIRECTIVE) or (line == "#" and not words):
             continue

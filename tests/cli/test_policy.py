@@ -130,6 +130,24 @@ def test_words_for_a_wiki_and_for_programs(shell: Shell) -> None:
     assert (told["file"], list(told["policies"])) == ("p.yaml", ["quick_one"])
 
 
+# --- templates -------------------------------------------------------------------------------
+
+
+def test_ready_files_are_listed_and_printed(shell: Shell) -> None:
+    listed = shell("policy", "templates", "--format", "json").json()
+    names = [each["name"] for each in listed]
+    assert names == [
+        *("default", "bank_debit", "business_annual", "consumer_monthly", "high_value")
+    ]
+    assert "consumer_monthly  Consumers who pay monthly by card" in shell("policy", "templates").out
+    for name in names:
+        (shell.folder / "p.yaml").write_text(shell("policy", "templates", name).out)
+        shell("policy", "check", "--strict", "p.yaml")
+        preview(shell, "--file", "p.yaml", "--decline", "lost_card")
+    complaint = shell("policy", "templates", "bank_debt", code=1).complaint
+    assert "Did you mean 'bank_debit'?" in complaint
+
+
 # --- preview ---------------------------------------------------------------------------------
 
 

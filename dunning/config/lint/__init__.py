@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dunning.config.lint import access, allowing, charges, choosing, emails, ending, hours
-from dunning.config.lint.rule import Found, Rule, ways
+from dunning.config.lint.rule import Found, Rule, Way, ways
 from dunning.config.policy_file import PolicyFile
 from dunning.config.problems import Mark, dotted
 from dunning.config.yaml_tree import START
@@ -73,7 +73,15 @@ def _all(file: PolicyFile) -> Iterator[tuple[Rule, Found]]:
             for rule in RULES.values():
                 if rule.of_way is not None:
                     for found in rule.of_way(way):
-                        yield rule, found._replace(path=("policies", name, *found.path))
+                        yield rule, _of_policy(name, way, found)
+
+
+def _of_policy(name: str, way: Way, found: Found) -> Found:
+    """Counted from the file; of a line that a branch shares it says which branch is meant."""
+    sentence = found.sentence
+    if way.branch and found.path[:1] == ("timeline",):
+        sentence = f"In the branch {way.branch}: {sentence[:1].lower()}{sentence[1:]}"
+    return found._replace(path=("policies", name, *found.path), sentence=sentence)
 
 
 def _warning(file: PolicyFile, rule: Rule, found: Found) -> LintWarning:

@@ -211,8 +211,8 @@ RULES = (
         name="too-many-retries",
         why="Card networks count everybody's tries of a card and charge for too many; from eight"
         " on issuers take them for fraud. What is over the limit is left out when its time comes.",
-        fix="Keep to seven retries of a card within 30 days, and two of a bank debit; the first failure"
-        " is a try as well.",
+        fix="Keep to seven retries of a card within 30 days, and two of a bank debit: the first"
+        " failure is a try as well.",
         of_way=too_many,
     ),
     Rule(

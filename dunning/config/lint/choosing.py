@@ -32,9 +32,7 @@ def _listed(file: PolicyFile) -> Iterator[tuple[Path, Choice, tuple[Choice, ...]
 
 def _ahead(file: PolicyFile, choice: Choice, ahead: tuple[Choice, ...]) -> int | None:
     """The number of an earlier line that leaves nothing for this one."""
-    found = (
-        i for i, one in enumerate(ahead) if covers(one.when, choice.when, file.terms)
-    )
+    found = (i for i, one in enumerate(ahead) if covers(one.when, choice.when, file.terms))
     return next(found, None)
 
 
@@ -127,7 +125,7 @@ def _never_here(way: Way, path: Path, when: When, replaced: bool) -> Iterator[Fo
 
 
 def _lasting(when: When) -> When:
-    """What still holds long after the choice: a card may be exchanged, an amount be paid in part."""
+    """What still holds later: a card may be exchanged, and an amount be paid in part."""
     kept = [c for c in when.all_of if c.key in LASTING]
     return When(tuple(kept))
 

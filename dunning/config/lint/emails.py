@@ -49,7 +49,7 @@ def too_often(way: Way) -> Iterator[Found]:
 
 
 def too_often_across(way: Way) -> Iterator[Found]:
-    """A charge between an email of the timeline and one of a branch may lead from one to the other."""
+    """A charge between an email of the timeline and one of a branch may lead to both."""
     if way.branch is None:
         return
     before = next(ways(way.file, way.policy))

@@ -23,10 +23,12 @@ def spread(when: When, terms: Terms) -> tuple[Condition, ...]:
     """The conditions, with those of a segment that must hold with them."""
     found = list(when.all_of)
     for condition in when.all_of:
-        if isinstance(condition, OneOf) and condition.key == "segment":
-            if len(condition.words) == 1:
-                segment = terms.segment(condition.words[0])
+        match condition:
+            case OneOf(key="segment", words=(name,)):
+                segment = terms.segment(name)
                 found += segment.all_of if segment else ()
+            case _:
+                pass
     return tuple(found)
 
 
@@ -56,9 +58,8 @@ def _within_words(wanted: OneOf, known: Sequence[Condition]) -> bool:
     for one in known:
         if isinstance(one, OneOf) and one.key == wanted.key and _folded(one) <= words:
             return True
-        if wanted.key == "currency" and isinstance(one, Within):
-            if (currency := _currency(one)) is not None and currency in words:
-                return True
+        if wanted.key == "currency" and isinstance(one, Within) and _currency(one) in words:
+            return True
     return False
 
 
