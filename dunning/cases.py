@@ -7,7 +7,7 @@ which the caller opens; many events of many cases at once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -21,22 +21,21 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
 from dunning import ledger, metrics
+from dunning.chosen import Chooser, Policies, looked_first
 from dunning.clock import rfc3339
 from dunning.columns import columns_of, schedule_columns
+from dunning.core.around import ALONE
 from dunning.core.case import case_id, new_case
-from dunning.core.choosing import Subject
-from dunning.core.events import BillingEvent, RenewalUpcoming
+from dunning.core.events import BillingEvent, InvoiceReported, RenewalUpcoming
 from dunning.core.facts import Case
-from dunning.core.plan import Plan, plan
+from dunning.core.plan import Plan, line_keys, plan
 from dunning.core.policy import Policy
 from dunning.core.status import State, Status, status
-from dunning.core.subject import subject_of
 from dunning.desk import Desk, Held, Line, Named, Recall, Row
 from dunning.errors import LeaseLostError, NotFoundError
 from dunning.hands import Hand, advance_hand, call_off, complete
 from dunning.mirror import Mirror
 from dunning.outbox import announce, changes_access
-from dunning.pinned import Pinned
 from dunning.routing import (
     CustomerNews,
     cases_of,
@@ -44,6 +43,7 @@ from dunning.routing import (
     gather,
     gather_for,
     invoice_of,
+    paid_invoices,
     ref_of,
 )
 from dunning.schedule import Claim
@@ -53,9 +53,6 @@ from dunning.unfinished import charges_told, end_unfinished
 log = structlog.get_logger(__name__)
 
 _FACTS = TypeAdapter(Case)
-
-# Which policy a new case begins under.
-Chooser = Callable[[Subject], Policy]
 
 
 def read_facts(row: CaseRow) -> Case:
@@ -75,12 +72,16 @@ class CaseBook:
     """Advances cases; holds what that needs beyond the database: policies and a memory."""
 
     def __init__(
-        self, *, choose: Chooser, recall: Recall | None = None, announces: bool = False
+        self,
+        *,
+        choose: Chooser,
+        recall: Recall | None = None,
+        announces: bool = False,
+        keeps_revenue: bool = False,
     ) -> None:
-        self._choose = choose
+        self._policies = Policies(choose, keeps_revenue=keeps_revenue)
         self._recall = recall
         self._announces = announces
-        self._pinned = Pinned()
 
     def remember_with(self, recall: Recall) -> None:
         """Set who remembers events that came before their case (the inbox does)."""
@@ -168,7 +169,9 @@ class CaseBook:
     def gather(self, desk: Desk, told: Mapping[str, Sequence[BillingEvent]]) -> None:
         """Load all that events, by source, may touch; the guard over their names comes before."""
         gather(desk, told)
-        self._pinned.learn(desk)
+        if self._policies.keeps_revenue:
+            desk.revenues.load(paid_invoices(told))
+        self._policies.learn(desk)
 
     def take(
         self,
@@ -191,6 +194,8 @@ class CaseBook:
                 continue
             if isinstance(event, RenewalUpcoming):
                 continue
+            if self._policies.keeps_revenue and isinstance(event, InvoiceReported):
+                mirror.paid(event)
             invoice = invoice_of(desk, source, event)
             if invoice is None:
                 waiting = ref_of(event)
@@ -213,10 +218,12 @@ class CaseBook:
 
     def write(self, desk: Desk, now: datetime) -> None:
         """Write what was taken in, with the next step of every case that moved."""
+        changed = desk.cases.changes()
+        besides = self._policies.around(desk, changed.values())
         with desk.drafting():
-            for name, held in desk.cases.changes().items():
+            for name, held in changed.items():
                 policy = self.policy_of(desk.session, held.row["policy_version"])
-                ahead = plan(held.case, policy, now, held.present)
+                ahead = plan(held.case, policy, now, held.present, besides.get(name, ALONE))
                 row = dict(held.row)
                 row.update(schedule_columns(row, held.case, ahead, now))
                 row["facts"] = _FACTS.dump_json(held.case).decode()
@@ -231,12 +238,13 @@ class CaseBook:
 
     def policy_of(self, session: Session, version: str) -> Policy:
         """The policy a case is pinned to, as it was when the case began."""
-        return self._pinned.of(session, version)
+        return self._policies.of(session, version)
 
     def plan_of(self, session: Session, row: CaseRow, now: datetime) -> tuple[Case, Plan]:
         """The facts of a case and the steps still to do, as of now."""
-        case = read_facts(row)
-        return case, plan(case, self.policy_of(session, row.policy_version), now)
+        case, policy = read_facts(row), self.policy_of(session, row.policy_version)
+        besides = self._policies.around_stored(session, case, row)
+        return case, plan(case, policy, now, around=besides)
 
     # --- parts -----------------------------------------------------------------------------
 
@@ -248,7 +256,7 @@ class CaseBook:
             desk.scopes.load(
                 Named(held.case.source, held.case.scope) for held in desk.cases.values()
             )
-        self._pinned.learn(desk)
+        self._policies.learn(desk)
 
     def _conclude(
         self, desk: Desk, claim: Claim, events: Sequence[BillingEvent], now: datetime
@@ -286,6 +294,8 @@ class CaseBook:
                 self._end_what_was_begun(desk, hand, row, now)
                 if hand.case is not told:
                     present = status(hand.case)
+            if looked_first(hand.before.case, hand.case) and present.state.is_open:
+                row |= self._policies.look_again(desk, hand.case, present, row, now)
         case = hand.case
         posting = ledger.Posting(
             case_id=case.id,
@@ -313,20 +323,18 @@ class CaseBook:
             return
         policy = self.policy_of(desk.session, row["policy_version"])
         planned = {step.key for step in plan(hand.case, policy, now).steps}
+        if status(hand.case).state.is_open:
+            planned |= line_keys(hand.case, policy)  # of whichever branch
         for event in end_unfinished(desk, hand.case, planned, now):
             advance_hand(hand, event)
 
     def _begin(self, desk: Desk, case: Case, present: Status, now: datetime) -> dict[str, Any]:
-        policy = self._choose(subject_of(case, present))
-        version = self._pinned.pin(desk, policy, now)
-        begun = dict.fromkeys(_COLUMNS)
+        begun = dict.fromkeys(_COLUMNS) | self._policies.begin(desk, case, present, now)
         return begun | {
             "id": case.id,
             "source": case.source,
             "provider": case.provider,
             "invoice": case.invoice,
-            "policy": policy.name,
-            "policy_version": version,
             "recorded_at": now,
             "version": 0,
         }

@@ -32,6 +32,7 @@ from dunning.store import (
     MethodRow,
     OutboxRow,
     PolicyRow,
+    RevenueRow,
     StepRow,
     SubscriptionRow,
     add_rows,
@@ -187,6 +188,7 @@ class Desk:
         self.customers: Drawer[Named, Row] = Drawer(self._named(CustomerRow))
         self.subscriptions: Drawer[Named, Row] = Drawer(self._named(SubscriptionRow))
         self.methods: Drawer[Named, Row] = Drawer(self._named(MethodRow))
+        self.revenues: Drawer[Named, Row] = Drawer(self._named(RevenueRow))
         self.scopes: Drawer[Named, Mapping[str, str]] = Drawer(self._fetch_scopes)
         self.waiting: Drawer[Named, tuple[Waiting, ...]] = Drawer(self._fetch_waiting)
         self.policies: Drawer[str, Row] = Drawer()
@@ -327,6 +329,7 @@ class Desk:
             (CustomerRow, self.customers),
             (SubscriptionRow, self.subscriptions),
             (MethodRow, self.methods),
+            (RevenueRow, self.revenues),
         ):
             rows = list(drawer.changes().values())
             put_rows(session, model, rows, update=_all_but(model, "source", "id"))

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlmodel import Session, col
 
+from dunning.core.branches import asks
 from dunning.core.policy import Policy, from_data, to_data
 from dunning.desk import Desk
 from dunning.errors import NotFoundError
@@ -20,6 +21,7 @@ class Pinned:
 
     def __init__(self) -> None:
         self._known: dict[str, Policy] = {}
+        self._asks: dict[str, frozenset[str]] = {}
         # By the object, which is kept and so stays the only one of this identity.
         self._versions: dict[int, tuple[Policy, str]] = {}
 
@@ -32,6 +34,13 @@ class Pinned:
                 raise NotFoundError(message)
             self._known[version] = from_data(json.loads(row.body), works_on)
         return self._known[version]
+
+    def asks(self, session: Session, version: str) -> frozenset[str]:
+        """What the policy of that version needs to know beside its cases; mostly nothing."""
+        found = self._asks.get(version)
+        if found is None:
+            found = self._asks[version] = asks(self.of(session, version))
+        return found
 
     def learn(self, desk: Desk) -> None:
         """Read at once the policies of the cases in hand that this process has not met yet."""

@@ -23,9 +23,10 @@ from dunning.actions.observed import Observed
 from dunning.actions.reconcile import Announce, Reconcile
 from dunning.actions.retry import Retry
 from dunning.breaker import Breaker
-from dunning.cases import CaseBook, Chooser
+from dunning.cases import CaseBook
 from dunning.channels.email import EmailChannel
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
+from dunning.chosen import Chooser, Chosen
 from dunning.clock import Clock, FollowedClock, SystemClock
 from dunning.config import (
     PolicyFile,
@@ -34,10 +35,10 @@ from dunning.config import (
     load_policies,
     load_policy_file,
 )
-from dunning.core.choosing import Subject, choose
+from dunning.core.branches import asks_revenue
+from dunning.core.choosing import Subject, chosen_line, words
 from dunning.core.events import Actor, Attempt, AttemptStatus, StepKind
 from dunning.core.facts import Case
-from dunning.core.policy import Policy
 from dunning.core.ports import Action, Channel, Provider, Reader
 from dunning.core.status import Access, State
 from dunning.errors import ConfigError
@@ -131,7 +132,11 @@ def assemble(
     acting = {name: live.provider for name, live in sources.items() if live.provider}
     mail = mail or _mail(settings)
     product = product or _product(settings)
-    cases = CaseBook(choose=_chooser(policies), announces=product is not None)
+    cases = CaseBook(
+        choose=_chooser(policies),
+        announces=product is not None,
+        keeps_revenue=asks_revenue(policies.choices, policies.policies, policies.terms),
+    )
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
     actions = _actions(settings, engine, acting, mail, messages, sources)
@@ -177,8 +182,14 @@ def _policies(
 
 
 def _chooser(policies: PolicyFile) -> Chooser:
-    def choose_policy(subject: Subject) -> Policy:
-        return policies.policies[choose(policies.choices, subject, policies.terms)]
+    own = sum(1 for source in policies.sources if source.policy)
+
+    def choose_policy(subject: Subject) -> Chosen:
+        line = chosen_line(policies.choices, subject, policies.terms)
+        choice = policies.choices[line]
+        about = f"line {line - own + 1} of choose" if line >= own else "the source's own policy"
+        why = f"{about}: {words(choice.when) or 'everything else'}"
+        return Chosen(policies.policies[choice.policy], why)
 
     return choose_policy
 

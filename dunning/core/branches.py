@@ -9,11 +9,11 @@ answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from dunning.core.choosing import When, keys_of
+from dunning.core.choosing import Choice, Terms, When, keys_of
 from dunning.core.declines import UNKNOWN, Verdict
 from dunning.core.events import Attempt, AttemptStatus
 from dunning.core.facts import Case
@@ -51,6 +51,12 @@ def whens_of(policy: Policy) -> list[When]:
     """The conditions of all its lines, in its branches as well."""
     lines = (*policy.timeline, *(rung for _, several in policy.branches for rung in several))
     return [rung.when for rung in lines if rung.when]
+
+
+def asks_revenue(choices: Sequence[Choice], policies: Mapping[str, Policy], terms: Terms) -> bool:
+    """Whether anything in a file asks for what customers have paid so far."""
+    chosen = any("lifetime_revenue" in keys_of(choice.when, terms) for choice in choices)
+    return chosen or any("lifetime_revenue" in asks(policy) for policy in policies.values())
 
 
 def asks(policy: Policy) -> frozenset[str]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from dunning.core.events import CustomerReported, SubscriptionReported
 from dunning.core.facts import Case
+from dunning.core.money import Money
 
 CUSTOMER_METADATA = "customer_metadata"
 TAGS = "tags"
@@ -26,9 +26,7 @@ class Details:
     plans: tuple[str, ...] = ()
     intervals: tuple[str, ...] = ()
     metadata: tuple[tuple[str, str], ...] = ()
-    started_at: datetime | None = None
-    yearly: int | None = None
-    currency: str | None = None
+    yearly: Money | None = None
 
 
 NOTHING = Details()
@@ -45,19 +43,18 @@ def words_of_subscription(event: SubscriptionReported) -> dict[str, str | None]:
     return {_about(event.subscription): details_of(event)}
 
 
-def details_of(event: SubscriptionReported) -> str | None:
-    """The details as one text; None when the news has none of them."""
+def details_of(event: SubscriptionReported) -> str:
+    """The details as one text. Providers show the whole object, so what is left out is not so."""
+    known = event.yearly is not None and event.currency
     told = {
         "products": list(event.products),
         "plans": list(event.plans),
         "intervals": list(event.intervals),
         "metadata": [list(pair) for pair in event.metadata],
-        "started_at": int(event.started_at.timestamp()) if event.started_at else None,
-        "yearly": event.yearly,
-        "currency": event.currency,
+        "yearly": [event.yearly, event.currency] if known else None,
     }
     said = {name: value for name, value in told.items() if value}
-    return json.dumps(said, sort_keys=True, separators=(",", ":")) if said else None
+    return json.dumps(said, sort_keys=True, separators=(",", ":"))
 
 
 def read_details(text: str | None) -> Details:
@@ -65,15 +62,13 @@ def read_details(text: str | None) -> Details:
     if not text:
         return NOTHING
     data = json.loads(text)
-    started_at = data.get("started_at")
+    yearly = data.get("yearly")
     return Details(
         products=tuple(data.get("products", ())),
         plans=tuple(data.get("plans", ())),
         intervals=tuple(data.get("intervals", ())),
         metadata=tuple((name, value) for name, value in data.get("metadata", ())),
-        started_at=datetime.fromtimestamp(started_at, UTC) if started_at else None,
-        yearly=data.get("yearly"),
-        currency=data.get("currency"),
+        yearly=Money(*yearly) if yearly else None,
     )
 
 

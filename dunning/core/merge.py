@@ -369,6 +369,7 @@ def with_customer(case: Case, event: CustomerReported) -> Case:
 def with_subscription(case: Case, event: SubscriptionReported) -> Case:
     """Take what the provider knows of a subscription; it ends once, at the earliest end."""
     case = with_words(case, event.at, event.id, **words_of_subscription(event))
+    case = replace(case, customer_since=earliest(case.customer_since, event.started_at))
     if event.ended_at is None:
         return case
     heard = End(

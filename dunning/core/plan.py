@@ -212,6 +212,11 @@ def timeline(case: Case, policy: Policy) -> list[Step]:
     return _lines(case, way_of(case, policy))
 
 
+def line_keys(case: Case, policy: Policy) -> frozenset[str]:
+    """The keys of every line of the policy, whichever branch it is in."""
+    return frozenset(step.key for way in every_way(policy) for step in _lines(case, way))
+
+
 def _lines(case: Case, way: Way) -> list[Step]:
     policy = way.policy
     number: Counter[StepKind] = Counter()

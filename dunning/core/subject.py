@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from dunning.core.around import ALONE, Around
 from dunning.core.branches import meanings, method_type, said_now
@@ -27,9 +27,6 @@ def subject_of(case: Case, present: Status, around: Around = ALONE) -> Subject:
     details = subscription_details(case)
     of_customer = customer_metadata(case)
     metadata = dict(details.metadata) | dict(bill.metadata if bill else ())
-    yearly = None
-    if details.yearly is not None and details.currency:
-        yearly = Money(details.yearly, details.currency)
     return Subject(
         source=case.source,
         amount=Money(sum(e.amount for e in present.books.entries[:1]), case.currency),
@@ -41,10 +38,10 @@ def subject_of(case: Case, present: Status, around: Around = ALONE) -> Subject:
         customer_metadata=of_customer,
         tags=_merged(tags_in(metadata), tags_in(dict(of_customer))),
         method=_method(case),
-        tenure=_tenure(case, details.started_at),
+        tenure=_tenure(case),
         subscription=None if bill is None else case.subscription is not None,
         by_hand=None if bill is None else not bill.automatic,
-        yearly=yearly,
+        yearly=details.yearly,
         revenue=around.revenue,
     )
 
@@ -85,9 +82,8 @@ def _method(case: Case) -> str | None:
     return method_type(last) if last else None
 
 
-def _tenure(case: Case, subscribed_at: datetime | None) -> timedelta | None:
+def _tenure(case: Case) -> timedelta | None:
     """How long they had been a customer when the charge failed."""
-    known = [at for at in (case.customer_since, subscribed_at) if at is not None]
-    if not known or case.failed_at is None:
+    if case.customer_since is None or case.failed_at is None:
         return None
-    return max(case.failed_at - min(known), timedelta(0))
+    return max(case.failed_at - case.customer_since, timedelta(0))

@@ -14,7 +14,7 @@ from dunning.store.engine import (
     transaction,
 )
 from dunning.store.partitions import day_of_id, first_id
-from dunning.store.records import FitRow, PruningRow, RollupRow, SeenRow, TallyRow
+from dunning.store.records import FitRow, PruningRow, RevenueRow, RollupRow, SeenRow, TallyRow
 from dunning.store.shared import BreakerChangeRow, BreakerRow, PaceRow, PulseRow
 from dunning.store.tables import (
     ActRow,
@@ -63,6 +63,7 @@ __all__ = [
     "PolicyRow",
     "PruningRow",
     "PulseRow",
+    "RevenueRow",
     "RollupRow",
     "SeenRow",
     "StepRow",

@@ -59,7 +59,7 @@ class Picky:
     def __init__(self, stage: Stage, amount: int) -> None:
         self._amount = amount
         self._choose = stage._choose
-        stage.book._choose = self
+        stage.book._policies.choose = self
 
     def __call__(self, subject: Subject) -> Policy:
         if subject.amount.minor == self._amount:
