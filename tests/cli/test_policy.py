@@ -289,7 +289,7 @@ def test_the_way_of_a_branch(shell: Shell) -> None:
     assert ("funds.retry:1", "skipped") in steps("--method", "sepa_debit")  # the first that fits
     begin = ("policy", "preview", "--amount", "49", "--tenure", "40d")
     out = shell(*begin, "--file", "p.yaml", "--decline", "insufficient_funds").out
-    assert columns(out, "WHAT, OR WHY NOT")[-4] == "try the charge again"
+    assert "try the charge again, only if" in out
 
 
 @pytest.mark.parametrize(

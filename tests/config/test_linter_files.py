@@ -102,6 +102,10 @@ CASES_OF_FILES = [
         ASK, email("at: 50h"))),
      "19:11 Only 14h after an email of the timeline, where the charge between",
      text("\n".join([*TIMELINE, f"- {email('at: 36h')}"]), branches=plus(ASK, email("at: 60h")))),
+    ("suspension-told-wrong",
+     text("\n".join([*TIMELINE, f"- {email('at: 14d, when: {country: DE}', 'suspended')}"])),
+     "13:9 Suspended customers for whom its condition does not hold are never told.",
+     text("\n".join([*TIMELINE, f"- {email('at: 14d', 'suspended')}"]))),
     # --- bank debits
     ("too-many-retries", text(branches=plus(DEBIT, "{at: 21d, do: retry}")),
      "20:11 With the first failure this is try 4 within 30d; 3 are allowed (SEPA",

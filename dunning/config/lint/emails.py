@@ -130,6 +130,12 @@ def told_of_suspension_late(way: Way) -> Iterator[Found]:
                 "It says that access is suspended before it is.",
                 "Place it by the door: `after: suspend 0h`.",
             )
+    if all(line.rung.when for line in told):
+        yield Found(
+            told[0].place,
+            "Suspended customers for whom its condition does not hold are never told.",
+            "Remove the condition. Without a line of its own the program tells all of them.",
+        )
     late = min(line.offset for line in told) - door.offset
     if late > DAY:
         yield Found(
