@@ -26,6 +26,7 @@ from dunning.columns import columns_of, schedule_columns
 from dunning.core.case import case_id, new_case
 from dunning.core.events import BillingEvent, RenewalUpcoming
 from dunning.core.facts import Case
+from dunning.core.holdout import draw, walked_by
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, Subject
 from dunning.core.status import State, Status, status
@@ -276,7 +277,7 @@ class CaseBook:
         if hand.before is None:
             if present.state is State.NONE:
                 return False
-            row = self._begin(desk, hand.case, present, now)
+            row = self._begin(desk, hand, present, now)
         else:
             row = dict(hand.before.row)
             told = hand.case
@@ -314,8 +315,14 @@ class CaseBook:
         for event in end_unfinished(desk, hand.case, planned, now):
             advance_hand(hand, event)
 
-    def _begin(self, desk: Desk, case: Case, present: Status, now: datetime) -> dict[str, Any]:
-        policy = self._choose(subject_of(case, present))
+    def _begin(self, desk: Desk, hand: Hand, present: Status, now: datetime) -> dict[str, Any]:
+        case = hand.case
+        chosen = self._choose(subject_of(case, present))
+        # Whoever was pursued by others before says nothing of what our policy does.
+        drawn = None if case.adopted else draw(chosen, case.source, case.customer)
+        if drawn is not None:
+            hand.case = replace(case, drawn=drawn)
+        policy = walked_by(chosen, drawn)
         version = self._pinned.pin(desk, policy, now)
         begun = dict.fromkeys(_COLUMNS)
         return begun | {
@@ -363,7 +370,8 @@ def summary(row: CaseRow) -> dict[str, object]:
     """One case for programs: amounts in minor units, times in RFC 3339 UTC."""
     names = (
         "id source provider invoice customer subscription state access amount_due "
-        "amount_at_risk currency decline_code advice policy policy_version"
+        "amount_at_risk currency decline_code advice policy policy_version holdout_of "
+        "holdout_group"
     ).split()
     told: dict[str, object] = {name: getattr(row, name) for name in names}
     told["opened_at"] = rfc3339(row.opened_at)
