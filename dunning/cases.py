@@ -26,13 +26,13 @@ from dunning.columns import columns_of, schedule_columns
 from dunning.core.case import case_id, new_case
 from dunning.core.events import BillingEvent, RenewalUpcoming
 from dunning.core.facts import Case
-from dunning.core.holdout import draw, walked_by
+from dunning.core.holdout import is_late
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, Subject
 from dunning.core.status import State, Status, status
 from dunning.desk import Desk, Held, Line, Named, Recall, Row
 from dunning.errors import LeaseLostError, NotFoundError
-from dunning.hands import Hand, advance_hand, call_off, complete
+from dunning.hands import Hand, advance_hand, call_off, complete, draw_group
 from dunning.mirror import Mirror
 from dunning.outbox import announce, changes_access
 from dunning.pinned import Pinned, subject_of
@@ -280,6 +280,8 @@ class CaseBook:
             row = self._begin(desk, hand, present, now)
         else:
             row = dict(hand.before.row)
+            if is_late(hand.before.case, hand.case):
+                self._draw_late(desk, hand, row, now)
             told = hand.case
             if present.ended_at is not None or charges_told(told):
                 self._end_what_was_begun(desk, hand, row, now)
@@ -317,12 +319,7 @@ class CaseBook:
 
     def _begin(self, desk: Desk, hand: Hand, present: Status, now: datetime) -> dict[str, Any]:
         case = hand.case
-        chosen = self._choose(subject_of(case, present))
-        # Whoever was pursued by others before says nothing of what our policy does.
-        drawn = None if case.adopted else draw(chosen, case.source, case.customer)
-        if drawn is not None:
-            hand.case = replace(case, drawn=drawn)
-        policy = walked_by(chosen, drawn)
+        policy = draw_group(hand, self._choose(subject_of(case, present)))
         version = self._pinned.pin(desk, policy, now)
         begun = dict.fromkeys(_COLUMNS)
         return begun | {
@@ -335,6 +332,12 @@ class CaseBook:
             "recorded_at": now,
             "version": 0,
         }
+
+    def _draw_late(self, desk: Desk, hand: Hand, row: dict[str, Any], now: datetime) -> None:
+        chosen = self._choose(subject_of(hand.case, status(hand.case)))
+        if chosen.version == row["policy_version"]:
+            policy = draw_group(hand, chosen)
+            row["policy"], row["policy_version"] = policy.name, self._pinned.pin(desk, policy, now)
 
 
 _COLUMNS = tuple(column.name for column in table_of(CaseRow).c)

@@ -40,9 +40,11 @@ def columns_of(case: Case, present: Status) -> dict[str, Any]:
 def _group(drawn: Drawn | None, failed_at: datetime) -> dict[str, Any]:
     """The group of a hold-out, for whoever compares the two."""
     if drawn is None:
-        return {"holdout_of": None, "holdout_group": None, "matures_at": None}
+        names = ("holdout_of", "holdout_terms", "holdout_group", "matures_at")
+        return dict.fromkeys(names)
     return {
         "holdout_of": drawn.policy,
+        "holdout_terms": drawn.terms,
         "holdout_group": "held_out" if drawn.held_out else "treated",
         "matures_at": failed_at + drawn.window,
     }

@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from dunning.core.words import StepKind
+
 if TYPE_CHECKING:
+    from dunning.core.facts import Case
     from dunning.core.policy import Policy
 
 WHOLE = 10_000  # a share is so many ten-thousandths
@@ -61,6 +64,12 @@ class Drawn:
         """Whether no retry and no email of ours may be made."""
         return self.held_out and self.instead is None
 
+    @property
+    def terms(self) -> str:
+        """What the treated are compared with: `10 %, left alone` or `10 %, policy gentle`."""
+        instead = f"policy {self.instead}" if self.instead else "left alone"
+        return f"{self.share / 100:g} %, {instead}"
+
 
 def draw(policy: Policy, source: str, customer: str | None) -> Drawn | None:
     """The group of a customer; None where nobody is held out, or nobody knows who it is."""
@@ -77,6 +86,13 @@ def draw(policy: Policy, source: str, customer: str | None) -> Drawn | None:
         share=holdout.share,
         window=max(windows),
     )
+
+
+def is_late(before: Case, after: Case) -> bool:
+    """Whether a case may still be drawn: its customer was not known, and nothing was done yet."""
+    if before.customer is not None or after.customer is None or after.drawn is not None:
+        return False
+    return all(step.kind is StepKind.RECONCILE for step in after.done)
 
 
 def walked_by(policy: Policy, drawn: Drawn | None) -> Policy:

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 from dunning.core.events import StepKind
 from dunning.core.facts import Case
-from dunning.core.holdout import Drawn, Holdout, draw, walked_by
+from dunning.core.holdout import Drawn, Holdout, draw, is_late, walked_by
 from dunning.core.plan import plan
 from dunning.core.policy import Policy
 from tests.builders import case_of, days, declined, failed, hours
-from tests.happenings import retry_asked
+from tests.happenings import retry_asked, step
 from tests.policies import STANDARD
 
 TENTH = replace(STANDARD, holdout=Holdout(share=1_000))
@@ -106,3 +106,17 @@ def test_what_a_person_asks_for_is_done() -> None:
     case = case_of(failed(), declined(), retry_asked(hours(0.5)))
     by_hand = [name for name in told(case) if name.startswith("retry:hand")]
     assert [told(case, drawn=held_out_of("standard"))[name] for name in by_hand] == [None]
+
+
+# --- when the customer is heard of late --------------------------------------------------------
+
+
+def test_a_case_may_be_drawn_until_something_was_done() -> None:
+    late = case_of(failed(), declined())
+    unknown = replace(late, words=())
+    assert is_late(unknown, late)
+    assert not is_late(late, late)
+    assert not is_late(unknown, unknown)
+    assert is_late(unknown, replace(late, done=(step("reconcile:open", hours(0)),)))
+    assert not is_late(unknown, replace(late, done=(step("email:1", hours(0)),)))
+    assert not is_late(unknown, replace(late, drawn=held_out_of("standard")))

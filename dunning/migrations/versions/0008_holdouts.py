@@ -13,6 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("cases", sa.Column("holdout_of", sa.String(), nullable=True))
+    op.add_column("cases", sa.Column("holdout_terms", sa.String(), nullable=True))
     op.add_column("cases", sa.Column("holdout_group", sa.String(), nullable=True))
     op.add_column("cases", sa.Column("matures_at", sa.DateTime(timezone=True), nullable=True))
 
