@@ -26,12 +26,13 @@ from dunning.columns import columns_of, schedule_columns
 from dunning.core.case import case_id, new_case
 from dunning.core.events import BillingEvent, RenewalUpcoming
 from dunning.core.facts import Case
+from dunning.core.holdout import is_late
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, Subject
 from dunning.core.status import State, Status, status
 from dunning.desk import Desk, Held, Line, Named, Recall, Row
 from dunning.errors import LeaseLostError, NotFoundError
-from dunning.hands import Hand, advance_hand, call_off, complete
+from dunning.hands import Hand, advance_hand, call_off, complete, draw_group
 from dunning.mirror import Mirror
 from dunning.outbox import announce, changes_access
 from dunning.pinned import Pinned, subject_of
@@ -276,9 +277,11 @@ class CaseBook:
         if hand.before is None:
             if present.state is State.NONE:
                 return False
-            row = self._begin(desk, hand.case, present, now)
+            row = self._begin(desk, hand, present, now)
         else:
             row = dict(hand.before.row)
+            if is_late(hand.before.case, hand.case):
+                self._draw_late(desk, hand, row, now)
             told = hand.case
             if present.ended_at is not None or charges_told(told):
                 self._end_what_was_begun(desk, hand, row, now)
@@ -314,8 +317,9 @@ class CaseBook:
         for event in end_unfinished(desk, hand.case, planned, now):
             advance_hand(hand, event)
 
-    def _begin(self, desk: Desk, case: Case, present: Status, now: datetime) -> dict[str, Any]:
-        policy = self._choose(subject_of(case, present))
+    def _begin(self, desk: Desk, hand: Hand, present: Status, now: datetime) -> dict[str, Any]:
+        case = hand.case
+        policy = draw_group(hand, self._choose(subject_of(case, present)))
         version = self._pinned.pin(desk, policy, now)
         begun = dict.fromkeys(_COLUMNS)
         return begun | {
@@ -328,6 +332,12 @@ class CaseBook:
             "recorded_at": now,
             "version": 0,
         }
+
+    def _draw_late(self, desk: Desk, hand: Hand, row: dict[str, Any], now: datetime) -> None:
+        chosen = self._choose(subject_of(hand.case, status(hand.case)))
+        if chosen.version == row["policy_version"]:
+            policy = draw_group(hand, chosen)
+            row["policy"], row["policy_version"] = policy.name, self._pinned.pin(desk, policy, now)
 
 
 _COLUMNS = tuple(column.name for column in table_of(CaseRow).c)
@@ -363,7 +373,8 @@ def summary(row: CaseRow) -> dict[str, object]:
     """One case for programs: amounts in minor units, times in RFC 3339 UTC."""
     names = (
         "id source provider invoice customer subscription state access amount_due "
-        "amount_at_risk currency decline_code advice policy policy_version"
+        "amount_at_risk currency decline_code advice policy policy_version holdout_of "
+        "holdout_group"
     ).split()
     told: dict[str, object] = {name: getattr(row, name) for name in names}
     told["opened_at"] = rfc3339(row.opened_at)

@@ -9,6 +9,7 @@ from typing import Any
 
 from dunning.core.entries import Account
 from dunning.core.facts import Case
+from dunning.core.holdout import Drawn
 from dunning.core.plan import Plan
 from dunning.core.status import Status, last_decline, verdict
 
@@ -32,6 +33,20 @@ def columns_of(case: Case, present: Status) -> dict[str, Any]:
         "opened_at": case.failed_at,
         "closed_at": present.ended_at,
         "closed_reason": present.reason or None,
+        **_group(case.drawn, case.failed_at),
+    }
+
+
+def _group(drawn: Drawn | None, failed_at: datetime) -> dict[str, Any]:
+    """The group of a hold-out, for whoever compares the two."""
+    if drawn is None:
+        names = ("holdout_of", "holdout_terms", "holdout_group", "matures_at")
+        return dict.fromkeys(names)
+    return {
+        "holdout_of": drawn.policy,
+        "holdout_terms": drawn.terms,
+        "holdout_group": "held_out" if drawn.held_out else "treated",
+        "matures_at": failed_at + drawn.window,
     }
 
 

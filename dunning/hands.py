@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dunning.core.case import advance
 from dunning.core.events import BillingEvent, RenewalUpcoming, SubscriptionReported
 from dunning.core.facts import Case
+from dunning.core.holdout import draw, walked_by
+from dunning.core.policy import Policy
 from dunning.desk import Desk, Held, Named, Waiting
 from dunning.errors import MoneyError
 from dunning.mirror import Mirror
@@ -47,6 +49,16 @@ def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:
     if not known and hand.case.customer:
         for event in mirror.known(hand.case.customer, hand.case.subscription):
             advance_hand(hand, event)
+
+
+def draw_group(hand: Hand, chosen: Policy) -> Policy:
+    """Draw the case for a hold-out of its policy; the policy that walks it."""
+    case = hand.case
+    # Whoever was pursued by others before says nothing of what our policy does.
+    drawn = None if case.adopted else draw(chosen, case.source, case.customer)
+    if drawn is not None:
+        hand.case = replace(case, drawn=drawn)
+    return walked_by(chosen, drawn)
 
 
 def call_off(desk: Desk, hand: Hand, now: datetime) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dunning.cli.case_file import CaseFile, Line
 from dunning.cli.output import Column, heading, once, pairs, say, table
+from dunning.cli.rules import group
 from dunning.cli.words import (
     NOTHING,
     amount_text,
@@ -75,6 +76,8 @@ def facts(file: CaseFile) -> list[tuple[str, str]]:
         theirs = moment_and_hint(bill.next_attempt_at, now)
         told.append(("provider", f"will retry by itself at {theirs}"))
     told.append(("policy", f"{row.policy}, version {row.policy_version}"))
+    if case.drawn is not None:
+        told.append(("hold-out", group(case.drawn)))
     if file.plan.frozen is not None:
         standing = file.plan.frozen
         end = moment_and_hint(standing.until, now) if standing.until else "that ends"

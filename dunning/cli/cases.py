@@ -125,8 +125,8 @@ def list_(
 
 SUMMARY_KEYS = (
     "id source provider invoice customer subscription state access amount_due amount_at_risk "
-    "currency decline_code advice policy policy_version opened_at next_at next_step closed_at "
-    "closed_reason"
+    "currency decline_code advice policy policy_version holdout_of holdout_group opened_at "
+    "next_at next_step closed_at closed_reason"
 ).split()
 
 
@@ -225,6 +225,12 @@ def list_columns(now: datetime) -> list[Column]:
             return f"{row.next_step} {hint(row.next_at, now)}"
         return f"({row.closed_reason})" if row.closed_reason else NOTHING
 
+    def walked(row: CaseRow) -> str:
+        if row.holdout_group != "held_out":
+            return str(row.policy)
+        of = f" of {row.holdout_of}" if row.holdout_of != row.policy else ""
+        return f"{row.policy} (held out{of})"
+
     return [
         Column("CASE", lambda row: str(row.id)),
         Column("STATE", lambda row: str(row.state), paint=STATE_COLOURS),
@@ -233,7 +239,7 @@ def list_columns(now: datetime) -> list[Column]:
         Column("DECLINE", lambda row: row.decline_code or NOTHING, rank=2),
         Column("ADVICE", lambda row: row.advice or NOTHING, rank=4),
         Column("CUSTOMER", lambda row: row.customer or NOTHING, rank=3),
-        Column("POLICY", lambda row: str(row.policy), rank=6),
+        Column("POLICY", walked, rank=6),
         Column("ACCESS", lambda row: str(row.access), rank=7),
         Column("OPENED (UTC)", lambda row: moment_text(row.opened_at), rank=5),
         Column("INVOICE", lambda row: str(row.invoice), rank=8),

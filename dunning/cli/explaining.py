@@ -7,7 +7,7 @@ from typing import Any
 
 from dunning.cli.case_file import CaseFile, Line, line_json
 from dunning.cli.output import heading, once, pairs, say
-from dunning.cli.rules import OWNERS, rule
+from dunning.cli.rules import OWNERS, group, rule
 from dunning.cli.words import amount_text, local_text, moment_and_hint
 from dunning.core.events import StepKind
 from dunning.core.permission import why_no_charge
@@ -116,6 +116,8 @@ def _facts(file: CaseFile) -> list[tuple[str, str]]:
     if row.closed_at is None:
         told.append(("charge now", f"no: {against}" if against else "allowed"))
     told.append(("who charges", OWNERS[file.policy.retries]))
+    if case.drawn is not None:
+        told.append(("hold-out", group(case.drawn)))
     if file.plan.frozen is not None:
         told.append(("stands still", file.plan.frozen.why))
     if row.closed_at is not None:

@@ -7,6 +7,7 @@ from collections import Counter
 from dunning.config.sentences import describe
 from dunning.config.timing import in_order
 from dunning.core.events import StepKind
+from dunning.core.holdout import Drawn
 from dunning.core.policy import Policy, Retries
 
 _BESIDE = {
@@ -37,6 +38,16 @@ def rule(policy: Policy, step: str) -> str:
             count[rung.do] += 1
             if rung.do.value == kind and count[rung.do] == int(number):
                 return lines[index]
-        return describe(policy)[-1]
+        return describe(policy)[len(policy.timeline)]
     about = number.partition(":")[0]
     return _BESIDE.get(about) or _BESIDE.get(kind, "Beside the timeline.")
+
+
+def group(drawn: Drawn) -> str:
+    """The group of a hold-out that a case was drawn for, in words."""
+    share = f"{drawn.share / 100:g} % of {drawn.policy}"
+    if not drawn.held_out:
+        return f"treated, while {share} are held out"
+    if drawn.instead is None:
+        return f"held out, as {share} are: no retries and no emails of ours"
+    return f"held out, as {share} are: walked by {drawn.instead}"

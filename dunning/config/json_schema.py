@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dunning.config import choosing, days, policy_file, rungs, sources, stripe_keys, values
+from dunning.config import choosing, days, holdout, policy_file, rungs, sources, stripe_keys, values
 from dunning.core.days import Day
 from dunning.core.events import StepKind
 from dunning.core.policy import Collection, Invoice, Retries, Subscription
@@ -64,10 +64,21 @@ def _policy() -> Schema:
             "window": _duration("The case is given up at this."),
             "timeline": _list({"$ref": "#/$defs/rung"}, rungs.MAX_RUNGS)
             | {"description": "Counted from the first failure."},
+            "holdout": _holdout(),
             **_overridable(),
         },
         required=("grace", "window", "timeline"),
     )
+
+
+def _holdout() -> Schema:
+    share = _pattern(holdout.SHARE, "This part of the customers is held out: 10%.")
+    known = {
+        "share": share,
+        "policy": _pattern(values.NAME, "Walks those who are held out; nobody does if left out."),
+        "salt": _pattern(holdout.SALT, "Another word draws other customers."),
+    }
+    return {"anyOf": [share, _table(known, required=("share",))]}
 
 
 def _overridable() -> Schema:

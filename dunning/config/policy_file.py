@@ -11,6 +11,7 @@ from pathlib import Path
 from dunning.config import days, values
 from dunning.config.choosing import read_choices
 from dunning.config.cursor import At, Fields, fields, listing, member, text
+from dunning.config.holdout import read_holdout, resolve
 from dunning.config.meaning import check_policy
 from dunning.config.problems import Mark, Report, quoted
 from dunning.config.problems import Path as Way
@@ -29,7 +30,7 @@ VERSION = "1"
 
 TOP_KEYS = ("version", "defaults", "policies", "choose", "sources")
 DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays")
-POLICY_KEYS = ("grace", "window", "timeline", *DEFAULT_KEYS)
+POLICY_KEYS = ("grace", "window", "timeline", "holdout", *DEFAULT_KEYS)
 PROVIDERS = ("stripe",)
 
 BUILT_IN = "default.yaml"
@@ -215,7 +216,7 @@ def _policies(table: Fields, defaults: _Defaults, templates: Collection[str]) ->
         policy = None if at is None else _policy(at, name, defaults, templates)
         if policy is not None:
             policies[name] = policy
-    return policies
+    return resolve(table, policies)
 
 
 def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) -> Policy | None:
@@ -228,6 +229,7 @@ def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) 
     grace = found.need("grace", values.duration, "when suspension may come, such as 14d")
     window = found.need("window", values.duration, "when the case is given up, such as 28d")
     own = _overridden(found, defaults)
+    holdout = found.read("holdout", read_holdout, None)
     timeline = found.get("timeline")
     if timeline is None:
         at.fail("`timeline` is missing; expected a list of steps")
@@ -244,6 +246,7 @@ def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) 
         retries=own.retries,
         send_between=own.send_between,
         paydays=own.paydays,
+        holdout=holdout,
         works=works_on,
     )
     check_policy(policy, at.path, report)

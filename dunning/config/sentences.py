@@ -8,6 +8,7 @@ from typing import assert_never
 from dunning.config.timing import Timed, in_order, span_words
 from dunning.core.days import NAMES, Day, Wish
 from dunning.core.events import StepKind
+from dunning.core.holdout import Holdout
 from dunning.core.policy import Collection, Invoice, Policy, Retries, Rung, Subscription
 
 _DAYS = {
@@ -45,7 +46,16 @@ def describe(policy: Policy) -> list[str]:
     if all(rung.do is not StepKind.GIVE_UP for rung in policy.timeline):
         end = Rung(do=StepKind.GIVE_UP, after=policy.window)
         sentences.append(_sentence(policy, Timed(len(policy.timeline), end, policy.window)))
+    if policy.holdout is not None:
+        sentences.append(_held_out(policy.holdout))
     return sentences
+
+
+def _held_out(holdout: Holdout) -> str:
+    share = f"{holdout.share / 100:g} % of the customers are held out, for comparison"
+    if holdout.policy is not None:
+        return f"{share}: policy {holdout.policy} walks their cases."
+    return f"{share}: no retries and no emails; access and giving up as above."
 
 
 def _sentence(policy: Policy, line: Timed) -> str:

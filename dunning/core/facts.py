@@ -20,6 +20,7 @@ from dunning.core.events import (
     StepDeferred,
     StepEnded,
 )
+from dunning.core.holdout import Drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +102,8 @@ class Case:
     closed_by_hand: ClosedByHand | None = None
     link_opened_at: datetime | None = None
     adopted: Adopted | None = None  # taken over from whoever pursued the debt before
+
+    drawn: Drawn | None = None  # the group of a hold-out, drawn when the case began
 
     # what we did
     done: tuple[StepEnded, ...] = ()

@@ -26,6 +26,17 @@ def why_no_charge(case: Case, policy: Policy) -> str | None:
     return None
 
 
+def why_held_out(case: Case) -> str | None:
+    """The reason to leave a customer alone who is held out, or None.
+
+    What a person or the customer asks for (a charge by hand, a new card) is done all the same.
+    """
+    drawn = case.drawn
+    if drawn is None or not drawn.left_alone:
+        return None
+    return f"held out: no retries and no emails for this part of policy {drawn.policy}"
+
+
 def why_no_email(case: Case) -> str | None:
     """The reason not to write to the customer now, or None."""
     said = verdict(case)

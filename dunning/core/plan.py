@@ -16,7 +16,7 @@ from dunning.core.calendar import Local, in_window
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.local import hours_of, local_of, moment_of
-from dunning.core.permission import why_no_charge, why_no_email
+from dunning.core.permission import why_held_out, why_no_charge, why_no_email
 from dunning.core.places import DOORS, offsets, starts_at, why_left_out
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.reactions import after_end, while_open
@@ -229,11 +229,11 @@ def _judged(
         return replace(step, skip=why)
     if step.kind in CHARGES:
         step = _spaced(case, step)
-        why = why_no_charge(case, policy) or _missed(step, steps, now)
+        why = why_held_out(case) or why_no_charge(case, policy) or _missed(step, steps, now)
         return replace(step, skip=why) if why else step
     if step.kind is StepKind.EMAIL:
         template = fitting_template(step.template or "", verdict(case))
-        why = why_no_email(case)
+        why = why_held_out(case) or why_no_email(case)
         # What was to be said before a door is not true any more once it has opened.
         late = next((door.kind.value for door in opened if door.order > step.order), None)
         why = why or (late and f"overtaken by {late}") or _missed(step, steps, now)

@@ -15,6 +15,7 @@ from typing import Any
 
 from dunning.core.days import PATIENCE, PAYDAYS, Day, Wish, Works, monday_to_friday
 from dunning.core.events import StepKind
+from dunning.core.holdout import Holdout
 from dunning.core.money import Money
 
 
@@ -93,6 +94,7 @@ class Policy:
     retries: Retries = Retries.OURS
     send_between: tuple[time, time] | None = None
     paydays: tuple[Wish, ...] = PAYDAYS
+    holdout: Holdout | None = None
     works: Works = field(default=monday_to_friday, compare=False, repr=False)
 
     @property
@@ -231,7 +233,10 @@ _POLICY: dict[str, _Codec] = {
     "retries": _word(Retries),
     "send_between": _hours,
 }
-_LATER_POLICY: dict[str, _Codec] = {"paydays": _each(_wish)}
+_LATER_POLICY: dict[str, _Codec] = {
+    "paydays": _each(_wish),
+    "holdout": _maybe((Holdout.to_data, Holdout.from_data)),
+}
 
 
 def to_data(policy: Policy) -> dict[str, Any]:

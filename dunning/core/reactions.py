@@ -11,7 +11,7 @@ from dunning.core.entries import Cause
 from dunning.core.events import AttemptStatus, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.local import local_of
-from dunning.core.permission import why_no_charge, why_no_email
+from dunning.core.permission import why_held_out, why_no_charge, why_no_email
 from dunning.core.policy import Policy, Retries
 from dunning.core.status import Access, State, Status, last_decline, verdict
 from dunning.core.steps import Step, fitting_template
@@ -143,7 +143,7 @@ def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Itera
         due_at=_window(case, policy, last.at),
         template=template,
         why=f"{said.advice.value}: {said.reason}",
-        skip=why_no_email(case),
+        skip=why_held_out(case) or why_no_email(case),
     )
 
 
@@ -158,7 +158,7 @@ def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
                 due_at=_window(case, policy, step.at),
                 template="suspended",
                 why="the service was suspended",
-                skip=why_no_email(case),
+                skip=why_held_out(case) or why_no_email(case),
             )
 
 

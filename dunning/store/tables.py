@@ -214,6 +214,12 @@ class CaseRow(SQLModel, table=True):
     next_step: str | None = None
     closed_at: datetime | None = _when()
     closed_reason: str | None = None
+    # The policy that holds customers out and how, the group (treated | held_out), and until when
+    # what comes in counts for the comparison.
+    holdout_of: str | None = None
+    holdout_terms: str | None = None
+    holdout_group: str | None = None
+    matures_at: datetime | None = _when()
     facts: str = _text()
     version: int = 0
     wake_at: datetime | None = _when()

@@ -12,6 +12,7 @@ from hypothesis import given
 
 from dunning.core.days import Day
 from dunning.core.events import StepKind
+from dunning.core.holdout import Holdout
 from dunning.core.money import Money
 from dunning.core.policy import (
     Choice,
@@ -75,6 +76,7 @@ OTHER: dict[str, Any] = {
     "retries": Retries.SIGNAL,
     "send_between": (time(9), time(18, 1)),
     "paydays": (25,),
+    "holdout": Holdout(share=1_000, policy="gentle", salt="2026"),
 }
 
 
