@@ -225,8 +225,8 @@ def _stop_json(preview: Preview, stop: Stop) -> dict[str, Any]:
     return {
         "at": rfc3339(stop.at),
         "local_time": stop.at.astimezone(preview.zone).isoformat(),
-        "day": _day(preview, stop),
-        "step": _name(stop),
+        "day": day_of(preview, stop),
+        "step": step_name(stop),
         "kind": stop.step.kind.value,
         "template": stop.step.template,
         "result": stop.result.value,
@@ -234,7 +234,8 @@ def _stop_json(preview: Preview, stop: Stop) -> dict[str, Any]:
     }
 
 
-def _day(preview: Preview, stop: Stop) -> int:
+def day_of(preview: Preview, stop: Stop) -> int:
+    """Whole days since the first failure."""
     return (stop.at - preview.asked.failed_at).days
 
 
@@ -257,15 +258,15 @@ def show(preview: Preview) -> None:
     lines.append(("  assumed", "every charge is declined for the same reason"))
     pairs(lines)
     say()
-    reasons = once((_name(stop), _what(policy, stop)) for stop in preview.stops)
+    reasons = once((step_name(stop), what(policy, stop)) for stop in preview.stops)
     table(
         [
-            Column("DAY", lambda stop: str(_day(preview, stop)), right=True),
+            Column("DAY", lambda stop: str(day_of(preview, stop)), right=True),
             Column("UTC", lambda stop: moment_text(stop.at), rank=1),
             Column("LOCAL", lambda stop: local_text(stop.at, preview.zone)),
             Column("STEP", _step),
             Column("RESULT", lambda stop: str(stop.result.value), paint=_RESULTS),
-            Column("WHAT, OR WHY NOT", lambda stop: reasons[_name(stop)], fold=True),
+            Column("WHAT, OR WHY NOT", lambda stop: reasons[step_name(stop)], fold=True),
         ],
         preview.stops,
     )
@@ -273,19 +274,20 @@ def show(preview: Preview) -> None:
     say(f"In the end: {preview.state}{f' ({preview.reason})' if preview.reason else ''}.")
 
 
-def _what(policy: Policy, stop: Stop) -> str:
+def what(policy: Policy, stop: Stop) -> str:
     """The policy's line in words; for what is not done the reason."""
     if stop.result is StepResult.SKIPPED or stop.step.rung is None:
         return stop.why
-    words = rule(policy, _name(stop)).partition(": ")[2]
+    words = rule(policy, step_name(stop)).partition(": ")[2]
     if stop.step.kind is StepKind.EMAIL:
         words = words.partition(" (")[0]  # which one stands beside it
     return words.rstrip(".") or stop.why
 
 
 def _step(stop: Stop) -> str:
-    return f"{_name(stop)} ({stop.step.template})" if stop.step.template else _name(stop)
+    return f"{step_name(stop)} ({stop.step.template})" if stop.step.template else step_name(stop)
 
 
-def _name(stop: Stop) -> str:
+def step_name(stop: Stop) -> str:
+    """`retry:2`."""
     return stop.step.key.partition("/")[2]

@@ -2,7 +2,7 @@
 
 from dunning.config.environment import read_environment
 from dunning.config.json_schema import schema
-from dunning.config.linter import LintWarning, lint
+from dunning.config.lint import RULES, SUBJECTS, LintWarning, lint
 from dunning.config.policy_file import (
     PolicyFile,
     load_policies,
@@ -16,6 +16,8 @@ from dunning.config.stripe_keys import Source
 
 __all__ = [
     "NAMES",
+    "RULES",
+    "SUBJECTS",
     "LintWarning",
     "PolicyFile",
     "Secret",

@@ -40,7 +40,7 @@ BUILT_IN = "default.yaml"
 class PolicyFile:
     """What a policy file says. `choices` is for `core.policy.choose`.
 
-    `marks` is where everything stands, for the linter.
+    `marks` is where everything stands, and `lines` its text, for the linter.
     """
 
     filename: str
@@ -48,6 +48,7 @@ class PolicyFile:
     choices: tuple[Choice, ...]
     sources: tuple[Source, ...] = ()
     marks: Mapping[Way, Mark] = field(default_factory=dict, repr=False, compare=False)
+    lines: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,7 @@ def _load(
         choices=(*_own_choices(sources), *choices),
         sources=sources,
         marks=top.at.report.marks,
+        lines=tuple(top.at.report.lines),
     )
 
 

@@ -1,4 +1,4 @@
-"""`policy check` and `policy preview`."""
+"""`policy check`, `policy explain` and `policy preview`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+from dunning.config import RULES
 from tests.cli.conftest import Shell
 
 GOOD = """\
@@ -31,11 +32,8 @@ def preview(shell: Shell, *options: str) -> Any:
 # --- check -----------------------------------------------------------------------------------
 
 
-def test_the_built_in_policy_is_right_and_said_in_words(shell: Shell) -> None:
-    out = shell("policy", "check").out
-    assert "default.yaml is right: 1 policy." in out
-    assert "14 days after the first failure: suspend access" in out
-    assert "1. everything: standard" in out
+def test_the_built_in_policy_is_right(shell: Shell) -> None:
+    assert "default.yaml is right: 1 policy." in shell("policy", "check", "--strict").out
 
 
 def test_check_as_json(shell: Shell) -> None:
@@ -52,8 +50,29 @@ def test_check_as_json(shell: Shell) -> None:
 def test_warnings_are_no_errors(shell: Shell) -> None:
     (shell.folder / "p.yaml").write_text(GOOD)
     out = shell("policy", "check", "p.yaml").out
-    assert "warning: p.yaml:" in out
-    assert "The customer is never written to." in out
+    assert "p.yaml:7:7: warning: policies.quick.timeline: The customer is never written" in out
+    assert "[no-email]\n    why  Most customers do not know that a charge failed" in out
+    assert "\n    fix  Add `{at: 0h, do: email, template: payment_failed}`." in out
+
+
+def test_strict_leaves_with_1_on_any_warning(shell: Shell) -> None:
+    (shell.folder / "p.yaml").write_text(GOOD)
+    said = shell("policy", "check", "--strict", "p.yaml", code=1)
+    assert "p.yaml is right: 1 policy, 3 warnings." in said.out
+    told = shell("policy", "check", "--strict", "p.yaml", "--format", "json", code=1).json()
+    assert told["ok"] is True
+    assert set(told["warnings"][0]) == {
+        *("filename", "line", "column", "path", "rule", "sentence", "why", "advice")
+    }
+
+
+def test_the_rules_are_listed(shell: Shell) -> None:
+    out = shell("policy", "check", "--rules").out
+    listed = shell("policy", "check", "--rules", "--format", "json").json()
+    assert [rule["rule"] for rule in listed] == list(RULES)
+    for rule in listed:
+        assert f"  {rule['rule']}\n      why  {rule['why']}\n      fix  {rule['fix']}\n" in out
+        assert rule["subject"] in out
 
 
 def test_a_wrong_file_is_exit_1_with_its_places(shell: Shell) -> None:
@@ -81,6 +100,34 @@ def test_a_file_with_sources_needs_no_keys_to_be_checked(shell: Shell) -> None:
     sources = "sources:\n  - {name: eu, provider: stripe, api_key_env: EU_KEY}\n"
     (shell.folder / "p.yaml").write_text(GOOD + sources)
     assert shell("policy", "check", "p.yaml").err == ""
+
+
+# --- explain ---------------------------------------------------------------------------------
+
+
+def test_the_built_in_policy_in_words(shell: Shell) -> None:
+    out = shell("policy", "explain").out
+    assert "14 days after the first failure: suspend access" in out
+    assert "1. everything: standard" in out
+
+
+def test_one_policy_in_words(shell: Shell) -> None:
+    out = shell("policy", "explain", "--policy", "standard").out
+    assert "Policy standard" in out
+    assert "Which policy" not in out
+    assert "Did you mean 'standard'?" in shell(
+        "policy", "explain", "--policy", "standart", code=1
+    ).complaint  # fmt: skip
+
+
+def test_words_for_a_wiki_and_for_programs(shell: Shell) -> None:
+    (shell.folder / "p.yaml").write_text(GOOD.replace("quick", "quick_one"))
+    text = shell("policy", "explain", "p.yaml", "--format", "markdown").out
+    assert text.startswith("# p.yaml in words\n\n## Policy quick\\_one\n\nNo suspension before 2")
+    assert "\n- 1 day after the first failure: try the charge again.\n" in text
+    assert text.endswith("\n1. everything: quick\\_one\n")
+    told = shell("policy", "explain", "p.yaml", "--format", "json").json()
+    assert (told["file"], list(told["policies"])) == ("p.yaml", ["quick_one"])
 
 
 # --- preview ---------------------------------------------------------------------------------

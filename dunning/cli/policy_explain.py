@@ -1,0 +1,173 @@
+"""`policy explain`: a policy file in plain sentences, to be read aloud or pasted into a wiki."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dunning.cli.output import heading, item, json_page, plain, say
+from dunning.cli.policy_files import FileArgument, load_file, policy_named
+from dunning.cli.rules import OWNERS
+
+if TYPE_CHECKING:
+    from dunning.config import PolicyFile
+    from dunning.core.policy import Policy, When
+
+EPILOG = """\
+Examples:
+  dunning policy explain policies.yaml
+  dunning policy explain --policy standard
+  dunning policy explain policies.yaml --format markdown > recovery.md"""
+
+
+class DocumentFormat(enum.StrEnum):
+    """How a document is written."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the document: what it is about, and one sentence a line."""
+
+    title: str
+    sentences: Sequence[str]
+    intro: str = ""
+    numbered: bool = False
+
+
+def explain(
+    file: FileArgument = None,
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", metavar="NAME", help="Only this policy; all if left out."),
+    ] = None,
+    form: Annotated[
+        DocumentFormat,
+        typer.Option("--format", help="text for people, markdown for a wiki, json for programs."),
+    ] = DocumentFormat.TEXT,
+) -> None:
+    """Say in plain sentences what the file does: each policy, and which invoice gets which.
+
+    Needs no database and no keys.
+    """
+    loaded = load_file(file)
+    names = list(loaded.policies) if policy is None else [policy_named(loaded, policy).name]
+    match form:
+        case DocumentFormat.JSON:
+            json_page({"file": loaded.filename, **as_json(loaded, names)})
+        case DocumentFormat.MARKDOWN:
+            typer.echo(_markdown(loaded, document(loaded, names, whole=policy is None)), nl=False)
+        case DocumentFormat.TEXT:
+            _show(loaded, document(loaded, names, whole=policy is None))
+
+
+def document(file: PolicyFile, names: Sequence[str], *, whole: bool) -> list[Section]:
+    """The sections on these policies; of the whole file also how one of them is chosen."""
+    sections = [section for name in names for section in _policy(file.policies[name])]
+    return [*sections, *_choosing(file)] if whole else sections
+
+
+def _policy(policy: Policy) -> list[Section]:
+    from dunning.config import describe
+
+    title = f"Policy {policy.name}"
+    return [Section(title, describe(policy), intro=f"{_terms(policy)} Version {policy.version}.")]
+
+
+def _terms(policy: Policy) -> str:
+    hours = ""
+    if policy.send_between is not None:
+        opens, closes = policy.send_between
+        hours = f" Emails go out between {opens:%H:%M} and {closes:%H:%M}."
+    return (
+        f"No suspension before {policy.grace.days} days, the end after {policy.window.days}; "
+        f"{OWNERS[policy.retries]}. Times are the customer's, else {policy.timezone}.{hours}"
+    )
+
+
+def _choosing(file: PolicyFile) -> list[Section]:
+    lines = []
+    for number, choice in enumerate(file.choices, 1):
+        words = when_words(choice.when) or ("everything else" if number > 1 else "everything")
+        lines.append(f"{words}: {choice.policy}")
+    return [Section("Which policy a case gets: the first that fits", lines, numbered=True)]
+
+
+def when_words(when: When) -> str:
+    """The conditions of a line of `choose`; empty: there are none."""
+    parts = []
+    if when.at_least is not None:
+        parts.append(f"at least {when.at_least}")
+    if when.below is not None:
+        parts.append(f"below {when.below}")
+    for name in ("currency", "country", "product", "source"):
+        if values := getattr(when, name):
+            words = " or ".join(values)
+            parts.append(f"{name} {words.upper() if name == 'currency' else words}")
+    parts += [f"metadata {key} is {value}" for key, value in when.metadata]
+    return ", ".join(parts)
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def _show(file: PolicyFile, sections: Sequence[Section]) -> None:
+    say(f"{file.filename} in words", style="bold")
+    for section in sections:
+        heading(section.title)
+        if section.intro:
+            item(section.intro)
+        for number, sentence in enumerate(section.sentences, 1):
+            item(f"{number}. {sentence}" if section.numbered else f"- {sentence}")
+
+
+def _markdown(file: PolicyFile, sections: Sequence[Section]) -> str:
+    lines = [f"# {_escaped(file.filename)} in words", ""]
+    for section in sections:
+        lines += [f"## {_escaped(section.title)}", ""]
+        if section.intro:
+            lines += [_escaped(section.intro), ""]
+        for number, sentence in enumerate(section.sentences, 1):
+            mark = f"{number}." if section.numbered else "-"
+            lines.append(f"{mark} {_escaped(sentence)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+_MARKS = re.compile(r"([\\`*_\[\]<>#|~])")
+
+
+def _escaped(text: str) -> str:
+    """Names from a file stand as they are; none of their letters is taken for a mark-up."""
+    return _MARKS.sub(r"\\\1", plain(text))
+
+
+def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
+    """The same for programs."""
+    from dunning.config import describe
+
+    return {
+        "policies": {
+            name: {
+                "version": policy.version,
+                "grace_seconds": int(policy.grace.total_seconds()),
+                "window_seconds": int(policy.window.total_seconds()),
+                "retries": policy.retries.value,
+                "timezone": policy.timezone,
+                "sentences": describe(policy),
+            }
+            for name, policy in file.policies.items()
+            if name in names
+        },
+        "choose": [
+            {"policy": choice.policy, "when": when_words(choice.when)} for choice in file.choices
+        ],
+    }
