@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dunning.core.events import Attempt, AttemptStatus, DisputeStatus, StepKind, StepResult
+from dunning.core.events import (
+    Attempt,
+    AttemptStatus,
+    ChargeRefunded,
+    DisputeReported,
+    DisputeStatus,
+    InvoiceStatus,
+    RefundReported,
+    StepKind,
+    StepResult,
+)
 from dunning.core.facts import Case
 from dunning.core.merge import DEBITS, last_words
 
@@ -35,6 +45,7 @@ class Cause(enum.StrEnum):
     DISPUTE = "dispute"
 
 
+_SETTLED = (InvoiceStatus.PAID, InvoiceStatus.VOID)
 # From closing the invoice to the end of the give_up step, crashes and outages included.
 GIVING_UP_TAKES = timedelta(days=1)
 
@@ -53,7 +64,7 @@ class Move:
 
 def moves(case: Case, failed_at: datetime) -> list[Move]:
     """Everything that moved the invoice's money, in order of time."""
-    receipts = _receipts(case)
+    case, receipts = _without_strays(case, _receipts(case))
     notes = list(_credits(case))
     credited = sum(move.amount for move in notes)
     found = [
@@ -101,6 +112,36 @@ def _receipts(case: Case) -> list[_Receipt]:
         groups = [group for group in groups if group not in same]
         groups.append([receipt, *(one for group in same for one in group)])
     return [_one(group) for group in groups]
+
+
+def _without_strays(case: Case, receipts: list[_Receipt]) -> tuple[Case, list[_Receipt]]:
+    """Leave out charges the invoice was settled without, and what went back of them.
+
+    A debit may go through when a credit note or the merchant's own hand has ended the debt already.
+    The provider keeps such money for the customer: nothing was recovered by it, nothing is lost.
+    """
+    bill = case.bill
+    if bill is None or bill.status not in _SETTLED:
+        return case, receipts
+    beyond = sum(receipt.amount for receipt in receipts) - bill.paid
+    strays = frozenset[str]()
+    for receipt in sorted(receipts, key=lambda one: (one.at, sorted(one.names)), reverse=True):
+        if receipt.by_charge and receipt.amount <= beyond:
+            beyond -= receipt.amount
+            strays |= receipt.names
+    if not strays:
+        return case, receipts
+
+    def ours(told: RefundReported | ChargeRefunded | DisputeReported) -> bool:
+        return not strays & _names(told.charge, told.payment_intent)
+
+    case = replace(
+        case,
+        refunds=tuple(filter(ours, case.refunds)),
+        charge_refunds=tuple(filter(ours, case.charge_refunds)),
+        disputes=tuple(filter(ours, case.disputes)),
+    )
+    return case, [receipt for receipt in receipts if not receipt.names & strays]
 
 
 def _one(group: Sequence[_Receipt]) -> _Receipt:

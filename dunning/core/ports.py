@@ -246,6 +246,9 @@ class Pace(Protocol):
     def limited(self, endpoint: str, retry_after: float | None) -> None:
         """The provider said that this was too much; with no endpoint: from the whole account."""
 
+    def answered(self, *, key_accepted: bool) -> None:
+        """The provider answered, and whether it took our key: everybody may want to know."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Links:

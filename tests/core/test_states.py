@@ -65,7 +65,8 @@ TABLE: list[tuple[BillingEvent, str]] = [
     (b.action_needed(NOW), OPENS),
     (b.declined(at=NOW), OPENS),
     (b.attempted(b.attempt(AttemptStatus.CANCELED, NOW)), SAME),
-    (b.succeeded(NOW), PAYS),
+    # A charge of an invoice that is void pays nothing: its money is kept for the customer.
+    (b.succeeded(NOW), "= recovered recovered = recovered ="),
     (b.payment(b.AMOUNT, NOW), PAYS),
     (b.payment(1000, NOW), SAME),
     (b.refund(b.AMOUNT, NOW), SAME),
