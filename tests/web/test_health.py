@@ -10,7 +10,7 @@ from sqlmodel import select
 
 from dunning.core.ports import Incomplete, Reading
 from dunning.errors import ProviderDownError
-from dunning.store import CaseRow, transaction
+from dunning.store import ScheduleRow, transaction
 from tests.providers.stripe.bodies import event, invoice, thin
 from tests.stages.kit import named
 from tests.stages.parts import acting
@@ -114,8 +114,8 @@ def test_behind_with_a_step_nobody_did(migrated_url: str, tmp_path: Path) -> Non
         assert [each["code"] for each in behind.json()["problems"]] == ["steps_late"]
         # Claimed again and again by a dispatcher whose workers are dead.
         with transaction(edge.program.engine) as session:
-            row = session.exec(select(CaseRow)).one()
-            row.lease_token, row.wake_at = "x", edge.clock.now() + timedelta(minutes=2)
+            row = session.exec(select(ScheduleRow)).one()
+            row.lease_token, row.leased_until = "x", edge.clock.now() + timedelta(minutes=2)
             session.add(row)
         assert edge.get("/readyz").status == 503
 
