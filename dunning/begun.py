@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import structlog
-from sqlalchemy import Update, func, select, update
+from sqlalchemy import func, select, update
 from sqlmodel import Session, col
 
 from dunning import metrics
@@ -18,7 +18,7 @@ from dunning.core.gate import Pulse
 from dunning.core.ports import Asked, Doing, Ended, PutOff, Said
 from dunning.core.steps import Step
 from dunning.schedule import Claim
-from dunning.store import CaseRow, MessageRow, StepRow, put_rows
+from dunning.store import MessageRow, StepRow, put_rows
 
 log = structlog.get_logger(__name__)
 
@@ -215,17 +215,6 @@ def record_skip(
     metrics.step_ended(step.kind.value, result.value)
     log.info("step.skipped", case=case.id, step=step.key, result=result.value, why=why)
     return ended(step, result, why, step.template, now)
-
-
-def lease_until(session: Session, names: Sequence[str], until: datetime) -> None:
-    """The lease runs from the beginning of the step, however long its claim had to wait."""
-    if names:
-        session.execute(_these(names).values(wake_at=until))
-
-
-def _these(names: Sequence[str]) -> Update:
-    ours = update(CaseRow).where(col(CaseRow.id).in_(names))
-    return ours.execution_options(synchronize_session=False)
 
 
 def message(case: Case, step: Step, said: Said, now: datetime) -> MessageRow:

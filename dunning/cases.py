@@ -10,19 +10,16 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
-import structlog
 from pydantic import TypeAdapter
-from sqlalchemy import event as hooks
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
-from dunning import ledger, metrics
+from dunning import ledger
 from dunning.clock import rfc3339
-from dunning.columns import columns_of, schedule_columns
+from dunning.columns import columns_of, free_cursor, is_held, next_columns
 from dunning.core.case import case_id, new_case
 from dunning.core.events import BillingEvent, RenewalUpcoming
 from dunning.core.facts import Case
@@ -30,9 +27,9 @@ from dunning.core.holdout import is_late
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, Subject
 from dunning.core.status import State, Status, status
-from dunning.desk import Desk, Held, Line, Named, Recall, Row
+from dunning.desk import Desk, Held, Named, Recall
 from dunning.errors import LeaseLostError, NotFoundError
-from dunning.hands import Hand, advance_hand, call_off, complete, draw_group
+from dunning.hands import Hand, advance_hand, call_off, complete, draw_group, tell_when_durable
 from dunning.mirror import Mirror
 from dunning.outbox import announce, changes_access
 from dunning.pinned import Pinned, subject_of
@@ -48,8 +45,6 @@ from dunning.routing import (
 from dunning.schedule import Claim
 from dunning.store import CaseRow, among, guard, table_of
 from dunning.unfinished import charges_told, end_unfinished
-
-log = structlog.get_logger(__name__)
 
 _FACTS = TypeAdapter(Case)
 
@@ -132,6 +127,7 @@ class CaseBook:
         ids = sorted({claim.case_id for claim, _ in brought})
         _guard_cases(session, ids, set[str]().union(*names))
         desk.cases.load(ids)
+        desk.schedule.load(ids)
         self._gather_for(desk, ids, told)
         after: dict[str, Case | Exception] = {}
         for claim, events in brought:
@@ -146,14 +142,22 @@ class CaseBook:
         return after
 
     def apply_by_hand(
-        self, session: Session, row: CaseRow, events: Sequence[BillingEvent], now: datetime
+        self,
+        session: Session,
+        row: CaseRow,
+        events: Sequence[BillingEvent],
+        now: datetime,
+        *,
+        ending: Claim | None = None,
     ) -> Case:
-        """Take events into a case already locked, whoever they are from."""
+        """Take events into a case already locked, whoever they are from; a claim may end so."""
         desk = self.desk(session)
         held = Held({name: getattr(row, name) for name in _COLUMNS}, read_facts(row))
         desk.cases.assume(row.id, held)
         self._gather_for(desk, [row.id], {row.source: events})
         with desk.drafting():
+            if ending is not None:
+                self._end(desk, ending)
             case = self._move(desk, held, events, now)
         self.write(desk, now)
         return case
@@ -212,19 +216,22 @@ class CaseBook:
 
     def write(self, desk: Desk, now: datetime) -> None:
         """Write what was taken in, with the next step of every case that moved."""
+        moved = desk.cases.changes()
+        for name in moved:
+            if desk.cases.stored(name) is None:
+                desk.schedule.assume(name)  # a case that begins is in no schedule yet
+        desk.schedule.load(moved)
         with desk.drafting():
-            for name, held in desk.cases.changes().items():
+            for name, held in moved.items():
                 policy = self.policy_of(desk.session, held.row["policy_version"])
                 ahead = plan(held.case, policy, now, held.present)
-                row = dict(held.row)
-                row.update(schedule_columns(row, held.case, ahead, now))
+                row = {**held.row, **next_columns(held.case, ahead)}
                 row["facts"] = _FACTS.dump_json(held.case).decode()
                 desk.cases.put(name, replace(held, row=row))
+                if not is_held(desk.schedule.get(name), now):
+                    desk.schedule.put(name, free_cursor(held.case, ahead.next_at))
         desk.write()
-        if lines := tuple(desk.lines.changes().values()):
-            because = dict(desk.because.changes())
-            tell = partial(_tell, lines, because)
-            hooks.listen(desk.session, "after_commit", lambda _: tell(), once=True)
+        tell_when_durable(desk)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -253,11 +260,18 @@ class CaseBook:
         self, desk: Desk, claim: Claim, events: Sequence[BillingEvent], now: datetime
     ) -> Case:
         held = desk.cases.get(claim.case_id)
-        if held is None or held.row["lease_token"] != claim.token:
+        if held is None:
+            raise LeaseLostError(f"{claim.case_id}: there is no such case")
+        self._end(desk, claim)
+        return self._move(desk, held, events, now)
+
+    def _end(self, desk: Desk, claim: Claim) -> None:
+        """Only the holder of the token gets past this; then nobody holds the case."""
+        cursor = desk.schedule.get(claim.case_id)
+        if cursor is None or cursor["lease_token"] != claim.token:
             message = f"{claim.case_id}: the lease ran out and somebody else holds the case"
             raise LeaseLostError(message)
-        free = replace(held, row={**held.row, "lease_token": None})
-        return self._move(desk, free, events, now)
+        desk.schedule.put(claim.case_id, {**cursor, "leased_until": None, "lease_token": None})
 
     def _move(self, desk: Desk, held: Held, events: Sequence[BillingEvent], now: datetime) -> Case:
         """Take events into one case that is stored."""
@@ -284,7 +298,7 @@ class CaseBook:
                 self._draw_late(desk, hand, row, now)
             told = hand.case
             if present.ended_at is not None or charges_told(told):
-                self._end_what_was_begun(desk, hand, row, now)
+                self._end_what_was_begun(desk, hand, now)
                 if hand.case is not told:
                     present = status(hand.case)
         case = hand.case
@@ -306,13 +320,14 @@ class CaseBook:
         call_off(desk, hand, now)
         return True
 
-    def _end_what_was_begun(self, desk: Desk, hand: Hand, row: Row, now: datetime) -> None:
+    def _end_what_was_begun(self, desk: Desk, hand: Hand, now: datetime) -> None:
         """What a dead worker left behind, or the end of the case overtook, ends on record."""
-        if row["lease_token"] is not None and row["wake_at"] and row["wake_at"] > now:
-            return  # whoever holds the case will say how it ended
         if not desk.steps.get(hand.case.id):
             return
-        policy = self.policy_of(desk.session, row["policy_version"])
+        if is_held(desk.schedule.get(hand.case.id), now):
+            return  # whoever holds the case will say how it ended
+        assert hand.before is not None
+        policy = self.policy_of(desk.session, hand.before.row["policy_version"])
         planned = {step.key for step in plan(hand.case, policy, now).steps}
         for event in end_unfinished(desk, hand.case, planned, now):
             advance_hand(hand, event)
@@ -383,13 +398,3 @@ def summary(row: CaseRow) -> dict[str, object]:
     told["closed_at"] = rfc3339(row.closed_at)
     told["closed_reason"] = row.closed_reason
     return told
-
-
-def _tell(lines: Sequence[Line], because: Mapping[str, Sequence[str]]) -> None:
-    """Say what the ledger got and of which events and steps, once it is durable."""
-    by_case: defaultdict[str, list[str]] = defaultdict(list)
-    for line in lines:
-        metrics.entries(line.source, line.cause)
-        by_case[line.case_id].append(line.key)
-    for case, keys in by_case.items():
-        log.info("ledger.recorded", case=case, entries=keys, because=because.get(case, ()))

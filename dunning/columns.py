@@ -50,20 +50,31 @@ def _group(drawn: Drawn | None, failed_at: datetime) -> dict[str, Any]:
     }
 
 
-def schedule_columns(
-    row: Mapping[str, Any], case: Case, ahead: Plan, now: datetime
-) -> dict[str, Any]:
-    """The columns that say when the case is looked at next."""
+def next_columns(case: Case, ahead: Plan) -> dict[str, Any]:
+    """The columns that say what is next, for lists."""
     next_step = next((step for step in ahead.steps if not step.held), None)
-    next_at = ahead.next_at
-    told = {
-        "next_at": next_at,
+    return {
+        "next_at": ahead.next_at,
         "next_step": next_step.key.removeprefix(case.id + "/") if next_step else None,
     }
-    # Somebody holds the case: it wakes when they are done, or when their lease runs out.
-    if row["lease_token"] is None or row["wake_at"] is None or row["wake_at"] <= now:
-        told |= {"wake_at": next_at, "lease_token": None}
-    return told
+
+
+def free_cursor(case: Case, next_at: datetime | None) -> dict[str, Any]:
+    """The case's row of the schedule while nobody holds it; without a time there is to be none."""
+    return {
+        "case_id": case.id,
+        "source": case.source,
+        "due_at": next_at,
+        "leased_until": None,
+        "lease_token": None,
+    }
+
+
+def is_held(cursor: Mapping[str, Any] | None, now: datetime) -> bool:
+    """Whether somebody holds the case of this row of the schedule: they say what comes next."""
+    if cursor is None or cursor["lease_token"] is None:
+        return False
+    return bool(cursor["leased_until"] > now)
 
 
 def _with_its_cards(case: Case, present: Status) -> Case:

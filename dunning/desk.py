@@ -32,11 +32,13 @@ from dunning.store import (
     MethodRow,
     OutboxRow,
     PolicyRow,
+    ScheduleRow,
     StepRow,
     SubscriptionRow,
     add_rows,
     among,
     change_rows,
+    drop_rows,
     put_rows,
     table_of,
 )
@@ -177,6 +179,7 @@ class Desk:
         self._read_facts = read_facts
         self._recall = recall
         self.cases: Drawer[str, Held] = Drawer(self._fetch_cases)
+        self.schedule: Drawer[str, Row] = Drawer(self._fetch_schedule)
         self.entries: Drawer[str, tuple[Line, ...]] = Drawer(self._fetch_entries)
         self.lines: Drawer[str, Line] = Drawer()  # of these the new ones, in their order
         self.because: Drawer[str, tuple[str, ...]] = Drawer()  # the events that brought them
@@ -222,6 +225,17 @@ class Desk:
         )
         found = self.session.execute(query).mappings()
         return {row["id"]: Held(dict(row), self._read_facts(row["facts"])) for row in found}
+
+    def _fetch_schedule(self, ids: Collection[str]) -> Mapping[str, Row]:
+        """Their rows of the schedule, locked: whoever waits for one has its case locked before."""
+        table = table_of(ScheduleRow)
+        query = (
+            select(table)
+            .where(among(self.session, table.c.case_id, sorted(ids)))
+            .order_by(table.c.case_id)
+            .with_for_update()
+        )
+        return {row["case_id"]: dict(row) for row in self.session.execute(query).mappings()}
 
     def cases_about(
         self, source: str, customers: Collection[str], scopes: Collection[str], since: datetime
@@ -315,6 +329,7 @@ class Desk:
         fresh = [name for name in cases if self.cases.stored(name) is None]
         add_rows(session, CaseRow, [cases[name] for name in fresh])
         change_rows(session, CaseRow, [cases[name] for name in known])
+        self._write_schedule()
         lines = self.lines.changes().values()
         rollups.append(session, [{name: getattr(line, name) for name in LINE} for line in lines])
         self._write_attempts()
@@ -344,6 +359,18 @@ class Desk:
             _tell(session, CaseRow, name, cases[name])
         for row in steps:
             _tell(session, StepRow, row["key"], row)
+
+    def _write_schedule(self) -> None:
+        """Only what differs: most news does not change when a case is looked at next."""
+        changed = [
+            (name, row)
+            for name, row in self.schedule.changes().items()
+            if row != self.schedule.stored(name)
+        ]
+        due = [row for _, row in changed if row["due_at"] is not None]
+        put_rows(self.session, ScheduleRow, due, update=_all_but(ScheduleRow, "case_id"))
+        over = [name for name, row in changed if row["due_at"] is None]
+        drop_rows(self.session, ScheduleRow, [n for n in over if self.schedule.stored(n)])
 
     def _write_attempts(self) -> None:
         """Told apart by reading: a partitioned table knows no conflict of source and id alone."""

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import structlog
+from sqlalchemy import event as hooks
+
+from dunning import metrics
 from dunning.core.case import advance
 from dunning.core.events import BillingEvent, RenewalUpcoming, SubscriptionReported
 from dunning.core.facts import Case
 from dunning.core.holdout import draw, walked_by
 from dunning.core.policy import Policy
-from dunning.desk import Desk, Held, Named, Waiting
+from dunning.desk import Desk, Held, Line, Named, Waiting
 from dunning.errors import MoneyError
 from dunning.mirror import Mirror
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -77,3 +85,20 @@ def _same_currency(case: Case, event: BillingEvent) -> None:
     if currency and case.currency and about_invoice and currency != case.currency:
         message = f"{case.invoice} is in {case.currency}, but {event.id} speaks of {currency}"
         raise MoneyError(message)
+
+
+def tell_when_durable(desk: Desk) -> None:
+    """Say what the ledger got and of which events and steps, once it is durable."""
+    lines = tuple(desk.lines.changes().values())
+    because = dict(desk.because.changes())
+    if lines:
+        hooks.listen(desk.session, "after_commit", lambda _: _tell(lines, because), once=True)
+
+
+def _tell(lines: Sequence[Line], because: Mapping[str, Sequence[str]]) -> None:
+    by_case: defaultdict[str, list[str]] = defaultdict(list)
+    for line in lines:
+        metrics.entries(line.source, line.cause)
+        by_case[line.case_id].append(line.key)
+    for case, keys in by_case.items():
+        log.info("ledger.recorded", case=case, entries=keys, because=because.get(case, ()))

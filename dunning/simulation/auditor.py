@@ -27,6 +27,7 @@ from dunning.store import (
     InboxRow,
     MessageRow,
     OutboxRow,
+    ScheduleRow,
     StepRow,
     reading,
 )
@@ -82,6 +83,7 @@ class Seen:
     calls: list[OutboxRow]
     inbox: list[InboxRow]
     by_case: dict[str, CaseRow] = field(default_factory=dict)
+    schedule: dict[str, ScheduleRow] = field(default_factory=dict)
 
 
 def audit(engine: Engine, evidence: Evidence) -> list[str]:
@@ -118,6 +120,7 @@ def _read(session: Session) -> Seen:
         inbox=everything(InboxRow, InboxRow.id),
     )
     seen.by_case = {case.id: case for case in seen.cases}
+    seen.schedule = {row.case_id: row for row in everything(ScheduleRow, ScheduleRow.case_id)}
     return seen
 
 
@@ -127,7 +130,7 @@ def _left_over(seen: Seen, leaves: frozenset[str]) -> Iterator[str]:
     found.update(row.state for row in seen.inbox)
     found.update(row.state for row in seen.calls)
     found.update(row.state for row in seen.steps)
-    found["leased"] = sum(1 for case in seen.cases if case.lease_token is not None)
+    found["leased"] = sum(1 for row in seen.schedule.values() if row.lease_token is not None)
     done = {"handled", "ignored", "sent", "ended", *leaves}
     for state, count in sorted(found.items()):
         if state not in done and count:

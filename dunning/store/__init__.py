@@ -1,7 +1,7 @@
 """Remembering in SQL: the tables, the engine, one transaction at a time, and the versions."""
 
 from dunning.store.arrays import Column
-from dunning.store.bulk import add_rows, among, change_rows, put_rows, table_of
+from dunning.store.bulk import add_rows, among, change_rows, drop_rows, put_rows, table_of
 from dunning.store.engine import (
     POOLS,
     engine_for,
@@ -15,7 +15,13 @@ from dunning.store.engine import (
 )
 from dunning.store.partitions import day_of_id, first_id
 from dunning.store.records import FitRow, PruningRow, RollupRow, SeenRow, TallyRow
-from dunning.store.shared import BreakerChangeRow, BreakerRow, PaceRow, PulseRow
+from dunning.store.shared import (
+    BreakerChangeRow,
+    BreakerRow,
+    PaceRow,
+    PulseRow,
+    ScheduleRow,
+)
 from dunning.store.tables import (
     ActRow,
     AttemptRow,
@@ -64,6 +70,7 @@ __all__ = [
     "PruningRow",
     "PulseRow",
     "RollupRow",
+    "ScheduleRow",
     "SeenRow",
     "StepRow",
     "SubscriptionRow",
@@ -73,6 +80,7 @@ __all__ = [
     "among",
     "change_rows",
     "day_of_id",
+    "drop_rows",
     "engine_for",
     "first_id",
     "guard",

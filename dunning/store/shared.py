@@ -1,4 +1,4 @@
-"""The tables of what all processes share about a source: its pace and its breaker."""
+"""The tables all processes share: the schedule of cases; a source's pace and its breaker."""
 
 from __future__ import annotations
 
@@ -8,6 +8,27 @@ from sqlalchemy import Column, Index, Integer
 from sqlmodel import Field, SQLModel
 
 from dunning.store.tables import UTCDateTime, _Id, _text, _when
+
+
+class ScheduleRow(SQLModel, table=True):
+    """When a case is looked at next, and who holds it. Nothing ahead and nobody there: no row.
+
+    No index holds a column that a claim writes, so PostgreSQL changes the row where it is and
+    leaves the indexes alone. While the case is held `due_at` stays as it was: what is held is
+    among what is due, and a lease that runs out needs nobody to notice.
+    """
+
+    __tablename__ = "schedule"
+    __table_args__ = (
+        Index("ix_schedule_due", "source", "due_at", "case_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    case_id: str = Field(primary_key=True)
+    source: str
+    due_at: datetime = _when(nullable=False)
+    leased_until: datetime | None = _when()
+    lease_token: str | None = None
 
 
 class PaceRow(SQLModel, table=True):

@@ -176,17 +176,15 @@ class MethodRow(SQLModel, table=True):
 
 
 class CaseRow(SQLModel, table=True):
-    """A case: its facts as one document, what follows from them as columns, and the cursor.
+    """A case: its facts as one document, and what follows from them as columns.
 
-    `wake_at` is the schedule: when the case is looked at next. A claim moves it past the lease,
-    so a lost claim wakes up again by itself; `lease_token` fences what a late holder writes.
+    When it is looked at next, and who holds it, is in `schedule`: there is no claim that writes
+    to this wide row.
     """
 
     __tablename__ = "cases"
     __table_args__ = (
         Index("uq_cases_source_invoice", "source", "invoice", unique=True),
-        _partial("ix_cases_due", "source", "wake_at", "id", where="wake_at IS NOT NULL"),
-        _partial("ix_cases_claimed", "wake_at", "source", where="lease_token IS NOT NULL"),
         Index("ix_cases_customer", "source", "customer"),
         Index("ix_cases_scope", "source", "scope"),
         Index("ix_cases_state", "state", "opened_at"),
@@ -222,8 +220,6 @@ class CaseRow(SQLModel, table=True):
     matures_at: datetime | None = _when()
     facts: str = _text()
     version: int = 0
-    wake_at: datetime | None = _when()
-    lease_token: str | None = None
 
 
 class LinkRow(SQLModel, table=True):

@@ -19,7 +19,6 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from dunning import (
-    begun,
     cases,
     columns,
     executor,
@@ -81,8 +80,8 @@ def a_late_holder_writes(patch: Patch) -> None:
     real = cases.CaseBook._conclude
 
     def conclude(self: Any, desk: Any, claim: Any, *rest: Any) -> Any:
-        held = desk.cases.get(claim.case_id)
-        return real(self, desk, replace(claim, token=held.row["lease_token"]), *rest)
+        cursor = desk.schedule.get(claim.case_id)
+        return real(self, desk, replace(claim, token=cursor["lease_token"]), *rest)
 
     patch(cases.CaseBook, "_conclude", conclude)
 
@@ -118,17 +117,16 @@ def a_lease_never_ends(patch: Patch) -> None:
 
 
 def _with_lease(patch: Patch, lease: timedelta) -> None:
-    real: Callable[..., Any] = schedule._take
+    real: Callable[..., Any] = schedule.take
 
     def take(*arguments: Any) -> Any:
         return real(*arguments[:-1], lease)
 
-    def lease_until(session: Session, names: Any, until: datetime) -> None:
-        real_until(session, names, until - executor.LEASE + lease)
+    def hold(session: Session, claims: Any, now: datetime, until: datetime) -> Any:
+        return schedule.hold(session, claims, now, until - executor.LEASE + lease)
 
-    real_until = begun.lease_until
-    patch(schedule, "_take", take)
-    patch(begun, "lease_until", lease_until)
+    patch(schedule, "take", take)
+    patch(executor, "hold", hold)
 
 
 # --- doubt ---------------------------------------------------------------------------------------
@@ -288,15 +286,17 @@ def a_hold_stops_nothing(patch: Patch) -> None:
 @bug()
 def the_next_step_is_not_computed_anew(patch: Patch) -> None:
     """The cursor stays where it was."""
-    real = columns.schedule_columns
+    real = columns.free_cursor
+    before: dict[str, Any] = {}
 
-    def schedule_columns(row: Any, *rest: Any) -> Any:
-        told = real(row, *rest)
-        if row["next_at"] is not None and row["version"] % 4 == 0:
-            told["next_at"] = row["next_at"]
+    def free_cursor(case: Any, next_at: Any) -> Any:
+        told = real(case, next_at)
+        stays, before[case.id] = before.get(case.id), next_at
+        if stays is not None and len(case.done) % 4 == 3:
+            told["due_at"] = stays
         return told
 
-    patch(cases, "schedule_columns", schedule_columns)
+    patch(cases, "free_cursor", free_cursor)
 
 
 @bug("policy=(brisk|hammer)", "kill .*down=(93600|144000|252000)")

@@ -14,7 +14,7 @@ from dunning.core.ports import Incomplete, Reading
 from dunning.core.turns import Limits
 from dunning.errors import ProviderDownError
 from dunning.pace import Pacer
-from dunning.store import CaseRow, transaction
+from dunning.store import ScheduleRow, transaction
 from tests.providers.stripe.bodies import event, invoice, thin
 from tests.stages.kit import named
 from tests.stages.parts import acting
@@ -167,8 +167,8 @@ def test_behind_with_a_step_nobody_did(migrated_url: str, tmp_path: Path) -> Non
         assert [each["code"] for each in behind.json()["problems"]] == ["steps_late"]
         # Claimed again and again by a dispatcher whose workers are dead.
         with transaction(edge.program.engine) as session:
-            row = session.exec(select(CaseRow)).one()
-            row.lease_token, row.wake_at = "x", edge.clock.now() + timedelta(minutes=2)
+            row = session.exec(select(ScheduleRow)).one()
+            row.lease_token, row.leased_until = "x", edge.clock.now() + timedelta(minutes=2)
             session.add(row)
         assert edge.get("/readyz").status == 503
 
