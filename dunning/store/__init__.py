@@ -15,7 +15,13 @@ from dunning.store.engine import (
 )
 from dunning.store.partitions import day_of_id, first_id
 from dunning.store.records import FitRow, PruningRow, RollupRow, SeenRow, TallyRow
-from dunning.store.shared import BreakerChangeRow, BreakerRow, PaceRow, PulseRow
+from dunning.store.shared import (
+    BreakerChangeRow,
+    BreakerRow,
+    PaceRow,
+    PolicyFileRow,
+    PulseRow,
+)
 from dunning.store.tables import (
     ActRow,
     AttemptRow,
@@ -60,6 +66,7 @@ __all__ = [
     "MethodRow",
     "OutboxRow",
     "PaceRow",
+    "PolicyFileRow",
     "PolicyRow",
     "PruningRow",
     "PulseRow",
