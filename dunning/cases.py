@@ -162,6 +162,20 @@ class CaseBook:
         self.write(desk, now)
         return case
 
+    def apply_by_hand_to_many(
+        self, session: Session, told: Mapping[str, Sequence[BillingEvent]], now: datetime
+    ) -> None:
+        """The same for many cases, by id, in one read and one write."""
+        desk = self.desk(session)
+        desk.cases.load(sorted(told))
+        self._gather_for(desk, sorted(told), {})
+        with desk.drafting():
+            for name, events in told.items():
+                held = desk.cases.get(name)
+                assert held is not None, "whoever locked it has seen it"
+                self._move(desk, held, events, now)
+        self.write(desk, now)
+
     # --- a batch, in the hands of whoever opened the transaction -----------------------------
 
     def desk(self, session: Session) -> Desk:

@@ -19,7 +19,9 @@ def columns_of(case: Case, present: Status) -> dict[str, Any]:
     opened = sum(e.amount for e in present.books.entries if e.debit is Account.OWED)
     last, said = last_decline(case), verdict(_with_its_cards(case, present))
     assert case.failed_at is not None
-    return {
+    change = case.policy_change
+    pinned = {} if change is None else {"policy": change.policy, "policy_version": change.version}
+    return pinned | {
         "customer": case.customer,
         "subscription": case.subscription,
         "scope": case.scope,

@@ -13,6 +13,7 @@ from dunning.core.events import (
     LinkOpened,
     MethodChanged,
     MethodNews,
+    PolicyChanged,
     RenewalUpcoming,
     Resumed,
     RetryAsked,
@@ -115,6 +116,24 @@ def closed_by_hand(at: datetime = T0) -> ClosedByHand:
 def link_opened(at: datetime = T0) -> LinkOpened:
     """The customer followed the link in a message."""
     return LinkOpened(id=event_id("link", at), at=at, invoice=INVOICE)
+
+
+def policy_changed(
+    at: datetime = T0, to: str = "2222222222222222", *, number: int = 1, notice: float = 7
+) -> PolicyChanged:
+    """A person moved the case to another version of its policy."""
+    return PolicyChanged(
+        id=f"policy:{number}",
+        at=at,
+        policy="standard",
+        version=to,
+        former_policy="standard",
+        former_version="1111111111111111",
+        why="a trial",
+        by="ops",
+        suspends_from=at + timedelta(days=notice),
+        gives_up_from=at + timedelta(days=notice),
+    )
 
 
 def adopted(

@@ -28,7 +28,7 @@ OWNERS = {
 
 def rule(policy: Policy, step: str) -> str:
     """The policy's line behind a step such as `retry:2`, in words."""
-    kind, _, number = step.partition(":")
+    kind, _, number = step.rpartition(".")[2].partition(":")
     if number.isdecimal() and kind not in ("restore", "reconcile"):
         # `describe` ends with giving up at the window where no line says so.
         sentences = zip(in_order(policy), describe(policy), strict=False)

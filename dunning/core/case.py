@@ -33,6 +33,7 @@ from dunning.core.events import (
     LinkOpened,
     MethodChanged,
     PaymentReceived,
+    PolicyChanged,
     RefundReported,
     RenewalUpcoming,
     Resumed,
@@ -92,7 +93,15 @@ def advance(case: Case, event: BillingEvent) -> Case:
             return _about_invoice(case, event)
         case MethodChanged() | CustomerReported() | SubscriptionReported() | RenewalUpcoming():
             return _about_customer(case, event)
-        case StepEnded() | StepDeferred() | Held() | Resumed() | RetryAsked() | ClosedByHand():
+        case (
+            StepEnded()
+            | StepDeferred()
+            | Held()
+            | Resumed()
+            | RetryAsked()
+            | ClosedByHand()
+            | PolicyChanged()
+        ):
             return _about_case(case, event)
         case _:
             assert_never(event)
@@ -174,6 +183,9 @@ def _about_case(case: Case, event: CaseEvent) -> Case:
         case RetryAsked():
             asked = put_latest(case.retries_asked, event, lambda e: e.id)
             return replace(case, retries_asked=asked)
+        case PolicyChanged():
+            changes = put_latest(case.policy_changes, event, lambda e: e.id)
+            return replace(case, policy_changes=changes)
         case ClosedByHand():
             known = case.closed_by_hand
             first = event if known is None else min(known, event, key=lambda e: (e.at, e.id))

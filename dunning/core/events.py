@@ -372,8 +372,30 @@ class Adopted:
     standing: Standing = Standing.NORMAL
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyChanged:
+    """A person moved the open case to another version of its policy; see `core.places`.
+
+    `owed` are the kinds of steps of which the former policy still had one to do. Its doors, with a
+    notice at least, bound those of the policy it goes on under: none opens before these moments.
+    """
+
+    id: str  # by which change of the policy file: `policy:12`
+    at: datetime
+    policy: str
+    version: str
+    former_policy: str
+    former_version: str
+    why: str
+    by: str
+    suspends_from: datetime
+    gives_up_from: datetime
+    owed: tuple[StepKind, ...] = ()
+
+
 _Money = InvoiceReported | AttemptReported | PaymentReceived | RefundReported | ChargeRefunded
 InvoiceEvent = _Money | DisputeReported | CreditNoted | LinkOpened | Adopted
 CustomerEvent = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
-CaseEvent = StepEnded | StepDeferred | Held | Resumed | RetryAsked | ClosedByHand
+_Acts = Held | Resumed | RetryAsked | ClosedByHand | PolicyChanged
+CaseEvent = StepEnded | StepDeferred | _Acts
 BillingEvent = InvoiceEvent | CustomerEvent | CaseEvent

@@ -14,6 +14,7 @@ from dunning.core.events import (
     CreditNoted,
     DisputeReported,
     Held,
+    PolicyChanged,
     RefundReported,
     Resumed,
     RetryAsked,
@@ -102,6 +103,7 @@ class Case:
     closed_by_hand: ClosedByHand | None = None
     link_opened_at: datetime | None = None
     adopted: Adopted | None = None  # taken over from whoever pursued the debt before
+    policy_changes: tuple[PolicyChanged, ...] = ()  # moved to another version since it began
 
     drawn: Drawn | None = None  # the group of a hold-out, drawn when the case began
 
@@ -115,6 +117,13 @@ class Case:
             if word.about == about:
                 return word.value
         return None
+
+    @property
+    def policy_change(self) -> PolicyChanged | None:
+        """The last move to another version of the policy; what was moved last decides."""
+        if not self.policy_changes:
+            return None
+        return max(self.policy_changes, key=lambda change: (change.at, change.id))
 
     @property
     def gross(self) -> int:

@@ -3,16 +3,23 @@
 They count from the first failure. A case that was taken over from a running estate may be long
 past its doors: it is placed no further along than NOTICE before the next of them, and what lay
 before its place is left undone. Nothing at all is done before `Adopted.resumes_at`.
+
+A case that was moved to another version of its policy goes on at its place on the new timeline.
+What lay before the move is left undone, but for the last line of a kind of which the former policy
+still owed one: so one charge that waited is made, and never a burst. No door opens sooner than
+NOTICE after the move, unless the former policy had it sooner; where the new timeline would have
+been there already, the case is placed so far before the door.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from dunning.core.events import Standing, StepKind
+from dunning.core.events import PolicyChanged, Standing, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Rung
+from dunning.core.steps import Step
 
 DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
 # Steps of which a timeline has one at most: others may be placed by them without a name.
@@ -75,6 +82,12 @@ def offsets(policy: Policy) -> list[tuple[Rung, timedelta]]:
 
 def starts_at(case: Case, policy: Policy) -> datetime:
     """The moment from which the policy's lines count for this case."""
+    start = _begun_at(case, policy)
+    change = case.policy_change
+    return start if change is None else start + _put_back(case, policy, start, change)
+
+
+def _begun_at(case: Case, policy: Policy) -> datetime:
     assert case.failed_at is not None
     adopted = case.adopted
     if adopted is None:
@@ -88,6 +101,62 @@ def starts_at(case: Case, policy: Policy) -> datetime:
     # A policy whose door comes sooner than the notice begins anew.
     place = max(ahead - NOTICE, timedelta(0))
     return max(case.failed_at, adopted.resumes_at - place)
+
+
+def _put_back(case: Case, policy: Policy, start: datetime, change: PolicyChanged) -> timedelta:
+    """How much later the timeline counts, so that its next door keeps the notice.
+
+    The next one as of the move: a timeline stays where it is once a door has opened.
+    """
+    ended = {step.id for step in case.done if step.at <= change.at}
+    doors = [
+        (offset, rung.do)
+        for rung, offset in offsets(policy)
+        if rung.do in DOORS and f"{case.id}/{rung.do.value}:1" not in ended
+    ]
+    if not doors:
+        return timedelta(0)
+    offset, kind = min(doors)
+    return max(_opens_from(change, kind) - (start + offset), timedelta(0))
+
+
+def _opens_from(change: PolicyChanged, kind: StepKind) -> datetime:
+    return change.suspends_from if kind is StepKind.SUSPEND else change.gives_up_from
+
+
+def not_before(case: Case, kind: StepKind) -> datetime | None:
+    """The moment before which a door stays shut since the case was moved to this policy."""
+    change = case.policy_change
+    return None if change is None or kind not in DOORS else _opens_from(change, kind)
+
+
+def namespace(case: Case) -> str:
+    """What the names of lines begin with, so that lines of two versions are never taken for one.
+
+    Those of the version that the case began under, and doors of any, have plain names: what is
+    done once is not done again.
+    """
+    change = case.policy_change
+    if change is None:
+        return ""
+    first = min(case.policy_changes, key=lambda each: (each.at, each.id))
+    return "" if change.version == first.former_version else f"{change.version[:8]}."
+
+
+def left_behind(case: Case, steps: Sequence[Step]) -> Mapping[str, str]:
+    """The lines of a timeline that lay before the case was moved to it, each with the reason."""
+    change = case.policy_change
+    if change is None:
+        return {}
+    past = [step for step in steps if step.due_at < change.at and step.kind not in DOORS]
+    past.sort(key=lambda step: (step.due_at, step.order))
+    owed = {step.rung.do: step.key for step in past if step.rung and step.rung.do in change.owed}
+    why = "policy changed: its moment lay before the case was moved to this version"
+    left = {step.key: why for step in past if step.key not in owed.values()}
+    if any(s.kind is StepKind.RESTRICT and s.result is StepResult.DONE for s in case.done):
+        again = (step for step in steps if step.kind is StepKind.RESTRICT)
+        left |= {step.key: "policy changed: access was restricted before" for step in again}
+    return left
 
 
 def why_left_out(case: Case, kind: StepKind, due_at: datetime) -> str | None:

@@ -17,7 +17,15 @@ from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.local import hours_of, local_of, moment_of
 from dunning.core.permission import why_held_out, why_no_charge, why_no_email
-from dunning.core.places import DOORS, offsets, starts_at, why_left_out
+from dunning.core.places import (
+    DOORS,
+    left_behind,
+    namespace,
+    not_before,
+    offsets,
+    starts_at,
+    why_left_out,
+)
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.reactions import after_end, while_open
 from dunning.core.status import Freeze, Status, freeze, last_decline, status, verdict
@@ -179,8 +187,11 @@ def _ladder(case: Case, policy: Policy, now: datetime) -> list[Step]:
     opened = [
         step for step in whole if step.kind in DOORS and ended.get(step.key) is StepResult.DONE
     ]
-    steps = [step for step in whole if step.key not in ended]
-    return [_judged(case, policy, step, steps, opened, now) for step in steps]
+    left = left_behind(case, whole)
+    steps = [step for step in whole if step.key not in ended and step.key not in left]
+    behind = [replace(step, skip=left[step.key]) for step in whole if step.key in left]
+    judged = [_judged(case, policy, step, steps, opened, now) for step in steps]
+    return [*judged, *(step for step in behind if step.key not in ended)]
 
 
 def timeline(case: Case, policy: Policy) -> list[Step]:
@@ -188,15 +199,21 @@ def timeline(case: Case, policy: Policy) -> list[Step]:
     number: Counter[StepKind] = Counter()
     start = starts_at(case, policy)
     local = local_of(case, policy)
+    space = namespace(case)
     steps = []
     for rung, offset in offsets(policy):
         number[rung.do] += 1
-        steps.append(_dated(case, policy, rung, start, offset, local, number[rung.do]))
+        key = f"{case.id}/{'' if rung.do in DOORS else space}{rung.do.value}:{number[rung.do]}"
+        step = _dated(key, policy, rung, start, offset, local, number[rung.do])
+        bound = not_before(case, rung.do)
+        if bound is not None and bound > step.due_at:
+            step = replace(step, due_at=bound)
+        steps.append(step)
     return steps
 
 
 def _dated(
-    case: Case,
+    key: str,
     policy: Policy,
     rung: Rung,
     start: datetime,
@@ -204,7 +221,6 @@ def _dated(
     local: Local,
     number: int,
 ) -> Step:
-    key = f"{case.id}/{rung.do.value}:{number}"
     kind = rung.do
     if kind is StepKind.RETRY and policy.retries is Retries.SIGNAL:
         kind = StepKind.ANNOUNCE

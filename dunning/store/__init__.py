@@ -19,6 +19,7 @@ from dunning.store.shared import (
     BreakerChangeRow,
     BreakerRow,
     PaceRow,
+    PolicyFileRow,
     PulseRow,
     ScheduleRow,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "MethodRow",
     "OutboxRow",
     "PaceRow",
+    "PolicyFileRow",
     "PolicyRow",
     "PruningRow",
     "PulseRow",

@@ -106,6 +106,7 @@ TABLE: list[tuple[BillingEvent, str]] = [
     (h.closed_by_hand(NOW), CLOSES),
     (h.link_opened(NOW), SAME),
     (h.adopted(NOW), SAME),
+    (h.policy_changed(NOW), SAME),
 ]
 
 
