@@ -29,11 +29,11 @@ from dunning.core.facts import Case
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, Subject
 from dunning.core.status import State, Status, status
-from dunning.desk import Desk, Held, Line, Named, Recall, Row
+from dunning.desk import Desk, Held, Line, Recall, Row
 from dunning.errors import LeaseLostError, NotFoundError
-from dunning.hands import Hand, advance_hand, call_off, complete
+from dunning.hands import Hand, advance_hand, call_off, complete, under
 from dunning.mirror import Mirror
-from dunning.outbox import announce, changes_access
+from dunning.outbox import News, announce, changes_access, neighbourhood
 from dunning.pinned import Pinned, subject_of
 from dunning.routing import (
     CustomerNews,
@@ -243,9 +243,7 @@ class CaseBook:
     ) -> None:
         gather_for(desk, case_ids, told)
         if self._announces and any(changes_access(e) for events in told.values() for e in events):
-            desk.scopes.load(
-                Named(held.case.source, held.case.scope) for held in desk.cases.values()
-            )
+            desk.scopes.load(neighbourhood(held.case) for held in desk.cases.values())
         self._pinned.learn(desk)
 
     def _conclude(
@@ -279,6 +277,11 @@ class CaseBook:
             row = self._begin(desk, hand.case, present, now)
         else:
             row = dict(hand.before.row)
+        policy = self.policy_of(desk.session, row["policy_version"])
+        if (terms := under(hand.case, policy)) is not hand.case:
+            hand.case = terms
+            present = status(terms)
+        if hand.before is not None:
             told = hand.case
             if present.ended_at is not None or charges_told(told):
                 self._end_what_was_begun(desk, hand, row, now)
@@ -296,7 +299,10 @@ class CaseBook:
             desk.because.put(case.id, tuple(dict.fromkeys(heard)))
         mirror.remember(case, hand.before.case if hand.before else None)
         if self._announces:
-            announce(desk, case, present, now)
+            ahead = partial(plan, case, policy, now, present)
+            policy_of = partial(self.policy_of, desk.session)
+            news = News(case, present, policy, ahead, policy_of)
+            announce(desk, news, now)
         row.update(columns_of(case, present))
         row["version"] += 1
         desk.cases.put(case.id, Held(row, case, present))

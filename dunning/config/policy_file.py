@@ -17,6 +17,7 @@ from dunning.config.problems import Path as Way
 from dunning.config.rungs import MAX_RUNGS, read_rung
 from dunning.config.sources import read_sources, refuse_live_with_sandbox, source_names
 from dunning.config.stripe_keys import Source, stripe_source
+from dunning.config.terms import TERMS_KEYS, read_terms
 from dunning.config.yaml_tree import parse
 from dunning.core.days import PAYDAYS, Wish
 from dunning.core.policy import Choice, Policy, Retries, When
@@ -29,7 +30,7 @@ VERSION = "1"
 
 TOP_KEYS = ("version", "defaults", "policies", "choose", "sources")
 DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays")
-POLICY_KEYS = ("grace", "window", "timeline", *DEFAULT_KEYS)
+POLICY_KEYS = ("grace", "window", "timeline", *DEFAULT_KEYS, *TERMS_KEYS)
 PROVIDERS = ("stripe",)
 
 BUILT_IN = "default.yaml"
@@ -228,6 +229,7 @@ def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) 
     grace = found.need("grace", values.duration, "when suspension may come, such as 14d")
     window = found.need("window", values.duration, "when the case is given up, such as 28d")
     own = _overridden(found, defaults)
+    terms = read_terms(found)
     timeline = found.get("timeline")
     if timeline is None:
         at.fail("`timeline` is missing; expected a list of steps")
@@ -245,6 +247,7 @@ def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) 
         send_between=own.send_between,
         paydays=own.paydays,
         works=works_on,
+        **terms,
     )
     check_policy(policy, at.path, report)
     return policy

@@ -1,4 +1,4 @@
-"""Whether a charge or a message is allowed for a case now, and if not, why."""
+"""Whether a charge, a message or a change of access is allowed for a case now; if not, why."""
 
 from __future__ import annotations
 
@@ -23,6 +23,17 @@ def why_no_charge(case: Case, policy: Policy) -> str | None:
     theirs = bill is not None and bill.next_attempt_at is not None
     if policy.retries is Retries.PROVIDER_FIRST and theirs:
         return "the provider has not finished its own retries"
+    return None
+
+
+def why_no_access(case: Case) -> str | None:
+    """The reason why there is no service to restrict or suspend, or None when there is."""
+    if case.terms.wide:
+        return None if case.customer else "nobody knows whose invoice it is"
+    if case.subscription is None:
+        return "it belongs to no subscription, and access is that of a subscription here"
+    if case.end is not None:
+        return "the subscription has ended; there is no service left to take away"
     return None
 
 

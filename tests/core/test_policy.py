@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 
 from dunning.core.days import Day
-from dunning.core.events import StepKind
+from dunning.core.events import OnCancel, StepKind
 from dunning.core.money import Money
 from dunning.core.policy import (
     Choice,
     Collection,
     Invoice,
     Policy,
+    Reach,
     Retries,
     Rung,
     Subject,
@@ -65,6 +66,7 @@ OTHER_LINE: dict[str, Any] = {
     "collection": Collection.GO_ON,
     "subscription": Subscription.KEEP,
     "invoice": Invoice.KEEP,
+    "tell": (("banner", "red"), ("exports", "off")),
 }
 OTHER: dict[str, Any] = {
     "name": "patient",
@@ -75,6 +77,10 @@ OTHER: dict[str, Any] = {
     "retries": Retries.SIGNAL,
     "send_between": (time(9), time(18, 1)),
     "paydays": (25,),
+    "access": Reach.CUSTOMER,
+    "on_cancel": OnCancel.VOID,
+    "backup_methods": ("card", "sepa_debit"),
+    "backup_after_last_retry": True,
 }
 
 
