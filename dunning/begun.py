@@ -35,7 +35,7 @@ class Beginning:
 
 NOT_SENT_TWICE = "the worker that sent it died before it could say so; not sent twice"
 # Steps that call nobody: they end as soon as they are begun.
-AT_ONCE = frozenset((StepKind.RESTRICT, StepKind.ANNOUNCE))
+AT_ONCE = frozenset((StepKind.RESTRICT, StepKind.ANNOUNCE, StepKind.SIGNAL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,8 @@ class Done:
             later = StepDeferred(id=step.key, at=now, until=outcome.until, why=outcome.why)
             return [*outcome.events, later]
         template = outcome.said.template if outcome.said else step.template
-        return [*outcome.events, ended(step, outcome.result, outcome.why, template, now)]
+        told = ended(step, outcome.result, outcome.why, template, now, off=outcome.off)
+        return [*outcome.events, told]
 
     def log(self) -> None:
         """Say how it ended."""
@@ -92,10 +93,19 @@ class Done:
 
 
 def ended(
-    step: Step, result: StepResult, why: str, template: str | None, now: datetime
+    step: Step,
+    result: StepResult,
+    why: str,
+    template: str | None,
+    now: datetime,
+    *,
+    off: bool = False,
 ) -> StepEnded:
     """The news that a step is over."""
-    return StepEnded(id=step.key, at=now, kind=step.kind, result=result, why=why, template=template)
+    kind = step.kind
+    return StepEnded(
+        id=step.key, at=now, kind=kind, result=result, why=why, template=template, off=off
+    )
 
 
 def known_steps(

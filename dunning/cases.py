@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -19,7 +20,7 @@ from sqlmodel import Session, col
 
 from dunning import ledger
 from dunning.clock import rfc3339
-from dunning.columns import columns_of, free_cursor, is_held, next_columns
+from dunning.columns import columns_of, free_cursor, is_held, next_columns, pinned_columns
 from dunning.core.case import case_id, new_case
 from dunning.core.events import BillingEvent, RenewalUpcoming
 from dunning.core.facts import Case
@@ -27,11 +28,19 @@ from dunning.core.holdout import is_late
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, Subject
 from dunning.core.status import State, Status, status
-from dunning.desk import Desk, Held, Named, Recall
+from dunning.desk import Desk, Held, Recall
 from dunning.errors import LeaseLostError, NotFoundError
-from dunning.hands import Hand, advance_hand, call_off, complete, draw_group, tell_when_durable
+from dunning.hands import (
+    Hand,
+    advance_hand,
+    call_off,
+    complete,
+    draw_group,
+    tell_when_durable,
+    under,
+)
 from dunning.mirror import Mirror
-from dunning.outbox import announce, changes_access
+from dunning.outbox import News, announce, changes_access, neighbourhood
 from dunning.pinned import Pinned, subject_of
 from dunning.routing import (
     CustomerNews,
@@ -265,9 +274,7 @@ class CaseBook:
     ) -> None:
         gather_for(desk, case_ids, told)
         if self._announces and any(changes_access(e) for events in told.values() for e in events):
-            desk.scopes.load(
-                Named(held.case.source, held.case.scope) for held in desk.cases.values()
-            )
+            desk.scopes.load(neighbourhood(held.case) for held in desk.cases.values())
         self._pinned.learn(desk)
 
     def _conclude(
@@ -310,6 +317,12 @@ class CaseBook:
             row = dict(hand.before.row)
             if is_late(hand.before.case, hand.case):
                 self._draw_late(desk, hand, row, now)
+        row |= pinned_columns(hand.case)
+        policy = self.policy_of(desk.session, row["policy_version"])
+        if (terms := under(hand.case, policy)) is not hand.case:
+            hand.case = terms
+            present = status(terms)
+        if hand.before is not None:
             told = hand.case
             if present.ended_at is not None or charges_told(told):
                 self._end_what_was_begun(desk, hand, now)
@@ -327,7 +340,10 @@ class CaseBook:
             desk.because.put(case.id, tuple(dict.fromkeys(heard)))
         mirror.remember(case, hand.before.case if hand.before else None)
         if self._announces:
-            announce(desk, case, present, now)
+            ahead = partial(plan, case, policy, now, present)
+            policy_of = partial(self.policy_of, desk.session)
+            news = News(case, present, policy, ahead, policy_of)
+            announce(desk, news, now)
         row.update(columns_of(case, present))
         row["version"] += 1
         desk.cases.put(case.id, Held(row, case, present))

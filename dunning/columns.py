@@ -19,9 +19,7 @@ def columns_of(case: Case, present: Status) -> dict[str, Any]:
     opened = sum(e.amount for e in present.books.entries if e.debit is Account.OWED)
     last, said = last_decline(case), verdict(_with_its_cards(case, present))
     assert case.failed_at is not None
-    change = case.policy_change
-    pinned = {} if change is None else {"policy": change.policy, "policy_version": change.version}
-    return pinned | {
+    return {
         "customer": case.customer,
         "subscription": case.subscription,
         "scope": case.scope,
@@ -37,6 +35,12 @@ def columns_of(case: Case, present: Status) -> dict[str, Any]:
         "closed_reason": present.reason or None,
         **_group(case.drawn, case.failed_at),
     }
+
+
+def pinned_columns(case: Case) -> dict[str, Any]:
+    """Which policy walks the case, if somebody gave it another than it began under."""
+    change = case.policy_change
+    return {} if change is None else {"policy": change.policy, "policy_version": change.version}
 
 
 def _group(drawn: Drawn | None, failed_at: datetime) -> dict[str, Any]:

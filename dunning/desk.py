@@ -21,7 +21,8 @@ from sqlmodel import Session, SQLModel
 from dunning import rollups
 from dunning.core.events import BillingEvent
 from dunning.core.facts import Case
-from dunning.core.status import Status
+from dunning.core.status import Access, Status
+from dunning.core.telling import Stand
 from dunning.store import (
     AttemptRow,
     CaseRow,
@@ -190,7 +191,7 @@ class Desk:
         self.customers: Drawer[Named, Row] = Drawer(self._named(CustomerRow))
         self.subscriptions: Drawer[Named, Row] = Drawer(self._named(SubscriptionRow))
         self.methods: Drawer[Named, Row] = Drawer(self._named(MethodRow))
-        self.scopes: Drawer[Named, Mapping[str, str]] = Drawer(self._fetch_scopes)
+        self.scopes: Drawer[Named, Mapping[str, Stand]] = Drawer(self._fetch_scopes)
         self.waiting: Drawer[Named, tuple[Waiting, ...]] = Drawer(self._fetch_waiting)
         self.policies: Drawer[str, Row] = Drawer()
         self.calls: Drawer[str, Row] = Drawer()
@@ -289,11 +290,14 @@ class Desk:
 
         return fetch
 
-    def _fetch_scopes(self, keys: Collection[Named]) -> Mapping[Named, Mapping[str, str]]:
-        """The access that each stored case of a scope leaves, by case id."""
-        found: dict[Named, dict[str, str]] = {key: {} for key in keys}
-        for row in self._rows_named(CaseRow, "scope", keys, "id", "access"):
-            found[Named(row["source"], row["scope"])][row["id"]] = row["access"]
+    def _fetch_scopes(self, keys: Collection[Named]) -> Mapping[Named, Mapping[str, Stand]]:
+        """The access that each stored case of a customer, or of a scope, leaves, by case id."""
+        found: dict[Named, dict[str, Stand]] = {key: {} for key in keys}
+        for about, other in (("customer", "scope"), ("scope", "customer")):
+            wanted = (other, "id", "access", "policy_version")
+            for row in self._rows_named(CaseRow, about, keys, *wanted):
+                stand = Stand(row["scope"], Access(row["access"]), row["policy_version"])
+                found[Named(row["source"], row[about])][row["id"]] = stand
         return found
 
     def _rows_named(

@@ -17,10 +17,10 @@ from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
 from dunning import links, metrics
-from dunning.actions.access import GiveUp, Restore, Restrict, Suspend
+from dunning.actions.access import Announce, GiveUp, Restore, Restrict, Signal, Suspend, Void
 from dunning.actions.message import Sender, Write
 from dunning.actions.observed import Observed
-from dunning.actions.reconcile import Announce, Reconcile
+from dunning.actions.reconcile import Reconcile
 from dunning.actions.retry import Retry
 from dunning.breaker import Breaker
 from dunning.cases import CaseBook
@@ -285,10 +285,12 @@ def _actions(
         StepKind.EMAIL: Write(acting, mail, messages, senders, link_for, pages),
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),
-        StepKind.RESTORE: Restore(acting, lambda case: _held_by_others(engine, case)),
+        StepKind.RESTORE: Restore(acting, partial(_held_by_others, engine)),
         StepKind.GIVE_UP: GiveUp(acting),
         StepKind.RECONCILE: Reconcile(acting),
         StepKind.ANNOUNCE: Announce(),
+        StepKind.SIGNAL: Signal(),
+        StepKind.VOID: Void(acting),
     }
     return {kind: Observed(action) for kind, action in actions.items()}
 
@@ -321,16 +323,16 @@ def _card_history(engine: Engine, source: str, method: str, known: frozenset[str
     ]
 
 
-def _held_by_others(engine: Engine, case: Case) -> bool:
+def _held_by_others(engine: Engine, case: Case, subscription: str) -> bool:
     with reading(engine) as session:
-        return others_suspend(session, case)
+        return others_suspend(session, case, subscription)
 
 
-def others_suspend(session: Session, case: Case) -> bool:
-    """Whether another case of the same scope still keeps the service suspended."""
+def others_suspend(session: Session, case: Case, subscription: str) -> bool:
+    """Whether another case still keeps it suspended: one of its own, or of the whole customer."""
     query = select(col(CaseRow.id)).where(
         col(CaseRow.source) == case.source,
-        col(CaseRow.scope) == case.scope,
+        col(CaseRow.scope).in_([subscription, *([case.customer] if case.customer else [])]),
         col(CaseRow.id) != case.id,
         col(CaseRow.access) == Access.SUSPENDED.value,
         col(CaseRow.state).in_((State.SUSPENDED.value, State.LOST.value)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from dunning.config import values
-from dunning.config.cursor import At, Fields, fields, listing, one_or_more, text
+from dunning.config.cursor import At, Fields, fields, listing, one_or_more, pairs, text
 from dunning.config.problems import expected_one_of, quoted
 from dunning.core.money import Money
 from dunning.core.policy import Choice, When
@@ -80,7 +80,7 @@ def _when(at: At, sources: Collection[str]) -> When | None:
         country=_words(found, "country", values.country),
         product=_words(found, "product", text),
         source=_words(found, "source", lambda at: _source(at, sources)),
-        metadata=_metadata(found.get("metadata")),
+        metadata=found.read("metadata", _metadata, ()) or (),
     )
 
 
@@ -114,17 +114,5 @@ def _amount(at: At | None) -> tuple[Money | None, Money | None]:
     return low, high
 
 
-def _metadata(at: At | None) -> tuple[tuple[str, str], ...]:
-    found = fields(at) if at is not None else None
-    if at is None or found is None:
-        return ()
-    keys = list(found.table.entries)
-    if not 1 <= len(keys) <= MAX_METADATA:
-        at.fail(f"{len(keys)} pairs; expected 1 to {MAX_METADATA}, such as {{tier: gold}}")
-    pairs = []
-    for key in keys:
-        item = found.get(key)
-        value = None if item is None else text(item, "a value, which is compared as text")
-        if value is not None:
-            pairs.append((key, value))
-    return tuple(sorted(pairs))
+def _metadata(at: At) -> tuple[tuple[str, str], ...] | None:
+    return pairs(at, MAX_METADATA, "{tier: gold}", expected="a value, which is compared as text")

@@ -11,10 +11,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dunning.config import choosing, days, holdout, policy_file, rungs, sources, stripe_keys, values
+from dunning.config import (
+    choosing,
+    days,
+    holdout,
+    policy_file,
+    rungs,
+    sources,
+    stripe_keys,
+    terms,
+    values,
+)
 from dunning.core.days import Day
-from dunning.core.events import StepKind
-from dunning.core.policy import Collection, Invoice, Retries, Subscription
+from dunning.core.events import OnCancel, StepKind
+from dunning.core.policy import Collection, Invoice, Reach, Retries, Subscription
 
 FILE = Path(__file__).resolve().parent.parent / "policies" / "policy.schema.json"
 
@@ -66,6 +76,7 @@ def _policy() -> Schema:
             | {"description": "Counted from the first failure."},
             "holdout": _holdout(),
             **_overridable(),
+            **_terms(),
         },
         required=("grace", "window", "timeline"),
     )
@@ -100,6 +111,21 @@ def _overridable() -> Schema:
     }
 
 
+def _terms() -> Schema:
+    backups = _one_or_more(_pattern(terms.METHOD), terms.MAX_METHODS)
+    ways = _table({"order": backups, "also": {"const": terms.ALSO}}, required=("order",))
+    return {
+        "access": _table(
+            {"scope": _words(Reach, "One subscription, or all that the customer has.")},
+            required=("scope",),
+            about="What restricting and suspending act on.",
+        ),
+        "on_cancel": _words(OnCancel, "What the customer's cancellation does to what is owed."),
+        "backup_methods": {"anyOf": [*backups["anyOf"], ways]}
+        | {"description": "Other saved methods that may be charged, in this order; or `any`."},
+    }
+
+
 def _rung(kind: StepKind, own: tuple[str, ...]) -> Schema:
     """A line of the timeline that does this, with one of the keys that say where it stands."""
     other = rf"({values.NAME}) +{values.DURATION}"
@@ -121,9 +147,17 @@ def _rung(kind: StepKind, own: tuple[str, ...]) -> Schema:
         "collection": _words(Collection, "What happens to the subscription's later invoices."),
         "subscription": _words(Subscription, "What happens to the subscription."),
         "invoice": _words(Invoice, "What happens to the invoice."),
+        "tell": {
+            "description": "What your product hears with it, as text.",
+            "type": "object",
+            "additionalProperties": {"type": ["string", "number", "boolean"]},
+            "minProperties": 1,
+            "maxProperties": rungs.MAX_TELL,
+        },
     }
     keys = (*rungs.COMMON_KEYS, *own)
-    required = ("do", "template") if "template" in own else ("do",)
+    needed = {StepKind.EMAIL: ("template",), StepKind.ANNOUNCE: ("name",)}
+    required = ("do", *needed.get(kind, ()))
     return _table({key: known[key] for key in keys}, required=required) | {
         "oneOf": [{"required": [key]} for key in rungs.PLACE_KEYS]
     }

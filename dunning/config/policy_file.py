@@ -18,6 +18,7 @@ from dunning.config.problems import Path as Way
 from dunning.config.rungs import MAX_RUNGS, read_rung
 from dunning.config.sources import read_sources, refuse_live_with_sandbox, source_names
 from dunning.config.stripe_keys import Source, stripe_source
+from dunning.config.terms import TERMS_KEYS, read_terms
 from dunning.config.yaml_tree import parse
 from dunning.core.days import PAYDAYS, Wish
 from dunning.core.policy import Choice, Policy, Retries, When
@@ -30,7 +31,7 @@ VERSION = "1"
 
 TOP_KEYS = ("version", "defaults", "policies", "choose", "sources")
 DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays")
-POLICY_KEYS = ("grace", "window", "timeline", "holdout", *DEFAULT_KEYS)
+POLICY_KEYS = ("grace", "window", "timeline", "holdout", *DEFAULT_KEYS, *TERMS_KEYS)
 PROVIDERS = ("stripe",)
 
 BUILT_IN = "default.yaml"
@@ -232,6 +233,7 @@ def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) 
     window = found.need("window", values.duration, "when the case is given up, such as 28d")
     own = _overridden(found, defaults)
     holdout = found.read("holdout", read_holdout, None)
+    terms = read_terms(found)
     timeline = found.get("timeline")
     if timeline is None:
         at.fail("`timeline` is missing; expected a list of steps")
@@ -250,6 +252,7 @@ def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) 
         paydays=own.paydays,
         holdout=holdout,
         works=works_on,
+        **terms,
     )
     check_policy(policy, at.path, report)
     return policy

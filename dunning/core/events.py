@@ -15,6 +15,7 @@ from dunning.core.words import (
     InvoiceNews,
     InvoiceStatus,
     MethodNews,
+    OnCancel,
     Standing,
     StepKind,
     StepResult,
@@ -45,6 +46,7 @@ __all__ = [
     "LinkOpened",
     "MethodChanged",
     "MethodNews",
+    "OnCancel",
     "PaymentReceived",
     "RefundReported",
     "RenewalUpcoming",
@@ -290,7 +292,7 @@ class RenewalUpcoming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnded:
-    """A step of ours ended. `id` is the step key."""
+    """A step of ours ended. `id` is the step key; `off`: giving up took the service away."""
 
     id: str
     at: datetime
@@ -298,6 +300,7 @@ class StepEnded:
     result: StepResult
     why: str = ""
     template: str | None = None
+    off: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from dunning.core.events import (
     CreditNoted,
     DisputeReported,
     Held,
+    OnCancel,
     PolicyChanged,
     RefundReported,
     Resumed,
@@ -55,6 +56,17 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What of its policy a case carries along, as the meaning of its facts hangs on it.
+
+    `wide`: access is that of the whole customer, and not of one subscription.
+    """
+
+    on_cancel: OnCancel = OnCancel.CLOSE
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """The facts about one invoice. `(id, at)` pairs order the last word; amounts in minor units."""
 
@@ -63,6 +75,7 @@ class Case:
     provider: str
     invoice: str
     currency: str = ""
+    terms: Terms = Terms()
     words: tuple[Word, ...] = ()  # who and what it is about: the last word on each
 
     # the invoice
@@ -151,7 +164,12 @@ class Case:
 
     @property
     def scope(self) -> str:
-        """What access hangs on: the subscription, else the customer, else this invoice."""
+        """What access hangs on: the subscription, else the customer, else this invoice.
+
+        The customer, whatever they subscribe to, where the policy says so.
+        """
+        if self.terms.wide and self.customer:
+            return self.customer
         return self.subscription or self.customer or self.invoice
 
     @property

@@ -19,6 +19,7 @@ from dunning.core.events import (
     DisputeReported,
     DisputeStatus,
     InvoiceStatus,
+    OnCancel,
     RefundReported,
     StepKind,
     StepResult,
@@ -67,10 +68,11 @@ def moves(case: Case, failed_at: datetime) -> list[Move]:
     case, receipts = _without_strays(case, _receipts(case))
     notes = list(_credits(case))
     credited = sum(move.amount for move in notes)
+    paid = list(_payments(case, receipts, credited))
     found = [
-        *_payments(case, receipts, credited),
+        *paid,
         *notes,
-        *_endings(case, failed_at),
+        *_endings(case, failed_at, paid),
         *_refunds(case, receipts, failed_at),
         *_disputes(case, receipts, failed_at),
     ]
@@ -218,7 +220,7 @@ def _growth(
 # --- the end of the debt -------------------------------------------------------------------
 
 
-def _endings(case: Case, failed_at: datetime) -> Iterator[Move]:
+def _endings(case: Case, failed_at: datetime, paid: Sequence[Move]) -> Iterator[Move]:
     """Everything that says the debt is no longer pursued, in whoever's words."""
 
     def ending(cause: Cause, at: datetime | None) -> Iterator[Move]:
@@ -240,9 +242,17 @@ def _endings(case: Case, failed_at: datetime) -> Iterator[Move]:
     yield from ending(Cause.CLOSED_BY_HAND, by_hand.at if by_hand else None)
     end = case.end
     if end is not None and not end.by_us:
-        involuntary = end.reason == "payment_failed"
-        cause = Cause.ENDED_FOR_NON_PAYMENT if involuntary else Cause.CANCELLED
-        yield from ending(cause, end.at)
+        if end.reason == "payment_failed":
+            yield from ending(Cause.ENDED_FOR_NON_PAYMENT, end.at)
+        elif not _owed_all_the_same(case, end.at, paid):
+            yield from ending(Cause.CANCELLED, end.at)
+
+
+def _owed_all_the_same(case: Case, cancelled_at: datetime, paid: Sequence[Move]) -> bool:
+    """Whether the policy pursues the debt of a customer who has cancelled."""
+    partly = any(move.at <= cancelled_at for move in paid)
+    said = case.terms.on_cancel
+    return said is OnCancel.KEEP or (said is OnCancel.VOID_IF_WHOLLY_UNPAID and partly)
 
 
 def given_up_at(case: Case) -> datetime | None:

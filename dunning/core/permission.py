@@ -1,4 +1,4 @@
-"""Whether a charge or a message is allowed for a case now, and if not, why."""
+"""Whether a charge, a message or a change of access is allowed for a case now; if not, why."""
 
 from __future__ import annotations
 
@@ -35,6 +35,17 @@ def why_held_out(case: Case) -> str | None:
     if drawn is None or not drawn.left_alone:
         return None
     return f"held out: no retries and no emails for this part of policy {drawn.policy}"
+
+
+def why_no_access(case: Case) -> str | None:
+    """The reason why there is no service to restrict or suspend, or None when there is."""
+    if case.terms.wide:
+        return None if case.customer else "nobody knows whose invoice it is"
+    if case.subscription is None:
+        return "it belongs to no subscription, and access is that of a subscription here"
+    if case.end is not None:
+        return "the subscription has ended; there is no service left to take away"
+    return None
 
 
 def why_no_email(case: Case) -> str | None:

@@ -16,7 +16,7 @@ from dunning.core.calendar import Local, in_window
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.local import hours_of, local_of, moment_of
-from dunning.core.permission import why_held_out, why_no_charge, why_no_email
+from dunning.core.permission import why_held_out, why_no_access, why_no_charge, why_no_email
 from dunning.core.places import (
     DOORS,
     left_behind,
@@ -31,7 +31,8 @@ from dunning.core.reactions import after_end, while_open
 from dunning.core.status import Freeze, Status, freeze, last_decline, status, verdict
 from dunning.core.steps import Step, fitting_template
 
-CHARGES = (StepKind.RETRY, StepKind.ANNOUNCE)
+CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
+TAKES_ACCESS = (StepKind.RESTRICT, StepKind.SUSPEND)
 # A payment in process or a dispute: ask the provider once a day how it stands.
 FROZEN_CHECK = timedelta(days=1)
 
@@ -223,7 +224,7 @@ def _dated(
 ) -> Step:
     kind = rung.do
     if kind is StepKind.RETRY and policy.retries is Retries.SIGNAL:
-        kind = StepKind.ANNOUNCE
+        kind = StepKind.SIGNAL
     return Step(
         key=key,
         kind=kind,
@@ -255,6 +256,11 @@ def _judged(
         why = why or (late and f"overtaken by {late}") or _missed(step, steps, now)
         same = template == step.template and why == step.skip
         return step if same else replace(step, template=template, skip=why)
+    if step.kind is StepKind.ANNOUNCE:
+        late = next((door.kind.value for door in opened if door.order > step.order), None)
+        return replace(step, skip=f"overtaken by {late}") if late else step
+    if step.kind in TAKES_ACCESS and (why := why_no_access(case)):
+        return replace(step, skip=why)
     if step.kind is StepKind.RESTRICT and (why := _overtaken(step, [*steps, *opened], now)):
         return replace(step, skip=why)
     return step

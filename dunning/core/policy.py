@@ -14,9 +14,12 @@ from datetime import time, timedelta
 from typing import Any
 
 from dunning.core.days import PATIENCE, PAYDAYS, Day, Wish, Works, monday_to_friday
-from dunning.core.events import StepKind
+from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
 from dunning.core.money import Money
+
+# In `backup_methods`: whatever its type.
+ANY_METHOD = "any"
 
 
 class Retries(enum.StrEnum):
@@ -32,6 +35,8 @@ class Subscription(enum.StrEnum):
     """What giving up does to the subscription."""
 
     CANCEL = "cancel"
+    PAUSE = "pause"  # later invoices are voided until somebody lets it go on
+    UNPAID = "unpaid"  # later invoices wait as drafts
     KEEP = "keep"
 
 
@@ -41,6 +46,13 @@ class Invoice(enum.StrEnum):
     UNCOLLECTIBLE = "uncollectible"
     VOID = "void"
     KEEP = "keep"
+
+
+class Reach(enum.StrEnum):
+    """What restricting and suspending act on."""
+
+    SUBSCRIPTION = "subscription"
+    CUSTOMER = "customer"  # everything the customer has
 
 
 class Collection(enum.StrEnum):
@@ -77,6 +89,7 @@ class Rung:
     collection: Collection = Collection.KEEP_AS_DRAFT
     subscription: Subscription = Subscription.KEEP
     invoice: Invoice = Invoice.KEEP
+    tell: tuple[tuple[str, str], ...] = ()  # what the product hears with this step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +108,10 @@ class Policy:
     send_between: tuple[time, time] | None = None
     paydays: tuple[Wish, ...] = PAYDAYS
     holdout: Holdout | None = None
+    access: Reach = Reach.SUBSCRIPTION
+    on_cancel: OnCancel = OnCancel.CLOSE
+    backup_methods: tuple[str, ...] = ()  # types of saved methods in their order; or ANY_METHOD
+    backup_after_last_retry: bool = False  # and not only once the present method is ruled out
     works: Works = field(default=monday_to_friday, compare=False, repr=False)
 
     @property
@@ -201,6 +218,7 @@ _wish: _Codec = (
     lambda wish: wish if isinstance(wish, int) else wish.value,
     lambda data: data if isinstance(data, int) else Day(data),
 )
+_pairs: _Codec = (dict, lambda data: tuple(sorted(data.items())))
 _hours: _Codec = (
     lambda hours: [clock.isoformat("minutes") for clock in hours or ()],
     lambda data: tuple(time.fromisoformat(text) for text in data) or None,
@@ -224,6 +242,7 @@ _LATER_RUNG: dict[str, _Codec] = {
     "patience": _span,
     "jitter": _span,
     "between": _hours,
+    "tell": _pairs,
 }
 _POLICY: dict[str, _Codec] = {
     "name": _text,
@@ -236,6 +255,10 @@ _POLICY: dict[str, _Codec] = {
 _LATER_POLICY: dict[str, _Codec] = {
     "paydays": _each(_wish),
     "holdout": _maybe((Holdout.to_data, Holdout.from_data)),
+    "access": _word(Reach),
+    "on_cancel": _word(OnCancel),
+    "backup_methods": _each(_text),
+    "backup_after_last_retry": (bool, bool),
 }
 
 

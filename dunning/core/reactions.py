@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from dunning.core.calendar import in_window
 from dunning.core.declines import Advice
 from dunning.core.entries import Cause
-from dunning.core.events import AttemptStatus, StepEnded, StepKind, StepResult
+from dunning.core.events import AttemptStatus, OnCancel, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.local import local_of
 from dunning.core.permission import why_held_out, why_no_charge, why_no_email
@@ -18,6 +18,7 @@ from dunning.core.steps import Step, fitting_template
 
 # A customer hears at once that only they can help, unless a message is due within this time.
 SOON = timedelta(days=1)
+_VOIDS = (OnCancel.VOID, OnCancel.VOID_IF_WHOLLY_UNPAID)
 # Reasons to end a case after which nothing is owed, so the service comes back.
 _NOTHING_OWED = frozenset(
     (
@@ -49,14 +50,22 @@ def after_end(case: Case, policy: Policy, present: Status) -> Iterator[Step]:
     ended_at = present.ended_at
     assert ended_at is not None
     recovered = present.state is State.RECOVERED
-    owes_nothing = recovered or (present.state is State.CLOSED and present.reason in _NOTHING_OWED)
-    if owes_nothing and present.access is not Access.FULL:
+    closed = present.state is State.CLOSED
+    owes_nothing = recovered or (closed and present.reason in _nothing_owed(case))
+    if owes_nothing and (present.access is not Access.FULL or _in_doubt(case)):
         yield Step(
             # A case may end, be restored, open again (a credit note is voided) and end again.
             key=f"{case.id}/restore:{_restored(case) + 1}",
             kind=StepKind.RESTORE,
             due_at=ended_at,
             why=f"{present.reason}: access comes back",
+        )
+    if closed and present.reason == Cause.CANCELLED and case.terms.on_cancel in _VOIDS:
+        yield Step(
+            key=f"{case.id}/void:1",
+            kind=StepKind.VOID,
+            due_at=ended_at,
+            why="the customer has cancelled, and the policy voids what they owe",
         )
     if recovered and _emails(case):
         yield Step(
@@ -74,6 +83,26 @@ def after_end(case: Case, policy: Policy, present: Status) -> Iterator[Step]:
             due_at=ended_at,
             why="ask which charge it was: a later refund finds its case, a try of ours its end",
         )
+
+
+def _nothing_owed(case: Case) -> frozenset[str]:
+    """The ends after which access comes back: for who has cancelled only if it is theirs at all.
+
+    One subscription is gone by then; a customer may have others.
+    """
+    left = (Cause.CANCELLED.value,) if case.terms.wide else ()
+    return _NOTHING_OWED.union(left)
+
+
+def _in_doubt(case: Case) -> bool:
+    """Whether a suspension was begun, and nobody knows whether it came about."""
+    last = max((s.at for s in case.done if s.kind is StepKind.RESTORE), default=None)
+    return any(
+        step.kind is StepKind.SUSPEND
+        and step.result is StepResult.DOUBTFUL
+        and (last is None or step.at > last)
+        for step in case.done
+    )
 
 
 def _charge_new_card(case: Case, policy: Policy) -> Iterator[Step]:
@@ -117,7 +146,7 @@ def _charges_by_hand(case: Case, policy: Policy) -> Iterator[Step]:
 
 def _charge(policy: Policy) -> StepKind:
     """Where the billing system makes the charges, we say when."""
-    return StepKind.ANNOUNCE if policy.retries is Retries.SIGNAL else StepKind.RETRY
+    return StepKind.SIGNAL if policy.retries is Retries.SIGNAL else StepKind.RETRY
 
 
 def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[Step]:

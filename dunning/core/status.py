@@ -27,6 +27,7 @@ from dunning.core.events import (
     DisputeStatus,
     Held,
     Standing,
+    StepEnded,
     StepKind,
     StepResult,
 )
@@ -123,15 +124,22 @@ def _ended_at(sheet: Books, state: State) -> datetime | None:
 _LEVEL = {StepKind.RESTRICT: Access.RESTRICTED, StepKind.SUSPEND: Access.SUSPENDED}
 
 
+def _level(step: StepEnded) -> Access | None:
+    """What a step that was done left of the service; None when it took nothing."""
+    if step.kind is StepKind.GIVE_UP:
+        return Access.SUSPENDED if step.off else None
+    return _LEVEL.get(step.kind)
+
+
 def _access(case: Case) -> Access:
     """The worst that was done to the service since it was last restored."""
     done = [step for step in case.done if step.result is StepResult.DONE]
     restored = max((s.at for s in done if s.kind is StepKind.RESTORE), default=None)
     taken = [
-        _LEVEL[step.kind]
+        level
         for step in done
         # What happened within one second: what was taken is what came back.
-        if step.kind in _LEVEL and (restored is None or step.at > restored)
+        if (level := _level(step)) and (restored is None or step.at > restored)
     ]
     if restored is None:
         taken.append(access_before(case))

@@ -22,7 +22,7 @@ WHOLE = [
     ("version: 1\n", "1:1: `policies` is missing; expected names with grace, window and timeline"),
     ("version: 1\npolicies: {}\n", "2:11: policies: 0 policies; expected 1 to 200"),
     ("version: 1\npolicies: [a]\n", "2:11: policies: expected keys and values; found a list"),
-    ("version: 1\npolicies:\n  p:\n", "3:3: policies.p: expected keys and values with grace,"),
+    ("version: 1\npolicies:\n  p:\n", "3:3: policies.p: expected keys and values with access,"),
     ("version: 1\npolicies:\n  p: {}" + TAIL, ("3:6: policies.p: `grace` is missing; expected when"
      " suspension may come, such as 14d")),
     ("version: 1\npolicies:\n  p: {}" + TAIL, ("3:6: policies.p: `window` is missing; expected when"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from dunning.core.days import Day
-from dunning.core.events import StepKind
+from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
 from dunning.core.money import Money
 from dunning.core.policy import (
@@ -19,6 +19,7 @@ from dunning.core.policy import (
     Collection,
     Invoice,
     Policy,
+    Reach,
     Retries,
     Rung,
     Subject,
@@ -66,6 +67,7 @@ OTHER_LINE: dict[str, Any] = {
     "collection": Collection.GO_ON,
     "subscription": Subscription.KEEP,
     "invoice": Invoice.KEEP,
+    "tell": (("banner", "red"), ("exports", "off")),
 }
 OTHER: dict[str, Any] = {
     "name": "patient",
@@ -77,6 +79,10 @@ OTHER: dict[str, Any] = {
     "send_between": (time(9), time(18, 1)),
     "paydays": (25,),
     "holdout": Holdout(share=1_000, policy="gentle", salt="2026"),
+    "access": Reach.CUSTOMER,
+    "on_cancel": OnCancel.VOID,
+    "backup_methods": ("card", "sepa_debit"),
+    "backup_after_last_retry": True,
 }
 
 

@@ -92,6 +92,8 @@ TABLE: list[tuple[BillingEvent, str]] = [
     (h.step("retry:1", NOW, StepResult.DECLINED), SAME),
     (h.step("email:1", NOW), SAME),
     (h.step("announce:1", NOW), SAME),
+    (h.step("signal:1", NOW), SAME),
+    (h.step("void:1", NOW), SAME),
     (h.step("reconcile:open", NOW), SAME),
     *(
         (h.step(name, NOW, result), SAME)
