@@ -36,9 +36,10 @@ from dunning.cli.output import (
     say,
     table,
 )
-from dunning.cli.policy import FileArgument, app, load_file
+from dunning.cli.policy import app
 from dunning.cli.policy_diff import diff, in_force
 from dunning.cli.policy_diff import show as show_differences
+from dunning.cli.policy_files import FileArgument, load_file
 from dunning.cli.words import count_text, moment_text
 from dunning.errors import ConfigError, NotFoundError
 

@@ -11,7 +11,7 @@ import typer
 
 from dunning.cli.options import DataOption, PageFormatOption
 from dunning.cli.output import PageFormat, heading, item, json_page, say
-from dunning.cli.policy import load_file
+from dunning.cli.policy_files import load_file
 
 if TYPE_CHECKING:
     from dunning.config import PolicyFile

@@ -167,7 +167,7 @@ def _money(line: Line) -> dict[str, int]:
     beyond: Counter[str] = Counter()  # of each charge: how much of the excess a dispute took
     kept = told["amount_paid"] - over
     for _, entry in line.places:
-        what, amount, charge = entry["what"], entry.get("amount", 0), entry.get("charge")
+        what, amount, charge = entry["what"], entry.get("amount", 0), entry.get("charge", "")
         if what not in back or charge not in ours:
             continue
         part = min(amount, over) if amount > 0 else -min(-amount, beyond[charge])
