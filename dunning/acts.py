@@ -16,8 +16,9 @@ from sqlmodel import Session, col
 from dunning.cases import CaseBook, locked, read_facts, summary
 from dunning.core.events import BillingEvent, ClosedByHand, Held, Resumed, RetryAsked
 from dunning.core.facts import Case
+from dunning.core.freezing import freeze
 from dunning.core.permission import why_no_charge
-from dunning.core.status import State, freeze
+from dunning.core.status import State
 from dunning.errors import RefusedError
 from dunning.store import ActRow, CaseRow, transaction
 

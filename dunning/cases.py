@@ -294,10 +294,11 @@ class CaseBook:
         if ledger.record(desk, posting, now):
             heard = (*desk.because.changes().get(case.id, ()), *hand.heard)
             desk.because.put(case.id, tuple(dict.fromkeys(heard)))
-        mirror.remember(case, hand.before.case if hand.before else None)
+        policy = self.policy_of(desk.session, row["policy_version"])
+        mirror.remember(case, hand.before.case if hand.before else None, policy.declines)
         if self._announces:
             announce(desk, case, present, now)
-        row.update(columns_of(case, present))
+        row.update(columns_of(case, present, policy))
         row["version"] += 1
         desk.cases.put(case.id, Held(row, case, present))
         call_off(desk, hand, now)

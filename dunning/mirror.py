@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dunning.clock import from_unix
-from dunning.core.declines import advise
+from dunning.core.declines import Override, advise
 from dunning.core.events import (
     Attempt,
     BillingEvent,
@@ -56,14 +56,14 @@ class Mirror:
             if sub is not None:
                 yield _of_subscription(sub)
 
-    def remember(self, case: Case, known: Case | None) -> None:
+    def remember(self, case: Case, known: Case | None, declines: tuple[Override, ...]) -> None:
         """Write a case's new attempts where the limits of a card are counted, and its links."""
         links = known.links if known else frozenset((case.invoice,))
         for name in sorted(case.links - links):
             self._desk.links.add(Named(self._source, name), case.invoice)
         for attempt in case.attempts:
             if known is None or attempt not in known.attempts:
-                row = _of_attempt(self._source, case, attempt)
+                row = _of_attempt(self._source, case, attempt, declines)
                 self._desk.attempts.put(Named(self._source, attempt.id), row)
 
     # --- one kind of news each --------------------------------------------------------------
@@ -123,7 +123,7 @@ def _unheard(model: type[Known], key: Named) -> Row:
     return row | said
 
 
-def _of_attempt(source: str, case: Case, attempt: Attempt) -> Row:
+def _of_attempt(source: str, case: Case, attempt: Attempt, declines: tuple[Override, ...]) -> Row:
     decline = attempt.decline
     return {
         "source": source,
@@ -136,11 +136,13 @@ def _of_attempt(source: str, case: Case, attempt: Attempt) -> Row:
         "by": attempt.by.value,
         "key": attempt.key,
         "method": attempt.method,
+        "method_type": attempt.method_type,
         "network": attempt.network,
         "fingerprint": attempt.fingerprint,
         "decline_code": decline.code or decline.outcome_reason if decline else None,
         "network_code": decline.network_code if decline else None,
-        "advice": advise(decline).advice.value if decline else None,
+        "network_advice_code": decline.network_advice_code if decline else None,
+        "advice": advise(decline, declines).advice.value if decline else None,
     }
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dunning.actions.looking import look, news_of
 from dunning.core.events import Bill, InvoiceReported, InvoiceStatus, StepResult
 from dunning.core.facts import Case
+from dunning.core.freezing import freeze
 from dunning.core.policy import Collection, Invoice, Subscription
 from dunning.core.ports import Doing, Ended, Provider, PutOff
-from dunning.core.status import freeze
 
 # Whether another case still keeps this case's scope suspended.
 HeldByOthers = Callable[[Case], bool]

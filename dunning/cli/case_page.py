@@ -67,7 +67,7 @@ def facts(file: CaseFile) -> list[tuple[str, str]]:
         ("access", row.access),
         ("first failed", moment_and_hint(row.opened_at, now)),
     ]
-    said = verdict(case)
+    said = verdict(case, file.policy.declines)
     if said is not None:
         told.append(("advice", f"{said.advice.value}: {said.reason}"))
         told.append(("as told by", ", ".join(said.sources) or "nobody"))

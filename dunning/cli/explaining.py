@@ -102,7 +102,7 @@ def _name(line: Line) -> str:
 def _facts(file: CaseFile) -> list[tuple[str, str]]:
     case, row = file.case, file.row
     told = [("first failed", moment_and_hint(row.opened_at, file.now))]
-    last, said = last_decline(case), verdict(case)
+    last, said = last_decline(case), verdict(case, file.policy.declines)
     if last is not None:
         code = row.decline_code or "no reason given"
         told.append(("last decline", f"{code}, {moment_and_hint(last.at, file.now)}"))

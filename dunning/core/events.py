@@ -8,6 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from dunning.core.by_hand import (
+    ClosedByHand,
+    Exempted,
+    ExemptionLifted,
+    Held,
+    Promised,
+    Resumed,
+    RetryAsked,
+    StepAdvanced,
+)
 from dunning.core.words import (
     Actor,
     AttemptStatus,
@@ -37,6 +47,8 @@ __all__ = [
     "Decline",
     "DisputeReported",
     "DisputeStatus",
+    "Exempted",
+    "ExemptionLifted",
     "Held",
     "InvoiceEvent",
     "InvoiceNews",
@@ -46,11 +58,13 @@ __all__ = [
     "MethodChanged",
     "MethodNews",
     "PaymentReceived",
+    "Promised",
     "RefundReported",
     "RenewalUpcoming",
     "Resumed",
     "RetryAsked",
     "Standing",
+    "StepAdvanced",
     "StepDeferred",
     "StepEnded",
     "StepKind",
@@ -311,47 +325,6 @@ class StepDeferred:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A person stopped the case until a date (None: until it is resumed), with a reason."""
-
-    id: str
-    at: datetime
-    until: datetime | None
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resumed:
-    """A person let a held case go on."""
-
-    id: str
-    at: datetime
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryAsked:
-    """A person wants a charge now."""
-
-    id: str
-    at: datetime
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedByHand:
-    """A person ended the case: the debt is no longer pursued."""
-
-    id: str
-    at: datetime
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOpened:
     """The customer followed the link of one of our messages."""
 
@@ -374,6 +347,8 @@ class Adopted:
 
 _Money = InvoiceReported | AttemptReported | PaymentReceived | RefundReported | ChargeRefunded
 InvoiceEvent = _Money | DisputeReported | CreditNoted | LinkOpened | Adopted
-CustomerEvent = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
-CaseEvent = StepEnded | StepDeferred | Held | Resumed | RetryAsked | ClosedByHand
+_Customer = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
+CustomerEvent = _Customer | Exempted | ExemptionLifted
+_ByHand = Held | Resumed | Promised | RetryAsked | StepAdvanced | ClosedByHand
+CaseEvent = StepEnded | StepDeferred | _ByHand
 BillingEvent = InvoiceEvent | CustomerEvent | CaseEvent

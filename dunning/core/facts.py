@@ -13,10 +13,14 @@ from dunning.core.events import (
     ClosedByHand,
     CreditNoted,
     DisputeReported,
+    Exempted,
+    ExemptionLifted,
     Held,
+    Promised,
     RefundReported,
     Resumed,
     RetryAsked,
+    StepAdvanced,
     StepDeferred,
     StepEnded,
 )
@@ -97,6 +101,10 @@ class Case:
 
     # people
     hold: Held | Resumed | None = None
+    resumptions: tuple[Resumed, ...] = ()  # each of them: a promise before it is withdrawn
+    promises: tuple[Promised, ...] = ()
+    exemption: Exempted | ExemptionLifted | None = None  # of the customer
+    advanced: tuple[StepAdvanced, ...] = ()
     retries_asked: tuple[RetryAsked, ...] = ()
     closed_by_hand: ClosedByHand | None = None
     link_opened_at: datetime | None = None

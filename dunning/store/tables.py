@@ -218,6 +218,9 @@ class CaseRow(SQLModel, table=True):
     version: int = 0
     wake_at: datetime | None = _when()
     lease_token: str | None = None
+    # Why the timeline stands still, in a word, and until when (None: until something happens).
+    standing: str | None = None
+    standing_until: datetime | None = _when()
 
 
 class LinkRow(SQLModel, table=True):
@@ -282,6 +285,8 @@ class AttemptRow(SQLModel, table=True):
     decline_code: str | None = None
     network_code: str | None = None
     advice: str | None = None
+    method_type: str | None = None
+    network_advice_code: str | None = None
 
 
 class MessageRow(SQLModel, table=True):
@@ -365,6 +370,24 @@ class ActRow(SQLModel, table=True):
     id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
     case_id: str
     act: str
+    by: str
+    why: str = _text()
+    until: datetime | None = _when()
+    at: datetime = _when(nullable=False)
+    # Which step it is about, or how much was promised.
+    about: str | None = _text(nullable=True)
+
+
+class ExemptionRow(SQLModel, table=True):
+    """A customer taken out of dunning by a person, or back in; the last word counts."""
+
+    __tablename__ = "exemptions"
+    __table_args__ = (Index("ix_exemptions_customer", "source", "customer", "at"),)
+
+    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
+    source: str
+    customer: str
+    act: str  # exempt | unexempt
     by: str
     why: str = _text()
     until: datetime | None = _when()
