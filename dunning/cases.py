@@ -372,6 +372,8 @@ def summary(row: CaseRow) -> dict[str, object]:
     told["next_step"] = row.next_step
     told["closed_at"] = rfc3339(row.closed_at)
     told["closed_reason"] = row.closed_reason
+    told["standing"] = row.standing
+    told["standing_until"] = rfc3339(row.standing_until)
     return told
 
 

@@ -7,6 +7,7 @@ the cancellation that came first.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 from dunning.clock import from_unix
@@ -15,6 +16,8 @@ from dunning.core.events import (
     Attempt,
     BillingEvent,
     CustomerReported,
+    Exempted,
+    ExemptionLifted,
     MethodChanged,
     MethodNews,
     SubscriptionReported,
@@ -36,9 +39,15 @@ class Mirror:
         self._desk = desk
         self._source = source
 
-    def take(self, event: MethodChanged | CustomerReported | SubscriptionReported) -> None:
+    def take(
+        self,
+        event: MethodChanged | CustomerReported | SubscriptionReported | Exempted | ExemptionLifted,
+    ) -> None:
         """Remember news that is not of one invoice; what is older adds nothing."""
         match event:
+            case Exempted() | ExemptionLifted():
+                key = Named(self._source, event.customer)
+                self._desk.exemptions.put(key, _of_exemption(self._source, event))
             case CustomerReported():
                 self._customer(event)
             case SubscriptionReported():
@@ -51,6 +60,9 @@ class Mirror:
         row = self._desk.customers.get(Named(self._source, customer))
         if row is not None:
             yield from _of_customer(row)
+        said = self._desk.exemptions.get(Named(self._source, customer))
+        if said is not None:
+            yield exemption_of(said)
         if subscription:
             sub = self._desk.subscriptions.get(Named(self._source, subscription))
             if sub is not None:
@@ -179,6 +191,32 @@ def _of_customer(row: Row) -> Iterator[BillingEvent]:
     if row["method_fixed_at"] is not None:
         news, at = MethodNews.CHANGED, row["method_fixed_at"]
         yield MethodChanged(id=name, at=at, customer=customer, news=news)
+
+
+def exemption_id(customer: str, at: datetime) -> str:
+    """The same name each time the same exemption is told of."""
+    return f"exemption:{customer}:{at.timestamp():.6f}"
+
+
+def exemption_of(row: Row) -> Exempted | ExemptionLifted:
+    """What a person said of a customer, as the event it was."""
+    known = {"customer": row["customer"], "at": row["at"], "why": row["why"], "by": row["by"]}
+    name = exemption_id(row["customer"], row["at"])
+    if row["act"] == "exempt":
+        return Exempted(id=name, until=row["until"], **known)
+    return ExemptionLifted(id=name, **known)
+
+
+def _of_exemption(source: str, event: Exempted | ExemptionLifted) -> Row:
+    return {
+        "source": source,
+        "customer": event.customer,
+        "act": "exempt" if isinstance(event, Exempted) else "unexempt",
+        "by": event.by,
+        "why": event.why,
+        "until": event.until if isinstance(event, Exempted) else None,
+        "at": event.at,
+    }
 
 
 def _of_subscription(row: Row) -> SubscriptionReported:

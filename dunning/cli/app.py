@@ -14,6 +14,7 @@ from dunning.cli import (
     bench,
     breaker,
     by_hand,
+    customers,
     doctor,
     inbox,
     keeping,
@@ -111,6 +112,7 @@ def build() -> typer.Typer:
         app.command(name, rich_help_panel=panel)(function)
     for name, group, panel in (
         ("cases", by_hand.app, LOOK),
+        ("customers", customers.app, LOOK),
         ("report", report.app, LOOK),
         ("ledger", ledger.app, LOOK),
         ("inbox", inbox.app, LOOK),

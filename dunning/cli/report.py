@@ -76,7 +76,7 @@ def at_risk(
         typer.Option(
             "--by",
             metavar="KEY",
-            help="currency, age, state, policy, decline_code or source; several times.",
+            help="currency, age, state, policy, decline_code, standing or source; several times.",
         ),
     ] = None,
     source: SourceOption = None,

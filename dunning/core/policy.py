@@ -85,7 +85,8 @@ class Policy:
     """How a case is walked: no suspension before `grace`, given up at `window`.
 
     `limits` are its own house ceiling and limits beside those of the networks; `declines` what it
-    says of decline codes in place of our table. `works` is what the program knows of working days; it is no part of what the policy says.
+    says of decline codes in place of our table. `works` is what the program knows of working days;
+    it is no part of what the policy says.
     """
 
     name: str

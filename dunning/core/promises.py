@@ -101,9 +101,9 @@ def _kept_at(present: Status, one: Promised) -> datetime | None:
 
 
 def _over_at(present: Status, one: Promised) -> datetime | None:
-    """When the debt ended, if it did: after the promise was made."""
+    """When the debt ended, if it did; the promise was void from the start if it had before."""
     ended = present.ended_at
-    return ended if ended is not None and ended >= one.at else None
+    return max(ended, one.at) if ended is not None else None
 
 
 def _withdrawn_at(case: Case, one: Promised) -> datetime | None:

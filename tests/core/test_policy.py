@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given
 
 from dunning.core.days import Day
+from dunning.core.decline_table import Advice, Override
 from dunning.core.events import StepKind
+from dunning.core.limits import built_in
 from dunning.core.money import Money
 from dunning.core.policy import (
     Choice,
@@ -75,6 +77,17 @@ OTHER: dict[str, Any] = {
     "retries": Retries.SIGNAL,
     "send_between": (time(9), time(18, 1)),
     "paydays": (25,),
+    "limits": (replace(built_in()[0], count=5), replace(built_in()[1], name="ours", note="")),
+    "declines": (
+        Override(
+            code="do_not_honor",
+            advice=Advice.WAIT,
+            why="our acquirer says so",
+            wait=timedelta(days=2),
+            source="mail of 2026-03-01",
+        ),
+        Override(code="14", kind="visa", advice=Advice.STOP, why="as it says", category="x"),
+    ),
 }
 
 
