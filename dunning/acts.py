@@ -304,7 +304,10 @@ def _end_of(until: datetime | date, zone: ZoneInfo) -> datetime:
     """A time as it is; of a day the moment at which it is over for the customer."""
     if isinstance(until, datetime):
         return until
-    return datetime.combine(until + timedelta(days=1), time.min, zone).astimezone(UTC)
+    try:
+        return datetime.combine(until + timedelta(days=1), time.min, zone).astimezone(UTC)
+    except OverflowError:
+        raise RefusedError(f"{until} is too far") from None
 
 
 def _planned(on: _Case, wanted: str) -> Step:

@@ -15,6 +15,7 @@ from dunning.cli import (
     breaker,
     by_hand,
     customers,
+    decline_codes,
     doctor,
     inbox,
     keeping,
@@ -23,7 +24,6 @@ from dunning.cli import (
     policy,
     processes,
     reconcile,
-    report,
     sandbox,
     simulate,
 )
@@ -113,7 +113,7 @@ def build() -> typer.Typer:
     for name, group, panel in (
         ("cases", by_hand.app, LOOK),
         ("customers", customers.app, LOOK),
-        ("report", report.app, LOOK),
+        ("report", decline_codes.app, LOOK),
         ("ledger", ledger.app, LOOK),
         ("inbox", inbox.app, LOOK),
         ("breaker", breaker.app, LOOK),

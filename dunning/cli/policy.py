@@ -94,7 +94,7 @@ def problems(text: str) -> list[dict[str, Any]]:
 
 
 def _as_json(file: PolicyFile, warnings: list[LintWarning]) -> dict[str, Any]:
-    from dunning.config import describe
+    from dunning.config import describe, describe_rules
 
     return {
         "ok": True,
@@ -112,6 +112,7 @@ def _as_json(file: PolicyFile, warnings: list[LintWarning]) -> dict[str, Any]:
             }
             for name, policy in file.policies.items()
         },
+        "rules": describe_rules(file.declines, file.limits),
         "choose": [
             {"policy": choice.policy, "when": _when_words(choice.when)} for choice in file.choices
         ],
@@ -119,7 +120,7 @@ def _as_json(file: PolicyFile, warnings: list[LintWarning]) -> dict[str, Any]:
 
 
 def _show(file: PolicyFile, warnings: list[LintWarning]) -> None:
-    from dunning.config import describe
+    from dunning.config import describe, describe_rules
 
     for warning in warnings:
         say(f"warning: {warning}", style="yellow")
@@ -131,6 +132,10 @@ def _show(file: PolicyFile, warnings: list[LintWarning]) -> None:
     for name, policy in file.policies.items():
         heading(f"{name} (version {policy.version})")
         for sentence in (_terms(policy), *describe(policy)):
+            item(sentence)
+    if rules := describe_rules(file.declines, file.limits):
+        heading("In place of the built-in tables, in every policy")
+        for sentence in rules:
             item(sentence)
     heading("Which policy a case gets: the first that fits")
     for number, choice in enumerate(file.choices, 1):

@@ -31,6 +31,7 @@ Examples:
   dunning report at-risk --by age --by policy
   dunning report recovered --by month --by mechanism --since 2026-01-01
   dunning report lost --by cause --format xlsx --output lost.xlsx
+  dunning report declines              what codes mean, and which are not known
 
 JSON has amounts in minor units (cents) beside the currency; currencies are never added.""",
 )

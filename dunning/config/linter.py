@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 
+from dunning.config import house_rules
 from dunning.config.policy_file import PolicyFile
 from dunning.config.problems import Mark, Path, dotted
 from dunning.config.timing import Timed, first, in_order, of_kind, span_words
@@ -46,7 +47,7 @@ Finding = tuple[Path, str, str]
 
 def lint(file: PolicyFile) -> list[LintWarning]:
     """Everything dangerous in a file that loaded well, top to bottom."""
-    findings = list(_unused(file))
+    findings = [*_unused(file), *house_rules.warnings(file.declines, file.limits)]
     for name, policy in file.policies.items():
         findings += [(("policies", name, *path), s, a) for path, s, a in _policy(policy)]
     return sorted(_warning(file, *finding) for finding in findings)

@@ -51,6 +51,7 @@ __all__ = [
     "TRUTH",
     "UNKNOWN",
     "Advice",
+    "Heard",
     "Override",
     "Row",
     "Verdict",
@@ -59,6 +60,7 @@ __all__ = [
     "read_rows",
     "read_wait",
     "table",
+    "words_of",
 ]
 
 
@@ -117,7 +119,7 @@ _ADVICE_KINDS = {"mastercard": "mastercard_advice", "visa": "visa_category"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class Heard:
     """One word somebody said, and the row that explains it."""
 
     word: str
@@ -128,7 +130,7 @@ class _Heard:
         return self.row.code != ANY_CODE
 
 
-def _heard(decline: Decline, rows: Index) -> Iterator[_Heard]:
+def words_of(decline: Decline, rows: Index) -> Iterator[Heard]:
     """Every word of the decline with its row; a code without a row gets the `*` of its kind."""
     bank = _BANK_KINDS.get(plain(decline.method_type or ""))
     network = plain(decline.network or "").replace("_", "")
@@ -152,7 +154,7 @@ def _heard(decline: Decline, rows: Index) -> Iterator[_Heard]:
     )
     for label, code, kinds, fallback in spoken:
         if code and (same := plain(code)):
-            yield _Heard(f"{label} {code.strip()}", _find(rows, same, kinds, fallback))
+            yield Heard(f"{label} {code.strip()}", _find(rows, same, kinds, fallback))
 
 
 def _said(code: str | None, understood: bool) -> str | None:
@@ -178,7 +180,7 @@ def advise(decline: Decline, overrides: tuple[Override, ...] = ()) -> Verdict:
     `wait` counts from the attempt. Sources of the rules are in the rows; that the strictest wins
     is ours, since each network fines the merchant who heeds only another's milder word.
     """
-    heard = tuple(_heard(decline, index(overrides)))
+    heard = tuple(words_of(decline, index(overrides)))
     if not heard:
         return UNKNOWN
     names = {one.row.name for one in heard}
@@ -205,7 +207,7 @@ def advise(decline: Decline, overrides: tuple[Override, ...] = ()) -> Verdict:
     )
 
 
-def _asked_for(speaking: Iterable[_Heard]) -> timedelta | None:
+def _asked_for(speaking: Iterable[Heard]) -> timedelta | None:
     """The wait that a network named; what only spaces the tries of a vague answer is ours."""
     named = [
         one.row.wait
@@ -215,19 +217,19 @@ def _asked_for(speaking: Iterable[_Heard]) -> timedelta | None:
     return max(named, default=None)
 
 
-def _speaking(heard: list[_Heard]) -> tuple[_Heard, ...]:
+def _speaking(heard: list[Heard]) -> tuple[Heard, ...]:
     """Leave out the vague ones, unless there is nothing else."""
     return tuple(one for one in heard if not one.row.vague) or tuple(heard)
 
 
-def _sources(speaking: Iterable[_Heard], overridden: Iterable[_Heard]) -> tuple[str, ...]:
+def _sources(speaking: Iterable[Heard], overridden: Iterable[Heard]) -> tuple[str, ...]:
     return (
         *(one.word for one in speaking),
         *(f"{one.word} (set aside: the network's code knows better)" for one in overridden),
     )
 
 
-def _reason(strictest: _Heard, slowest: _Heard | None, unknown: tuple[_Heard, ...]) -> str:
+def _reason(strictest: Heard, slowest: Heard | None, unknown: tuple[Heard, ...]) -> str:
     row = strictest.row
     parts = [f"{row.meaning} ({strictest.word}). {row.reason}"]
     if slowest and slowest.row is not row and slowest.row.wait:

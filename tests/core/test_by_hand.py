@@ -132,10 +132,11 @@ def test_the_provider_is_asked_all_the_same_so_that_it_does_not_charge_either() 
 
 
 def test_when_an_exemption_ends_the_timeline_goes_on_without_a_burst() -> None:
-    for end in (
+    ends: list[list[BillingEvent]] = [
         [h.exempted(b.hours(2), b.days(8))],
         [h.exempted(b.hours(2)), h.unexempted(b.days(8))],
-    ):
+    ]
+    for end in ends:
         made = dated(walk(b.case_of(FAILED), PLAIN, world=end), StepKind.RETRY)
         assert min(made.values()) == 8
         assert len([day for day in made.values() if day == 8]) == 1
