@@ -14,16 +14,15 @@ from dunning.store.engine import (
     transaction,
 )
 from dunning.store.partitions import day_of_id, first_id
+from dunning.store.people import ActRow, ExemptionRow
 from dunning.store.records import FitRow, PruningRow, RollupRow, SeenRow, TallyRow
 from dunning.store.shared import BreakerChangeRow, BreakerRow, PaceRow, PulseRow
 from dunning.store.tables import (
-    ActRow,
     AttemptRow,
     CaseRow,
     CatchUpRow,
     CustomerRow,
     EntryRow,
-    ExemptionRow,
     InboxRow,
     LinkRow,
     MessageRow,

@@ -361,39 +361,6 @@ class OutboxRow(SQLModel, table=True):
     error: str = _text()
 
 
-class ActRow(SQLModel, table=True):
-    """What a person did by hand, and why."""
-
-    __tablename__ = "acts"
-    __table_args__ = (Index("ix_acts_case", "case_id", "id"),)
-
-    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
-    case_id: str
-    act: str
-    by: str
-    why: str = _text()
-    until: datetime | None = _when()
-    at: datetime = _when(nullable=False)
-    # Which step it is about, or how much was promised.
-    about: str | None = _text(nullable=True)
-
-
-class ExemptionRow(SQLModel, table=True):
-    """A customer taken out of dunning by a person, or back in; the last word counts."""
-
-    __tablename__ = "exemptions"
-    __table_args__ = (Index("ix_exemptions_customer", "source", "customer", "at"),)
-
-    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
-    source: str
-    customer: str
-    act: str  # exempt | unexempt
-    by: str
-    why: str = _text()
-    until: datetime | None = _when()
-    at: datetime = _when(nullable=False)
-
-
 class CatchUpRow(SQLModel, table=True):
     """How far one way of asking a source for what was missed has come: by the clock, by hand."""
 
