@@ -338,13 +338,14 @@ class CaseBook:
         if ledger.record(desk, posting, now):
             heard = (*desk.because.changes().get(case.id, ()), *hand.heard)
             desk.because.put(case.id, tuple(dict.fromkeys(heard)))
-        mirror.remember(case, hand.before.case if hand.before else None)
+        policy = self.policy_of(desk.session, row["policy_version"])
+        mirror.remember(case, hand.before.case if hand.before else None, policy.declines)
         if self._announces:
             ahead = partial(plan, case, policy, now, present)
             policy_of = partial(self.policy_of, desk.session)
             news = News(case, present, policy, ahead, policy_of)
             announce(desk, news, now)
-        row.update(columns_of(case, present))
+        row.update(columns_of(case, present, policy))
         row["version"] += 1
         desk.cases.put(case.id, Held(row, case, present))
         call_off(desk, hand, now)
@@ -427,4 +428,6 @@ def summary(row: CaseRow) -> dict[str, object]:
     told["next_step"] = row.next_step
     told["closed_at"] = rfc3339(row.closed_at)
     told["closed_reason"] = row.closed_reason
+    told["standing"] = row.standing
+    told["standing_until"] = rfc3339(row.standing_until)
     return told

@@ -28,6 +28,7 @@ from dunning.store import (
     CaseRow,
     CustomerRow,
     EntryRow,
+    ExemptionRow,
     InboxRow,
     LinkRow,
     MethodRow,
@@ -191,6 +192,8 @@ class Desk:
         self.customers: Drawer[Named, Row] = Drawer(self._named(CustomerRow))
         self.subscriptions: Drawer[Named, Row] = Drawer(self._named(SubscriptionRow))
         self.methods: Drawer[Named, Row] = Drawer(self._named(MethodRow))
+        # By customer the last word; what is put here is a row of its own.
+        self.exemptions: Drawer[Named, Row] = Drawer(self._fetch_exemptions)
         self.scopes: Drawer[Named, Mapping[str, Stand]] = Drawer(self._fetch_scopes)
         self.waiting: Drawer[Named, tuple[Waiting, ...]] = Drawer(self._fetch_waiting)
         self.policies: Drawer[str, Row] = Drawer()
@@ -290,6 +293,12 @@ class Desk:
 
         return fetch
 
+    def _fetch_exemptions(self, keys: Collection[Named]) -> Mapping[Named, Row]:
+        rows = self._rows_named(ExemptionRow, "customer", keys)
+        # Of two words of one moment the one that ends an exemption came later.
+        told = sorted(rows, key=lambda row: (row["at"], row["act"] == "unexempt", row["id"]))
+        return {Named(row["source"], row["customer"]): row for row in told}
+
     def _fetch_scopes(self, keys: Collection[Named]) -> Mapping[Named, Mapping[str, Stand]]:
         """The access that each stored case of a customer, or of a scope, leaves, by case id."""
         found: dict[Named, dict[str, Stand]] = {key: {} for key in keys}
@@ -349,6 +358,7 @@ class Desk:
         ):
             rows = list(drawer.changes().values())
             put_rows(session, model, rows, update=_all_but(model, "source", "id"))
+        add_rows(session, ExemptionRow, list(self.exemptions.changes().values()))
         steps = list(self.ended_steps.changes().values())
         change_rows(session, StepRow, steps)
         put_rows(session, OutboxRow, list(self.calls.changes().values()))

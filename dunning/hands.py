@@ -60,7 +60,9 @@ def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:
             hand.recalled.append(one)
             for event in one.events:
                 advance_hand(hand, event)
-    if not known and hand.case.customer:
+    # Whose case it is may be heard late; until then nothing of the customer reached it.
+    nobodys = hand.before is None or hand.before.case.customer is None
+    if nobodys and hand.case.customer:
         for event in mirror.known(hand.case.customer, hand.case.subscription):
             advance_hand(hand, event)
 

@@ -316,6 +316,8 @@ def _card_history(engine: Engine, source: str, method: str, known: frozenset[str
             currency=row.currency,
             by=Actor(row.by),
             method=row.method,
+            # Rows from before the column, or of a report that left it out: the card's own word.
+            method_type=row.method_type or (kept.type if kept else None),
             network=row.network,
             fingerprint=row.fingerprint,
         )

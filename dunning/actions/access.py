@@ -9,10 +9,10 @@ from dunning.actions.looking import look, news_of
 from dunning.core.entries import Cause
 from dunning.core.events import Bill, InvoiceReported, InvoiceStatus, OnCancel, StepResult
 from dunning.core.facts import Case
+from dunning.core.freezing import freeze
 from dunning.core.permission import why_no_access
 from dunning.core.policy import Collection, Invoice, Rung, Subscription
 from dunning.core.ports import Doing, Ended, Provider, PutOff
-from dunning.core.status import freeze
 
 # Whether another case still keeps this subscription suspended.
 HeldByOthers = Callable[[Case, str], bool]

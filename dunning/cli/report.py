@@ -32,6 +32,7 @@ Examples:
   dunning report recovered --by month --by mechanism --since 2026-01-01
   dunning report lost --by cause --format xlsx --output lost.xlsx
   dunning report uplift --by month
+  dunning report declines              what codes mean, and which are not known
 
 JSON has amounts in minor units (cents) beside the currency; currencies are never added.""",
 )
@@ -77,7 +78,7 @@ def at_risk(
         typer.Option(
             "--by",
             metavar="KEY",
-            help="currency, age, state, policy, decline_code or source; several times.",
+            help="currency, age, state, policy, decline_code, standing or source; several times.",
         ),
     ] = None,
     source: SourceOption = None,

@@ -15,6 +15,7 @@ from dunning.config import (
     choosing,
     days,
     holdout,
+    house_rules,
     policy_file,
     rungs,
     sources,
@@ -22,7 +23,9 @@ from dunning.config import (
     terms,
     values,
 )
+from dunning.core import limits
 from dunning.core.days import Day
+from dunning.core.decline_table import Advice
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.policy import Collection, Invoice, Reach, Retries, Subscription
 
@@ -40,6 +43,9 @@ def schema() -> Schema:
             {
                 "version": {"const": int(policy_file.VERSION)},
                 "defaults": _table(_overridable(), about="What holds for every policy."),
+                "declines": _declines(),
+                "limits": _list(_limit(), house_rules.MAX_LIMITS)
+                | {"description": "The house ceiling, and limits beside those of the networks."},
                 "policies": {
                     "description": "The policies by name.",
                     "type": "object",
@@ -90,6 +96,39 @@ def _holdout() -> Schema:
         "salt": _pattern(holdout.SALT, "Another word draws other customers."),
     }
     return {"anyOf": [share, _table(known, required=("share",))]}
+
+
+def _declines() -> Schema:
+    """By code, or `visa:05` for the raw answer of a network."""
+    known = {
+        "advice": _words(Advice, "What a refusal with this code means."),
+        "wait": _duration("Not before this long after the try; 1h to 14d."),
+        "why": {"type": "string", "description": "The reason, for whoever reads it later."},
+        "source": {"type": "string", "description": "Who says so; needed to soften a stop."},
+        "category": {"enum": house_rules.categories()},
+    }
+    fields = {key: known[key] for key in house_rules.DECLINE_KEYS}
+    return {
+        "description": "What decline codes mean, in place of the built-in table.",
+        "type": "object",
+        "additionalProperties": _table(fields, required=("advice", "why")),
+        "maxProperties": house_rules.MAX_OVERRIDES,
+    }
+
+
+def _limit() -> Schema:
+    count = {"type": "integer", "minimum": 1, "maximum": house_rules.MOST_TRIES}
+    known = {
+        "name": {"type": "string", "description": "house ceiling, or one of the built-in limits."},
+        **dict.fromkeys(limits.KINDS, count),
+        "within": _duration("The length of the window."),
+        "network": {"enum": list(house_rules.networks())},
+        "method": {"enum": house_rules.methods()},
+        "source": {"type": "string", "description": "Who says so."},
+    }
+    fields = {key: known[key] for key in house_rules.LIMIT_KEYS}
+    one = [{"required": [kind]} for kind in limits.KINDS]
+    return _table(fields, required=("name",)) | {"oneOf": one}
 
 
 def _overridable() -> Schema:

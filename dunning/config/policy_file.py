@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import time
 from importlib import resources
 from pathlib import Path
@@ -12,6 +12,7 @@ from dunning.config import days, values
 from dunning.config.choosing import read_choices
 from dunning.config.cursor import At, Fields, fields, listing, member, text
 from dunning.config.holdout import read_holdout, resolve
+from dunning.config.house_rules import read_declines, read_limits
 from dunning.config.meaning import check_policy
 from dunning.config.problems import Mark, Report, quoted
 from dunning.config.problems import Path as Way
@@ -21,6 +22,8 @@ from dunning.config.stripe_keys import Source, stripe_source
 from dunning.config.terms import TERMS_KEYS, read_terms
 from dunning.config.yaml_tree import parse
 from dunning.core.days import PAYDAYS, Wish
+from dunning.core.decline_table import Override
+from dunning.core.limits import Limit
 from dunning.core.policy import Choice, Policy, Retries, When
 from dunning.errors import ConfigError
 from dunning.workdays import works_on
@@ -29,7 +32,7 @@ MAX_BYTES = 1_000_000
 MAX_POLICIES = 200
 VERSION = "1"
 
-TOP_KEYS = ("version", "defaults", "policies", "choose", "sources")
+TOP_KEYS = ("version", "defaults", "declines", "limits", "policies", "choose", "sources")
 DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays")
 POLICY_KEYS = ("grace", "window", "timeline", "holdout", *DEFAULT_KEYS, *TERMS_KEYS)
 PROVIDERS = ("stripe",)
@@ -48,6 +51,8 @@ class PolicyFile:
     policies: dict[str, Policy]
     choices: tuple[Choice, ...]
     sources: tuple[Source, ...] = ()
+    declines: tuple[Override, ...] = ()
+    limits: tuple[Limit, ...] = ()
     marks: Mapping[Way, Mark] = field(default_factory=dict, repr=False, compare=False)
     lines: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
@@ -142,6 +147,8 @@ def _load(
     top.need("version", _version, f"version: {VERSION}")
     defaults_at = top.get("defaults")
     defaults = _Defaults() if defaults_at is None else _defaults(defaults_at)
+    declines = read_declines(top.get("declines"))
+    limits = read_limits(top.get("limits"))
     policies_at = top.get("policies")
     policies: dict[str, Policy] = {}
     names: Collection[str] = ()
@@ -162,7 +169,13 @@ def _load(
     choices = read_choices(top.get("choose"), top, names, source_names(sources_at))
     return PolicyFile(
         filename=top.at.report.filename,
-        policies=policies,
+        # Of every policy, so that a case keeps what it began under.
+        policies={
+            name: replace(policy, declines=declines, limits=limits)
+            for name, policy in policies.items()
+        },
+        declines=declines,
+        limits=limits,
         choices=(*_own_choices(sources), *choices),
         sources=sources,
         marks=top.at.report.marks,

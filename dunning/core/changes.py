@@ -11,12 +11,13 @@ from datetime import datetime, timedelta
 from dunning.core.calendar import in_window
 from dunning.core.events import PolicyChanged, StepKind
 from dunning.core.facts import Case
+from dunning.core.freezing import freeze
 from dunning.core.local import local_of
 from dunning.core.permission import why_no_email
 from dunning.core.places import DOORS, NOTICE, starts_at
 from dunning.core.plan import Plan, plan, timeline
 from dunning.core.policy import Policy
-from dunning.core.status import Status, freeze
+from dunning.core.status import Status
 
 # These follow from what is found on the way, not from the policy.
 _BESIDE = frozenset((StepKind.RECONCILE, StepKind.RESTORE))
@@ -132,7 +133,7 @@ def _future(case: Case, policy: Policy, ahead: Plan, now: datetime) -> Future:
         if step.skip is None and step.kind not in _BESIDE:
             steps.setdefault(step.kind, []).append(max(step.due_at, now))
     told = any(rung.template == "suspended" for rung in policy.timeline)
-    if (doors := steps.get(StepKind.SUSPEND)) and not told and why_no_email(case) is None:
+    if (doors := steps.get(StepKind.SUSPEND)) and not told and why_no_email(case, policy) is None:
         zone = local_of(case, policy).zone
         written = in_window(doors[0], policy.send_between, zone)
         steps.setdefault(StepKind.EMAIL, []).append(written)

@@ -8,6 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from dunning.core.by_hand import (
+    ClosedByHand,
+    Exempted,
+    ExemptionLifted,
+    Held,
+    Promised,
+    Resumed,
+    RetryAsked,
+    StepAdvanced,
+)
 from dunning.core.words import (
     Actor,
     AttemptStatus,
@@ -38,6 +48,8 @@ __all__ = [
     "Decline",
     "DisputeReported",
     "DisputeStatus",
+    "Exempted",
+    "ExemptionLifted",
     "Held",
     "InvoiceEvent",
     "InvoiceNews",
@@ -48,11 +60,13 @@ __all__ = [
     "MethodNews",
     "OnCancel",
     "PaymentReceived",
+    "Promised",
     "RefundReported",
     "RenewalUpcoming",
     "Resumed",
     "RetryAsked",
     "Standing",
+    "StepAdvanced",
     "StepDeferred",
     "StepEnded",
     "StepKind",
@@ -314,47 +328,6 @@ class StepDeferred:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A person stopped the case until a date (None: until it is resumed), with a reason."""
-
-    id: str
-    at: datetime
-    until: datetime | None
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resumed:
-    """A person let a held case go on."""
-
-    id: str
-    at: datetime
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryAsked:
-    """A person wants a charge now."""
-
-    id: str
-    at: datetime
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedByHand:
-    """A person ended the case: the debt is no longer pursued."""
-
-    id: str
-    at: datetime
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOpened:
     """The customer followed the link of one of our messages."""
 
@@ -398,7 +371,8 @@ class PolicyChanged:
 
 _Money = InvoiceReported | AttemptReported | PaymentReceived | RefundReported | ChargeRefunded
 InvoiceEvent = _Money | DisputeReported | CreditNoted | LinkOpened | Adopted
-CustomerEvent = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
-_Acts = Held | Resumed | RetryAsked | ClosedByHand | PolicyChanged
-CaseEvent = StepEnded | StepDeferred | _Acts
+_Customer = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
+CustomerEvent = _Customer | Exempted | ExemptionLifted
+ActEvent = Held | Resumed | Promised | RetryAsked | StepAdvanced | ClosedByHand | PolicyChanged
+CaseEvent = StepEnded | StepDeferred | ActEvent
 BillingEvent = InvoiceEvent | CustomerEvent | CaseEvent

@@ -13,12 +13,16 @@ from dunning.core.events import (
     ClosedByHand,
     CreditNoted,
     DisputeReported,
+    Exempted,
+    ExemptionLifted,
     Held,
     OnCancel,
     PolicyChanged,
+    Promised,
     RefundReported,
     Resumed,
     RetryAsked,
+    StepAdvanced,
     StepDeferred,
     StepEnded,
 )
@@ -112,6 +116,10 @@ class Case:
 
     # people
     hold: Held | Resumed | None = None
+    resumptions: tuple[Resumed, ...] = ()  # each of them: a promise before it is withdrawn
+    promises: tuple[Promised, ...] = ()
+    exemption: Exempted | ExemptionLifted | None = None  # of the customer
+    advanced: tuple[StepAdvanced, ...] = ()
     retries_asked: tuple[RetryAsked, ...] = ()
     closed_by_hand: ClosedByHand | None = None
     link_opened_at: datetime | None = None

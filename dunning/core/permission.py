@@ -8,10 +8,14 @@ from dunning.core.policy import Policy, Retries
 from dunning.core.status import method_gone, verdict
 
 
-def why_no_charge(case: Case, policy: Policy) -> str | None:
-    """The reason not to charge this invoice now, or None when nothing speaks against it."""
-    said = verdict(case)
-    if said is not None and not permits_charge(said.advice):
+def why_no_charge(case: Case, policy: Policy, *, forced: bool = False) -> str | None:
+    """The reason not to charge this invoice now, or None when nothing speaks against it.
+
+    `forced`: a person overrides the advice, unless a network or scheme itself forbids the charge.
+    """
+    said = verdict(case, policy.declines)
+    against = said is not None and not permits_charge(said.advice)
+    if said is not None and against and (said.forbidden or not forced):
         return f"{said.advice.value}: {said.reason}"
     if method_gone(case):
         return "new_method: the payment method was removed, and no other has come"
@@ -48,9 +52,9 @@ def why_no_access(case: Case) -> str | None:
     return None
 
 
-def why_no_email(case: Case) -> str | None:
+def why_no_email(case: Case, policy: Policy) -> str | None:
     """The reason not to write to the customer now, or None."""
-    said = verdict(case)
+    said = verdict(case, policy.declines)
     if said is not None and said.quiet:
         return f"no messages: {said.reason}"
     return None

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dunning.core.calendar import Local, in_window
-from dunning.core.events import StepKind, StepResult
+from dunning.core.events import StepAdvanced, StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.freezing import Freeze, Stop, freeze
 from dunning.core.local import hours_of, local_of, moment_of
 from dunning.core.permission import why_held_out, why_no_access, why_no_charge, why_no_email
 from dunning.core.places import (
@@ -28,7 +29,8 @@ from dunning.core.places import (
 )
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.reactions import after_end, while_open
-from dunning.core.status import Freeze, Status, freeze, last_decline, status, verdict
+from dunning.core.spacing import is_try, spaced
+from dunning.core.status import Status, status, verdict
 from dunning.core.steps import Step, fitting_template
 
 CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
@@ -162,12 +164,17 @@ def _short(step: Step) -> str:
 
 def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step, ...]:
     """Put everything off to the end of the freeze; ask the provider daily if that is unknown."""
-    if standing.until is not None:
-        until = standing.until
-        return tuple(replace(step, due_at=max(step.due_at, until)) for step in steps)
+    until = standing.until
+    # Who is exempt is not charged by the provider either: to look, and to take over, goes on.
+    free = tuple(
+        step for step in steps if standing.stop is Stop.EXEMPT and step.kind is StepKind.RECONCILE
+    )
+    steps = tuple(step for step in steps if step not in free)
+    if until is not None:
+        return _sorted((*free, *(replace(step, due_at=max(step.due_at, until)) for step in steps)))
     held = tuple(replace(step, held=True) for step in steps)
-    if standing.why.startswith("on hold"):
-        return held
+    if standing.stop.by_people:
+        return (*free, *held)
     asked = [step.at for step in case.done if "/reconcile:frozen" in step.id]
     check = Step(
         key=f"{case.id}/reconcile:frozen:{len(asked) + 1}",
@@ -189,10 +196,11 @@ def _ladder(case: Case, policy: Policy, now: datetime) -> list[Step]:
         step for step in whole if step.kind in DOORS and ended.get(step.key) is StepResult.DONE
     ]
     left = left_behind(case, whole)
-    steps = [step for step in whole if step.key not in ended and step.key not in left]
-    behind = [replace(step, skip=left[step.key]) for step in whole if step.key in left]
-    judged = [_judged(case, policy, step, steps, opened, now) for step in steps]
-    return [*judged, *(step for step in behind if step.key not in ended)]
+    pulled = {told.step: told for told in case.advanced}
+    ahead = [_pulled(step, pulled.get(step.key)) for step in whole if step.key not in ended]
+    steps = [step for step in ahead if step.key not in left]
+    behind = [replace(step, skip=left[step.key]) for step in ahead if step.key in left]
+    return [*(_judged(case, policy, step, steps, opened, now) for step in steps), *behind]
 
 
 def timeline(case: Case, policy: Policy) -> list[Step]:
@@ -238,6 +246,14 @@ def _dated(
     )
 
 
+def _pulled(step: Step, told: StepAdvanced | None) -> Step:
+    """Bring a step forward to when a person wanted it; what is due earlier stays so."""
+    if told is None or told.at >= step.due_at:
+        return step
+    why = f"brought forward by {told.by}: {told.why}"
+    return replace(step, due_at=told.at, why=f"{step.why}; {why}", moved=why)
+
+
 def _judged(
     case: Case, policy: Policy, step: Step, steps: list[Step], opened: list[Step], now: datetime
 ) -> Step:
@@ -245,12 +261,14 @@ def _judged(
     if why := why_left_out(case, step.kind, step.due_at):
         return replace(step, skip=why)
     if step.kind in CHARGES:
-        step = _spaced(case, step)
-        why = why_held_out(case) or why_no_charge(case, policy) or _missed(step, steps, now)
+        if against := why_held_out(case) or why_no_charge(case, policy):
+            return replace(step, skip=against)
+        step = spaced(case, policy, step, [other for other in steps if other.kind in DOORS])
+        why = step.skip or _missed(step, steps, now)
         return replace(step, skip=why) if why else step
     if step.kind is StepKind.EMAIL:
-        template = fitting_template(step.template or "", verdict(case))
-        why = why_held_out(case) or why_no_email(case)
+        template = fitting_template(step.template or "", verdict(case, policy.declines))
+        why = why_held_out(case) or why_no_email(case, policy)
         # What was to be said before a door is not true any more once it has opened.
         late = next((door.kind.value for door in opened if door.order > step.order), None)
         why = why or (late and f"overtaken by {late}") or _missed(step, steps, now)
@@ -264,15 +282,6 @@ def _judged(
     if step.kind is StepKind.RESTRICT and (why := _overtaken(step, [*steps, *opened], now)):
         return replace(step, skip=why)
     return step
-
-
-def _spaced(case: Case, step: Step) -> Step:
-    """Leave the time between two charges that the bank's answer asks for."""
-    last, said = last_decline(case), verdict(case)
-    if last is None or said is None or said.wait is None:
-        return step
-    earliest = last.at + said.wait
-    return step if earliest <= step.due_at else replace(step, due_at=earliest)
 
 
 def _missed(step: Step, steps: list[Step], now: datetime) -> str | None:
@@ -297,7 +306,8 @@ def _missed(step: Step, steps: list[Step], now: datetime) -> str | None:
     ]
     if not later:
         return None
-    return f"missed: {_short(max(later, key=lambda other: other.order))} is due as well"
+    why = f"missed: {_short(max(later, key=lambda other: other.order))} is due as well"
+    return f"{why}; {step.moved}" if step.moved else why
 
 
 def _overtaken(step: Step, steps: list[Step], now: datetime) -> str | None:
@@ -318,5 +328,4 @@ def _span(offset: timedelta) -> str:
 
 def tried(case: Case) -> int:
     """How many charges of ours were really made for this case."""
-    made = (StepResult.DONE, StepResult.DECLINED, StepResult.ACTION_NEEDED, StepResult.PROCESSING)
-    return sum(1 for s in case.done if s.kind is StepKind.RETRY and s.result in made)
+    return sum(1 for step in case.done if is_try(step))

@@ -14,8 +14,10 @@ from datetime import time, timedelta
 from typing import Any
 
 from dunning.core.days import PATIENCE, PAYDAYS, Day, Wish, Works, monday_to_friday
+from dunning.core.decline_table import Advice, Override
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
+from dunning.core.limits import Limit
 from dunning.core.money import Money
 
 # In `backup_methods`: whatever its type.
@@ -96,7 +98,9 @@ class Rung:
 class Policy:
     """How a case is walked: no suspension before `grace`, given up at `window`.
 
-    `works` is what the program knows of working days; it is no part of what the policy says.
+    `limits` are its own house ceiling and limits beside those of the networks; `declines` what it
+    says of decline codes in place of our table. `works` is what the program knows of working days;
+    it is no part of what the policy says.
     """
 
     name: str
@@ -112,6 +116,8 @@ class Policy:
     on_cancel: OnCancel = OnCancel.CLOSE
     backup_methods: tuple[str, ...] = ()  # types of saved methods in their order; or ANY_METHOD
     backup_after_last_retry: bool = False  # and not only once the present method is ruled out
+    limits: tuple[Limit, ...] = ()
+    declines: tuple[Override, ...] = ()
     works: Works = field(default=monday_to_friday, compare=False, repr=False)
 
     @property
@@ -208,7 +214,16 @@ def _each(codec: _Codec) -> _Codec:
     )
 
 
+def _record(kind: type[Any], codecs: Mapping[str, _Codec]) -> _Codec:
+    return (
+        lambda record: {key: write(getattr(record, key)) for key, (write, _) in codecs.items()},
+        lambda data: kind(**_read(data, codecs)),
+    )
+
+
 _text: _Codec = (str, str)
+_whole: _Codec = (int, int)
+_truth: _Codec = (bool, bool)
 _span: _Codec = (
     lambda span: span.days * 86_400 + span.seconds,
     lambda seconds: timedelta(seconds=seconds),
@@ -252,6 +267,17 @@ _POLICY: dict[str, _Codec] = {
     "retries": _word(Retries),
     "send_between": _hours,
 }
+_LIMIT = _record(
+    Limit,
+    {"name": _text, "kind": _text, "count": _whole, "window": _span, "source": _text}
+    | {"certainty": _text, "network": _maybe(_text), "method_type": _maybe(_text)}
+    | {"same_amount": _truth, "in_a_row": _truth, "counted": _text, "note": _text},
+)
+_OVERRIDE = _record(
+    Override,
+    {"code": _text, "advice": _word(Advice), "why": _text, "kind": _maybe(_text)}
+    | {"wait": _maybe(_span), "source": _maybe(_text), "category": _maybe(_text)},
+)
 _LATER_POLICY: dict[str, _Codec] = {
     "paydays": _each(_wish),
     "holdout": _maybe((Holdout.to_data, Holdout.from_data)),
@@ -259,6 +285,8 @@ _LATER_POLICY: dict[str, _Codec] = {
     "on_cancel": _word(OnCancel),
     "backup_methods": _each(_text),
     "backup_after_last_retry": (bool, bool),
+    "limits": _each(_LIMIT),
+    "declines": _each(_OVERRIDE),
 }
 
 

@@ -10,6 +10,7 @@ from dunning.core.declines import Advice
 from dunning.core.entries import Cause
 from dunning.core.events import AttemptStatus, OnCancel, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.freezing import exempt
 from dunning.core.local import local_of
 from dunning.core.permission import why_held_out, why_no_charge, why_no_email
 from dunning.core.policy import Policy, Retries
@@ -74,7 +75,7 @@ def after_end(case: Case, policy: Policy, present: Status) -> Iterator[Step]:
             due_at=_window(case, policy, ended_at),
             template="recovered",
             why="the customer was told of the debt, so they are told it is settled",
-            skip=why_no_email(case),
+            skip=_spared(case, ended_at) or why_no_email(case, policy),
         )
     if recovered and not _succeeded(case):
         yield Step(
@@ -105,6 +106,12 @@ def _in_doubt(case: Case) -> bool:
     )
 
 
+def _spared(case: Case, at: datetime) -> str | None:
+    """A customer who is exempt is not written to, not even to say that all is well."""
+    standing = exempt(case, at)
+    return standing.why if standing else None
+
+
 def _charge_new_card(case: Case, policy: Policy) -> Iterator[Step]:
     at, failed_at = case.method_at, case.failed_at
     if at is None or failed_at is None or at < failed_at:
@@ -130,7 +137,7 @@ def _charges_by_hand(case: Case, policy: Policy) -> Iterator[Step]:
     last = max(case.retries_asked, key=lambda asked: (asked.at, asked.id), default=None)
     for asked in case.retries_asked:
         key = f"{case.id}/retry:hand:{asked.id}"
-        skip = why_no_charge(case, policy)
+        skip = why_no_charge(case, policy, forced=asked.forced)
         if asked is not last:
             skip = "it was asked for again since"
         if any(attempt.at > asked.at and attempt.key != key for attempt in case.attempts):
@@ -139,8 +146,9 @@ def _charges_by_hand(case: Case, policy: Policy) -> Iterator[Step]:
             key=key,
             kind=_charge(policy),
             due_at=asked.at,
-            why=f"asked for by {asked.by}: {asked.why}",
+            why=f"{'forced' if asked.forced else 'asked for'} by {asked.by}: {asked.why}",
             skip=skip,
+            forced=asked.forced,
         )
 
 
@@ -151,7 +159,7 @@ def _charge(policy: Policy) -> StepKind:
 
 def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[Step]:
     """Write when a later decline asks for something only the customer can do."""
-    last, said = last_decline(case), verdict(case)
+    last, said = last_decline(case), verdict(case, policy.declines)
     if last is None or said is None:
         return
     if said.advice not in (Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP):
@@ -172,7 +180,7 @@ def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Itera
         due_at=_window(case, policy, last.at),
         template=template,
         why=f"{said.advice.value}: {said.reason}",
-        skip=why_held_out(case) or why_no_email(case),
+        skip=why_held_out(case) or why_no_email(case, policy),
     )
 
 
@@ -187,7 +195,7 @@ def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
                 due_at=_window(case, policy, step.at),
                 template="suspended",
                 why="the service was suspended",
-                skip=why_held_out(case) or why_no_email(case),
+                skip=why_held_out(case) or why_no_email(case, policy),
             )
 
 

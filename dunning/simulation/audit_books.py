@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from dunning.core.limits import LIMITS
+from dunning.core.limits import built_in
 from dunning.core.status import State
 
 if TYPE_CHECKING:
     from dunning.simulation.auditor import Evidence, Seen
 
 # Of one card and amount, by anyone: the ceiling of the house, whatever the network.
-_CEILING = next(limit for limit in LIMITS if limit.name == "house ceiling")
+_CEILING = next(limit for limit in built_in() if limit.is_house)
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from dunning.store.engine import (
     transaction,
 )
 from dunning.store.partitions import day_of_id, first_id
+from dunning.store.people import ActRow, ExemptionRow
 from dunning.store.records import FitRow, PruningRow, RollupRow, SeenRow, TallyRow
 from dunning.store.shared import (
     BreakerChangeRow,
@@ -24,7 +25,6 @@ from dunning.store.shared import (
     ScheduleRow,
 )
 from dunning.store.tables import (
-    ActRow,
     AttemptRow,
     CaseRow,
     CatchUpRow,
@@ -60,6 +60,7 @@ __all__ = [
     "Column",
     "CustomerRow",
     "EntryRow",
+    "ExemptionRow",
     "FitRow",
     "InboxRow",
     "LinkRow",

@@ -220,6 +220,9 @@ class CaseRow(SQLModel, table=True):
     matures_at: datetime | None = _when()
     facts: str = _text()
     version: int = 0
+    # Why the timeline stands still, in a word, and until when (None: until something happens).
+    standing: str | None = None
+    standing_until: datetime | None = _when()
 
 
 class LinkRow(SQLModel, table=True):
@@ -284,6 +287,8 @@ class AttemptRow(SQLModel, table=True):
     decline_code: str | None = None
     network_code: str | None = None
     advice: str | None = None
+    method_type: str | None = None
+    network_advice_code: str | None = None
 
 
 class MessageRow(SQLModel, table=True):
@@ -356,21 +361,6 @@ class OutboxRow(SQLModel, table=True):
     wake_at: datetime = _when(nullable=False)
     sent_at: datetime | None = _when()
     error: str = _text()
-
-
-class ActRow(SQLModel, table=True):
-    """What a person did by hand, and why."""
-
-    __tablename__ = "acts"
-    __table_args__ = (Index("ix_acts_case", "case_id", "id"),)
-
-    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
-    case_id: str
-    act: str
-    by: str
-    why: str = _text()
-    until: datetime | None = _when()
-    at: datetime = _when(nullable=False)
 
 
 class CatchUpRow(SQLModel, table=True):

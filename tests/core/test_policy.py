@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 
 from dunning.core.days import Day
+from dunning.core.decline_table import Advice, Override
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
+from dunning.core.limits import built_in
 from dunning.core.money import Money
 from dunning.core.policy import (
     Choice,
@@ -83,6 +85,17 @@ OTHER: dict[str, Any] = {
     "on_cancel": OnCancel.VOID,
     "backup_methods": ("card", "sepa_debit"),
     "backup_after_last_retry": True,
+    "limits": (replace(built_in()[0], count=5), replace(built_in()[1], name="ours", note="")),
+    "declines": (
+        Override(
+            code="do_not_honor",
+            advice=Advice.WAIT,
+            why="our acquirer says so",
+            wait=timedelta(days=2),
+            source="mail of 2026-03-01",
+        ),
+        Override(code="14", kind="visa", advice=Advice.STOP, why="as it says", category="x"),
+    ),
 }
 
 

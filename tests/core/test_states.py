@@ -102,6 +102,11 @@ TABLE: list[tuple[BillingEvent, str]] = [
         if result is not StepResult.DONE
     ),
     (h.deferred("suspend:1", NOW, b.days(31)), SAME),
+    (h.promised(NOW), SAME),
+    (h.promised(NOW, amount=1000), SAME),
+    (h.exempted(NOW), SAME),
+    (h.unexempted(NOW), SAME),
+    (h.advanced("retry:2", NOW), SAME),
     (h.held(NOW), SAME),
     (h.resumed(NOW), SAME),
     (h.retry_asked(NOW), SAME),

@@ -8,7 +8,7 @@ from datetime import timedelta
 from dunning.config.lint.rule import DAY, Found, Line, Rule, Way
 from dunning.config.timing import span_words
 from dunning.core.events import StepKind
-from dunning.core.limits import LIMITS, Limit
+from dunning.core.limits import Limit, built_in
 from dunning.core.policy import Retries
 
 # Stripe's recommended setting of its own retries is eight within two weeks.
@@ -57,7 +57,7 @@ def too_many(way: Way) -> Iterator[Found]:
     """The first try that a limit would not allow; the failure that began it all counts."""
     tries = [timedelta(0)]
     for line in way.charges:
-        for limit in sorted(LIMITS, key=lambda limit: limit.count):
+        for limit in sorted(built_in(), key=lambda limit: limit.count):
             if not _binds(limit):
                 continue
             within = [at for at in tries if at > line.offset - limit.window]
