@@ -19,29 +19,34 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
 from dunning import ledger
+from dunning.chosen import Chooser, Policies, may_choose_again
 from dunning.clock import rfc3339
-from dunning.columns import columns_of, free_cursor, is_held, next_columns, pinned_columns
+from dunning.columns import (
+    columns_of,
+    free_cursor,
+    is_held,
+    next_columns,
+    pinned_columns,
+)
+from dunning.core.around import ALONE
 from dunning.core.case import case_id, new_case
-from dunning.core.events import BillingEvent, RenewalUpcoming
+from dunning.core.events import BillingEvent, InvoiceReported, RenewalUpcoming
 from dunning.core.facts import Case
-from dunning.core.holdout import is_late
-from dunning.core.plan import Plan, plan
-from dunning.core.policy import Policy, Subject
+from dunning.core.plan import Plan, line_keys, plan
+from dunning.core.policy import Policy
 from dunning.core.status import State, Status, status
-from dunning.desk import Desk, Held, Recall
+from dunning.desk import Desk, Held, Recall, Row
 from dunning.errors import LeaseLostError, NotFoundError
 from dunning.hands import (
     Hand,
     advance_hand,
     call_off,
     complete,
-    draw_group,
     tell_when_durable,
     under,
 )
 from dunning.mirror import Mirror
 from dunning.outbox import News, announce, changes_access, neighbourhood
-from dunning.pinned import Pinned, subject_of
 from dunning.routing import (
     CustomerNews,
     cases_of,
@@ -49,6 +54,7 @@ from dunning.routing import (
     gather,
     gather_for,
     invoice_of,
+    paid_invoices,
     ref_of,
 )
 from dunning.schedule import Claim
@@ -56,9 +62,6 @@ from dunning.store import CaseRow, among, guard, table_of
 from dunning.unfinished import charges_told, end_unfinished
 
 _FACTS = TypeAdapter(Case)
-
-# Which policy a new case begins under.
-Chooser = Callable[[Subject], Policy]
 
 
 def read_facts(row: CaseRow) -> Case:
@@ -78,12 +81,16 @@ class CaseBook:
     """Advances cases; holds what that needs beyond the database: policies and a memory."""
 
     def __init__(
-        self, *, choose: Chooser, recall: Recall | None = None, announces: bool = False
+        self,
+        *,
+        choose: Chooser,
+        recall: Recall | None = None,
+        announces: bool = False,
+        keeps_revenue: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._choose = choose
+        self._policies = Policies(choose, keeps_revenue=keeps_revenue)
         self._recall = recall
         self._announces = announces
-        self._pinned = Pinned()
 
     def remember_with(self, recall: Recall) -> None:
         """Set who remembers events that came before their case (the inbox does)."""
@@ -194,7 +201,9 @@ class CaseBook:
     def gather(self, desk: Desk, told: Mapping[str, Sequence[BillingEvent]]) -> None:
         """Load all that events, by source, may touch; the guard over their names comes before."""
         gather(desk, told)
-        self._pinned.learn(desk)
+        if self._policies.keeps_revenue():
+            desk.revenues.load(paid_invoices(told))
+        self._policies.learn(desk)
 
     def take(
         self,
@@ -217,6 +226,8 @@ class CaseBook:
                 continue
             if isinstance(event, RenewalUpcoming):
                 continue
+            if self._policies.keeps_revenue() and isinstance(event, InvoiceReported):
+                mirror.paid(event)
             invoice = invoice_of(desk, source, event)
             if invoice is None:
                 waiting = ref_of(event)
@@ -240,6 +251,7 @@ class CaseBook:
     def write(self, desk: Desk, now: datetime) -> None:
         """Write what was taken in, with the next step of every case that moved."""
         moved = desk.cases.changes()
+        besides = self._policies.around(desk, moved.values())
         for name in moved:
             if desk.cases.stored(name) is None:
                 desk.schedule.assume(name)  # a case that begins is in no schedule yet
@@ -247,7 +259,7 @@ class CaseBook:
         with desk.drafting():
             for name, held in moved.items():
                 policy = self.policy_of(desk.session, held.row["policy_version"])
-                ahead = plan(held.case, policy, now, held.present)
+                ahead = plan(held.case, policy, now, held.present, besides.get(name, ALONE))
                 row = {**held.row, **next_columns(held.case, ahead)}
                 row["facts"] = _FACTS.dump_json(held.case).decode()
                 desk.cases.put(name, replace(held, row=row))
@@ -260,12 +272,13 @@ class CaseBook:
 
     def policy_of(self, session: Session, version: str) -> Policy:
         """The policy a case is pinned to, as it was when the case began."""
-        return self._pinned.of(session, version)
+        return self._policies.of(session, version)
 
     def plan_of(self, session: Session, row: CaseRow, now: datetime) -> tuple[Case, Plan]:
         """The facts of a case and the steps still to do, as of now."""
-        case = read_facts(row)
-        return case, plan(case, self.policy_of(session, row.policy_version), now)
+        case, policy = read_facts(row), self.policy_of(session, row.policy_version)
+        besides = self._policies.around_stored(session, case, row)
+        return case, plan(case, policy, now, around=besides)
 
     # --- parts -----------------------------------------------------------------------------
 
@@ -275,7 +288,7 @@ class CaseBook:
         gather_for(desk, case_ids, told)
         if self._announces and any(changes_access(e) for events in told.values() for e in events):
             desk.scopes.load(neighbourhood(held.case) for held in desk.cases.values())
-        self._pinned.learn(desk)
+        self._policies.learn(desk)
 
     def _conclude(
         self, desk: Desk, claim: Claim, events: Sequence[BillingEvent], now: datetime
@@ -309,25 +322,20 @@ class CaseBook:
     def _settle(self, desk: Desk, hand: Hand, mirror: Mirror, now: datetime) -> bool:
         """Put down what follows from the facts. False: there is no case to speak of (yet)."""
         present = status(hand.case)
-        if hand.before is None:
-            if present.state is State.NONE:
-                return False
-            row = self._begin(desk, hand, present, now)
-        else:
-            row = dict(hand.before.row)
-            if is_late(hand.before.case, hand.case):
-                self._draw_late(desk, hand, row, now)
+        if hand.before is None and present.state is State.NONE:
+            return False
+        row = dict(hand.before.row) if hand.before else self._begin(desk, hand, present, now)
         row |= pinned_columns(hand.case)
-        policy = self.policy_of(desk.session, row["policy_version"])
-        if (terms := under(hand.case, policy)) is not hand.case:
-            hand.case = terms
-            present = status(terms)
+        present = self._under_terms(desk, hand, row, present)
         if hand.before is not None:
             told = hand.case
             if present.ended_at is not None or charges_told(told):
                 self._end_what_was_begun(desk, hand, now)
                 if hand.case is not told:
                     present = status(hand.case)
+            if present.state.is_open and may_choose_again(hand.before.case, hand.case):
+                row |= self._policies.look_again(desk, hand, present, row, now)
+                present = self._under_terms(desk, hand, row, present)
         case = hand.case
         posting = ledger.Posting(
             case_id=case.id,
@@ -351,6 +359,14 @@ class CaseBook:
         call_off(desk, hand, now)
         return True
 
+    def _under_terms(self, desk: Desk, hand: Hand, row: Row, present: Status) -> Status:
+        """Give the case what its policy says of access and of cancelling; how it stands then."""
+        terms = under(hand.case, self.policy_of(desk.session, row["policy_version"]))
+        if terms is hand.case:
+            return present
+        hand.case = terms
+        return status(terms)
+
     def _end_what_was_begun(self, desk: Desk, hand: Hand, now: datetime) -> None:
         """What a dead worker left behind, or the end of the case overtook, ends on record."""
         if not desk.steps.get(hand.case.id):
@@ -360,30 +376,22 @@ class CaseBook:
         assert hand.before is not None
         policy = self.policy_of(desk.session, hand.before.row["policy_version"])
         planned = {step.key for step in plan(hand.case, policy, now).steps}
+        if status(hand.case).state.is_open:
+            planned |= line_keys(hand.case, policy)  # of whichever branch
         for event in end_unfinished(desk, hand.case, planned, now):
             advance_hand(hand, event)
 
     def _begin(self, desk: Desk, hand: Hand, present: Status, now: datetime) -> dict[str, Any]:
+        begun = dict.fromkeys(_COLUMNS) | self._policies.begin(desk, hand, present, now)
         case = hand.case
-        policy = draw_group(hand, self._choose(subject_of(case, present)))
-        version = self._pinned.pin(desk, policy, now)
-        begun = dict.fromkeys(_COLUMNS)
         return begun | {
             "id": case.id,
             "source": case.source,
             "provider": case.provider,
             "invoice": case.invoice,
-            "policy": policy.name,
-            "policy_version": version,
             "recorded_at": now,
             "version": 0,
         }
-
-    def _draw_late(self, desk: Desk, hand: Hand, row: dict[str, Any], now: datetime) -> None:
-        chosen = self._choose(subject_of(hand.case, status(hand.case)))
-        if chosen.version == row["policy_version"]:
-            policy = draw_group(hand, chosen)
-            row["policy"], row["policy_version"] = policy.name, self._pinned.pin(desk, policy, now)
 
 
 _COLUMNS = tuple(column.name for column in table_of(CaseRow).c)

@@ -34,6 +34,7 @@ from dunning.store import (
     MethodRow,
     OutboxRow,
     PolicyRow,
+    RevenueRow,
     ScheduleRow,
     StepRow,
     SubscriptionRow,
@@ -192,6 +193,7 @@ class Desk:
         self.customers: Drawer[Named, Row] = Drawer(self._named(CustomerRow))
         self.subscriptions: Drawer[Named, Row] = Drawer(self._named(SubscriptionRow))
         self.methods: Drawer[Named, Row] = Drawer(self._named(MethodRow))
+        self.revenues: Drawer[Named, Row] = Drawer(self._named(RevenueRow))
         # By customer the last word; what is put here is a row of its own.
         self.exemptions: Drawer[Named, Row] = Drawer(self._fetch_exemptions)
         self.scopes: Drawer[Named, Mapping[str, Stand]] = Drawer(self._fetch_scopes)
@@ -355,6 +357,7 @@ class Desk:
             (CustomerRow, self.customers),
             (SubscriptionRow, self.subscriptions),
             (MethodRow, self.methods),
+            (RevenueRow, self.revenues),
         ):
             rows = list(drawer.changes().values())
             put_rows(session, model, rows, update=_all_but(model, "source", "id"))

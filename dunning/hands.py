@@ -14,7 +14,7 @@ from dunning import metrics
 from dunning.core.case import advance
 from dunning.core.events import BillingEvent, RenewalUpcoming, SubscriptionReported
 from dunning.core.facts import Case, Terms
-from dunning.core.holdout import draw, walked_by
+from dunning.core.holdout import Drawn, draw, walked_by
 from dunning.core.policy import Policy, Reach
 from dunning.desk import Desk, Held, Line, Named, Waiting
 from dunning.errors import MoneyError
@@ -69,12 +69,18 @@ def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:
 
 def draw_group(hand: Hand, chosen: Policy) -> Policy:
     """Draw the case for a hold-out of its policy; the policy that walks it."""
-    case = hand.case
+    hand.case = replace(hand.case, drawn=_drawn(hand.case, chosen))
+    return walked_by(chosen, hand.case.drawn)
+
+
+def walks_for(case: Case, chosen: Policy) -> Policy:
+    """The policy that would walk the case if it were drawn now."""
+    return walked_by(chosen, _drawn(case, chosen))
+
+
+def _drawn(case: Case, chosen: Policy) -> Drawn | None:
     # Whoever was pursued by others before says nothing of what our policy does.
-    drawn = None if case.adopted else draw(chosen, case.source, case.customer)
-    if drawn is not None:
-        hand.case = replace(case, drawn=drawn)
-    return walked_by(chosen, drawn)
+    return None if case.adopted else draw(chosen, case.source, case.customer)
 
 
 def call_off(desk: Desk, hand: Hand, now: datetime) -> None:

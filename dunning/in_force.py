@@ -21,9 +21,11 @@ from sqlalchemy import Engine, inspect, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
+from dunning.chosen import Chosen
 from dunning.config import PolicyFile, Source, load_policies, read_policy_text
 from dunning.config.policy_file import BUILT_IN
-from dunning.core.policy import Policy, Subject, choose
+from dunning.core.branches import asks_revenue
+from dunning.core.choosing import Subject, chosen_line, words
 from dunning.errors import ConfigError
 from dunning.store import PolicyFileRow, guard, reading, transaction
 
@@ -120,10 +122,21 @@ class Policies:
         self.current = first
         self.hash = text.hash if text else ""
 
-    def choose(self, subject: Subject) -> Policy:
-        """The policy a new case begins under."""
+    def choose(self, subject: Subject) -> Chosen:
+        """The policy a new case begins under, and by which line."""
         file = self.current
-        return file.policies[choose(file.choices, subject)]
+        own = sum(1 for source in file.sources if source.policy)
+        line = chosen_line(file.choices, subject, file.terms)
+        choice = file.choices[line]
+        about = f"line {line - own + 1} of choose" if line >= own else "the source's own policy"
+        why = f"{about}: {words(choice.when) or 'everything else'}"
+        return Chosen(file.policies[choice.policy], why)
+
+    @property
+    def keeps_revenue(self) -> bool:
+        """Whether anything in it asks for what customers have paid so far."""
+        file = self.current
+        return asks_revenue(file.choices, file.policies, file.terms)
 
     @property
     def refused(self) -> tuple[Refused, ...]:

@@ -9,10 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from dunning.core.facts import Case
-from dunning.core.money import Money
-from dunning.core.policy import Policy, Subject, from_data, to_data
-from dunning.core.status import Status
+from dunning.core.branches import asks
+from dunning.core.policy import Policy, from_data, to_data
 from dunning.desk import Desk
 from dunning.errors import NotFoundError
 from dunning.store import PolicyRow
@@ -24,6 +22,7 @@ class Pinned:
 
     def __init__(self) -> None:
         self._known: dict[str, Policy] = {}
+        self._asks: dict[str, frozenset[str]] = {}
         # By the object, which is kept and so stays the only one of this identity.
         self._versions: dict[int, tuple[Policy, str]] = {}
 
@@ -36,6 +35,13 @@ class Pinned:
                 raise NotFoundError(message)
             self._known[version] = from_data(json.loads(row.body), works_on)
         return self._known[version]
+
+    def asks(self, session: Session, version: str) -> frozenset[str]:
+        """What the policy of that version needs to know beside its cases; mostly nothing."""
+        found = self._asks.get(version)
+        if found is None:
+            found = self._asks[version] = asks(self.of(session, version))
+        return found
 
     def learn(self, desk: Desk) -> None:
         """Read at once the policies of the cases in hand that this process has not met yet."""
@@ -70,15 +76,3 @@ def row_of(policy: Policy, version: str, now: datetime) -> dict[str, Any]:
         "body": json.dumps(to_data(policy), sort_keys=True),
         "first_used_at": now,
     }
-
-
-def subject_of(case: Case, present: Status) -> Subject:
-    """What the choice of a policy goes by."""
-    bill = case.bill
-    return Subject(
-        source=case.source,
-        amount=Money(sum(e.amount for e in present.books.entries[:1]), case.currency),
-        country=case.word("country"),
-        products=bill.products if bill else (),
-        metadata=bill.metadata if bill else (),
-    )

@@ -144,6 +144,17 @@ def gather_about(desk: Desk, case_ids: Collection[str]) -> None:
     desk.steps.load(case_ids)
 
 
+def paid_invoices(told: Mapping[str, Sequence[BillingEvent]]) -> list[Named]:
+    """The invoices of which these events say that something was paid."""
+    return sorted(
+        {
+            Named(source, event.bill.invoice)
+            for source, event in _each(told)
+            if isinstance(event, InvoiceReported) and event.bill.paid > 0
+        }
+    )
+
+
 def _each(told: Mapping[str, Sequence[BillingEvent]]) -> Iterator[tuple[str, BillingEvent]]:
     for source, events in told.items():
         for event in events:
@@ -231,5 +242,8 @@ def _gather_people(
             methods.add(Named(source, event.method))
     desk.customers.load(sorted(customers))
     desk.exemptions.load(sorted(customers))
+    if opening:
+        cards = ((name.source, desk.customers.stored(name)) for name in customers)
+        methods |= {Named(s, row["method"]) for s, row in cards if row and row["method"]}
     desk.subscriptions.load(sorted(subscriptions))
     desk.methods.load(sorted(methods))

@@ -139,7 +139,11 @@ def assemble(
     acting = {name: live.provider for name, live in sources.items() if live.provider}
     mail = mail or _mail(settings)
     product = product or _product(settings)
-    cases = CaseBook(choose=in_force.choose, announces=product is not None)
+    cases = CaseBook(
+        choose=in_force.choose,
+        announces=product is not None,
+        keeps_revenue=lambda: in_force.keeps_revenue,
+    )
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
     actions = _actions(settings, engine, acting, mail, messages, sources)

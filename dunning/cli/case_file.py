@@ -13,6 +13,8 @@ from sqlmodel import Session, SQLModel, col
 
 from dunning.cases import read_facts, summary
 from dunning.clock import rfc3339
+from dunning.core.around import ALONE
+from dunning.core.branches import asks
 from dunning.core.facts import Case
 from dunning.core.local import local_of
 from dunning.core.plan import Plan, plan
@@ -29,6 +31,7 @@ from dunning.store import (
     PolicyRow,
     StepRow,
 )
+from dunning.surroundings import Wanted, around
 from dunning.workdays import works_on
 
 SHORTEST_PREFIX = 3
@@ -104,7 +107,8 @@ def read(session: Session, row: CaseRow, now: datetime) -> CaseFile:
     """Gather the case."""
     case = read_facts(row)
     policy = _policy(session, row.policy_version)
-    ahead = plan(case, policy, now)
+    wanted = Wanted(case, asks(policy))
+    ahead = plan(case, policy, now, around=around(session, [wanted]).get(case.id, ALONE))
     return CaseFile(
         row=row,
         case=case,

@@ -18,6 +18,7 @@ from dunning.cli.words import local_text, moment_text
 from dunning.clock import rfc3339
 from dunning.core.calendar import zone_of
 from dunning.core.case import advance, new_case
+from dunning.core.choosing import Subject
 from dunning.core.declines import UNKNOWN, Verdict, advise
 from dunning.core.events import (
     Actor,
@@ -38,7 +39,7 @@ from dunning.core.events import (
 from dunning.core.facts import Case
 from dunning.core.money import Money
 from dunning.core.plan import plan
-from dunning.core.policy import Policy, Subject
+from dunning.core.policy import Policy
 from dunning.core.status import status
 from dunning.core.steps import Step
 

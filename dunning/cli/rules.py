@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dunning.config.sentences import describe
+from dunning.config.sentences import MEANINGS, describe
 from dunning.config.timing import in_order
 from dunning.core.events import StepKind
 from dunning.core.holdout import Drawn
+from dunning.core.places import walked
 from dunning.core.policy import Policy, Retries
 
 _BESIDE = {
@@ -28,7 +29,11 @@ OWNERS = {
 
 def rule(policy: Policy, step: str) -> str:
     """The policy's line behind a step such as `retry:2`, in words."""
-    kind, _, number = step.rpartition(".")[2].partition(":")
+    *spaces, kind = step.split(":", maxsplit=1)[0].split(".")
+    number = step.rpartition(":")[2]
+    branch = spaces[-1] if spaces else ""
+    if branch in dict(policy.branches):
+        return f"While {MEANINGS[branch]}: {rule(walked(policy, branch), f'{kind}:{number}')}"
     if number.isdecimal() and kind not in ("restore", "reconcile"):
         # `describe` ends with giving up at the window where no line says so.
         sentences = zip(in_order(policy), describe(policy), strict=False)

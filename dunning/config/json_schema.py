@@ -6,32 +6,38 @@ The copy in dunning/policies is written by
 
 from __future__ import annotations
 
-import enum
 import json
 from pathlib import Path
-from typing import Any
 
 from dunning.config import (
     choosing,
+    conditions,
     days,
     holdout,
     house_rules,
     policy_file,
     rungs,
+    schema_conditions,
     sources,
     stripe_keys,
     terms,
     values,
+    worth,
 )
+from dunning.config.schema_parts import Schema
+from dunning.config.schema_parts import list_of as _list
+from dunning.config.schema_parts import one_or_more as _one_or_more
+from dunning.config.schema_parts import pattern as _pattern
+from dunning.config.schema_parts import table as _table
+from dunning.config.schema_parts import words as _words
 from dunning.core import limits
+from dunning.core.branches import BRANCHES
 from dunning.core.days import Day
 from dunning.core.decline_table import Advice
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.policy import Collection, Invoice, Reach, Retries, Subscription
 
 FILE = Path(__file__).resolve().parent.parent / "policies" / "policy.schema.json"
-
-Schema = dict[str, Any]
 
 
 def schema() -> Schema:
@@ -56,6 +62,15 @@ def schema() -> Schema:
                 },
                 "choose": _list({"$ref": "#/$defs/choice"}, choosing.MAX_CHOICES)
                 | {"description": "First match wins; the last line must match everything."},
+                "value": schema_conditions.value(),
+                "segments": {
+                    "description": "Conditions with a name, for `segment`.",
+                    "type": "object",
+                    "propertyNames": _pattern(values.NAME),
+                    "additionalProperties": schema_conditions.when(conditions.SEGMENT_KEYS),
+                    "minProperties": 1,
+                    "maxProperties": worth.MAX_SEGMENTS,
+                },
                 "sources": _list({"$ref": "#/$defs/source"}, sources.MAX_SOURCES)
                 | {"description": "Several billing accounts; one Stripe account needs none."},
             },
@@ -67,6 +82,7 @@ def schema() -> Schema:
             ),
             "policy": _policy(),
             "rung": {"oneOf": [_rung(kind, own) for kind, own in rungs.STEP_KEYS.items()]},
+            "when": schema_conditions.when(conditions.LINE_KEYS),
             "choice": _choice(),
             "source": _source(),
         },
@@ -81,6 +97,11 @@ def _policy() -> Schema:
             "timeline": _list({"$ref": "#/$defs/rung"}, rungs.MAX_RUNGS)
             | {"description": "Counted from the first failure."},
             "holdout": _holdout(),
+            "branches": _table(
+                dict.fromkeys(BRANCHES, _list({"$ref": "#/$defs/rung"}, rungs.MAX_RUNGS)),
+                about="Lines in the place of the timeline's retries, emails and announcements"
+                " while the last decline means this.",
+            ),
             **_overridable(),
             **_terms(),
         },
@@ -182,6 +203,7 @@ def _rung(kind: StepKind, own: tuple[str, ...]) -> Schema:
         "between": _pattern(
             values.SPAN, 'Only in these hours of the customer\'s day: "09:00-18:00".'
         ),
+        "when": {"$ref": "#/$defs/when"},
         "template": _pattern(values.NAME, "The name of the message."),
         "collection": _words(Collection, "What happens to the subscription's later invoices."),
         "subscription": _words(Subscription, "What happens to the subscription."),
@@ -194,7 +216,8 @@ def _rung(kind: StepKind, own: tuple[str, ...]) -> Schema:
             "maxProperties": rungs.MAX_TELL,
         },
     }
-    keys = (*rungs.COMMON_KEYS, *own)
+    common = (key for key in rungs.COMMON_KEYS if key != "when" or kind is not StepKind.GIVE_UP)
+    keys = (*common, *own)
     needed = {StepKind.EMAIL: ("template",), StepKind.ANNOUNCE: ("name",)}
     required = ("do", *needed.get(kind, ()))
     return _table({key: known[key] for key in keys}, required=required) | {
@@ -209,28 +232,7 @@ def _day() -> Schema:
 
 
 def _choice() -> Schema:
-    country = _pattern(values.COUNTRY)
-    # What is written is compared as text; an editor may take `1` or `true` for something else.
-    scalar = {"type": ["string", "number", "boolean"]}
-    amount = {
-        "type": "string",
-        "description": "An amount and a currency: 500 USD.",
-        "pattern": r"^[0-9][0-9.,]*\s+[A-Za-z]{3}$",
-    }
-    known = {
-        "amount": _table(dict.fromkeys(choosing.AMOUNT_KEYS, amount)) | {"minProperties": 1},
-        "currency": _one_or_more(_pattern("[A-Za-z]{3}"), choosing.MAX_WORDS),
-        "country": _one_or_more(country, choosing.MAX_WORDS),
-        "product": _one_or_more(scalar, choosing.MAX_WORDS),
-        "source": _one_or_more(_pattern(values.SOURCE_NAME), choosing.MAX_WORDS),
-        "metadata": {
-            "type": "object",
-            "additionalProperties": scalar,
-            "minProperties": 1,
-            "maxProperties": choosing.MAX_METADATA,
-        },
-    }
-    when = _table({key: known[key] for key in choosing.WHEN_KEYS}, about="All must hold.")
+    when = schema_conditions.when(conditions.CHOICE_KEYS)
     return _table({"when": when, "policy": _pattern(values.NAME)}, required=("policy",))
 
 
@@ -254,34 +256,6 @@ def _source() -> Schema:
     keyed = [{"required": ["api_key_env"]}, {"required": ["webhook_secrets_env"]}]
     fields = {key: known[key] for key in sources.SOURCE_KEYS}
     return _table(fields, required=("name", "provider")) | {"anyOf": keyed}
-
-
-# --- parts ---------------------------------------------------------------------------------
-
-
-def _table(fields: Schema, *, required: tuple[str, ...] = (), about: str = "") -> Schema:
-    made: Schema = {"type": "object", "properties": fields, "additionalProperties": False}
-    if required:
-        made["required"] = list(required)
-    return {"description": about, **made} if about else made
-
-
-def _list(items: Schema, most: int) -> Schema:
-    return {"type": "array", "items": items, "minItems": 1, "maxItems": most}
-
-
-def _one_or_more(item: Schema, most: int) -> Schema:
-    return {"anyOf": [item, _list(item, most) | {"uniqueItems": True}]}
-
-
-def _pattern(pattern: str, about: str = "") -> Schema:
-    made = {"type": "string", "pattern": f"^(?:{pattern})$"}
-    return made | {"description": about} if about else made
-
-
-def _words(kind: type[enum.StrEnum], about: str = "") -> Schema:
-    made: Schema = {"enum": [each.value for each in kind]}
-    return made | {"description": about} if about else made
 
 
 def _duration(about: str) -> Schema:

@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from dunning.config import days, values
+from dunning.config.conditions import LINE_KEYS, NOTHING, Known, read_when
 from dunning.config.cursor import At, Fields, fields, member, pairs, text, word
 from dunning.config.problems import expected_one_of, nearest, quoted
+from dunning.core.choosing import ALWAYS, When
 from dunning.core.days import PATIENCE
 from dunning.core.events import StepKind
 from dunning.core.places import ONCE
@@ -20,7 +22,7 @@ MAX_TELL = 20
 
 PLACE_KEYS = ("at", "before", "after")
 # What every step understands.
-COMMON_KEYS = (*PLACE_KEYS, "do", "name", "time", "on", "within", "jitter", "between")
+COMMON_KEYS = (*PLACE_KEYS, "do", "name", "time", "on", "within", "jitter", "between", "when")
 # What a timeline can ask for, and the keys that only this step understands. The other kinds of
 # step happen by themselves.
 STEP_KEYS: dict[StepKind, tuple[str, ...]] = {
@@ -40,7 +42,7 @@ _RUNG = "a step such as {at: 3d, do: retry}"
 _BY = "a step and a duration, such as `suspend 1d`"
 
 
-def read_rung(at: At, templates: Collection[str]) -> Rung | None:
+def read_rung(at: At, templates: Collection[str], known: Known = NOTHING) -> Rung | None:
     """One line of a timeline; None when anything about it is wrong."""
     problems = at.report.count
     found = fields(at)
@@ -54,6 +56,7 @@ def read_rung(at: At, templates: Collection[str]) -> Rung | None:
         name = found.need("name", _name, "what the product knows the announcement by")
     else:
         name = found.read("name", _name, None)
+    when = _when(found, kind, known)
     template = None
     if kind is StepKind.EMAIL:
         template = found.need("template", lambda at: _template(at, templates), "a message's name")
@@ -65,7 +68,19 @@ def read_rung(at: At, templates: Collection[str]) -> Rung | None:
     }
     if at.report.count > problems or kind is None or place is None:
         return None
-    return Rung(do=kind, name=name, template=template, **place, **moved, **ends)
+    return Rung(do=kind, name=name, template=template, when=when, **place, **moved, **ends)
+
+
+def _when(found: Fields, kind: StepKind | None, known: Known) -> When:
+    """The conditions of the line. Giving up has none, since every case has an end."""
+    if kind is StepKind.GIVE_UP and "when" in found:
+        found.fail_key("when", "giving up has no `when`: every case comes to an end")
+        return ALWAYS
+    at = found.get("when")
+    when = ALWAYS if at is None else read_when(at, LINE_KEYS, known)
+    if at is not None and when == ALWAYS:
+        at.fail("no condition; expected one such as {decline: funds}")
+    return when or ALWAYS
 
 
 def _moved(found: Fields) -> dict[str, Any]:

@@ -7,9 +7,11 @@ from datetime import time, timedelta
 from typing import assert_never
 
 from dunning.config.timing import Timed, in_order, span_words
+from dunning.core.choosing import Terms, words
 from dunning.core.days import NAMES, Day, Wish
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
+from dunning.core.places import walked
 from dunning.core.policy import (
     ANY_METHOD,
     Collection,
@@ -20,6 +22,7 @@ from dunning.core.policy import (
     Rung,
     Subscription,
 )
+from dunning.core.worth import Term
 
 _DAYS = {
     Day.WEEKDAY: "a working day (Monday to Friday)",
@@ -79,8 +82,53 @@ def _held_out(holdout: Holdout) -> str:
     return f"{share}: no retries and no emails; access and giving up as above."
 
 
+def describe_branches(policy: Policy) -> dict[str, list[str]]:
+    """The sentences of each branch, in the order of the file; what it shares is not repeated."""
+    found = {}
+    for name, lines in policy.branches:
+        whole = walked(policy, name)
+        own = [line for line in in_order(whole) if line.index < len(lines)]
+        found[name] = [_sentence(whole, line) for line in own]
+    return found
+
+
+def describe_terms(terms: Terms) -> list[str]:
+    """What the file calls a customer's value, and its segments."""
+    told = []
+    value = terms.value
+    if value is not None and value.expected_years is not None:
+        parts = ["the yearly revenue", f"{_term(value.expected_years)} years"]
+        parts += [_term(value.margin)] if value.margin else []
+        cost = f", less {_term(value.acquisition_cost)}" if value.acquisition_cost else ""
+        told.append(f"Lifetime value: {' x '.join(parts)}{cost}.")
+    if value is not None and value.lifetime_revenue is not None:
+        where = f"the customer's metadata {value.lifetime_revenue}"
+        told.append(f"Lifetime revenue: {where}, else the invoices seen paid.")
+    return [*told, *(f"Segment {name}: {words(when)}." for name, when in terms.segments)]
+
+
+def _term(term: Term) -> str:
+    given = None if term.given is None else str(term.given)
+    if term.metadata is None:
+        return given or ""
+    default = f", else {given}" if given else ""
+    return f"(the customer's metadata {term.metadata}{default})"
+
+
+MEANINGS = {
+    "hard_decline": "the bank says never again with this card",
+    "authentication": "the bank wants the customer to confirm the payment",
+    "data_to_fix": "the details of the card are wrong or out of date",
+    "funds": "there is not enough money",
+    "issuer_unavailable": "the bank could not answer for the moment",
+    "bank_debit": "a bank debit failed",
+    "unknown": "nobody says why",
+}
+
+
 def _sentence(policy: Policy, line: Timed) -> str:
-    return f"{_when(line)}{_moved(policy, line.rung)}: {_what(policy, line.rung)}."
+    only = f", only if {words(line.rung.when)}" if line.rung.when else ""
+    return f"{_when(line)}{_moved(policy, line.rung)}: {_what(policy, line.rung)}{only}."
 
 
 def _when(line: Timed) -> str:

@@ -78,6 +78,7 @@ class Verdict:
     mapped: bool  # False: a code had no row of its own
     forbidden: bool = False  # the network or scheme itself says never: nobody overrides that
     network_wait: timedelta | None = None  # the part of `wait` that the network itself asked for
+    category: str = ""  # what kind of refusal it is, as the table has it; empty: nobody said
 
 
 UNKNOWN = Verdict(
@@ -204,6 +205,7 @@ def advise(decline: Decline, overrides: tuple[Override, ...] = ()) -> Verdict:
             one.row.advice is Advice.STOP and one.row.kind in NETWORKS_OWN for one in speaking
         ),
         network_wait=_asked_for(speaking) if wait else None,
+        category=strictest.row.category,
     )
 
 

@@ -117,6 +117,8 @@ class Bill:
     due_at: datetime | None = None
     issued_at: datetime | None = None
     products: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()  # prices by id, nickname and key, where the provider has such
+    intervals: tuple[str, ...] = ()  # month, year, …
     metadata: tuple[tuple[str, str], ...] = ()
 
 
@@ -267,7 +269,8 @@ class CustomerReported:
     timezone: str | None = None
     default_method: str | None = None
     deleted: bool = False
-    metadata: tuple[tuple[str, str], ...] = ()
+    since: datetime | None = None  # a customer since then
+    metadata: tuple[tuple[str, str], ...] | None = None  # None: the message did not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,8 +288,11 @@ class SubscriptionReported:
     paused: bool = False
     default_method: str | None = None
     products: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
+    intervals: tuple[str, ...] = ()
     started_at: datetime | None = None
-    recurring: int | None = None
+    recurring: int | None = None  # in a month
+    yearly: int | None = None
     currency: str | None = None
     metadata: tuple[tuple[str, str], ...] = ()
 

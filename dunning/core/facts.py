@@ -111,6 +111,7 @@ class Case:
     methods_gone: tuple[tuple[str, datetime], ...] = ()
 
     # the relation
+    customer_since: datetime | None = None  # or since their first subscription
     ends: tuple[End, ...] = ()
     customer_deleted_at: datetime | None = None
 

@@ -33,6 +33,7 @@ from dunning.core.events import (
     SubscriptionReported,
 )
 from dunning.core.facts import Case, End, Payment, Word
+from dunning.core.heard import about_method, words_of_customer, words_of_subscription
 from dunning.errors import MoneyError
 
 _ATTEMPT_RANK = {status: rank for rank, status in enumerate(AttemptStatus)}
@@ -337,6 +338,9 @@ def last_words(disputes: tuple[DisputeReported, ...]) -> tuple[DisputeReported, 
 
 def with_method(case: Case, event: MethodChanged) -> Case:
     """Take news of the customer's ways to pay."""
+    if event.method and event.method_type:
+        kind = {about_method(event.method): event.method_type}
+        case = with_words(case, event.at, event.id, **kind)
     match event.news:
         case MethodNews.NEW:
             known = (case.method_at, case.method or "")
@@ -364,13 +368,17 @@ def with_customer(case: Case, event: CustomerReported) -> Case:
         locale=event.locale,
         country=event.country,
         timezone=event.timezone,
+        **words_of_customer(event),
     )
     deleted = earliest(case.customer_deleted_at, event.at if event.deleted else None)
-    return replace(told, customer_deleted_at=deleted)
+    since = earliest(case.customer_since, event.since)
+    return replace(told, customer_deleted_at=deleted, customer_since=since)
 
 
 def with_subscription(case: Case, event: SubscriptionReported) -> Case:
     """Take what the provider knows of a subscription; it ends once, at the earliest end."""
+    case = with_words(case, event.at, event.id, **words_of_subscription(event))
+    case = replace(case, customer_since=earliest(case.customer_since, event.started_at))
     if event.ended_at is None:
         return case
     heard = End(

@@ -14,6 +14,7 @@ been there already, the case is placed so far before the door.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dunning.core.events import PolicyChanged, Standing, StepKind, StepResult
@@ -24,6 +25,8 @@ from dunning.core.steps import Step
 DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
 # Steps of which a timeline has one at most: others may be placed by them without a name.
 ONCE = (StepKind.RESTRICT, *DOORS)
+# What a branch has its own of, with its name in the key; the rest has one key in all branches.
+REPLACED = (StepKind.RETRY, StepKind.EMAIL, StepKind.ANNOUNCE)
 # From taking a case over to the first door it comes to, at least; less only where the policy
 # itself leaves less time from the failure.
 NOTICE = timedelta(days=7)
@@ -80,6 +83,60 @@ def offsets(policy: Policy) -> list[tuple[Rung, timedelta]]:
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """The lines of `whole` that hold now, as a policy of their own.
+
+    `since` is when the case came to them; None when they have held from the beginning.
+    """
+
+    whole: Policy
+    policy: Policy
+    branch: str | None = None
+    since: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """What the lines are called in the reason of a step."""
+        own = f", branch {self.branch}" if self.branch else ""
+        return f"policy {self.whole.name}{own}"
+
+    def key(self, case: Case, rung: Rung, number: int) -> str:
+        """The key of a line: the same in every branch, but for what each has its own of."""
+        own = f"{self.branch}." if self.branch and rung.do in REPLACED else ""
+        space = "" if rung.do in DOORS else namespace(case)
+        return f"{case.id}/{space}{own}{rung.do.value}:{number}"
+
+
+def walked(policy: Policy, branch: str | None) -> Policy:
+    """The policy with the lines of a branch in the place of what they stand for.
+
+    Restricting and doors that the branch has not stay where the timeline has them, but for those
+    that would come after the branch has given up.
+    """
+    if branch is None:
+        return replace(policy, branches=()) if policy.branches else policy
+    lines = dict(policy.branches)[branch]
+    own = {rung.do for rung in lines}
+    kept = [
+        replace(rung, after=place, before=None, past=None, anchor=None)
+        for rung, place in zip(policy.timeline, places(policy), strict=True)
+        if rung.do not in REPLACED and rung.do not in own and place is not None
+    ]
+    whole = replace(policy, timeline=(*lines, *kept), branches=())
+    if StepKind.GIVE_UP not in own:
+        return whole
+    end = places(whole)[[rung.do for rung in lines].index(StepKind.GIVE_UP)]
+    kept = [rung for rung in kept if end is None or (rung.after or end) <= end]
+    return replace(whole, timeline=(*lines, *kept))
+
+
+def every_way(policy: Policy) -> tuple[Way, ...]:
+    """The timeline and each branch, whatever the case."""
+    names = (None, *(name for name, _ in policy.branches))
+    return tuple(Way(whole=policy, policy=walked(policy, name), branch=name) for name in names)
+
+
 def starts_at(case: Case, policy: Policy) -> datetime:
     """The moment from which the policy's lines count for this case."""
     start = _begun_at(case, policy)
@@ -95,7 +152,8 @@ def _begun_at(case: Case, policy: Policy) -> datetime:
     off = adopted.standing is not Standing.NORMAL
     ahead = min(
         offset
-        for rung, offset in offsets(policy)
+        for way in every_way(policy)
+        for rung, offset in offsets(way.policy)
         if rung.do in DOORS and not (off and rung.do is StepKind.SUSPEND)
     )
     # A policy whose door comes sooner than the notice begins anew.

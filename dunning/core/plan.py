@@ -12,20 +12,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from dunning.core.around import ALONE, Around
+from dunning.core.branches import way_of
 from dunning.core.calendar import Local, in_window
 from dunning.core.events import StepAdvanced, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.freezing import Freeze, Stop, freeze
+from dunning.core.lines import left_undone
 from dunning.core.local import hours_of, local_of, moment_of
 from dunning.core.permission import why_held_out, why_no_access, why_no_charge, why_no_email
 from dunning.core.places import (
     DOORS,
+    Way,
+    every_way,
     left_behind,
-    namespace,
     not_before,
     offsets,
     starts_at,
-    why_left_out,
 )
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.reactions import after_end, while_open
@@ -56,7 +59,13 @@ class Plan:
         return tuple(step for step in self.steps if step.due_at <= now and not step.held)
 
 
-def plan(case: Case, policy: Policy, now: datetime, known: Status | None = None) -> Plan:
+def plan(
+    case: Case,
+    policy: Policy,
+    now: datetime,
+    known: Status | None = None,
+    around: Around = ALONE,
+) -> Plan:
     """Every step of the case still to do. A case that has ended never plans a charge."""
     present = known or status(case)
     if not present.books.entries:
@@ -64,8 +73,9 @@ def plan(case: Case, policy: Policy, now: datetime, known: Status | None = None)
     if not present.state.is_open:
         left = _ready(case, after_end(case, policy, present))
         return Plan(steps=_in_window(case, policy, left, now))
-    ladder = _ladder(case, policy, now)
-    steps = _ready(case, [*while_open(case, policy, ladder), *ladder])
+    way = way_of(case, policy)
+    ladder = _ladder(case, way, now, present, around)
+    steps = _ready(case, [*while_open(case, way.policy, ladder), *ladder])
     if case.adopted is not None:
         resumes_at = case.adopted.resumes_at
         steps = _sorted(replace(step, due_at=max(step.due_at, resumes_at)) for step in steps)
@@ -114,7 +124,7 @@ def _one_charge(steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
 
     A held step is neither dropped nor used up: it is due as soon as what it waits for is done.
     """
-    doors = [step.order for step in steps if step.kind in DOORS]
+    doors = [step.order for step in steps if step.kind in DOORS and step.skip is None]
     waiting = {step.key for step in steps if step.rung and any(door < step.order for door in doors)}
     due = [step for step in steps if _stands(step, now) and step.key not in waiting]
     charges = [step for step in due if step.kind in CHARGES]
@@ -188,32 +198,54 @@ def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step
 # --- the timeline --------------------------------------------------------------------------
 
 
-def _ladder(case: Case, policy: Policy, now: datetime) -> list[Step]:
-    """The policy's lines as dated steps, with what must be dropped marked as such."""
+def _ladder(case: Case, way: Way, now: datetime, present: Status, around: Around) -> list[Step]:
+    """The lines that hold now as dated steps, with what must be dropped marked as such."""
     ended = {step.id: step.result for step in case.done}
-    whole = timeline(case, policy)
+    whole = _lines(case, way)
     opened = [
         step for step in whole if step.kind in DOORS and ended.get(step.key) is StepResult.DONE
     ]
-    left = left_behind(case, whole)
+    left = {key: why for key, why in left_behind(case, whole).items() if key not in around.begun}
     pulled = {told.step: told for told in case.advanced}
     ahead = [_pulled(step, pulled.get(step.key)) for step in whole if step.key not in ended]
-    steps = [step for step in ahead if step.key not in left]
-    behind = [replace(step, skip=left[step.key]) for step in ahead if step.key in left]
-    return [*(_judged(case, policy, step, steps, opened, now) for step in steps), *behind]
+    steps = left_undone(case, way, ahead, present, around)
+    steps = [replace(s, skip=left[s.key]) if s.key in left else s for s in steps]
+    standing = [step for step in steps if step.skip is None]
+    return [
+        *(step for step in steps if step.skip is not None),
+        *(_judged(case, way.policy, step, standing, opened, now) for step in standing),
+        *_begun_elsewhere(case, way, around.begun - {step.key for step in whole}),
+    ]
+
+
+def _begun_elsewhere(case: Case, way: Way, begun: frozenset[str]) -> list[Step]:
+    """What was begun while other lines held, and whose ending nobody knows: it comes first."""
+    if not begun:
+        return []
+    why = "begun before the bank's answer changed; its ending is asked for"
+    found = {step.key: step for other in every_way(way.whole) for step in _lines(case, other)}
+    return [replace(found[key], why=why) for key in sorted(begun) if key in found]
 
 
 def timeline(case: Case, policy: Policy) -> list[Step]:
-    """Every line of the policy with its date for this case, done or not."""
+    """Every line that holds for this case now, with its date, done or not."""
+    return _lines(case, way_of(case, policy))
+
+
+def line_keys(case: Case, policy: Policy) -> frozenset[str]:
+    """The keys of every line of the policy, whichever branch it is in."""
+    return frozenset(step.key for way in every_way(policy) for step in _lines(case, way))
+
+
+def _lines(case: Case, way: Way) -> list[Step]:
+    policy = way.policy
     number: Counter[StepKind] = Counter()
-    start = starts_at(case, policy)
+    start = starts_at(case, way.whole)
     local = local_of(case, policy)
-    space = namespace(case)
     steps = []
     for rung, offset in offsets(policy):
         number[rung.do] += 1
-        key = f"{case.id}/{'' if rung.do in DOORS else space}{rung.do.value}:{number[rung.do]}"
-        step = _dated(key, policy, rung, start, offset, local, number[rung.do])
+        step = _dated(case, way, rung, start, offset, local, number[rung.do])
         bound = not_before(case, rung.do)
         if bound is not None and bound > step.due_at:
             step = replace(step, due_at=bound)
@@ -222,15 +254,16 @@ def timeline(case: Case, policy: Policy) -> list[Step]:
 
 
 def _dated(
-    key: str,
-    policy: Policy,
+    case: Case,
+    way: Way,
     rung: Rung,
     start: datetime,
     offset: timedelta,
     local: Local,
     number: int,
 ) -> Step:
-    kind = rung.do
+    policy, kind = way.policy, rung.do
+    key = way.key(case, rung, number)
     if kind is StepKind.RETRY and policy.retries is Retries.SIGNAL:
         kind = StepKind.SIGNAL
     return Step(
@@ -242,7 +275,7 @@ def _dated(
         order=10 + _seconds(offset),
         rung=rung,
         template=rung.template,
-        why=f"policy {policy.name}: {rung.do.value} {number} at {_span(offset)}",
+        why=f"{way.name}: {rung.do.value} {number} at {_span(offset)}",
     )
 
 
@@ -258,8 +291,6 @@ def _judged(
     case: Case, policy: Policy, step: Step, steps: list[Step], opened: list[Step], now: datetime
 ) -> Step:
     """Say whether the step may be done at all, and when at the earliest."""
-    if why := why_left_out(case, step.kind, step.due_at):
-        return replace(step, skip=why)
     if step.kind in CHARGES:
         if against := why_held_out(case) or why_no_charge(case, policy):
             return replace(step, skip=against)

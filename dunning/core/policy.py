@@ -1,4 +1,4 @@
-"""Policy and its timeline; choosing one for a case.
+"""Policy and its timeline; `core.choosing` says which one a case gets.
 
 A policy is plain data. Its content hash is its version: a case keeps the hash it began under.
 """
@@ -8,17 +8,18 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import time, timedelta
 from typing import Any
 
+from dunning.core.choosing import ALWAYS, NO_TERMS, Terms, When
 from dunning.core.days import PATIENCE, PAYDAYS, Day, Wish, Works, monday_to_friday
 from dunning.core.decline_table import Advice, Override
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
 from dunning.core.limits import Limit
-from dunning.core.money import Money
+from dunning.core.written import terms_from, terms_to, when_from, when_to
 
 # In `backup_methods`: whatever its type.
 ANY_METHOD = "any"
@@ -73,7 +74,7 @@ class Rung:
     `anchor` is that other line: its name, or the step of a kind that there is once. `clock` is the
     customer's local time of day; `on` are preferred days, most wanted first, waited for no longer
     than `patience`. `jitter` is how much later it may come, by chance. `between`: only in these
-    hours of the customer's day.
+    hours of the customer's day. `when`: only if these conditions hold at its moment.
     """
 
     do: StepKind
@@ -92,15 +93,18 @@ class Rung:
     subscription: Subscription = Subscription.KEEP
     invoice: Invoice = Invoice.KEEP
     tell: tuple[tuple[str, str], ...] = ()  # what the product hears with this step
+    when: When = ALWAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How a case is walked: no suspension before `grace`, given up at `window`.
 
-    `limits` are its own house ceiling and limits beside those of the networks; `declines` what it
-    says of decline codes in place of our table. `works` is what the program knows of working days;
-    it is no part of what the policy says.
+    `branches` are the lines that are walked instead while the last decline means this; see
+    `core.branches`. `terms` are the words of the file that its conditions use. `limits` are its own
+    house ceiling and limits beside those of the networks; `declines` what it says of decline codes
+    in place of our table. `works` is what the program knows of working days; it is no part of what
+    the policy says.
     """
 
     name: str
@@ -118,6 +122,8 @@ class Policy:
     backup_after_last_retry: bool = False  # and not only once the present method is ruled out
     limits: tuple[Limit, ...] = ()
     declines: tuple[Override, ...] = ()
+    branches: tuple[tuple[str, tuple[Rung, ...]], ...] = ()
+    terms: Terms = NO_TERMS
     works: Works = field(default=monday_to_friday, compare=False, repr=False)
 
     @property
@@ -125,66 +131,6 @@ class Policy:
         """The content hash: equal for equal policies, whatever file they came from."""
         text = json.dumps(to_data(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class When:
-    """The conditions of one line of `choose`; what is None is not asked. All must hold."""
-
-    at_least: Money | None = None
-    below: Money | None = None
-    currency: tuple[str, ...] = ()
-    country: tuple[str, ...] = ()
-    product: tuple[str, ...] = ()
-    source: tuple[str, ...] = ()
-    metadata: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """One line of `choose`: the first whose conditions hold names the policy."""
-
-    policy: str
-    when: When = When()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What is known of an invoice when a policy is chosen for it."""
-
-    source: str
-    amount: Money
-    country: str | None = None
-    products: tuple[str, ...] = ()
-    metadata: tuple[tuple[str, str], ...] = ()
-
-
-def matches(when: When, subject: Subject) -> bool:
-    """Whether every condition holds. A bound in another currency does not hold."""
-    return (
-        _in_bounds(when, subject.amount)
-        and (not when.currency or subject.amount.currency in when.currency)
-        and (not when.country or (subject.country or "").upper() in when.country)
-        and (not when.product or not set(when.product).isdisjoint(subject.products))
-        and (not when.source or subject.source in when.source)
-        and set(when.metadata) <= set(subject.metadata)
-    )
-
-
-def _in_bounds(when: When, amount: Money) -> bool:
-    low, high = when.at_least, when.below
-    if low and (low.currency != amount.currency or amount.minor < low.minor):
-        return False
-    return not (high and (high.currency != amount.currency or amount.minor >= high.minor))
-
-
-def choose(choices: Sequence[Choice], subject: Subject) -> str:
-    """The name of the first policy that fits; the loader made sure the last line fits all."""
-    for choice in choices:
-        if matches(choice.when, subject):
-            return choice.policy
-    message = "no line of `choose` fits; the last one must match everything"
-    raise ValueError(message)
 
 
 # --- as data -------------------------------------------------------------------------------
@@ -251,6 +197,8 @@ _RUNG: dict[str, _Codec] = {
     "subscription": _word(Subscription),
     "invoice": _word(Invoice),
 }
+_when: _Codec = (when_to, when_from)
+_terms: _Codec = (terms_to, terms_from)
 _LATER_RUNG: dict[str, _Codec] = {
     "name": _maybe(_text),
     "past": _maybe(_span),
@@ -258,7 +206,12 @@ _LATER_RUNG: dict[str, _Codec] = {
     "jitter": _span,
     "between": _hours,
     "tell": _pairs,
+    "when": _when,
 }
+_branches: _Codec = (
+    lambda branches: [[name, [_rung_to(rung) for rung in lines]] for name, lines in branches],
+    lambda data: tuple((name, tuple(map(_rung_from, lines))) for name, lines in data),
+)
 _POLICY: dict[str, _Codec] = {
     "name": _text,
     "grace": _span,
@@ -287,20 +240,30 @@ _LATER_POLICY: dict[str, _Codec] = {
     "backup_after_last_retry": (bool, bool),
     "limits": _each(_LIMIT),
     "declines": _each(_OVERRIDE),
+    "branches": _branches,
+    "terms": _terms,
 }
 
 
 def to_data(policy: Policy) -> dict[str, Any]:
     """The policy as JSON-ready data, for its hash and for the row a case is pinned to."""
-    timeline = [_written(rung, _RUNG, _LATER_RUNG) for rung in policy.timeline]
+    timeline = [_rung_to(rung) for rung in policy.timeline]
     return _written(policy, _POLICY, _LATER_POLICY) | {"timeline": timeline}
 
 
 def from_data(data: Mapping[str, Any], works: Works = monday_to_friday) -> Policy:
     """Read back what `to_data` wrote; what is known of working days comes from elsewhere."""
-    timeline = tuple(Rung(**_read(rung, _RUNG | _LATER_RUNG)) for rung in data["timeline"])
+    timeline = tuple(map(_rung_from, data["timeline"]))
     rest = {key: value for key, value in data.items() if key != "timeline"}
     return Policy(**_read(rest, _POLICY | _LATER_POLICY), timeline=timeline, works=works)
+
+
+def _rung_to(rung: Rung) -> dict[str, Any]:
+    return _written(rung, _RUNG, _LATER_RUNG)
+
+
+def _rung_from(data: Mapping[str, Any]) -> Rung:
+    return Rung(**_read(data, _RUNG | _LATER_RUNG))
 
 
 def _written(

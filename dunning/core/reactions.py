@@ -187,10 +187,13 @@ def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Itera
 def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
     if any(rung.template == "suspended" for rung in policy.timeline):
         return  # the timeline says it in its own time
+    key = f"{case.id}/email:suspended"
+    if any(told.template == "suspended" and told.id != key for told in _emails(case)):
+        return  # a line that held before has said it
     for step in case.done:
         if step.kind is StepKind.SUSPEND and step.result is StepResult.DONE:
             yield Step(
-                key=f"{case.id}/email:suspended",
+                key=key,
                 kind=StepKind.EMAIL,
                 due_at=_window(case, policy, step.at),
                 template="suspended",

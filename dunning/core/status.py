@@ -177,7 +177,13 @@ def _said_of(attempt: Attempt, declines: Overrides) -> Verdict:
 
 
 def verdict(case: Case, declines: Overrides) -> Verdict | None:
-    """The strictest advice on the present way of paying; None when nobody told us of a decline.
+    """The strictest advice on the present way of paying; None when nobody told us of a decline."""
+    standing = standing_decline(case, declines)
+    return standing[1] if standing else None
+
+
+def standing_decline(case: Case, declines: Overrides) -> tuple[Attempt, Verdict] | None:
+    """The failed try whose answer is the strictest that still counts, and what it says.
 
     `declines` are the words of the policy the case is pinned to; nobody may forget to ask them.
 
@@ -192,16 +198,16 @@ def verdict(case: Case, declines: Overrides) -> Verdict | None:
     ]
     fixed_at = case.method_fixed_at
     valid = [
-        (attempt.at, said)
+        (attempt, said)
         for attempt, said in verdicts
         if not (said.advice is Advice.NEW_METHOD and fixed_at is not None and fixed_at > attempt.at)
     ]
     if not valid:
         return None
-    newest = max(at for at, _ in valid)
+    newest = max(attempt.at for attempt, _ in valid)
     lasting = (Advice.NEW_METHOD, Advice.STOP)
-    standing = [said for at, said in valid if at == newest or said.advice in lasting]
-    return max(standing, key=lambda said: STRICTNESS[said.advice])
+    standing = [(a, said) for a, said in valid if a.at == newest or said.advice in lasting]
+    return max(standing, key=lambda each: STRICTNESS[each[1].advice])
 
 
 def last_decline(case: Case) -> Attempt | None:

@@ -74,18 +74,23 @@ class Scope:
 # --- what a row of the ledger is grouped by ------------------------------------------------
 
 
+def is_rung(how: str) -> bool:
+    """Whether a planned charge of ours brought it in: of the timeline, or of a branch of it."""
+    return how.startswith(_RUNG) or f".{_RUNG}" in how
+
+
 def mechanism_of(how: str) -> str:
     """What brought the money in, all rungs of our ladder together."""
-    return OUR_RETRY if how.startswith(_RUNG) else how or UNKNOWN
+    return OUR_RETRY if is_rung(how) else how or UNKNOWN
 
 
 def step_of(how: str) -> str | None:
     """Which charge of ours brought the money in; None when none did."""
-    return how if how.startswith(_RUNG) or how in _OUR_STEPS else None
+    return how if is_rung(how) or how in _OUR_STEPS else None
 
 
 _how = col(EntryRow.how)
-_is_rung = _how.startswith(_RUNG, autoescape=True)
+_is_rung = _how.startswith(_RUNG, autoescape=True) | _how.contains(f".{_RUNG}", autoescape=True)
 # The same two functions for the database; a test holds them together.
 _DIMENSIONS: Mapping[str, SQLColumnExpression[Any]] = {
     "currency": col(EntryRow.currency),

@@ -72,9 +72,10 @@ def _bursts(seen: Seen) -> Iterator[str]:
     """I6: of rungs that were missed only the last is charged."""
     ladder: dict[str, list[Any]] = {}
     for row in seen.steps:
-        name = row.key.rpartition("/")[2]
-        if row.kind == StepKind.RETRY.value and name.removeprefix("retry:").isdigit():
-            ladder.setdefault(row.case_id, []).append(row)
+        branch, _, number = row.key.rpartition("/")[2].rpartition("retry:")
+        if row.kind == StepKind.RETRY.value and number.isdigit():
+            # Rungs of two branches are never due together: those before a branch began are left.
+            ladder.setdefault(f"{row.case_id}/{branch}", []).append(row)
     for rungs in ladder.values():
         made = sorted((row for row in rungs if row.result in _MADE), key=lambda one: one.due_at)
         for first, second in itertools.pairwise(made):

@@ -15,7 +15,7 @@ from dunning.store.engine import (
 )
 from dunning.store.partitions import day_of_id, first_id
 from dunning.store.people import ActRow, ExemptionRow
-from dunning.store.records import FitRow, PruningRow, RollupRow, SeenRow, TallyRow
+from dunning.store.records import FitRow, PruningRow, RevenueRow, RollupRow, SeenRow, TallyRow
 from dunning.store.shared import (
     BreakerChangeRow,
     BreakerRow,
@@ -72,6 +72,7 @@ __all__ = [
     "PolicyRow",
     "PruningRow",
     "PulseRow",
+    "RevenueRow",
     "RollupRow",
     "ScheduleRow",
     "SeenRow",

@@ -135,6 +135,8 @@ class CustomerRow(SQLModel, table=True):
     method: str | None = None
     method_at: datetime | None = _when()
     method_fixed_at: datetime | None = _when()
+    since: datetime | None = _when()
+    pairs: str | None = _text(nullable=True)  # the metadata
 
 
 class SubscriptionRow(SQLModel, table=True):
@@ -154,6 +156,7 @@ class SubscriptionRow(SQLModel, table=True):
     ended_by_us: bool = False
     recurring: int | None = Field(default=None, sa_type=BigInteger)
     currency: str | None = None
+    details: str | None = _text(nullable=True)  # what conditions ask for
 
 
 class MethodRow(SQLModel, table=True):
@@ -206,6 +209,7 @@ class CaseRow(SQLModel, table=True):
     advice: str | None = None
     policy: str
     policy_version: str
+    policy_why: str | None = _text(nullable=True)
     opened_at: datetime = _when(nullable=False)
     recorded_at: datetime = _when(nullable=False)
     next_at: datetime | None = _when()

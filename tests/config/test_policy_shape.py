@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dunning.config.choosing import AMOUNT_KEYS, WHEN_KEYS
+from dunning.config.conditions import BOUND_KEYS, CHOICE_KEYS
 from dunning.config.sources import SOURCE_KEYS
 from tests.config.files import heads, load, text_of
 
@@ -42,7 +42,7 @@ WHOLE = [
     ("version: 1\npolicies: {p: {}}\nchoose: [p]\n", ("3:10: choose.0: expected keys and values"
      " with policy, when; found 'p'")),
     ("version: 1\npolicies: {p: {}}\nchoose: [{when: p, policy: p}]\n", ("3:17: choose.0.when:"
-     " expected keys and values with amount, country,")),
+     " expected keys and values with amount, by_hand,")),
     ("version: 1\nsources: [stripe]\n", "2:11: sources.0: expected keys and values with api_key"),
     (text_of("{before: give_up 0h, do: give_up}"),
      "7:18: policies.p.timeline.0.before: give_up cannot be placed by itself"),
@@ -102,8 +102,8 @@ EMPTY = [
     "policies: {p: {timeline: [{before: , do: retry}]}}",
     "policies: {p: {timeline: [{at: 0h, do: email, template: }]}}",
     "choose: ", "choose: [~]", "choose: [{policy: ''}]", "choose: [{when: }]",
-    *(f"choose: [{{when: {{{key}: }}}}]" for key in WHEN_KEYS),
-    *(f"choose: [{{when: {{amount: {{{key}: }}}}}}]" for key in AMOUNT_KEYS),
+    *(f"choose: [{{when: {{{key}: }}}}]" for key in CHOICE_KEYS),
+    *(f"choose: [{{when: {{amount: {{{key}: }}}}}}]" for key in BOUND_KEYS),
     "choose: [{when: {metadata: {a: }}}]",
     "sources: ", "sources: [~]", *(f"sources: [{{{key}: }}]" for key in SOURCE_KEYS),
 ]  # fmt: skip

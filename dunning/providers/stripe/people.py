@@ -15,7 +15,7 @@ from dunning.core.events import (
 )
 from dunning.core.ports import Subscribed
 from dunning.providers.stripe.attempts import brand
-from dunning.providers.stripe.bills import products_of
+from dunning.providers.stripe.bills import intervals_of, plans_of, products_of
 from dunning.providers.stripe.fields import MAX_AMOUNT, Fields, fields
 
 Source = Mapping[str, Any] | Fields
@@ -49,6 +49,7 @@ def customer(obj: Source, *, id: str, at: datetime, deleted: bool = False) -> Cu
         country=f.inner("address").text_or_none("country"),
         timezone=_timezone(f.inner("metadata")),
         default_method=default_method(f),
+        since=f.time_or_none("created"),
         metadata=f.metadata(),
     )
 
@@ -91,7 +92,7 @@ def subscription(
         # `canceled_at` is when somebody asked for the end, which may be long before it.
         ended_at = f.time_or_none("ended_at") or f.time_or_none("canceled_at") or at
     items = f.each("items")
-    recurring, currency = _recurring(items)
+    recurring, yearly, currency = _recurring(items)
     metadata = f.metadata()
     return SubscriptionReported(
         id=id,
@@ -105,10 +106,13 @@ def subscription(
         paused=status == "paused" or f.given("pause_collection"),
         default_method=f.id_or_none("default_payment_method") or f.id_or_none("default_source"),
         products=products_of(items),
+        plans=plans_of(items),
+        intervals=intervals_of(items),
         started_at=f.time_or_none("start_date")
         or f.time_or_none("start")
         or f.time_or_none("created"),
         recurring=recurring,
+        yearly=yearly,
         currency=f.currency_or_none() or currency,
         metadata=metadata,
     )
@@ -128,8 +132,8 @@ def _end_reason(f: Fields) -> str | None:
     return f.inner("cancellation_details").word_or_none("reason")
 
 
-def _recurring(items: tuple[Fields, ...]) -> tuple[int | None, str | None]:
-    """What the items cost in a month, rounded half up, and in which currency.
+def _recurring(items: tuple[Fields, ...]) -> tuple[int | None, int | None, str | None]:
+    """What the items cost in a month and in a year, rounded half up, and in which currency.
 
     Nothing when one of them has no fixed price or quantity, or their currencies differ: then
     it is not known before the bill is made.
@@ -139,9 +143,14 @@ def _recurring(items: tuple[Fields, ...]) -> tuple[int | None, str | None]:
     one = currencies.pop() if len(currencies) == 1 else None
     amounts = [amount for amount, _ in parts if amount is not None]
     if one is None or len(amounts) < len(parts):
-        return None, one
-    total = int(sum(amounts) + Fraction(1, 2))
-    return total if total <= MAX_AMOUNT else None, one
+        return None, None, one
+    monthly, yearly = (_whole(sum(amounts, Fraction()) * months) for months in (1, 12))
+    return monthly, yearly, one
+
+
+def _whole(amount: Fraction) -> int | None:
+    rounded = int(amount + Fraction(1, 2))
+    return rounded if rounded <= MAX_AMOUNT else None
 
 
 def _monthly(item: Fields) -> tuple[Fraction | None, str | None]:
