@@ -22,11 +22,12 @@ from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, col
 
 from dunning.core.changes import Change, Person, Version, look_ahead
+from dunning.core.choosing import NO_TERMS, Choice, Terms, choose
 from dunning.core.events import PolicyChanged, StepKind
 from dunning.core.facts import Case
-from dunning.core.policy import Choice, Policy, choose, from_data, to_data
+from dunning.core.policy import Policy, from_data, to_data
 from dunning.core.status import State, status
-from dunning.pinned import subject_of
+from dunning.core.subject import subject_of
 from dunning.store import CaseRow, PolicyRow
 from dunning.workdays import works_on
 
@@ -61,18 +62,19 @@ class Target:
 
     versions: Mapping[str, Version]
     choices: tuple[Choice, ...]
+    terms: Terms = NO_TERMS
 
     def of(self, policy: str, case: Case, asked: Asked) -> Version:
         """The policy of the same name; chosen anew where it is gone, or that is asked for."""
         if not asked.choose_again and policy in self.versions:
             return self.versions[policy]
-        return self.versions[choose(self.choices, subject_of(case, status(case)))]
+        return self.versions[choose(self.choices, subject_of(case, status(case)), self.terms)]
 
 
-def target_of(policies: Mapping[str, Policy], choices: Sequence[Choice]) -> Target:
+def target_of(policies: Mapping[str, Policy], choices: Sequence[Choice], terms: Terms) -> Target:
     """The policies of a file as what cases would be moved to."""
     versions = {name: Version(policy, policy.version) for name, policy in policies.items()}
-    return Target(versions, tuple(choices))
+    return Target(versions, tuple(choices), terms)
 
 
 def file_of(change: PolicyChanged) -> int:
@@ -279,12 +281,13 @@ class _Given:
     bodies: Mapping[str, str]
     made: Sequence[str]
     choices: tuple[Choice, ...]
+    terms: Terms
 
 
 def _start(given: _Given) -> None:
     global _planner  # noqa: PLW0603 - one process, one planner
     policies = {policy.name: policy for policy in map(_policy, given.made)}
-    _planner = Planner(given.asked, given.bodies, target_of(policies, given.choices))
+    _planner = Planner(given.asked, given.bodies, target_of(policies, given.choices, given.terms))
 
 
 def _plan(rows: Sequence[Row]) -> Outcome:
@@ -317,7 +320,7 @@ def look(
             progress(found.cases, whole)
     else:
         made = [json.dumps(to_data(version.policy)) for version in target.versions.values()]
-        for part in _spread(pages, _Given(asked, known, made, target.choices), count):
+        for part in _spread(pages, _Given(asked, known, made, target.choices, target.terms), count):
             found.merge(part)
             progress(found.cases, whole)
     found.sooner.sort()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from dunning.cli import policy_check, policy_explain, policy_preview
+from dunning.cli import policy_check, policy_explain, policy_preview, policy_templates
 
 app = typer.Typer(
     no_args_is_help=True,
     help="Check the policy file, read it in words, try it on a customer.",
     epilog="""\
 Examples:
+  dunning policy templates consumer_monthly > policies.yaml
   dunning policy check policies.yaml
   dunning policy explain policies.yaml
   dunning policy preview --policy standard --amount 49.00 --currency USD \\
@@ -22,3 +23,4 @@ The file is named in DUNNING_POLICY_FILE; without it the built-in default holds.
 app.command("check", epilog=policy_check.EPILOG)(policy_check.check)
 app.command("explain", epilog=policy_explain.EPILOG)(policy_explain.explain)
 app.command("preview", epilog=policy_preview.EPILOG)(policy_preview.preview)
+app.command("templates", epilog=policy_templates.EPILOG)(policy_templates.templates)

@@ -144,7 +144,7 @@ def plan(
             source=source,
             choose_again=choose_again,
         )
-        found = look(here.engine, target_of(loaded.policies, loaded.choices), asked)
+        found = look(here.engine, target_of(loaded.policies, loaded.choices, loaded.terms), asked)
     match form:
         case Format.JSON:
             json_page(plan_page.as_json(found, asked, loaded.filename))
@@ -303,7 +303,7 @@ def _carry_out(
     from dunning.changing import bring_into_force
     from dunning.planning import Asked, Outcome, target_of
 
-    target = target_of(order.file.policies, order.file.choices)
+    target = target_of(order.file.policies, order.file.choices, order.file.terms)
     asked = Asked(
         now=order.author.now,
         policies=order.open_cases,
@@ -341,7 +341,8 @@ def _move(
 ) -> Moved:
     from dunning.cases import CaseBook
     from dunning.changing import Moved, Mover
-    from dunning.core.policy import Policy, Subject
+    from dunning.core.choosing import Subject
+    from dunning.core.policy import Policy
 
     def nobody_begins(_subject: Subject) -> Policy:
         raise AssertionError

@@ -16,7 +16,7 @@ from dunning.cli.rules import OWNERS
 
 if TYPE_CHECKING:
     from dunning.config import PolicyFile
-    from dunning.core.policy import Policy, When
+    from dunning.core.policy import Policy
 
 EPILOG = """\
 Examples:
@@ -72,14 +72,19 @@ def explain(
 def document(file: PolicyFile, names: Sequence[str], *, whole: bool) -> list[Section]:
     """The sections on these policies; of the whole file also how one of them is chosen."""
     sections = [section for name in names for section in _policy(file.policies[name])]
-    return [*sections, *_choosing(file)] if whole else sections
+    return [*sections, *_words_of_the_file(file), *_choosing(file)] if whole else sections
 
 
 def _policy(policy: Policy) -> list[Section]:
     from dunning.config import describe
+    from dunning.config.sentences import MEANINGS, describe_branches
 
     title = f"Policy {policy.name}"
-    return [Section(title, describe(policy), intro=f"{_terms(policy)} Version {policy.version}.")]
+    sections = [Section(title, describe(policy), f"{_terms(policy)} Version {policy.version}.")]
+    for branch, sentences in describe_branches(policy).items():
+        intro = f"While {MEANINGS[branch]}, instead of the charges and emails above:"
+        sections.append(Section(f"{title}, branch {branch}", sentences, intro))
+    return sections
 
 
 def _terms(policy: Policy) -> str:
@@ -93,27 +98,21 @@ def _terms(policy: Policy) -> str:
     )
 
 
+def _words_of_the_file(file: PolicyFile) -> list[Section]:
+    from dunning.config.sentences import describe_terms
+
+    told = describe_terms(file.terms)
+    return [Section("Words of this file", told)] if told else []
+
+
 def _choosing(file: PolicyFile) -> list[Section]:
+    from dunning.core.choosing import words
+
     lines = []
     for number, choice in enumerate(file.choices, 1):
-        words = when_words(choice.when) or ("everything else" if number > 1 else "everything")
-        lines.append(f"{words}: {choice.policy}")
+        when = words(choice.when) or ("everything else" if number > 1 else "everything")
+        lines.append(f"{when}: {choice.policy}")
     return [Section("Which policy a case gets: the first that fits", lines, numbered=True)]
-
-
-def when_words(when: When) -> str:
-    """The conditions of a line of `choose`; empty: there are none."""
-    parts = []
-    if when.at_least is not None:
-        parts.append(f"at least {when.at_least}")
-    if when.below is not None:
-        parts.append(f"below {when.below}")
-    for name in ("currency", "country", "product", "source"):
-        if values := getattr(when, name):
-            words = " or ".join(values)
-            parts.append(f"{name} {words.upper() if name == 'currency' else words}")
-    parts += [f"metadata {key} is {value}" for key, value in when.metadata]
-    return ", ".join(parts)
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -153,6 +152,8 @@ def _escaped(text: str) -> str:
 def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
     """The same for programs."""
     from dunning.config import describe
+    from dunning.config.sentences import describe_branches, describe_terms
+    from dunning.core.choosing import words
 
     return {
         "policies": {
@@ -163,11 +164,13 @@ def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
                 "retries": policy.retries.value,
                 "timezone": policy.timezone,
                 "sentences": describe(policy),
+                "branches": describe_branches(policy),
             }
             for name, policy in file.policies.items()
             if name in names
         },
+        "terms": describe_terms(file.terms),
         "choose": [
-            {"policy": choice.policy, "when": when_words(choice.when)} for choice in file.choices
+            {"policy": choice.policy, "when": words(choice.when)} for choice in file.choices
         ],
     }

@@ -14,58 +14,24 @@ from zoneinfo import ZoneInfo
 
 from dunning.cli.output import Column, once, pairs, say, table
 from dunning.cli.rules import rule
+from dunning.cli.trial import Asked, begun, declined
 from dunning.cli.words import local_text, moment_text
 from dunning.clock import rfc3339
 from dunning.core.calendar import zone_of
-from dunning.core.case import advance, new_case
-from dunning.core.choosing import Subject
+from dunning.core.case import advance
+from dunning.core.choosing import Choice, Terms, choose
 from dunning.core.declines import UNKNOWN, Verdict, advise
-from dunning.core.events import (
-    Actor,
-    Attempt,
-    AttemptReported,
-    AttemptStatus,
-    Bill,
-    BillingEvent,
-    CustomerReported,
-    Decline,
-    InvoiceNews,
-    InvoiceReported,
-    InvoiceStatus,
-    StepEnded,
-    StepKind,
-    StepResult,
-)
-from dunning.core.facts import Case
-from dunning.core.money import Money
+from dunning.core.events import Actor, BillingEvent, StepEnded, StepKind, StepResult
+from dunning.core.places import walked
 from dunning.core.plan import plan
 from dunning.core.policy import Policy
 from dunning.core.status import status
 from dunning.core.steps import Step
+from dunning.core.subject import subject_of
 
-SOURCE, INVOICE, CUSTOMER = "stripe", "in_preview", "cus_preview"
 # A policy has at most a few dozen lines; more turns would be a fault of ours.
 TURNS = 1_000
 KEYS = ("at", "local_time", "day", "step", "kind", "template", "result", "why")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The customer to try the policy on."""
-
-    amount: Money
-    failed_at: datetime
-    code: str | None = None
-    advice_code: str | None = None
-    timezone: str | None = None
-    country: str | None = None
-
-    @property
-    def decline(self) -> Decline | None:
-        """What the bank said, if it said anything."""
-        if self.code is None and self.advice_code is None:
-            return None
-        return Decline(code=self.code, advice_code=self.advice_code, method_type="card")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,14 +57,15 @@ class Preview:
     reason: str
 
 
-def subject_of(asked: Asked) -> Subject:
-    """What a policy is chosen by."""
-    return Subject(source=SOURCE, amount=asked.amount, country=asked.country)
+def chosen_for(asked: Asked, choices: Sequence[Choice], terms: Terms) -> str:
+    """The name of the policy that this customer's case would get."""
+    case = begun(asked)
+    return choose(choices, subject_of(case, status(case)), terms)
 
 
 def live_through(policy: Policy, asked: Asked) -> Preview:
     """Walk the case until nothing is planned any more."""
-    case = _begun(asked)
+    case = begun(asked)
     now, stops = asked.failed_at, []
     for turn in range(TURNS):
         ahead = plan(case, policy, now)
@@ -126,56 +93,6 @@ def live_through(policy: Policy, asked: Asked) -> Preview:
     )
 
 
-def _begun(asked: Asked) -> Case:
-    """The case as the first webhooks make it."""
-    bill = Bill(
-        invoice=INVOICE,
-        status=InvoiceStatus.OPEN,
-        currency=asked.amount.currency,
-        remaining=asked.amount.minor,
-        customer=CUSTOMER,
-        subscription="sub_preview",
-        email="customer@example.com",
-        country=asked.country,
-        attempt_count=1,
-    )
-    at = asked.failed_at
-    events: list[BillingEvent] = [
-        InvoiceReported(id="evt_1", at=at, news=InvoiceNews.PAYMENT_FAILED, bill=bill),
-        CustomerReported(
-            id="evt_2",
-            at=at,
-            customer=CUSTOMER,
-            email="customer@example.com",
-            country=asked.country,
-            timezone=asked.timezone,
-        ),
-        _declined(asked, at, "ch_first", Actor.PROVIDER),
-    ]
-    case = new_case(SOURCE, "stripe", INVOICE)
-    for event in events:
-        case = advance(case, event)
-    return case
-
-
-def _declined(asked: Asked, at: datetime, name: str, by: Actor) -> AttemptReported:
-    attempt = Attempt(
-        id=name,
-        at=at,
-        status=AttemptStatus.DECLINED,
-        amount=asked.amount.minor,
-        currency=asked.amount.currency,
-        by=by,
-        charge=name,
-        method="pm_preview",
-        method_type="card",
-        decline=asked.decline,
-    )
-    return AttemptReported(
-        id=f"evt_{name}", at=at, attempt=attempt, invoice=INVOICE, customer=CUSTOMER
-    )
-
-
 def _done(step: Step, now: datetime) -> Stop:
     if step.skip:
         return Stop(at=now, step=step, result=StepResult.SKIPPED, why=step.skip)
@@ -195,7 +112,7 @@ def _news(asked: Asked, stop: Stop, turn: int) -> list[BillingEvent]:
     )
     if stop.result is not StepResult.DECLINED:
         return [ended]
-    attempt = _declined(asked, stop.at, f"ch_{turn}", Actor.OURS)
+    attempt = declined(asked, stop.at, f"ch_{turn}", Actor.OURS)
     named = replace(attempt.attempt, key=stop.step.key)
     return [replace(attempt, attempt=named), ended]
 
@@ -216,6 +133,7 @@ def as_json(preview: Preview) -> dict[str, Any]:
         "reason": preview.verdict.reason,
         "failed_at": rfc3339(asked.failed_at),
         "timezone": str(preview.zone),
+        "method": asked.method,
         "timeline": [_stop_json(preview, stop) for stop in preview.stops],
         "state": preview.state,
         "closed_reason": preview.reason or None,
@@ -279,7 +197,8 @@ def what(policy: Policy, stop: Stop) -> str:
     """The policy's line in words; for what is not done the reason."""
     if stop.result is StepResult.SKIPPED or stop.step.rung is None:
         return stop.why
-    words = rule(policy, step_name(stop)).partition(": ")[2]
+    branch, own = branch_and_name(stop)
+    words = rule(walked(policy, branch), own).partition(": ")[2]
     if stop.step.kind is StepKind.EMAIL:
         words = words.partition(" (")[0]  # which one stands beside it
     return words.rstrip(".") or stop.why
@@ -287,6 +206,12 @@ def what(policy: Policy, stop: Stop) -> str:
 
 def _step(stop: Stop) -> str:
     return f"{step_name(stop)} ({stop.step.template})" if stop.step.template else step_name(stop)
+
+
+def branch_and_name(stop: Stop) -> tuple[str | None, str]:
+    """`funds` and `retry:2` of a line of a branch; no branch for one of the timeline."""
+    branch, dot, own = step_name(stop).rpartition(".")
+    return (branch, own) if dot else (None, own)
 
 
 def step_name(stop: Stop) -> str:

@@ -16,10 +16,11 @@ from typing import Any
 from dunning.config.policy_file import PolicyFile
 from dunning.config.sentences import describe
 from dunning.config.timing import in_order, span_words
+from dunning.core.choosing import Choice
 from dunning.core.events import StepKind
 from dunning.core.money import Money
 from dunning.core.places import ONCE, offsets
-from dunning.core.policy import Choice, Policy, Rung
+from dunning.core.policy import Policy, Rung
 
 # What a key is called in the file, where that is not the name of its field.
 _KEYS = {"after": "at", "past": "after", "clock": "time", "patience": "within"}

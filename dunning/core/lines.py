@@ -26,7 +26,7 @@ def left_undone(
     """
     subject = None
     if any(rung.when for rung in way.policy.timeline):
-        subject = subject_at(case, present, around)
+        subject = subject_at(case, way.policy, present, around)
     said = _said(case) if way.since else frozenset()
 
     def why_not(step: Step) -> str | None:

@@ -11,7 +11,8 @@ import pytest
 
 from dunning.cli.drawing import Story, page, shapes, story_of, wide
 from dunning.cli.drawing.text import cut, folded, width
-from dunning.cli.preview import Asked, live_through
+from dunning.cli.preview import live_through
+from dunning.cli.trial import Asked
 from dunning.config import load_policies
 from dunning.core.money import Money
 from tests.browser import Browser, browser

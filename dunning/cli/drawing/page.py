@@ -21,7 +21,7 @@ figure{{margin:0}}svg{{display:block;max-width:100%;height:auto}}
 table{{border-collapse:collapse;width:100%}}caption{{text-align:left}}
 th,td{{text-align:left;vertical-align:top;padding:.4rem .75rem .4rem 0;
 border-bottom:1px solid var(--line)}}
-td:nth-child(-n+2){{white-space:nowrap}}
+th,td:nth-child(-n+2){{white-space:nowrap}}
 tr.skipped td{{color:var(--soft)}}
 footer{{margin-top:1.5rem;font-size:.9rem}}
 @media screen and (max-width:940px){{

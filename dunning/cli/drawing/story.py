@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dunning.cli.output import once
-from dunning.cli.preview import Preview, Stop, day_of, step_name, what
+from dunning.cli.preview import Preview, Stop, branch_and_name, day_of, what
 from dunning.cli.words import local_text
 from dunning.core.events import StepKind, StepResult
 
@@ -105,6 +105,7 @@ def story_of(preview: Preview) -> Story:
     marks = [_failure(preview), *(_mark(preview, stop) for stop in preview.stops)]
     said = once((mark.name, mark.what) for mark in marks)
     marks = [replace(mark, told=said[mark.name]) for mark in marks]
+    branches = dict.fromkeys(filter(None, (branch_and_name(stop)[0] for stop in preview.stops)))
     ending = f" ({preview.reason.replace('_', ' ')})" if preview.reason else ""
     return Story(
         title=f"{asked.amount} under policy {policy.name}",
@@ -112,6 +113,7 @@ def story_of(preview: Preview) -> Story:
             ("First failure", local_text(asked.failed_at, preview.zone) + f" in {preview.zone}"),
             ("The bank says", f"{asked.code or asked.advice_code or 'no reason'}"),
             ("Which means", f"{preview.verdict.advice.value}: {preview.verdict.reason}"),
+            *((("Branch", ", then ".join(branches)),) if branches else ()),
             ("Assumed", "every charge is declined for the same reason"),
             ("Policy version", policy.version),
         ],
@@ -143,7 +145,7 @@ def _failure(preview: Preview) -> Mark:
 
 def _mark(preview: Preview, stop: Stop) -> Mark:
     kind = stop.step.kind
-    name = step_name(stop).replace(":", " ").replace("_", " ")
+    name = branch_and_name(stop)[1].replace(":", " ").replace("_", " ")
     if kind is StepKind.EMAIL and stop.step.template:
         name = f"email {stop.step.template}"
     if kind in (StepKind.RESTRICT, StepKind.SUSPEND, StepKind.GIVE_UP):

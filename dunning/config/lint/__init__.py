@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dunning.config.lint import access, allowing, charges, choosing, emails, ending, hours
-from dunning.config.lint.rule import Found, Rule, ways
+from dunning.config.lint.rule import Found, Rule, Way, ways
 from dunning.config.policy_file import PolicyFile
-from dunning.config.problems import Mark, Path, dotted
+from dunning.config.problems import Mark, dotted
 from dunning.config.yaml_tree import START
 
 SUBJECTS: dict[str, tuple[Rule, ...]] = {
@@ -39,10 +39,11 @@ class LintWarning:
 
 def lint(file: PolicyFile) -> list[LintWarning]:
     """Everything dangerous in a file that loaded well, top to bottom, less what it allows."""
-    told: dict[tuple[str, Path], LintWarning] = {}
+    told: dict[tuple[str, int, int], LintWarning] = {}
     for rule, found in _all(file):
-        # What several ways through a policy share is said of the first.
-        told.setdefault((rule.name, found.path), _warning(file, rule, found))
+        # What several ways through a policy share, or several names stand for, is said once.
+        warning = _warning(file, rule, found)
+        told.setdefault((rule.name, warning.line, warning.column), warning)
     return sorted(_not_allowed(file, told.values()))
 
 
@@ -72,7 +73,15 @@ def _all(file: PolicyFile) -> Iterator[tuple[Rule, Found]]:
             for rule in RULES.values():
                 if rule.of_way is not None:
                     for found in rule.of_way(way):
-                        yield rule, found._replace(path=("policies", name, *found.path))
+                        yield rule, _of_policy(name, way, found)
+
+
+def _of_policy(name: str, way: Way, found: Found) -> Found:
+    """Counted from the file; of a line that a branch shares it says which branch is meant."""
+    sentence = found.sentence
+    if way.branch and found.path[:1] == ("timeline",):
+        sentence = f"In the branch {way.branch}: {sentence[:1].lower()}{sentence[1:]}"
+    return found._replace(path=("policies", name, *found.path), sentence=sentence)
 
 
 def _warning(file: PolicyFile, rule: Rule, found: Found) -> LintWarning:

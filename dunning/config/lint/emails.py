@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from itertools import pairwise
+from itertools import chain
 
-from dunning.config.lint.rule import DAY, Found, Line, Rule, Way
+from dunning.config.lint.rule import DAY, Found, Line, Rule, Way, ways
 from dunning.config.timing import span_words
 from dunning.core.events import StepKind
 
@@ -19,13 +19,15 @@ SUSPENDED = "suspended"
 def none_at_all(way: Way) -> Iterator[Found]:
     if not way.emails:
         yield Found(
-            ("timeline",),
+            way.place,
             "The customer is never written to.",
             "Add `{at: 0h, do: email, template: payment_failed}`.",
         )
 
 
 def too_late(way: Way) -> Iterator[Found]:
+    if way.branch == "issuer_unavailable":
+        return  # nothing is wrong with the customer
     for line in way.emails[:1]:
         if line.offset > FIRST_EMAIL_BY:
             yield Found(
@@ -36,14 +38,33 @@ def too_late(way: Way) -> Iterator[Found]:
 
 
 def too_often(way: Way) -> Iterator[Found]:
-    for earlier, later in pairwise(way.emails):
-        gap = later.offset - earlier.offset
-        if gap < DAY:
+    for i, line in enumerate(way.emails):
+        earlier = next((one for one in way.emails[:i][::-1] if not way.apart(one, line)), None)
+        if earlier and line.offset - earlier.offset < DAY:
             yield Found(
-                later.place,
-                f"Only {span_words(gap)} after the email before.",
+                line.place,
+                f"Only {span_words(line.offset - earlier.offset)} after the email before.",
                 "Leave at least 24h between emails.",
             )
+
+
+def too_often_across(way: Way) -> Iterator[Found]:
+    """A charge between an email of the timeline and one of a branch may lead to both."""
+    if way.branch is None:
+        return
+    before = next(ways(way.file, way.policy))
+    for line in way.emails:
+        for earlier in before.emails:
+            gap = line.offset - earlier.offset
+            between = any(earlier.offset <= r.offset < line.offset for r in before.charges)
+            if timedelta(0) < gap < DAY and between and not way.apart(earlier, line):
+                yield Found(
+                    line.place,
+                    f"Only {span_words(gap)} after an email of the timeline, where the charge"
+                    " between the two leads the case here.",
+                    "Leave at least 24h between emails, or give both the same place.",
+                )
+                break
 
 
 def no_last_word(way: Way) -> Iterator[Found]:
@@ -109,6 +130,12 @@ def told_of_suspension_late(way: Way) -> Iterator[Found]:
                 "It says that access is suspended before it is.",
                 "Place it by the door: `after: suspend 0h`.",
             )
+    if all(line.rung.when for line in told):
+        yield Found(
+            told[0].place,
+            "Suspended customers for whom its condition does not hold are never told.",
+            "Remove the condition. Without a line of its own the program tells all of them.",
+        )
     late = min(line.offset for line in told) - door.offset
     if late > DAY:
         yield Found(
@@ -140,7 +167,7 @@ RULES = (
         why="Two emails about one debt within a day read as harassment, are marked as spam, and"
         " then the final notice does not arrive either.",
         fix="Leave at least 24h between emails.",
-        of_way=too_often,
+        of_way=lambda way: chain(too_often(way), too_often_across(way)),
     ),
     Rule(
         name="no-final-notice",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from dunning.config.lint.rule import Found, Rule, Way
+from dunning.config.lint.standing import all_are
 from dunning.config.timing import span_words
 from dunning.core.events import StepKind
 from dunning.core.policy import Invoice, Subscription
@@ -14,13 +15,37 @@ MONTH = timedelta(days=31)
 
 
 def too_long(way: Way) -> Iterator[Found]:
-    window = way.policy.window
-    if window > MONTH:
+    window, terms = way.policy.window, way.file.terms
+    if all_are(way.chosen, "subscription", so=False, terms=terms):
+        return  # no next invoice follows
+    known = way.words("interval")
+    longest = min((_length(interval) for interval in known), default=MONTH) if known else MONTH
+    if window <= longest:
+        return
+    if known:
+        yield Found(
+            ("window",),
+            f"{span_words(window)} is longer than the {span_words(longest)} from one invoice to"
+            " the next, which fails beside this one.",
+            f"Keep to {span_words(longest)} or less.",
+        )
+    else:
         yield Found(
             ("window",),
             f"{span_words(window)} is over a month: the next invoice fails beside this one.",
-            f"Keep to {span_words(MONTH)} or less, unless these invoices are yearly.",
+            f"Keep to {span_words(MONTH)} or less; if these invoices are yearly, choose this"
+            " policy by `interval: year`.",
         )
+
+
+def _length(interval: str) -> timedelta:
+    """`month`, `2 weeks`: how long it is at most; one that nobody knows, a month."""
+    number, _, unit = interval.rpartition(" ")
+    days = _DAYS.get(unit.removesuffix("s"))
+    return MONTH if days is None else days * int(number or 1) * timedelta(days=1)
+
+
+_DAYS = {"day": 1, "week": 7, "month": 31, "quarter": 92, "half_year": 184, "year": 366}
 
 
 def left_open(way: Way) -> Iterator[Found]:
