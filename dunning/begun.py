@@ -34,6 +34,7 @@ class Beginning:
 
 
 NOT_SENT_TWICE = "the worker that sent it died before it could say so; not sent twice"
+NOT_KNOWN = "it was asked for, and nobody knows what became of it"
 # Steps that call nobody: they end as soon as they are begun.
 AT_ONCE = frozenset((StepKind.RESTRICT, StepKind.ANNOUNCE, StepKind.SIGNAL))
 
@@ -203,11 +204,18 @@ def end(row: StepRow, doing: Doing, outcome: Ended | PutOff, now: datetime) -> N
 def record_skip(
     session: Session, case: Case, step: Step, policy_version: str, now: datetime
 ) -> StepEnded:
-    """Put on record a step that is not done, and why. A message that may have left is in doubt."""
+    """Put on record a step that is not done, and why.
+
+    A message that may have left is in doubt, and so is a charge that may have been asked for: what
+    became of that the next charge finds at the provider, before it asks for anything.
+    """
     result, why = StepResult.SKIPPED, step.skip or ""
     row = session.get(StepRow, step.key)
-    if row is not None and step.kind is StepKind.EMAIL and was_begun(row):
-        result, why = StepResult.DOUBTFUL, NOT_SENT_TWICE
+    if row is not None and row.asked is not None and was_begun(row):
+        if step.kind is StepKind.EMAIL:
+            result, why = StepResult.DOUBTFUL, NOT_SENT_TWICE
+        elif step.kind is StepKind.RETRY:
+            result, why = StepResult.DOUBTFUL, f"{NOT_KNOWN}; {why}"
     row = row or StepRow(
         key=step.key,
         case_id=case.id,

@@ -163,11 +163,11 @@ def _money(line: Line) -> dict[str, int]:
     told = line.told
     over = max(0, told["amount_paid"] + told["credited"] - told["amount_due"])
     back = {"refunded": 0, "disputed": 0}
-    ours = {one["charge"] for one in told["payments"]}
+    ours = {str(one["charge"]) for one in told["payments"] if one["charge"]}
     beyond: Counter[str] = Counter()  # of each charge: how much of the excess a dispute took
     kept = told["amount_paid"] - over
     for _, entry in line.places:
-        what, amount, charge = entry["what"], entry.get("amount", 0), entry.get("charge", "")
+        what, amount, charge = entry["what"], entry.get("amount", 0), str(entry.get("charge"))
         if what not in back or charge not in ours:
             continue
         part = min(amount, over) if amount > 0 else -min(-amount, beyond[charge])

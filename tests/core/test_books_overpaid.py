@@ -40,7 +40,7 @@ def test_a_debit_the_invoice_was_settled_without_moves_nothing(
         _taken(OPEN, 6, charge="ch_debit"),
         _taken(LOST, 9, charge="ch_debit"),
     ]
-    for told in ([], back[:1], back[1:2], back[2:], back):
+    for told in (back[:0], back[:1], back[1:2], back[2:], back):
         assert lines(FAILED, DEBIT, ending, *told) == [OPENED, entry]
 
 
