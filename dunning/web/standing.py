@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dunning import begun, breaker, inbox, outbox, schedule, store
 from dunning.clock import rfc3339
+from dunning.in_force import Refused
 from dunning.store import reading
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class Standing:
     calls: outbox.Backlog | None = None
     unknown: begun.Unknown | None = None
     held: Mapping[str, str] = field(default_factory=dict)  # by source, why
+    policy: str = ""  # the hash of the text in force
+    refused: tuple[Refused, ...] = ()
     version: str | None = None
     free_bytes: int | None = None
     troubles: list[Trouble] = field(default_factory=list)
@@ -88,6 +91,8 @@ class Watch:
                     )
         except (SQLAlchemyError, OSError) as error:
             found = Standing(now=now, away=type(error).__name__, free_bytes=free)
+        policies = program.policies
+        found = replace(found, policy=policies.hash, refused=policies.refused)
         found.troubles.extend(self._troubles(found))
         return found
 
@@ -155,6 +160,11 @@ def told(found: Standing) -> dict[str, Any]:
         "ready": ready,
         "problems": [{"code": t.code, "what": t.what, "do": t.do} for t in found.troubles],
         "database": "ok" if found.away is None else f"away ({found.away})",
+    }
+    words["policy"] = {
+        "in_force": found.policy,
+        # Not red either: what was in force stays so.
+        "refused": [{"file": r.name, "what": r.why, "do": r.do} for r in found.refused],
     }
     if found.kept is not None and found.due is not None:
         words |= {

@@ -10,6 +10,7 @@ from sqlmodel import select
 
 from dunning.core.ports import Incomplete, Reading
 from dunning.errors import ProviderDownError
+from dunning.in_force import Text
 from dunning.store import CaseRow, transaction
 from tests.providers.stripe.bodies import event, invoice, thin
 from tests.stages.kit import named
@@ -43,6 +44,7 @@ def test_ready_with_nothing_to_do(edge: Edge) -> None:
         "oldest_overdue_step": None,
         "inbox": {"new": 0, "fetching": 0, "parked": 0},
         "held": {},
+        "policy": {"in_force": edge.program.policies.hash, "refused": []},
         "acting": {"stripe": "no: without an API key it decides and shows only"},
     }
 
@@ -57,6 +59,18 @@ def test_a_source_that_is_held_is_told_of_and_is_not_red(edge: Edge) -> None:
     edge.program.breaker.release("stripe", by="eve", why="over", now=now)
     assert edge.get("/readyz").json()["held"] == {}
     assert 'dunning_breaker_open{source="stripe"} 0.0' in edge.get("/metrics").body.decode()
+
+
+def test_a_policy_file_that_is_wrong_is_told_of_and_is_not_red(edge: Edge) -> None:
+    wrong = Text("version: 3", "policies.yaml")
+    edge.program.policies.begin()
+    edge.program.policies.offer(wrong)
+    ready = edge.get("/readyz")
+    assert ready.status == 200
+    (told,) = ready.json()["policy"]["refused"]
+    assert told["file"] == "policies.yaml"
+    assert "version" in told["what"]
+    assert "policy check" in told["do"]
 
 
 def test_behind_with_a_webhook_nobody_handled(edge: Edge) -> None:
