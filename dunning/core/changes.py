@@ -16,7 +16,7 @@ from dunning.core.permission import why_no_email
 from dunning.core.places import DOORS, NOTICE, starts_at
 from dunning.core.plan import Plan, plan, timeline
 from dunning.core.policy import Policy
-from dunning.core.status import Status, freeze
+from dunning.core.status import Status, freeze, status
 
 # These follow from what is found on the way, not from the policy.
 _BESIDE = frozenset((StepKind.RECONCILE, StepKind.RESTORE))
@@ -73,6 +73,7 @@ def look_ahead(
 
     A case on hold is looked at from the end of the hold.
     """
+    known = known or status(case)
     standing, begins = freeze(case, person.at), person.at
     if standing is not None and standing.until is None:
         return None
@@ -131,9 +132,10 @@ def _future(case: Case, policy: Policy, ahead: Plan, now: datetime) -> Future:
     for step in ahead.steps:
         if step.skip is None and step.kind not in _BESIDE:
             steps.setdefault(step.kind, []).append(max(step.due_at, now))
-    told = any(rung.template == "suspended" for rung in policy.timeline)
-    if (doors := steps.get(StepKind.SUSPEND)) and not told and why_no_email(case) is None:
-        zone = local_of(case, policy).zone
-        written = in_window(doors[0], policy.send_between, zone)
-        steps.setdefault(StepKind.EMAIL, []).append(written)
-    return Future({kind: tuple(sorted(moments)) for kind, moments in steps.items()})
+    doors = steps.get(StepKind.SUSPEND)
+    told = not doors or any(rung.template == "suspended" for rung in policy.timeline)
+    if doors and not told and why_no_email(case) is None:
+        emails = steps.setdefault(StepKind.EMAIL, [])
+        emails.append(in_window(doors[0], policy.send_between, local_of(case, policy).zone))
+        emails.sort()
+    return Future({kind: tuple(moments) for kind, moments in steps.items()})

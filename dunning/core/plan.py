@@ -8,7 +8,7 @@ A door (suspend, give up) never opens before the last chance ahead of it has bee
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -112,7 +112,9 @@ def _one_charge(steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
     A held step is neither dropped nor used up: it is due as soon as what it waits for is done.
     """
     doors = [step.order for step in steps if step.kind in DOORS]
-    waiting = {step.key for step in steps if step.rung and any(door < step.order for door in doors)}
+    first = min(doors, default=None)
+    behind = (step for step in steps if step.rung and first is not None and first < step.order)
+    waiting = {step.key for step in behind}
     due = [step for step in steps if _stands(step, now) and step.key not in waiting]
     charges = [step for step in due if step.kind in CHARGES]
     waiting.update(step.key for step in charges[1:])
@@ -183,19 +185,23 @@ def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step
 def _ladder(case: Case, policy: Policy, now: datetime) -> list[Step]:
     """The policy's lines as dated steps, with what must be dropped marked as such."""
     ended = {step.id: step.result for step in case.done}
-    whole = timeline(case, policy)
+    # Which line is owed since a move hangs on all of them.
+    whole = timeline(case, policy, () if case.policy_changes else ended)
     opened = [
         step for step in whole if step.kind in DOORS and ended.get(step.key) is StepResult.DONE
     ]
-    left = left_behind(case, whole)
+    left = left_behind(case, policy, whole)
     steps = [step for step in whole if step.key not in ended and step.key not in left]
     behind = [replace(step, skip=left[step.key]) for step in whole if step.key in left]
     judged = [_judged(case, policy, step, steps, opened, now) for step in steps]
     return [*judged, *(step for step in behind if step.key not in ended)]
 
 
-def timeline(case: Case, policy: Policy) -> list[Step]:
-    """Every line of the policy with its date for this case, done or not."""
+def timeline(case: Case, policy: Policy, ended: Collection[str] = ()) -> list[Step]:
+    """Every line of the policy with its date for this case, done or not.
+
+    Of those that have `ended` only the doors: the others need no date any more.
+    """
     number: Counter[StepKind] = Counter()
     start = starts_at(case, policy)
     local = local_of(case, policy)
@@ -204,6 +210,8 @@ def timeline(case: Case, policy: Policy) -> list[Step]:
     for rung, offset in offsets(policy):
         number[rung.do] += 1
         key = f"{case.id}/{'' if rung.do in DOORS else space}{rung.do.value}:{number[rung.do]}"
+        if key in ended and rung.do not in DOORS:
+            continue
         step = _dated(key, policy, rung, start, offset, local, number[rung.do])
         bound = not_before(case, rung.do)
         if bound is not None and bound > step.due_at:

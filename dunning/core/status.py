@@ -170,12 +170,24 @@ def _said_of(attempt: Attempt) -> Verdict:
     return _advised(_ASKED) if attempt.status is AttemptStatus.ACTION_NEEDED else UNKNOWN
 
 
+# A plan asks of one case again and again: the last answer, with the case it is about.
+_last: tuple[Case, Verdict | None] | None = None
+
+
 def verdict(case: Case) -> Verdict | None:
     """The strictest advice on the present way of paying; None when nobody told us of a decline.
 
     A detail the customer corrected, or the network refreshed, answers "new method"; it does not
     answer "stop". A new method answers both.
     """
+    global _last  # noqa: PLW0603 - read and written whole, so threads do not disturb each other
+    known = _last
+    if known is None or known[0] is not case:
+        known = _last = (case, _verdict(case))
+    return known[1]
+
+
+def _verdict(case: Case) -> Verdict | None:
     verdicts = [
         (attempt, _said_of(attempt))
         for attempt in case.attempts
