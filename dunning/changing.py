@@ -175,6 +175,7 @@ class Mover:
         clock: Callable[[], datetime],
         *,
         may_suspend_sooner: frozenset[str],
+        batch: int = BATCH,
     ) -> None:
         self._engine = engine
         self._cases = cases
@@ -182,6 +183,7 @@ class Mover:
         self._target = target
         self._clock = clock
         self._listed = may_suspend_sooner
+        self._batch = batch
         self._planner: Planner | None = None
 
     def run(
@@ -202,8 +204,8 @@ class Mover:
         while done.busy and time.monotonic() - began < patience:
             time.sleep(PAUSE_SECONDS)
             again, done.busy = sorted(done.busy), set()
-            for start in range(0, len(again), BATCH):
-                self._move(again[start : start + BATCH], done)
+            for start in range(0, len(again), self._batch):
+                self._move(again[start : start + self._batch], done)
             progress(done.moved)
         if not done.busy and not done.unlisted:
             with transaction(self._engine) as session:
@@ -215,7 +217,7 @@ class Mover:
         where = [col(CaseRow.state).in_(OPEN), col(CaseRow.id) > after]
         if self._order.open_cases is not None:
             where.append(col(CaseRow.policy).in_(self._order.open_cases))
-        query = select(col(CaseRow.id)).where(*where).order_by(col(CaseRow.id)).limit(BATCH)
+        query = select(col(CaseRow.id)).where(*where).order_by(col(CaseRow.id)).limit(self._batch)
         with reading(self._engine) as session:
             return list(session.scalars(query))
 

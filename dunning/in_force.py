@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -148,7 +148,7 @@ class Policies:
     def begin(self) -> None:
         """Take the file this process was given into force, if it never was, and see what is."""
         if self._text is not None:
-            self._offer(self._text)
+            self.offer(self._text)
             self.look()
 
     def tick(self) -> None:
@@ -203,10 +203,10 @@ class Policies:
         except ConfigError as error:
             self._refuse_file(str(error))
             return
-        self._offer(text)
+        self.offer(text)
         self._on_disk = mark
 
-    def _offer(self, text: Text) -> None:
+    def offer(self, text: Text) -> None:
         """Bring the text into force for new cases, if it is right and never was before."""
         loaded = self._read(text, "on disk", _MEND)
         if loaded is None:
@@ -284,6 +284,49 @@ def _why(text: Text, before: PolicyFileRow | None) -> str:
     if text.name == BUILT_IN:
         return "the built-in default of this release"
     return "the file named in DUNNING_POLICY_FILE says so"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How something stands, as `doctor` shows it."""
+
+    level: str
+    what: str
+    advice: str = ""
+
+
+def standing(session: Session, path: Path | None) -> Iterator[Standing]:
+    """What is in force, and whether the file on this machine is it."""
+    row = newest(session)
+    if row is None:
+        return
+    since = f"{row.at:%Y-%m-%d %H:%M} UTC"
+    yield Standing("ok", f"{row.hash} ({row.name}) is in force since {since}, by {row.by}")
+    if row.finished_at is None:
+        yield Standing(
+            "warning",
+            f"not all open cases that were to go along with {row.hash} have",
+            f"run the same `dunning policy {row.kind}` again",
+        )
+    try:
+        text = Text(*read_policy_text(path))
+    except ConfigError:
+        return  # told where the file itself is looked at
+    if path is None or text.hash == row.hash:
+        return
+    if _was_in_force(session, text.hash):
+        yield Standing(
+            "warning",
+            f"{path} was in force before, and is not now",
+            "put there what is (`dunning policy show`), or bring it back: `dunning policy apply`",
+        )
+    else:
+        yield Standing(
+            "warning",
+            f"{path} has not been in force yet",
+            "a running process takes it up in two seconds; see what it changes: "
+            "`dunning policy plan`",
+        )
 
 
 class Watching:

@@ -71,7 +71,9 @@ class Target:
         return self.versions[choose(self.choices, subject_of(case, status(case)), self.terms)]
 
 
-def target_of(policies: Mapping[str, Policy], choices: Sequence[Choice], terms: Terms) -> Target:
+def target_of(
+    policies: Mapping[str, Policy], choices: Sequence[Choice], terms: Terms = NO_TERMS
+) -> Target:
     """The policies of a file as what cases would be moved to."""
     versions = {name: Version(policy, policy.version) for name, policy in policies.items()}
     return Target(versions, tuple(choices), terms)
@@ -305,18 +307,20 @@ def look(
     progress: Progress = lambda _done, _whole: None,
     *,
     processes: int | None = None,
+    few: int = FEW,
+    page: int = PAGE,
 ) -> Outcome:
     """Plan every open case of an unmoving view of the database; nothing happens."""
     where = _open(asked)
     whole = session.execute(select(func.count()).where(*where)).scalar_one()
     known = bodies(session)
     found = Outcome()
-    pages = _pages(session, where)
+    pages = _pages(session, where, page)
     count = processes or os.cpu_count() or 1
-    if whole <= FEW or count == 1:
+    if whole <= few or count == 1:
         planner = Planner(asked, known, target)
-        for page in pages:
-            found.merge(planner.plan(page))
+        for rows in pages:
+            found.merge(planner.plan(rows))
             progress(found.cases, whole)
     else:
         made = [json.dumps(to_data(version.policy)) for version in target.versions.values()]
@@ -333,8 +337,8 @@ def _spread(pages: Iterator[Sequence[Row]], given: _Given, count: int) -> Iterat
         count, mp_context=get_context("spawn"), initializer=_start, initargs=(given,)
     ) as pool:
         under_way: set[Future[Outcome]] = set()
-        for page in pages:
-            under_way.add(pool.submit(_plan, page))
+        for rows in pages:
+            under_way.add(pool.submit(_plan, rows))
             if len(under_way) > 3 * count:
                 done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                 yield from (each.result() for each in done)
@@ -356,12 +360,14 @@ def bodies(session: Session) -> dict[str, str]:
     return {row.version: row.body for row in session.execute(query)}
 
 
-def _pages(session: Session, where: Sequence[ColumnElement[bool]]) -> Iterator[Sequence[Row]]:
+def _pages(
+    session: Session, where: Sequence[ColumnElement[bool]], size: int
+) -> Iterator[Sequence[Row]]:
     table = (
         CaseRow.id, CaseRow.customer, CaseRow.policy, CaseRow.policy_version, CaseRow.currency,
         CaseRow.amount_at_risk, CaseRow.facts,
     )  # fmt: skip
     query = select(*(col(column) for column in table)).where(*where)
-    rows = session.execute(query, execution_options={"yield_per": PAGE})
-    for page in rows.partitions(PAGE):
+    rows = session.execute(query, execution_options={"yield_per": size})
+    for page in rows.partitions(size):
         yield [Row(*row) for row in page]

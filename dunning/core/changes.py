@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from dunning.core.calendar import in_window
 from dunning.core.events import PolicyChanged, StepKind
@@ -15,9 +16,10 @@ from dunning.core.freezing import freeze
 from dunning.core.local import local_of
 from dunning.core.permission import why_no_email
 from dunning.core.places import DOORS, NOTICE, starts_at
-from dunning.core.plan import Plan, plan, timeline
+from dunning.core.plan import CHARGES, Plan, plan, timeline
 from dunning.core.policy import Policy
-from dunning.core.status import Status
+from dunning.core.status import Status, status, verdict
+from dunning.core.steps import Step
 
 # These follow from what is found on the way, not from the policy.
 _BESIDE = frozenset((StepKind.RECONCILE, StepKind.RESTORE))
@@ -74,6 +76,7 @@ def look_ahead(
 
     A case on hold is looked at from the end of the hold.
     """
+    known = known or status(case)
     standing, begins = freeze(case, person.at), person.at
     if standing is not None and standing.until is None:
         return None
@@ -129,12 +132,52 @@ def _owed(case: Case, policy: Policy, ahead: Plan, now: datetime) -> tuple[StepK
 def _future(case: Case, policy: Policy, ahead: Plan, now: datetime) -> Future:
     """Every step that will be done, with the message that follows a suspension."""
     steps: dict[StepKind, list[datetime]] = {}
-    for step in ahead.steps:
-        if step.skip is None and step.kind not in _BESIDE:
-            steps.setdefault(step.kind, []).append(max(step.due_at, now))
-    told = any(rung.template == "suspended" for rung in policy.timeline)
-    if (doors := steps.get(StepKind.SUSPEND)) and not told and why_no_email(case, policy) is None:
-        zone = local_of(case, policy).zone
-        written = in_window(doors[0], policy.send_between, zone)
-        steps.setdefault(StepKind.EMAIL, []).append(written)
-    return Future({kind: tuple(sorted(moments)) for kind, moments in steps.items()})
+    left = [step for step in ahead.steps if step.skip is None and step.kind not in _BESIDE]
+    for step in _apart(case, policy, left, now):
+        steps.setdefault(step.kind, []).append(max(step.due_at, now))
+    doors = steps.get(StepKind.SUSPEND)
+    told = not doors or any(rung.template == "suspended" for rung in policy.timeline)
+    if doors and not told and why_no_email(case, policy) is None:
+        emails = steps.setdefault(StepKind.EMAIL, [])
+        emails.append(in_window(doors[0], policy.send_between, local_of(case, policy).zone))
+        emails.sort()
+    return Future({kind: tuple(moments) for kind, moments in steps.items()})
+
+
+def _apart(case: Case, policy: Policy, steps: list[Step], now: datetime) -> list[Step]:
+    """The same with the time between charges that the bank will ask for each time it declines.
+
+    What that pushes on to a later charge is dropped as missed, and doors wait, as in `core.plan`.
+    """
+    said = verdict(case, policy.declines)
+    charges = [step for step in steps if step.kind in CHARGES]
+    wait = said.wait if said is not None and said.wait is not None else timedelta(0)
+    near = any(b.due_at - max(a.due_at, now) < wait for a, b in pairwise(charges))
+    if not near:
+        return steps
+    doors = [step for step in steps if step.kind in DOORS]
+    made: list[Step] = []
+    while charges:
+        if made:
+            earliest = made[-1].due_at + wait
+            charges = [replace(s, due_at=max(s.due_at, earliest)) for s in charges]
+        moment = max(min(step.due_at for step in charges), now)
+        due = sorted((s for s in charges if s.due_at <= moment), key=lambda step: step.order)
+        first = next(s for i, s in enumerate(due) if not _missed(s, due[i + 1 :], doors))
+        made.append(replace(first, due_at=moment))
+        gone = {s.key for s in due if s.order < first.order} | {first.key}
+        charges = [step for step in charges if step.key not in gone]
+    held = [
+        replace(
+            door,
+            due_at=max([door.due_at, *(s.due_at for s in made if s.order < door.order)]),
+        )
+        for door in doors
+    ]
+    others = [s for s in steps if s.kind not in CHARGES and s.kind not in DOORS]
+    return sorted([*others, *made, *held], key=lambda step: (step.due_at, step.order))
+
+
+def _missed(step: Step, later: list[Step], doors: list[Step]) -> bool:
+    """Whether a later charge is due as well, with no door between the two."""
+    return any(not any(step.order < door.order <= other.order for door in doors) for other in later)

@@ -8,7 +8,7 @@ A door (suspend, give up) never opens before the last chance ahead of it has bee
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -125,7 +125,9 @@ def _one_charge(steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
     A held step is neither dropped nor used up: it is due as soon as what it waits for is done.
     """
     doors = [step.order for step in steps if step.kind in DOORS and step.skip is None]
-    waiting = {step.key for step in steps if step.rung and any(door < step.order for door in doors)}
+    first = min(doors, default=None)
+    behind = (step for step in steps if step.rung and first is not None and first < step.order)
+    waiting = {step.key for step in behind}
     due = [step for step in steps if _stands(step, now) and step.key not in waiting]
     charges = [step for step in due if step.kind in CHARGES]
     waiting.update(step.key for step in charges[1:])
@@ -201,11 +203,13 @@ def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step
 def _ladder(case: Case, way: Way, now: datetime, present: Status, around: Around) -> list[Step]:
     """The lines that hold now as dated steps, with what must be dropped marked as such."""
     ended = {step.id: step.result for step in case.done}
-    whole = _lines(case, way)
+    # Which line is owed since a move hangs on all of them.
+    whole = _lines(case, way, () if case.policy_changes else ended)
     opened = [
         step for step in whole if step.kind in DOORS and ended.get(step.key) is StepResult.DONE
     ]
-    left = {key: why for key, why in left_behind(case, whole).items() if key not in around.begun}
+    behind = left_behind(case, way.whole, whole)
+    left = {key: why for key, why in behind.items() if key not in around.begun}
     pulled = {told.step: told for told in case.advanced}
     ahead = [_pulled(step, pulled.get(step.key)) for step in whole if step.key not in ended]
     steps = left_undone(case, way, ahead, present, around)
@@ -214,7 +218,7 @@ def _ladder(case: Case, way: Way, now: datetime, present: Status, around: Around
     return [
         *(step for step in steps if step.skip is not None),
         *(_judged(case, way.policy, step, standing, opened, now) for step in standing),
-        *_begun_elsewhere(case, way, around.begun - {step.key for step in whole}),
+        *_begun_elsewhere(case, way, around.begun - ended.keys() - {step.key for step in whole}),
     ]
 
 
@@ -237,7 +241,8 @@ def line_keys(case: Case, policy: Policy) -> frozenset[str]:
     return frozenset(step.key for way in every_way(policy) for step in _lines(case, way))
 
 
-def _lines(case: Case, way: Way) -> list[Step]:
+def _lines(case: Case, way: Way, ended: Collection[str] = ()) -> list[Step]:
+    """The lines with their dates; of those that have `ended` only the doors: others need none."""
     policy = way.policy
     number: Counter[StepKind] = Counter()
     start = starts_at(case, way.whole)
@@ -245,7 +250,10 @@ def _lines(case: Case, way: Way) -> list[Step]:
     steps = []
     for rung, offset in offsets(policy):
         number[rung.do] += 1
-        step = _dated(case, way, rung, start, offset, local, number[rung.do])
+        key = way.key(case, rung, number[rung.do])
+        if key in ended and rung.do not in DOORS:
+            continue
+        step = _dated(key, way, rung, start, offset, local, number[rung.do])
         bound = not_before(case, rung.do)
         if bound is not None and bound > step.due_at:
             step = replace(step, due_at=bound)
@@ -254,7 +262,7 @@ def _lines(case: Case, way: Way) -> list[Step]:
 
 
 def _dated(
-    case: Case,
+    key: str,
     way: Way,
     rung: Rung,
     start: datetime,
@@ -263,7 +271,6 @@ def _dated(
     number: int,
 ) -> Step:
     policy, kind = way.policy, rung.do
-    key = way.key(case, rung, number)
     if kind is StepKind.RETRY and policy.retries is Retries.SIGNAL:
         kind = StepKind.SIGNAL
     return Step(

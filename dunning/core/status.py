@@ -182,6 +182,11 @@ def verdict(case: Case, declines: Overrides) -> Verdict | None:
     return standing[1] if standing else None
 
 
+_Standing = tuple[Attempt, Verdict] | None
+# A plan asks of one case again and again: the last answer, with the case it is about.
+_last: tuple[Case, Overrides, _Standing] | None = None
+
+
 def standing_decline(case: Case, declines: Overrides) -> tuple[Attempt, Verdict] | None:
     """The failed try whose answer is the strictest that still counts, and what it says.
 
@@ -190,6 +195,14 @@ def standing_decline(case: Case, declines: Overrides) -> tuple[Attempt, Verdict]
     A detail the customer corrected, or the network refreshed, answers "new method"; it does not
     answer "stop". A new method answers both.
     """
+    global _last  # noqa: PLW0603 - read and written whole, so threads do not disturb each other
+    known = _last
+    if known is None or known[0] is not case or known[1] is not declines:
+        known = _last = (case, declines, _standing_decline(case, declines))
+    return known[2]
+
+
+def _standing_decline(case: Case, declines: Overrides) -> _Standing:
     verdicts = [
         (attempt, _said_of(attempt, declines))
         for attempt in case.attempts

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dunning import begun, breaker, inbox, outbox, pace, schedule, store
 from dunning.clock import rfc3339
 from dunning.core.breaking import Signal
+from dunning.in_force import Refused
 from dunning.store import reading
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ class Standing:
     broker: str = "ok"  # or how it shows that it is away
     held: Sequence[breaker.Standing] = ()
     refused: Mapping[str, datetime] = field(default_factory=dict)  # by source: its key, and when
+    policy: str = ""  # the hash of the text in force
+    wrong: tuple[Refused, ...] = ()  # texts that are not
     version: str | None = None
     free_bytes: int | None = None
     troubles: list[Trouble] = field(default_factory=list)
@@ -90,6 +93,8 @@ class Watch:
             found = Standing(now=now, away=type(error).__name__, free_bytes=free)
         # Asked with no transaction open; a broker that is silent is away within seconds.
         found = replace(found, broker=self._broker())
+        policies = program.policies
+        found = replace(found, policy=policies.hash, wrong=policies.refused)
         found.troubles.extend(self._troubles(found))
         found.troubles.extend(_around(found))
         return found
@@ -184,6 +189,11 @@ def told(found: Standing) -> dict[str, Any]:
         "problems": [{"code": t.code, "what": t.what, "do": t.do} for t in found.troubles],
         "database": "ok" if found.away is None else f"away ({found.away})",
         "broker": found.broker,
+    }
+    words["policy"] = {
+        "in_force": found.policy,
+        # Not red either: what was in force stays so.
+        "refused": [{"file": r.name, "what": r.why, "do": r.do} for r in found.wrong],
     }
     if found.kept is not None and found.due is not None:
         words |= {

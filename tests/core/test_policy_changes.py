@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from dunning.core.attribution import mechanism
 from dunning.core.case import advance
 from dunning.core.changes import Change, Person, Version, look_ahead
-from dunning.core.events import AttemptStatus, StepKind
+from dunning.core.events import AttemptStatus, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.plan import plan
-from dunning.core.policy import Policy
+from dunning.core.policy import Policy, Retries
 from tests.builders import case_of, days, declined, failed, paid
-from tests.core.walking import walk
+from tests.core.walking import PLAIN, policies, walk
 from tests.happenings import step
 from tests.policies import STANDARD, policy, rung
 
@@ -103,6 +103,18 @@ def test_a_charge_that_was_owed_is_made_once_and_no_burst() -> None:
     assert [s for s, _ in to_come(case, more, 5.5) if s.startswith("retry")] == ["retry:4"]
 
 
+def test_once_the_charge_that_was_owed_is_made_no_other_takes_its_place() -> None:
+    case = case_of(failed(), declined(), step("reconcile:open"))
+    more = policy(*(rung("retry", day) for day in (1, 2, 3, 4)), *LADDER.timeline[3:])
+    case = moved(case, LADDER, more, 5.5)
+    (owed,) = (s for s in plan(case, more, days(5.5)).due(days(5.5)) if not s.skip)
+    ended = StepEnded(
+        id=owed.key, at=days(5.6), kind=owed.kind, result=StepResult.DECLINED, template=None
+    )
+    case = advance(case, ended)
+    assert [name for name, _ in to_come(case, more, 5.6)] == ["suspend:1", "give_up:1"]
+
+
 def test_without_a_charge_owed_none_is_made_up_for() -> None:
     fewer = policy(rung("retry", 2), *LADDER.timeline[3:])
     case = moved(at_day(5.5, LADDER), LADDER, fewer, 5.5)
@@ -151,6 +163,27 @@ def test_the_lines_ahead_of_a_door_that_keeps_its_notice_come_before_it() -> Non
     case = moved(at_day(6, LADDER), LADDER, soon(3), 6)
     assert to_come(case, soon(3), 6)[:3] == [
         ("email:1", 12.0), ("retry:1", 12.92), ("suspend:1", 13.0)
+    ]  # fmt: skip
+
+
+def test_what_the_customer_was_told_and_earlier_charges_do_not_come_again() -> None:
+    """Put back by days, the new timeline makes its door ready and begins nothing anew."""
+    hasty = policy(
+        rung("email", 0, template="payment_failed"),
+        rung("retry", 1),
+        rung("email", 2, template="reminder"),
+        rung("retry", 3),
+        rung("email", 3.5, template="final_notice"),
+        rung("retry", 3.8),
+        rung("suspend", 4),
+        rung("retry", 5),
+        rung("give_up", 28),
+        grace=timedelta(days=4),
+        send_between=None,
+    )
+    case = moved(at_day(8, PLAIN), PLAIN, hasty, 8)
+    assert to_come(case, hasty, 8) == [
+        ("email:3", 13.5), ("retry:3", 13.8), ("suspend:1", 14.0), ("give_up:1", 38.0)
     ]  # fmt: skip
 
 
@@ -211,10 +244,15 @@ def test_a_payment_by_a_line_of_any_version_is_by_that_line() -> None:
 # --- whatever the moment -------------------------------------------------------------------------
 
 DAYS = st.integers(0, 27 * 24).map(lambda hour: hour / 24)
-POLICIES = st.sampled_from((STANDARD, LADDER, LATER, soon(3), soon(9), soon(20)))
+POLICIES = st.sampled_from((STANDARD, LADDER, PLAIN, LATER, soon(3), soon(9), soon(20)))
 
 
-@given(POLICIES, POLICIES, DAYS, st.booleans())
+# Where the billing system charges, nobody here tells how that ended.
+OURS = policies().map(lambda made: replace(made, retries=Retries.OURS))
+ANY = st.one_of(POLICIES, OURS)
+
+
+@given(ANY, ANY, DAYS, st.booleans())
 def test_no_move_brings_a_burst_or_a_door_without_notice(
     old: Policy, new: Policy, at: float, worked: bool
 ) -> None:
@@ -238,7 +276,7 @@ def test_no_move_brings_a_burst_or_a_door_without_notice(
         assert all(door >= min(had, days(at + 7)) for door in doors)
 
 
-@given(POLICIES, POLICIES, DAYS)
+@given(ANY, ANY, DAYS)
 def test_what_is_foreseen_is_what_then_happens(old: Policy, new: Policy, at: float) -> None:
     """Every charge declined: a walk under the new version does what the plan said, when it said."""
     case = at_day(at, old)

@@ -13,6 +13,7 @@ from dunning.core.gate import Pulse
 from dunning.core.ports import Incomplete, Reading
 from dunning.core.turns import Limits
 from dunning.errors import ProviderDownError
+from dunning.in_force import Text
 from dunning.pace import Pacer
 from dunning.store import ScheduleRow, transaction
 from tests.providers.stripe.bodies import event, invoice, thin
@@ -47,6 +48,7 @@ def test_ready_with_nothing_to_do(edge: Edge) -> None:
         "oldest_overdue_step": None,
         "inbox": {"new": 0, "fetching": 0, "parked": 0},
         "held": {},
+        "policy": {"in_force": edge.program.policies.hash, "refused": []},
         "acting": {"stripe": "no: without an API key it decides and shows only"},
     }
 
@@ -110,6 +112,18 @@ def test_a_broker_that_is_away_is_red(migrated_url: str, tmp_path: Path) -> None
         assert "DUNNING_BROKER_URL" in problem["do"]
         assert "dunning_broker_up 0.0" in edge.get("/metrics").body.decode()
         assert edge.hook(FAILED).status == 200
+
+
+def test_a_policy_file_that_is_wrong_is_told_of_and_is_not_red(edge: Edge) -> None:
+    wrong = Text("version: 3", "policies.yaml")
+    edge.program.policies.begin()
+    edge.program.policies.offer(wrong)
+    ready = edge.get("/readyz")
+    assert ready.status == 200
+    (told,) = ready.json()["policy"]["refused"]
+    assert told["file"] == "policies.yaml"
+    assert "version" in told["what"]
+    assert "policy check" in told["do"]
 
 
 def test_behind_with_a_webhook_nobody_handled(edge: Edge) -> None:
