@@ -33,11 +33,12 @@ from dunning.core.events import (
     SubscriptionReported,
 )
 from dunning.core.facts import Case
+from dunning.core.freezing import freeze
 from dunning.core.places import offsets, starts_at
 from dunning.core.plan import Plan
 from dunning.core.policy import Policy, Retries
 from dunning.core.ports import Provider, View
-from dunning.core.status import State, freeze
+from dunning.core.status import State
 from dunning.errors import ProviderRefusedError
 from dunning.routing import everything_named
 from dunning.store import CaseRow, guard, reading, transaction

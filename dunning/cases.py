@@ -7,23 +7,27 @@ which the caller opens; many events of many cases at once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-import structlog
 from pydantic import TypeAdapter
-from sqlalchemy import event as hooks
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
-from dunning import ledger, metrics
-from dunning.chosen import Chooser, Policies, looked_first
+from dunning import ledger
+from dunning.chosen import Chooser, Policies, may_choose_again
 from dunning.clock import rfc3339
-from dunning.columns import columns_of, schedule_columns
+from dunning.columns import (
+    columns_of,
+    free_cursor,
+    is_held,
+    next_columns,
+    pinned_columns,
+)
 from dunning.core.around import ALONE
 from dunning.core.case import case_id, new_case
 from dunning.core.events import BillingEvent, InvoiceReported, RenewalUpcoming
@@ -31,11 +35,18 @@ from dunning.core.facts import Case
 from dunning.core.plan import Plan, line_keys, plan
 from dunning.core.policy import Policy
 from dunning.core.status import State, Status, status
-from dunning.desk import Desk, Held, Line, Named, Recall, Row
+from dunning.desk import Desk, Held, Recall, Row
 from dunning.errors import LeaseLostError, NotFoundError
-from dunning.hands import Hand, advance_hand, call_off, complete
+from dunning.hands import (
+    Hand,
+    advance_hand,
+    call_off,
+    complete,
+    tell_when_durable,
+    under,
+)
 from dunning.mirror import Mirror
-from dunning.outbox import announce, changes_access
+from dunning.outbox import News, announce, changes_access, neighbourhood
 from dunning.routing import (
     CustomerNews,
     cases_of,
@@ -49,8 +60,6 @@ from dunning.routing import (
 from dunning.schedule import Claim
 from dunning.store import CaseRow, among, guard, table_of
 from dunning.unfinished import charges_told, end_unfinished
-
-log = structlog.get_logger(__name__)
 
 _FACTS = TypeAdapter(Case)
 
@@ -77,7 +86,7 @@ class CaseBook:
         choose: Chooser,
         recall: Recall | None = None,
         announces: bool = False,
-        keeps_revenue: bool = False,
+        keeps_revenue: Callable[[], bool] = lambda: False,
     ) -> None:
         self._policies = Policies(choose, keeps_revenue=keeps_revenue)
         self._recall = recall
@@ -134,6 +143,7 @@ class CaseBook:
         ids = sorted({claim.case_id for claim, _ in brought})
         _guard_cases(session, ids, set[str]().union(*names))
         desk.cases.load(ids)
+        desk.schedule.load(ids)
         self._gather_for(desk, ids, told)
         after: dict[str, Case | Exception] = {}
         for claim, events in brought:
@@ -148,17 +158,39 @@ class CaseBook:
         return after
 
     def apply_by_hand(
-        self, session: Session, row: CaseRow, events: Sequence[BillingEvent], now: datetime
+        self,
+        session: Session,
+        row: CaseRow,
+        events: Sequence[BillingEvent],
+        now: datetime,
+        *,
+        ending: Claim | None = None,
     ) -> Case:
-        """Take events into a case already locked, whoever they are from."""
+        """Take events into a case already locked, whoever they are from; a claim may end so."""
         desk = self.desk(session)
         held = Held({name: getattr(row, name) for name in _COLUMNS}, read_facts(row))
         desk.cases.assume(row.id, held)
         self._gather_for(desk, [row.id], {row.source: events})
         with desk.drafting():
+            if ending is not None:
+                self._end(desk, ending)
             case = self._move(desk, held, events, now)
         self.write(desk, now)
         return case
+
+    def apply_by_hand_to_many(
+        self, session: Session, told: Mapping[str, Sequence[BillingEvent]], now: datetime
+    ) -> None:
+        """The same for many cases, by id, in one read and one write."""
+        desk = self.desk(session)
+        desk.cases.load(sorted(told))
+        self._gather_for(desk, sorted(told), {})
+        with desk.drafting():
+            for name, events in told.items():
+                held = desk.cases.get(name)
+                assert held is not None, "whoever locked it has seen it"
+                self._move(desk, held, events, now)
+        self.write(desk, now)
 
     # --- a batch, in the hands of whoever opened the transaction -----------------------------
 
@@ -169,7 +201,7 @@ class CaseBook:
     def gather(self, desk: Desk, told: Mapping[str, Sequence[BillingEvent]]) -> None:
         """Load all that events, by source, may touch; the guard over their names comes before."""
         gather(desk, told)
-        if self._policies.keeps_revenue:
+        if self._policies.keeps_revenue():
             desk.revenues.load(paid_invoices(told))
         self._policies.learn(desk)
 
@@ -194,7 +226,7 @@ class CaseBook:
                 continue
             if isinstance(event, RenewalUpcoming):
                 continue
-            if self._policies.keeps_revenue and isinstance(event, InvoiceReported):
+            if self._policies.keeps_revenue() and isinstance(event, InvoiceReported):
                 mirror.paid(event)
             invoice = invoice_of(desk, source, event)
             if invoice is None:
@@ -218,21 +250,23 @@ class CaseBook:
 
     def write(self, desk: Desk, now: datetime) -> None:
         """Write what was taken in, with the next step of every case that moved."""
-        changed = desk.cases.changes()
-        besides = self._policies.around(desk, changed.values())
+        moved = desk.cases.changes()
+        besides = self._policies.around(desk, moved.values())
+        for name in moved:
+            if desk.cases.stored(name) is None:
+                desk.schedule.assume(name)  # a case that begins is in no schedule yet
+        desk.schedule.load(moved)
         with desk.drafting():
-            for name, held in changed.items():
+            for name, held in moved.items():
                 policy = self.policy_of(desk.session, held.row["policy_version"])
                 ahead = plan(held.case, policy, now, held.present, besides.get(name, ALONE))
-                row = dict(held.row)
-                row.update(schedule_columns(row, held.case, ahead, now))
+                row = {**held.row, **next_columns(held.case, ahead)}
                 row["facts"] = _FACTS.dump_json(held.case).decode()
                 desk.cases.put(name, replace(held, row=row))
+                if not is_held(desk.schedule.get(name), now):
+                    desk.schedule.put(name, free_cursor(held.case, ahead.next_at))
         desk.write()
-        if lines := tuple(desk.lines.changes().values()):
-            because = dict(desk.because.changes())
-            tell = partial(_tell, lines, because)
-            hooks.listen(desk.session, "after_commit", lambda _: tell(), once=True)
+        tell_when_durable(desk)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -253,20 +287,25 @@ class CaseBook:
     ) -> None:
         gather_for(desk, case_ids, told)
         if self._announces and any(changes_access(e) for events in told.values() for e in events):
-            desk.scopes.load(
-                Named(held.case.source, held.case.scope) for held in desk.cases.values()
-            )
+            desk.scopes.load(neighbourhood(held.case) for held in desk.cases.values())
         self._policies.learn(desk)
 
     def _conclude(
         self, desk: Desk, claim: Claim, events: Sequence[BillingEvent], now: datetime
     ) -> Case:
         held = desk.cases.get(claim.case_id)
-        if held is None or held.row["lease_token"] != claim.token:
+        if held is None:
+            raise LeaseLostError(f"{claim.case_id}: there is no such case")
+        self._end(desk, claim)
+        return self._move(desk, held, events, now)
+
+    def _end(self, desk: Desk, claim: Claim) -> None:
+        """Only the holder of the token gets past this; then nobody holds the case."""
+        cursor = desk.schedule.get(claim.case_id)
+        if cursor is None or cursor["lease_token"] != claim.token:
             message = f"{claim.case_id}: the lease ran out and somebody else holds the case"
             raise LeaseLostError(message)
-        free = replace(held, row={**held.row, "lease_token": None})
-        return self._move(desk, free, events, now)
+        desk.schedule.put(claim.case_id, {**cursor, "leased_until": None, "lease_token": None})
 
     def _move(self, desk: Desk, held: Held, events: Sequence[BillingEvent], now: datetime) -> Case:
         """Take events into one case that is stored."""
@@ -283,19 +322,20 @@ class CaseBook:
     def _settle(self, desk: Desk, hand: Hand, mirror: Mirror, now: datetime) -> bool:
         """Put down what follows from the facts. False: there is no case to speak of (yet)."""
         present = status(hand.case)
-        if hand.before is None:
-            if present.state is State.NONE:
-                return False
-            row = self._begin(desk, hand.case, present, now)
-        else:
-            row = dict(hand.before.row)
+        if hand.before is None and present.state is State.NONE:
+            return False
+        row = dict(hand.before.row) if hand.before else self._begin(desk, hand, present, now)
+        row |= pinned_columns(hand.case)
+        present = self._under_terms(desk, hand, row, present)
+        if hand.before is not None:
             told = hand.case
             if present.ended_at is not None or charges_told(told):
-                self._end_what_was_begun(desk, hand, row, now)
+                self._end_what_was_begun(desk, hand, now)
                 if hand.case is not told:
                     present = status(hand.case)
-            if looked_first(hand.before.case, hand.case) and present.state.is_open:
-                row |= self._policies.look_again(desk, hand.case, present, row, now)
+            if present.state.is_open and may_choose_again(hand.before.case, hand.case):
+                row |= self._policies.look_again(desk, hand, present, row, now)
+                present = self._under_terms(desk, hand, row, present)
         case = hand.case
         posting = ledger.Posting(
             case_id=case.id,
@@ -306,30 +346,44 @@ class CaseBook:
         if ledger.record(desk, posting, now):
             heard = (*desk.because.changes().get(case.id, ()), *hand.heard)
             desk.because.put(case.id, tuple(dict.fromkeys(heard)))
-        mirror.remember(case, hand.before.case if hand.before else None)
+        policy = self.policy_of(desk.session, row["policy_version"])
+        mirror.remember(case, hand.before.case if hand.before else None, policy.declines)
         if self._announces:
-            announce(desk, case, present, now)
-        row.update(columns_of(case, present))
+            ahead = partial(plan, case, policy, now, present)
+            policy_of = partial(self.policy_of, desk.session)
+            news = News(case, present, policy, ahead, policy_of)
+            announce(desk, news, now)
+        row.update(columns_of(case, present, policy))
         row["version"] += 1
         desk.cases.put(case.id, Held(row, case, present))
         call_off(desk, hand, now)
         return True
 
-    def _end_what_was_begun(self, desk: Desk, hand: Hand, row: Row, now: datetime) -> None:
+    def _under_terms(self, desk: Desk, hand: Hand, row: Row, present: Status) -> Status:
+        """Give the case what its policy says of access and of cancelling; how it stands then."""
+        terms = under(hand.case, self.policy_of(desk.session, row["policy_version"]))
+        if terms is hand.case:
+            return present
+        hand.case = terms
+        return status(terms)
+
+    def _end_what_was_begun(self, desk: Desk, hand: Hand, now: datetime) -> None:
         """What a dead worker left behind, or the end of the case overtook, ends on record."""
-        if row["lease_token"] is not None and row["wake_at"] and row["wake_at"] > now:
-            return  # whoever holds the case will say how it ended
         if not desk.steps.get(hand.case.id):
             return
-        policy = self.policy_of(desk.session, row["policy_version"])
+        if is_held(desk.schedule.get(hand.case.id), now):
+            return  # whoever holds the case will say how it ended
+        assert hand.before is not None
+        policy = self.policy_of(desk.session, hand.before.row["policy_version"])
         planned = {step.key for step in plan(hand.case, policy, now).steps}
         if status(hand.case).state.is_open:
             planned |= line_keys(hand.case, policy)  # of whichever branch
         for event in end_unfinished(desk, hand.case, planned, now):
             advance_hand(hand, event)
 
-    def _begin(self, desk: Desk, case: Case, present: Status, now: datetime) -> dict[str, Any]:
-        begun = dict.fromkeys(_COLUMNS) | self._policies.begin(desk, case, present, now)
+    def _begin(self, desk: Desk, hand: Hand, present: Status, now: datetime) -> dict[str, Any]:
+        begun = dict.fromkeys(_COLUMNS) | self._policies.begin(desk, hand, present, now)
+        case = hand.case
         return begun | {
             "id": case.id,
             "source": case.source,
@@ -373,7 +427,8 @@ def summary(row: CaseRow) -> dict[str, object]:
     """One case for programs: amounts in minor units, times in RFC 3339 UTC."""
     names = (
         "id source provider invoice customer subscription state access amount_due "
-        "amount_at_risk currency decline_code advice policy policy_version"
+        "amount_at_risk currency decline_code advice policy policy_version holdout_of "
+        "holdout_group"
     ).split()
     told: dict[str, object] = {name: getattr(row, name) for name in names}
     told["opened_at"] = rfc3339(row.opened_at)
@@ -381,14 +436,6 @@ def summary(row: CaseRow) -> dict[str, object]:
     told["next_step"] = row.next_step
     told["closed_at"] = rfc3339(row.closed_at)
     told["closed_reason"] = row.closed_reason
+    told["standing"] = row.standing
+    told["standing_until"] = rfc3339(row.standing_until)
     return told
-
-
-def _tell(lines: Sequence[Line], because: Mapping[str, Sequence[str]]) -> None:
-    """Say what the ledger got and of which events and steps, once it is durable."""
-    by_case: defaultdict[str, list[str]] = defaultdict(list)
-    for line in lines:
-        metrics.entries(line.source, line.cause)
-        by_case[line.case_id].append(line.key)
-    for case, keys in by_case.items():
-        log.info("ledger.recorded", case=case, entries=keys, because=because.get(case, ()))

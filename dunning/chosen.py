@@ -12,10 +12,12 @@ from dunning.core.around import ALONE, Around
 from dunning.core.choosing import Subject
 from dunning.core.events import StepKind
 from dunning.core.facts import Case
+from dunning.core.holdout import is_late
 from dunning.core.policy import Policy, Retries
 from dunning.core.status import Status
 from dunning.core.subject import subject_of
 from dunning.desk import Desk, Held, Row
+from dunning.hands import Hand, draw_group, walks_for
 from dunning.pinned import Pinned
 from dunning.store import CaseRow
 from dunning.surroundings import REVENUE, Wanted, around
@@ -43,6 +45,11 @@ def again(policy: Policy, chosen: Chosen, why: str | None) -> Chosen:
     return Chosen(chosen.policy, f"{chosen.why}; chosen by the first look, before that {before}")
 
 
+def may_choose_again(before: Case, after: Case) -> bool:
+    """Whether more is known than when the case began, and nothing but looking was ever done."""
+    return looked_first(before, after) or is_late(before, after)
+
+
 def looked_first(before: Case, after: Case) -> bool:
     """Whether the first look has just been taken, and nothing but looking was ever done."""
     key = f"{after.id}/reconcile:open"
@@ -61,24 +68,31 @@ Chooser = Callable[[Subject], Policy | Chosen]
 class Policies:
     """Chooses policies, keeps them for the cases that have them, and looks up what they ask for."""
 
-    def __init__(self, choose: Chooser, *, keeps_revenue: bool = False) -> None:
+    def __init__(
+        self, choose: Chooser, *, keeps_revenue: Callable[[], bool] = lambda: False
+    ) -> None:
         self.choose = choose
         self.keeps_revenue = keeps_revenue
         self._pinned = Pinned()
         self.of = self._pinned.of
         self.learn = self._pinned.learn
 
-    def begin(self, desk: Desk, case: Case, present: Status, now: datetime) -> dict[str, Any]:
+    def begin(self, desk: Desk, hand: Hand, present: Status, now: datetime) -> dict[str, Any]:
         """The columns of a case that say which policy it begins under."""
-        return self._pin(desk, self._chosen(desk, case, present), now)
+        chosen = self._chosen(desk, hand.case, present)
+        return self._pin(desk, Chosen(draw_group(hand, chosen.policy), chosen.why), now)
 
     def look_again(
-        self, desk: Desk, case: Case, present: Status, row: Row, now: datetime
+        self, desk: Desk, hand: Hand, present: Status, row: Row, now: datetime
     ) -> dict[str, Any]:
         """The first look may bring what an invoice event does not: whose it is, and of what."""
         policy = self.of(desk.session, row["policy_version"])
-        chosen = again(policy, self._chosen(desk, case, present), row["policy_why"])
-        return self._pin(desk, chosen, now)
+        chosen = self._chosen(desk, hand.case, present)
+        walks = walks_for(hand.case, chosen.policy)
+        found = again(policy, Chosen(walks, chosen.why), row["policy_why"])
+        if found.policy.version == walks.version:
+            draw_group(hand, chosen.policy)
+        return self._pin(desk, found, now)
 
     def around(self, desk: Desk, helds: Iterable[Held]) -> dict[str, Around]:
         """What the plans of cases in hand need to know beside them."""
@@ -101,7 +115,7 @@ class Policies:
 
     def _chosen(self, desk: Desk, case: Case, present: Status) -> Chosen:
         """What the file chooses for the case, by what is known of it now."""
-        asks = REVENUE if self.keeps_revenue else frozenset[str]()
+        asks = REVENUE if self.keeps_revenue() else frozenset[str]()
         besides = around(desk.session, [Wanted(case, asks)], desk)
         chosen = self.choose(subject_of(case, present, besides.get(case.id, ALONE)))
         return chosen if isinstance(chosen, Chosen) else Chosen(chosen)

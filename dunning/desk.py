@@ -21,23 +21,27 @@ from sqlmodel import Session, SQLModel
 from dunning import rollups
 from dunning.core.events import BillingEvent
 from dunning.core.facts import Case
-from dunning.core.status import Status
+from dunning.core.status import Access, Status
+from dunning.core.telling import Stand
 from dunning.store import (
     AttemptRow,
     CaseRow,
     CustomerRow,
     EntryRow,
+    ExemptionRow,
     InboxRow,
     LinkRow,
     MethodRow,
     OutboxRow,
     PolicyRow,
     RevenueRow,
+    ScheduleRow,
     StepRow,
     SubscriptionRow,
     add_rows,
     among,
     change_rows,
+    drop_rows,
     put_rows,
     table_of,
 )
@@ -178,6 +182,7 @@ class Desk:
         self._read_facts = read_facts
         self._recall = recall
         self.cases: Drawer[str, Held] = Drawer(self._fetch_cases)
+        self.schedule: Drawer[str, Row] = Drawer(self._fetch_schedule)
         self.entries: Drawer[str, tuple[Line, ...]] = Drawer(self._fetch_entries)
         self.lines: Drawer[str, Line] = Drawer()  # of these the new ones, in their order
         self.because: Drawer[str, tuple[str, ...]] = Drawer()  # the events that brought them
@@ -189,7 +194,9 @@ class Desk:
         self.subscriptions: Drawer[Named, Row] = Drawer(self._named(SubscriptionRow))
         self.methods: Drawer[Named, Row] = Drawer(self._named(MethodRow))
         self.revenues: Drawer[Named, Row] = Drawer(self._named(RevenueRow))
-        self.scopes: Drawer[Named, Mapping[str, str]] = Drawer(self._fetch_scopes)
+        # By customer the last word; what is put here is a row of its own.
+        self.exemptions: Drawer[Named, Row] = Drawer(self._fetch_exemptions)
+        self.scopes: Drawer[Named, Mapping[str, Stand]] = Drawer(self._fetch_scopes)
         self.waiting: Drawer[Named, tuple[Waiting, ...]] = Drawer(self._fetch_waiting)
         self.policies: Drawer[str, Row] = Drawer()
         self.calls: Drawer[str, Row] = Drawer()
@@ -224,6 +231,17 @@ class Desk:
         )
         found = self.session.execute(query).mappings()
         return {row["id"]: Held(dict(row), self._read_facts(row["facts"])) for row in found}
+
+    def _fetch_schedule(self, ids: Collection[str]) -> Mapping[str, Row]:
+        """Their rows of the schedule, locked: whoever waits for one has its case locked before."""
+        table = table_of(ScheduleRow)
+        query = (
+            select(table)
+            .where(among(self.session, table.c.case_id, sorted(ids)))
+            .order_by(table.c.case_id)
+            .with_for_update()
+        )
+        return {row["case_id"]: dict(row) for row in self.session.execute(query).mappings()}
 
     def cases_about(
         self, source: str, customers: Collection[str], scopes: Collection[str], since: datetime
@@ -277,11 +295,20 @@ class Desk:
 
         return fetch
 
-    def _fetch_scopes(self, keys: Collection[Named]) -> Mapping[Named, Mapping[str, str]]:
-        """The access that each stored case of a scope leaves, by case id."""
-        found: dict[Named, dict[str, str]] = {key: {} for key in keys}
-        for row in self._rows_named(CaseRow, "scope", keys, "id", "access"):
-            found[Named(row["source"], row["scope"])][row["id"]] = row["access"]
+    def _fetch_exemptions(self, keys: Collection[Named]) -> Mapping[Named, Row]:
+        rows = self._rows_named(ExemptionRow, "customer", keys)
+        # Of two words of one moment the one that ends an exemption came later.
+        told = sorted(rows, key=lambda row: (row["at"], row["act"] == "unexempt", row["id"]))
+        return {Named(row["source"], row["customer"]): row for row in told}
+
+    def _fetch_scopes(self, keys: Collection[Named]) -> Mapping[Named, Mapping[str, Stand]]:
+        """The access that each stored case of a customer, or of a scope, leaves, by case id."""
+        found: dict[Named, dict[str, Stand]] = {key: {} for key in keys}
+        for about, other in (("customer", "scope"), ("scope", "customer")):
+            wanted = (other, "id", "access", "policy_version")
+            for row in self._rows_named(CaseRow, about, keys, *wanted):
+                stand = Stand(row["scope"], Access(row["access"]), row["policy_version"])
+                found[Named(row["source"], row[about])][row["id"]] = stand
         return found
 
     def _rows_named(
@@ -317,6 +344,7 @@ class Desk:
         fresh = [name for name in cases if self.cases.stored(name) is None]
         add_rows(session, CaseRow, [cases[name] for name in fresh])
         change_rows(session, CaseRow, [cases[name] for name in known])
+        self._write_schedule()
         lines = self.lines.changes().values()
         rollups.append(session, [{name: getattr(line, name) for name in LINE} for line in lines])
         self._write_attempts()
@@ -333,6 +361,7 @@ class Desk:
         ):
             rows = list(drawer.changes().values())
             put_rows(session, model, rows, update=_all_but(model, "source", "id"))
+        add_rows(session, ExemptionRow, list(self.exemptions.changes().values()))
         steps = list(self.ended_steps.changes().values())
         change_rows(session, StepRow, steps)
         put_rows(session, OutboxRow, list(self.calls.changes().values()))
@@ -347,6 +376,18 @@ class Desk:
             _tell(session, CaseRow, name, cases[name])
         for row in steps:
             _tell(session, StepRow, row["key"], row)
+
+    def _write_schedule(self) -> None:
+        """Only what differs: most news does not change when a case is looked at next."""
+        changed = [
+            (name, row)
+            for name, row in self.schedule.changes().items()
+            if row != self.schedule.stored(name)
+        ]
+        due = [row for _, row in changed if row["due_at"] is not None]
+        put_rows(self.session, ScheduleRow, due, update=_all_but(ScheduleRow, "case_id"))
+        over = [name for name, row in changed if row["due_at"] is None]
+        drop_rows(self.session, ScheduleRow, [n for n in over if self.schedule.stored(n)])
 
     def _write_attempts(self) -> None:
         """Told apart by reading: a partitioned table knows no conflict of source and id alone."""

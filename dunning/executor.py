@@ -27,7 +27,7 @@ from dunning.clock import Clock
 from dunning.core.events import StepDeferred, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.gate import Gate, Held
-from dunning.core.plan import Plan
+from dunning.core.plan import Plan, plan
 from dunning.core.ports import Action, Asked, Doing, Ended, PutOff
 from dunning.core.status import status
 from dunning.core.steps import Step
@@ -37,8 +37,8 @@ from dunning.errors import (
     ProviderDownError,
     ProviderRefusedError,
 )
-from dunning.outbox import put
-from dunning.schedule import Claim
+from dunning.outbox import News, put
+from dunning.schedule import Claim, hold
 from dunning.store import CaseRow, StepRow, is_away, is_passing, transaction
 from dunning.trying import failed, put_off, refused
 
@@ -123,9 +123,11 @@ class Executor:
             ).all()
             found = {row.id for row in rows}
             alone += [claim for name, claim in wanted.items() if name not in found]
+            # The lease runs from the beginning of the step, however long its claim had to wait.
+            ours = hold(session, [wanted[row.id] for row in rows], now, now + self._lease)
             for row in rows:
                 claim = wanted[row.id]
-                if not _holds(claim, row, now):
+                if claim not in ours:
                     continue
                 try:
                     case, ahead = self._cases.plan_of(session, row, now)
@@ -147,13 +149,12 @@ class Executor:
         self._ask_gate(now)
         with transaction(self._engine) as session:
             row = locked(session, claim.case_id)
-            if not _holds(claim, row, now):
+            if not hold(session, [claim], now, now + self._lease):
                 return []  # somebody else has the case, or may have it at any moment
             case, due = self._next(session, row, now)
             if due is None:
                 # What somebody who died had begun, and is not due again, is looked after as well.
-                row.lease_token = None
-                self._cases.apply_by_hand(session, row, [], now)
+                self._cases.apply_by_hand(session, row, [], now, ending=claim)
                 return []
             one = Beginning(claim, case, due, row.policy_version)
             intents = self._write(session, [one], now)
@@ -171,7 +172,6 @@ class Executor:
             one for one in beginnings if not begun.is_under_way(known.get(one.step.key), one.claim)
         ]
         begun.begin(session, open_ones, known, now)
-        begun.lease_until(session, [one.case.id for one in open_ones], now + self._lease)
         return [self._intent(session, one, known.get(one.step.key), now) for one in open_ones]
 
     def _intent(
@@ -322,7 +322,7 @@ class Executor:
                 if isinstance(one.outcome, Ended):
                     row = rows[one.key]
                     begun.end(row, one.intent.doing, one.outcome, now)
-                    self._tell(session, case, one.intent.doing.step, one.outcome, now)
+                    self._tell(session, case, one.intent.doing, one.outcome, now)
             if self._gate:
                 self._gate.note(session, [one.pulse for one in done], now)
             crashpoints.reach("outcome.before_commit")
@@ -331,17 +331,15 @@ class Executor:
             one.log()
 
     def _tell(
-        self, session: Session, case: Case, step: Step, outcome: Ended, now: datetime
+        self, session: Session, case: Case, doing: Doing, outcome: Ended, now: datetime
     ) -> None:
         if outcome.said:
-            session.add(begun.message(case, step, outcome.said, now))
+            session.add(begun.message(case, doing.step, outcome.said, now))
         if outcome.announce and self._announces:
-            name = f"{outcome.announce}:{step.key.rpartition('/')[2]}"
-            put(session, case, status(case), outcome.announce, name, now)
-
-
-def _holds(claim: Claim, row: CaseRow, now: datetime) -> bool:
-    return row.lease_token == claim.token and row.wake_at is not None and row.wake_at > now
+            ahead = partial(plan, case, doing.policy, now)
+            policy_of = partial(self._cases.policy_of, session)
+            news = News(case, status(case), doing.policy, ahead, policy_of)
+            put(session, news, outcome.announce, doing.step, now)
 
 
 def _with_its_ending(outcome: Ended | PutOff) -> tuple[Ended | PutOff, str]:

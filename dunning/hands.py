@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+import structlog
+from sqlalchemy import event as hooks
+
+from dunning import metrics
 from dunning.core.case import advance
 from dunning.core.events import BillingEvent, RenewalUpcoming, SubscriptionReported
-from dunning.core.facts import Case
-from dunning.desk import Desk, Held, Named, Waiting
+from dunning.core.facts import Case, Terms
+from dunning.core.holdout import Drawn, draw, walked_by
+from dunning.core.policy import Policy, Reach
+from dunning.desk import Desk, Held, Line, Named, Waiting
 from dunning.errors import MoneyError
 from dunning.mirror import Mirror
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -30,6 +40,12 @@ def advance_hand(hand: Hand, event: BillingEvent) -> None:
     hand.heard.append(event.id)
 
 
+def under(case: Case, policy: Policy) -> Case:
+    """The case with the terms of its policy; the same one where it has them."""
+    terms = Terms(on_cancel=policy.on_cancel, wide=policy.access is Reach.CUSTOMER)
+    return case if case.terms == terms else replace(case, terms=terms)
+
+
 def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:
     """Add what was heard before: kept events of this invoice, and of its customer."""
     known = hand.before is not None
@@ -44,9 +60,27 @@ def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:
             hand.recalled.append(one)
             for event in one.events:
                 advance_hand(hand, event)
-    if not known and hand.case.customer:
+    # Whose case it is may be heard late; until then nothing of the customer reached it.
+    nobodys = hand.before is None or hand.before.case.customer is None
+    if nobodys and hand.case.customer:
         for event in mirror.known(hand.case.customer, hand.case.subscription):
             advance_hand(hand, event)
+
+
+def draw_group(hand: Hand, chosen: Policy) -> Policy:
+    """Draw the case for a hold-out of its policy; the policy that walks it."""
+    hand.case = replace(hand.case, drawn=_drawn(hand.case, chosen))
+    return walked_by(chosen, hand.case.drawn)
+
+
+def walks_for(case: Case, chosen: Policy) -> Policy:
+    """The policy that would walk the case if it were drawn now."""
+    return walked_by(chosen, _drawn(case, chosen))
+
+
+def _drawn(case: Case, chosen: Policy) -> Drawn | None:
+    # Whoever was pursued by others before says nothing of what our policy does.
+    return None if case.adopted else draw(chosen, case.source, case.customer)
 
 
 def call_off(desk: Desk, hand: Hand, now: datetime) -> None:
@@ -65,3 +99,20 @@ def _same_currency(case: Case, event: BillingEvent) -> None:
     if currency and case.currency and about_invoice and currency != case.currency:
         message = f"{case.invoice} is in {case.currency}, but {event.id} speaks of {currency}"
         raise MoneyError(message)
+
+
+def tell_when_durable(desk: Desk) -> None:
+    """Say what the ledger got and of which events and steps, once it is durable."""
+    lines = tuple(desk.lines.changes().values())
+    because = dict(desk.because.changes())
+    if lines:
+        hooks.listen(desk.session, "after_commit", lambda _: _tell(lines, because), once=True)
+
+
+def _tell(lines: Sequence[Line], because: Mapping[str, Sequence[str]]) -> None:
+    by_case: defaultdict[str, list[str]] = defaultdict(list)
+    for line in lines:
+        metrics.entries(line.source, line.cause)
+        by_case[line.case_id].append(line.key)
+    for case, keys in by_case.items():
+        log.info("ledger.recorded", case=case, entries=keys, because=because.get(case, ()))

@@ -11,11 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from dunning.clock import from_unix
-from dunning.core.declines import advise
+from dunning.core.declines import Override, advise
 from dunning.core.events import (
     Attempt,
     BillingEvent,
     CustomerReported,
+    Exempted,
+    ExemptionLifted,
     InvoiceReported,
     MethodChanged,
     MethodNews,
@@ -39,9 +41,15 @@ class Mirror:
         self._desk = desk
         self._source = source
 
-    def take(self, event: MethodChanged | CustomerReported | SubscriptionReported) -> None:
+    def take(
+        self,
+        event: MethodChanged | CustomerReported | SubscriptionReported | Exempted | ExemptionLifted,
+    ) -> None:
         """Remember news that is not of one invoice; what is older adds nothing."""
         match event:
+            case Exempted() | ExemptionLifted():
+                key = Named(self._source, event.customer)
+                self._desk.exemptions.put(key, _of_exemption(self._source, event))
             case CustomerReported():
                 self._customer(event)
             case SubscriptionReported():
@@ -56,6 +64,9 @@ class Mirror:
             method = row["method"]
             card = self._desk.methods.get(Named(self._source, method)) if method else None
             yield from _of_customer(row, card["type"] if card else None)
+        said = self._desk.exemptions.get(Named(self._source, customer))
+        if said is not None:
+            yield exemption_of(said)
         if subscription:
             sub = self._desk.subscriptions.get(Named(self._source, subscription))
             if sub is not None:
@@ -72,14 +83,14 @@ class Mirror:
             told = {"customer": bill.customer, "amount": bill.paid, "currency": bill.currency}
             self._desk.revenues.put(key, {"source": key.source, "id": key.id, **told})
 
-    def remember(self, case: Case, known: Case | None) -> None:
+    def remember(self, case: Case, known: Case | None, declines: tuple[Override, ...]) -> None:
         """Write a case's new attempts where the limits of a card are counted, and its links."""
         links = known.links if known else frozenset((case.invoice,))
         for name in sorted(case.links - links):
             self._desk.links.add(Named(self._source, name), case.invoice)
         for attempt in case.attempts:
             if known is None or attempt not in known.attempts:
-                row = _of_attempt(self._source, case, attempt)
+                row = _of_attempt(self._source, case, attempt, declines)
                 self._desk.attempts.put(Named(self._source, attempt.id), row)
 
     # --- one kind of news each --------------------------------------------------------------
@@ -145,7 +156,7 @@ def _unheard(model: type[Known], key: Named) -> Row:
     return row | said
 
 
-def _of_attempt(source: str, case: Case, attempt: Attempt) -> Row:
+def _of_attempt(source: str, case: Case, attempt: Attempt, declines: tuple[Override, ...]) -> Row:
     decline = attempt.decline
     return {
         "source": source,
@@ -158,11 +169,13 @@ def _of_attempt(source: str, case: Case, attempt: Attempt) -> Row:
         "by": attempt.by.value,
         "key": attempt.key,
         "method": attempt.method,
+        "method_type": attempt.method_type,
         "network": attempt.network,
         "fingerprint": attempt.fingerprint,
         "decline_code": decline.code or decline.outcome_reason if decline else None,
         "network_code": decline.network_code if decline else None,
-        "advice": advise(decline).advice.value if decline else None,
+        "network_advice_code": decline.network_advice_code if decline else None,
+        "advice": advise(decline, declines).advice.value if decline else None,
     }
 
 
@@ -208,6 +221,32 @@ def _of_customer(row: Row, kind: str | None) -> Iterator[BillingEvent]:
     if row["method_fixed_at"] is not None:
         news, at = MethodNews.CHANGED, row["method_fixed_at"]
         yield MethodChanged(id=name, at=at, customer=customer, news=news)
+
+
+def exemption_id(customer: str, at: datetime) -> str:
+    """The same name each time the same exemption is told of."""
+    return f"exemption:{customer}:{at.timestamp():.6f}"
+
+
+def exemption_of(row: Row) -> Exempted | ExemptionLifted:
+    """What a person said of a customer, as the event it was."""
+    known = {"customer": row["customer"], "at": row["at"], "why": row["why"], "by": row["by"]}
+    name = exemption_id(row["customer"], row["at"])
+    if row["act"] == "exempt":
+        return Exempted(id=name, until=row["until"], **known)
+    return ExemptionLifted(id=name, **known)
+
+
+def _of_exemption(source: str, event: Exempted | ExemptionLifted) -> Row:
+    return {
+        "source": source,
+        "customer": event.customer,
+        "act": "exempt" if isinstance(event, Exempted) else "unexempt",
+        "by": event.by,
+        "why": event.why,
+        "until": event.until if isinstance(event, Exempted) else None,
+        "at": event.at,
+    }
 
 
 def _of_subscription(row: Row) -> SubscriptionReported:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -54,13 +55,7 @@ class Pinned:
         """Keep the policy for the case that begins under it; its version."""
         version = self._version_of(policy)
         if desk.policies.get(version) is None:
-            row = {
-                "version": version,
-                "name": policy.name,
-                "body": json.dumps(to_data(policy), sort_keys=True),
-                "first_used_at": now,
-            }
-            desk.policies.put(version, row)
+            desk.policies.put(version, row_of(policy, version, now))
         self._known[version] = policy
         return version
 
@@ -71,3 +66,13 @@ class Pinned:
             version = policy.version
             self._versions[id(policy)] = (policy, version)
         return version
+
+
+def row_of(policy: Policy, version: str, now: datetime) -> dict[str, Any]:
+    """The row of a policy that is about to be used for the first time."""
+    return {
+        "version": version,
+        "name": policy.name,
+        "body": json.dumps(to_data(policy), sort_keys=True),
+        "first_used_at": now,
+    }

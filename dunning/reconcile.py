@@ -27,6 +27,7 @@ from dunning.core.ports import Provider, Reader
 from dunning.errors import LeaseLostError, MalformedError, ProviderRefusedError
 from dunning.inbox import Inbox, Received, keep
 from dunning.redaction import in_words
+from dunning.schedule import is_claimed
 from dunning.store import CaseRow, InboxRow, StepRow, is_passing, reading, transaction
 
 log = structlog.get_logger(__name__)
@@ -209,7 +210,7 @@ class Pass:
         with transaction(self.engine) as session:
             row = locked(session, case)
             until = {step.id: step.until for step in read_facts(row).deferred}
-            if row.lease_token is not None or until.get(key, now) <= now:
+            if is_claimed(session, case) or until.get(key, now) <= now:
                 return False  # somebody is at it, or will be in a moment
             if not self.dry:
                 why = "asked for: what became of it"

@@ -10,6 +10,8 @@ from dunning.core.events import (
     AttemptReported,
     BillingEvent,
     CustomerReported,
+    Exempted,
+    ExemptionLifted,
     InvoiceEvent,
     InvoiceReported,
     MethodChanged,
@@ -20,7 +22,7 @@ from dunning.desk import Desk, Held, Named
 from dunning.errors import NamesTakenError
 from dunning.store import guard, guard_at_once
 
-CustomerNews = MethodChanged | CustomerReported | SubscriptionReported
+CustomerNews = MethodChanged | CustomerReported | SubscriptionReported | Exempted | ExemptionLifted
 
 
 def invoice_of(desk: Desk, source: str, event: BillingEvent) -> str | None:
@@ -239,6 +241,7 @@ def _gather_people(
         if isinstance(event, MethodChanged) and event.method:
             methods.add(Named(source, event.method))
     desk.customers.load(sorted(customers))
+    desk.exemptions.load(sorted(customers))
     if opening:
         cards = ((name.source, desk.customers.stored(name)) for name in customers)
         methods |= {Named(s, row["method"]) for s, row in cards if row and row["method"]}

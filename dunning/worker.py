@@ -26,7 +26,8 @@ from sqlmodel import Session
 from dunning import crashpoints, inbox, metrics, outbox, schedule
 from dunning.broker import AWAY
 from dunning.clock import FollowedClock
-from dunning.schedule import Claim, Dispatcher, Glance, Taken
+from dunning.dispatching import Dispatcher, Glance
+from dunning.schedule import Claim, Taken
 from dunning.store import reading, transaction
 from dunning.wiring import Program
 

@@ -36,7 +36,8 @@ GOOD_CARD = "4242424242424242"
 # What ends in one second is told in this order.
 _RANK = (
     "product case.opened",
-    *("retry", "announce", "restrict", "suspend", "restore", "give_up", "product", "email"),
+    *("retry", "signal", "announce", "restrict", "suspend", "restore", "give_up", "void"),
+    *("product", "email"),
 )
 
 

@@ -15,6 +15,7 @@ from dunning.actions.looking import Looked, look
 from dunning.core.entries import Account
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.freezing import freeze
 from dunning.core.local import local_of
 from dunning.core.money import Money
 from dunning.core.permission import why_no_charge
@@ -36,7 +37,7 @@ from dunning.core.ports import (
     Sent,
     Unsent,
 )
-from dunning.core.status import State, freeze, last_decline, verdict
+from dunning.core.status import State, last_decline, verdict
 from dunning.core.steps import fitting_template
 from dunning.links import Pages
 from dunning.messages import Facts, Messages, customer_reason
@@ -87,7 +88,9 @@ class Write:
             return Ended(result=StepResult.SKIPPED, why="no way out: DUNNING_SMTP_URL is not set")
         provider = self._providers[doing.case.source]
         looked = look(provider, doing)
-        template = fitting_template(doing.step.template or "", verdict(looked.case))
+        template = fitting_template(
+            doing.step.template or "", verdict(looked.case, doing.policy.declines)
+        )
         if stopped := _stopped(doing, looked, template):
             return stopped
         recipient = looked.case.word("email")
@@ -184,7 +187,8 @@ def _message_id(key: str, sender: Sender) -> str:
 
 
 def _facts(doing: Doing, looked: Looked, template: str, sender: Sender, links: Links) -> Facts:
-    case, said, last = looked.case, verdict(looked.case), last_decline(looked.case)
+    case, last = looked.case, last_decline(looked.case)
+    said = verdict(case, doing.policy.declines)
     zone = local_of(case, doing.policy).zone
     ahead = _dates(case, doing.policy, doing.now)
     owed = looked.status.at_risk

@@ -36,13 +36,3 @@ class Reconcile:
             taken = bill.next_attempt_at is None and bill.auto_advance is not True
             why += " and took its retries over" if taken else ", which keeps its own retries"
         return Ended(result=StepResult.DONE, why=why, events=events)
-
-
-class Announce:
-    """The `announce` step: we say when, the billing system charges (`retries: signal`)."""
-
-    def act(self, doing: Doing) -> Ended:
-        """Tell the merchant's application that a retry is due."""
-        del doing
-        why = "told the billing system that a retry is due"
-        return Ended(result=StepResult.DONE, why=why, announce="retry.due")

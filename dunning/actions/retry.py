@@ -26,7 +26,8 @@ from dunning.core.events import (
     InvoiceReported,
     StepResult,
 )
-from dunning.core.limits import allowed
+from dunning.core.freezing import freeze
+from dunning.core.limits import Limit, allowed, built_in, in_force
 from dunning.core.permission import why_no_charge
 from dunning.core.policy import Retries
 from dunning.core.ports import (
@@ -45,7 +46,6 @@ from dunning.core.ports import (
     PutOff,
     Refused,
 )
-from dunning.core.status import freeze
 
 log = structlog.get_logger(__name__)
 
@@ -114,7 +114,8 @@ class Retry:
         if standing := freeze(looked.case, doing.now):
             until = standing.until or doing.now + FROZEN_WAIT
             return _later(doing, looked, until, standing.why)
-        reason = why_no_charge(looked.case, doing.policy)
+        forced = doing.step.forced
+        reason = why_no_charge(looked.case, doing.policy, forced=forced)
         if reason is not None:
             return Ended(result=StepResult.SKIPPED, why=reason, events=looked.events)
         return self._over_limit(doing, looked)
@@ -129,6 +130,7 @@ class Retry:
             amount=looked.status.at_risk,
             now=doing.now,
             debt={attempt.id for attempt in looked.case.attempts},
+            limits=_limits(doing),
         )
         if blocked is None:
             return None
@@ -154,6 +156,15 @@ class Retry:
             if one.method in named or (one.fingerprint and one.fingerprint in prints)
         )
         return [*seen, *mine]
+
+
+def _limits(doing: Doing) -> tuple[Limit, ...]:
+    """The limits in force; a person may go past our own caution, and past no network's rule."""
+    limits = in_force(doing.policy.limits)
+    if doing.step.forced:
+        networks = set(built_in())
+        return tuple(limit for limit in limits if limit in networks and not limit.is_house)
+    return limits
 
 
 def _last_word(tries: Sequence[Attempt], about: str) -> str | None:

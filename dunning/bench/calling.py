@@ -21,7 +21,7 @@ from dunning.bench.limited import ACCOUNT
 from dunning.bench.processes import environment, running
 from dunning.bench.servers import DurablePostgres, free_port
 from dunning.clock import SystemClock
-from dunning.schedule import Dispatcher
+from dunning.dispatching import Dispatcher
 from dunning.store import engine_for, reading, transaction
 
 PROCESSES = 2
@@ -128,12 +128,12 @@ def _beside_a_crowd(url: str, many: int) -> dict[int, float]:
 def _ten_due(engine: Engine, names: list[str]) -> None:
     """Ten cases of each of these sources become due in the midst of it."""
     statement = text(
-        "UPDATE cases SET source = (CAST(:names AS text[]))[1 + found.place / :ten], "
-        "wake_at = :now, lease_token = NULL FROM ("
-        "SELECT id, row_number() OVER () - 1 AS place FROM ("
-        "SELECT id FROM cases WHERE source = 'stripe' AND wake_at <= :now "
-        "AND lease_token IS NULL ORDER BY id DESC LIMIT :all) AS last"
-        ") AS found WHERE cases.id = found.id"
+        "UPDATE schedule SET source = (CAST(:names AS text[]))[1 + found.place / :ten], "
+        "due_at = :now FROM ("
+        "SELECT case_id, row_number() OVER () - 1 AS place FROM ("
+        "SELECT case_id FROM schedule WHERE source = 'stripe' AND due_at <= :now "
+        "AND lease_token IS NULL ORDER BY case_id DESC LIMIT :all) AS last"
+        ") AS found WHERE schedule.case_id = found.case_id"
     )
     given = {"names": names, "ten": SMALL, "all": SMALL * len(names), "now": SystemClock().now()}
     with transaction(engine) as session:
@@ -154,6 +154,6 @@ def _until_taken(engine: Engine, dispatcher: Dispatcher, left: int) -> list[floa
                 left -= len(one.ids)
             # As fast as workers could be at best: done as soon as it is claimed.
             with transaction(engine) as session:
-                done = "UPDATE cases SET wake_at = NULL, lease_token = NULL WHERE id = ANY(:ids)"
-                session.execute(text(done), {"ids": list(one.ids)})
+                done = text("DELETE FROM schedule WHERE case_id = ANY(:ids)")
+                session.execute(done, {"ids": list(one.ids)})
     return waits

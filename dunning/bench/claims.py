@@ -15,7 +15,7 @@ from dunning import store
 from dunning.bench.goals import Findings, Goal
 from dunning.bench.servers import DurablePostgres
 from dunning.clock import SystemClock
-from dunning.schedule import Dispatcher, Glance
+from dunning.dispatching import Dispatcher, Glance
 from dunning.store import engine_for, reading, transaction
 
 WINDOW = 1_000
@@ -28,15 +28,19 @@ IDLE = Goal(
 )
 SNAPSHOT = Goal("G12 snapshot", "claims per second under a held snapshot / without", 0.8)
 
-# Cases as the program stores them, but for the facts, which no claim reads.
+# Cases as the program stores them, but for the facts.
 _FILL = """
 INSERT INTO cases (id, source, provider, invoice, customer, scope, state, access, currency,
     amount_due, amount_at_risk, policy, policy_version, opened_at, recorded_at, next_at, next_step,
-    facts, version, wake_at)
+    facts, version)
 SELECT 'case_' || lpad(number::text, 20, '0'), 'stripe', 'stripe', 'in_' || number,
     'cus_' || number, 'sub_' || number, 'in_grace', 'full', 'eur', 4900, 4900, 'standard', 'bench',
-    :now, :now, :now + number * interval '1 millisecond', 'retry:1', '{}', 1,
-    :due + number * interval '1 millisecond'
+    :now, :now, :due + number * interval '1 millisecond', 'retry:1', '{}', 1
+FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS number
+"""
+_FILL_SCHEDULE = """
+INSERT INTO schedule (case_id, source, due_at)
+SELECT 'case_' || lpad(number::text, 20, '0'), 'stripe', :due + number * interval '1 millisecond'
 FROM generate_series(CAST(:first AS bigint), CAST(:last AS bigint)) AS number
 """
 
@@ -90,23 +94,24 @@ def fill(engine: Engine, first: int, last: int, now: datetime) -> None:
         values |= {"first": start, "last": min(start + step - 1, last)}
         with transaction(engine) as session:
             session.execute(text(_FILL), values)
+            session.execute(text(_FILL_SCHEDULE), values)
     _tidy(engine)
 
 
 def _reset(engine: Engine, now: datetime) -> None:
     """Give back what was claimed."""
+    statement = (
+        "UPDATE schedule SET leased_until = NULL, lease_token = NULL WHERE lease_token IS NOT NULL"
+    )
     with transaction(engine) as session:
-        due = {"due": now - timedelta(days=1000)}
-        statement = (
-            "UPDATE cases SET wake_at = :due, lease_token = NULL WHERE lease_token IS NOT NULL"
-        )
-        session.execute(text(statement), due)
+        session.execute(text(statement))
     _tidy(engine)
 
 
 def _tidy(engine: Engine) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as line:
         line.execute(text("VACUUM ANALYZE cases"))
+        line.execute(text("VACUUM ANALYZE schedule"))
 
 
 def _claims(engine: Engine, now: datetime, seconds: float) -> float:

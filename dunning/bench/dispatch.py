@@ -147,7 +147,7 @@ def _feed(
 
 def _left(engine: Engine) -> bool:
     with reading(engine) as session:
-        query = text("SELECT EXISTS (SELECT 1 FROM cases WHERE wake_at IS NOT NULL)")
+        query = text("SELECT EXISTS (SELECT 1 FROM schedule)")
         return bool(session.execute(query).scalar_one())
 
 

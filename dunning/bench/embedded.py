@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, bindparam, insert, select, text, update
+from sqlalchemy import Engine, bindparam, delete, insert, select, text
 from sqlmodel import col
 
 from dunning import store
@@ -21,7 +21,7 @@ from dunning.broker import build_broker
 from dunning.clock import SystemClock
 from dunning.config import load_settings
 from dunning.schedule import Claim
-from dunning.store import CaseRow, reading, transaction
+from dunning.store import CaseRow, ScheduleRow, reading, transaction
 from dunning.wiring import assemble
 from dunning.worker import Feeder, Threads, Work
 
@@ -59,13 +59,9 @@ def _peer(peer: Peer, folder: Path, count: int) -> dict[str, Any]:
 class Idle:
     """Ends the steps of claims as soon as it hears of them, all of a message at once."""
 
-    _done = (
-        update(CaseRow)
-        .where(
-            col(CaseRow.id).in_(bindparam("ids", expanding=True)),
-            col(CaseRow.lease_token) == bindparam("token"),
-        )
-        .values(wake_at=None, next_at=None, lease_token=None)
+    _done = delete(ScheduleRow).where(
+        col(ScheduleRow.case_id).in_(bindparam("ids", expanding=True)),
+        col(ScheduleRow.lease_token) == bindparam("token"),
     )
 
     def __init__(self, engine: Engine) -> None:
@@ -114,7 +110,7 @@ def _feed(feeder: Feeder, work: Work, engine: Engine) -> float:
 
 def _left(engine: Engine) -> bool:
     with reading(engine) as session:
-        query = select(col(CaseRow.id)).where(col(CaseRow.wake_at).is_not(None)).limit(1)
+        query = select(col(ScheduleRow.case_id)).limit(1)
         return session.execute(query).first() is not None
 
 
@@ -123,7 +119,13 @@ def fill(engine: Engine, count: int, due: datetime) -> None:
     for start in range(0, count, CHUNK):
         numbers = range(start, min(start + CHUNK, count))
         with transaction(engine) as session:
-            session.execute(insert(CaseRow), [_case(number, due) for number in numbers])
+            cases = [_case(number, due) for number in numbers]
+            session.execute(insert(CaseRow), cases)
+            cursors = [
+                {"case_id": case["id"], "source": case["source"], "due_at": case["next_at"]}
+                for case in cases
+            ]
+            session.execute(insert(ScheduleRow), cursors)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as line:
         line.execute(text("ANALYZE"))
 
@@ -150,6 +152,5 @@ def _case(number: int, due: datetime) -> dict[str, Any]:
         next_step="retry:1",
         facts="{}",
         version=1,
-        wake_at=moment,
     )
     return row.model_dump()

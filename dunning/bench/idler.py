@@ -1,7 +1,7 @@
 """A worker whose steps do nothing; run as a program.
 
-Everything around the step is the product's: the message, the claim, and what a finished step does
-to its case, for all cases of a message at once and only while their claim holds.
+Everything around the step is the product's: the message, the claim, and what the last step of a
+case does to the schedule, for all cases of a message at once and only while their claim holds.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from dunning.store import transaction
 from dunning.wiring import assemble
 from dunning.worker import Threads, Work
 
-# Searched by id alone, as in the product: by its token it might read whatever anybody has claimed.
 _DONE = text(
     """
-    UPDATE cases SET wake_at = NULL, next_at = NULL, lease_token = NULL
-    WHERE id = ANY(CAST(:ids AS text[])) AND coalesce(lease_token, '') = :token
+    DELETE FROM schedule
+    WHERE case_id = ANY(CAST(:ids AS text[])) AND lease_token = :token
     """
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from dunning.core.ports import (
     Reading,
     SendOutcome,
     Sent,
+    Subscribed,
     Unreadable,
     View,
 )
@@ -102,6 +103,11 @@ class AtOnce:
     def links(self, invoice: str, customer: str | None, *, return_url: str | None) -> Links:
         """Nowhere."""
         return Links(pay=None, update_card=None)
+
+    def subscriptions(self, customer: str) -> Sequence[Subscribed]:
+        """None."""
+        del customer
+        return ()
 
     def suspend(self, subscription: str, *, collection: str, key: str) -> None:
         """At once."""

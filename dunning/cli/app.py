@@ -14,15 +14,16 @@ from dunning.cli import (
     bench,
     breaker,
     by_hand,
+    customers,
+    decline_codes,
     doctor,
     inbox,
     keeping,
     ledger,
     message,
-    policy,
+    policy_change,
     processes,
     reconcile,
-    report,
     sandbox,
     simulate,
 )
@@ -111,11 +112,12 @@ def build() -> typer.Typer:
         app.command(name, rich_help_panel=panel)(function)
     for name, group, panel in (
         ("cases", by_hand.app, LOOK),
-        ("report", report.app, LOOK),
+        ("customers", customers.app, LOOK),
+        ("report", decline_codes.app, LOOK),
         ("ledger", ledger.app, LOOK),
         ("inbox", inbox.app, LOOK),
         ("breaker", breaker.app, LOOK),
-        ("policy", policy.app, TUNE),
+        ("policy", policy_change.app, TUNE),
         ("message", message.app, TUNE),
     ):
         app.add_typer(group, name=name, rich_help_panel=panel)

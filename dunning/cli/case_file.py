@@ -19,6 +19,7 @@ from dunning.core.facts import Case
 from dunning.core.local import local_of
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, from_data
+from dunning.core.promises import judged
 from dunning.core.steps import Step
 from dunning.errors import NotFoundError
 from dunning.store import (
@@ -197,7 +198,7 @@ def _ahead(step: Step, begun: StepRow | None, ahead: Plan) -> Line:
 _ATTEMPT = "id at status amount currency by key method network decline_code network_code advice"
 _MESSAGE = "step_key at channel template recipient locale subject state reference why"
 _ENTRY = "id key base debit credit amount currency cause how occurred_at recorded_at reverses"
-_ACT = "id at act by why until"
+_ACT = "id at act by why until about"
 
 
 def as_json(file: CaseFile) -> dict[str, Any]:
@@ -206,6 +207,7 @@ def as_json(file: CaseFile) -> dict[str, Any]:
     frozen = None
     if standing is not None:
         frozen = {
+            "stop": standing.stop.value,
             "why": standing.why,
             "since": rfc3339(standing.since),
             "until": rfc3339(standing.until),
@@ -219,7 +221,25 @@ def as_json(file: CaseFile) -> dict[str, Any]:
         "messages": _listed(file.messages, _MESSAGE),
         "entries": _listed(file.entries, _ENTRY),
         "acts": _listed(file.acts, _ACT),
+        "promises": promises_json(file),
     }
+
+
+def promises_json(file: CaseFile) -> list[dict[str, Any]]:
+    """What the customer promised, and what became of it; no amount: all that was owed."""
+    return [
+        {
+            "at": rfc3339(told.promise.at),
+            "until": rfc3339(told.promise.until),
+            "amount": told.promise.amount,
+            "currency": file.case.currency,
+            "why": told.promise.why,
+            "by": told.promise.by,
+            "ending": told.ending.value,
+            "ended_at": rfc3339(told.at),
+        }
+        for told in judged(file.case, file.now)
+    ]
 
 
 def line_json(line: Line, zone: ZoneInfo) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from dunning.cli.case_file import CaseFile, Line, line_json
+from dunning.cli.case_page import promise_words
 from dunning.cli.output import heading, once, pairs, say
-from dunning.cli.rules import OWNERS, rule
+from dunning.cli.rules import OWNERS, group, rule
 from dunning.cli.words import amount_text, local_text, moment_and_hint
 from dunning.core.events import StepKind
 from dunning.core.permission import why_no_charge
+from dunning.core.promises import judged
 from dunning.core.status import last_decline, verdict
 
 _HOW = {
@@ -101,8 +103,9 @@ def _name(line: Line) -> str:
 
 def _facts(file: CaseFile) -> list[tuple[str, str]]:
     case, row = file.case, file.row
+    promised = judged(case, file.now)
     told = [("first failed", moment_and_hint(row.opened_at, file.now))]
-    last, said = last_decline(case), verdict(case)
+    last, said = last_decline(case), verdict(case, file.policy.declines)
     if last is not None:
         code = row.decline_code or "no reason given"
         told.append(("last decline", f"{code}, {moment_and_hint(last.at, file.now)}"))
@@ -116,8 +119,11 @@ def _facts(file: CaseFile) -> list[tuple[str, str]]:
     if row.closed_at is None:
         told.append(("charge now", f"no: {against}" if against else "allowed"))
     told.append(("who charges", OWNERS[file.policy.retries]))
+    if case.drawn is not None:
+        told.append(("hold-out", group(case.drawn)))
     if file.plan.frozen is not None:
         told.append(("stands still", file.plan.frozen.why))
+    told += [("promise", promise_words(one, row.currency, file.now)) for one in promised]
     if row.closed_at is not None:
         told.append(("ended", f"{moment_and_hint(row.closed_at, file.now)}: {row.closed_reason}"))
     told.append(("customer's time", str(file.zone)))

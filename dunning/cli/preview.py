@@ -86,7 +86,7 @@ def live_through(policy: Policy, asked: Asked) -> Preview:
         asked=asked,
         policy=policy,
         zone=zone_of(asked.timezone, asked.country, policy.timezone),
-        verdict=advise(asked.decline) if asked.decline else UNKNOWN,
+        verdict=advise(asked.decline, policy.declines) if asked.decline else UNKNOWN,
         stops=stops,
         state=present.state.value,
         reason=present.reason,

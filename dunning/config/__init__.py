@@ -1,6 +1,7 @@
 """Settings from the environment and policies from a file; refused as a whole if wrong."""
 
 from dunning.config.environment import read_environment
+from dunning.config.house_rules import describe_rules
 from dunning.config.json_schema import schema
 from dunning.config.lint import RULES, SUBJECTS, LintWarning, lint
 from dunning.config.policy_file import (
@@ -25,6 +26,7 @@ __all__ = [
     "Source",
     "Url",
     "describe",
+    "describe_rules",
     "lint",
     "load_policies",
     "load_policy_file",

@@ -13,11 +13,14 @@ from dunning.config import (
     choosing,
     conditions,
     days,
+    holdout,
+    house_rules,
     policy_file,
     rungs,
     schema_conditions,
     sources,
     stripe_keys,
+    terms,
     values,
     worth,
 )
@@ -27,10 +30,12 @@ from dunning.config.schema_parts import one_or_more as _one_or_more
 from dunning.config.schema_parts import pattern as _pattern
 from dunning.config.schema_parts import table as _table
 from dunning.config.schema_parts import words as _words
+from dunning.core import limits
 from dunning.core.branches import BRANCHES
 from dunning.core.days import Day
-from dunning.core.events import StepKind
-from dunning.core.policy import Collection, Invoice, Retries, Subscription
+from dunning.core.decline_table import Advice
+from dunning.core.events import OnCancel, StepKind
+from dunning.core.policy import Collection, Invoice, Reach, Retries, Subscription
 
 FILE = Path(__file__).resolve().parent.parent / "policies" / "policy.schema.json"
 
@@ -44,6 +49,9 @@ def schema() -> Schema:
             {
                 "version": {"const": int(policy_file.VERSION)},
                 "defaults": _table(_overridable(), about="What holds for every policy."),
+                "declines": _declines(),
+                "limits": _list(_limit(), house_rules.MAX_LIMITS)
+                | {"description": "The house ceiling, and limits beside those of the networks."},
                 "policies": {
                     "description": "The policies by name.",
                     "type": "object",
@@ -88,15 +96,60 @@ def _policy() -> Schema:
             "window": _duration("The case is given up at this."),
             "timeline": _list({"$ref": "#/$defs/rung"}, rungs.MAX_RUNGS)
             | {"description": "Counted from the first failure."},
+            "holdout": _holdout(),
             "branches": _table(
                 dict.fromkeys(BRANCHES, _list({"$ref": "#/$defs/rung"}, rungs.MAX_RUNGS)),
                 about="Lines in the place of the timeline's retries, emails and announcements"
                 " while the last decline means this.",
             ),
             **_overridable(),
+            **_terms(),
         },
         required=("grace", "window", "timeline"),
     )
+
+
+def _holdout() -> Schema:
+    share = _pattern(holdout.SHARE, "This part of the customers is held out: 10%.")
+    known = {
+        "share": share,
+        "policy": _pattern(values.NAME, "Walks those who are held out; nobody does if left out."),
+        "salt": _pattern(holdout.SALT, "Another word draws other customers."),
+    }
+    return {"anyOf": [share, _table(known, required=("share",))]}
+
+
+def _declines() -> Schema:
+    """By code, or `visa:05` for the raw answer of a network."""
+    known = {
+        "advice": _words(Advice, "What a refusal with this code means."),
+        "wait": _duration("Not before this long after the try; 1h to 14d."),
+        "why": {"type": "string", "description": "The reason, for whoever reads it later."},
+        "source": {"type": "string", "description": "Who says so; needed to soften a stop."},
+        "category": {"enum": house_rules.categories()},
+    }
+    fields = {key: known[key] for key in house_rules.DECLINE_KEYS}
+    return {
+        "description": "What decline codes mean, in place of the built-in table.",
+        "type": "object",
+        "additionalProperties": _table(fields, required=("advice", "why")),
+        "maxProperties": house_rules.MAX_OVERRIDES,
+    }
+
+
+def _limit() -> Schema:
+    count = {"type": "integer", "minimum": 1, "maximum": house_rules.MOST_TRIES}
+    known = {
+        "name": {"type": "string", "description": "house ceiling, or one of the built-in limits."},
+        **dict.fromkeys(limits.KINDS, count),
+        "within": _duration("The length of the window."),
+        "network": {"enum": list(house_rules.networks())},
+        "method": {"enum": house_rules.methods()},
+        "source": {"type": "string", "description": "Who says so."},
+    }
+    fields = {key: known[key] for key in house_rules.LIMIT_KEYS}
+    one = [{"required": [kind]} for kind in limits.KINDS]
+    return _table(fields, required=("name",)) | {"oneOf": one}
 
 
 def _overridable() -> Schema:
@@ -115,6 +168,21 @@ def _overridable() -> Schema:
         ),
         "paydays": _one_or_more(_day(), days.MOST)
         | {"description": "What `payday` means: days such as 25 or last_day."},
+    }
+
+
+def _terms() -> Schema:
+    backups = _one_or_more(_pattern(terms.METHOD), terms.MAX_METHODS)
+    ways = _table({"order": backups, "also": {"const": terms.ALSO}}, required=("order",))
+    return {
+        "access": _table(
+            {"scope": _words(Reach, "One subscription, or all that the customer has.")},
+            required=("scope",),
+            about="What restricting and suspending act on.",
+        ),
+        "on_cancel": _words(OnCancel, "What the customer's cancellation does to what is owed."),
+        "backup_methods": {"anyOf": [*backups["anyOf"], ways]}
+        | {"description": "Other saved methods that may be charged, in this order; or `any`."},
     }
 
 
@@ -140,10 +208,18 @@ def _rung(kind: StepKind, own: tuple[str, ...]) -> Schema:
         "collection": _words(Collection, "What happens to the subscription's later invoices."),
         "subscription": _words(Subscription, "What happens to the subscription."),
         "invoice": _words(Invoice, "What happens to the invoice."),
+        "tell": {
+            "description": "What your product hears with it, as text.",
+            "type": "object",
+            "additionalProperties": {"type": ["string", "number", "boolean"]},
+            "minProperties": 1,
+            "maxProperties": rungs.MAX_TELL,
+        },
     }
     common = (key for key in rungs.COMMON_KEYS if key != "when" or kind is not StepKind.GIVE_UP)
     keys = (*common, *own)
-    required = ("do", "template") if "template" in own else ("do",)
+    needed = {StepKind.EMAIL: ("template",), StepKind.ANNOUNCE: ("name",)}
+    required = ("do", *needed.get(kind, ()))
     return _table({key: known[key] for key in keys}, required=required) | {
         "oneOf": [{"required": [key]} for key in rungs.PLACE_KEYS]
     }

@@ -128,7 +128,8 @@ class _Check:
         seen: dict[tuple[object, ...], int] = {}
         for line in timed(self.policy):
             rung = line.rung
-            same = seen.setdefault((line.offset, rung.do, rung.template), line.index)
+            name = rung.name if rung.do is StepKind.ANNOUNCE else None
+            same = seen.setdefault((line.offset, rung.do, rung.template, name), line.index)
             if same == line.index or rung.do in ONCE:
                 continue
             what = f"email {quoted(rung.template)}" if rung.template else rung.do.value

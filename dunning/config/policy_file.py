@@ -13,17 +13,22 @@ from dunning.config.branches import Branch, read_branches
 from dunning.config.choosing import read_choices
 from dunning.config.conditions import Known, used_terms
 from dunning.config.cursor import At, Fields, fields, listing, member, text
+from dunning.config.holdout import read_holdout, resolve
+from dunning.config.house_rules import read_declines, read_limits
 from dunning.config.meaning import check_policy
 from dunning.config.problems import Mark, Report, quoted
 from dunning.config.problems import Path as Way
 from dunning.config.rungs import MAX_RUNGS, read_rung
 from dunning.config.sources import read_sources, refuse_live_with_sandbox, source_names
 from dunning.config.stripe_keys import Source, stripe_source
-from dunning.config.worth import read_terms
+from dunning.config.terms import TERMS_KEYS, read_terms
+from dunning.config.worth import read_terms as read_words
 from dunning.config.yaml_tree import parse
 from dunning.core.branches import whens_of
 from dunning.core.choosing import NO_TERMS, Choice, OneOf, Terms, When
 from dunning.core.days import PAYDAYS, Wish
+from dunning.core.decline_table import Override
+from dunning.core.limits import Limit
 from dunning.core.policy import Policy, Retries
 from dunning.errors import ConfigError
 from dunning.workdays import works_on
@@ -32,9 +37,10 @@ MAX_BYTES = 1_000_000
 MAX_POLICIES = 200
 VERSION = "1"
 
-TOP_KEYS = ("version", "defaults", "value", "segments", "policies", "choose", "sources")
+RULES_KEYS = ("value", "segments", "declines", "limits")
+TOP_KEYS = ("version", "defaults", *RULES_KEYS, "policies", "choose", "sources")
 DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays")
-POLICY_KEYS = ("grace", "window", "timeline", "branches", *DEFAULT_KEYS)
+POLICY_KEYS = ("grace", "window", "timeline", "branches", "holdout", *DEFAULT_KEYS, *TERMS_KEYS)
 PROVIDERS = ("stripe",)
 
 BUILT_IN = "default.yaml"
@@ -52,6 +58,8 @@ class PolicyFile:
     choices: tuple[Choice, ...]
     terms: Terms = NO_TERMS  # the words of the file that `choices` use
     sources: tuple[Source, ...] = ()
+    declines: tuple[Override, ...] = ()
+    limits: tuple[Limit, ...] = ()
     marks: Mapping[Way, Mark] = field(default_factory=dict, repr=False, compare=False)
     lines: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
@@ -146,8 +154,10 @@ def _load(
     top.need("version", _version, f"version: {VERSION}")
     defaults_at = top.get("defaults")
     defaults = _Defaults() if defaults_at is None else _defaults(defaults_at)
+    declines = read_declines(top.get("declines"))
+    limits = read_limits(top.get("limits"))
     known = Known(sources=source_names(top.get("sources")))
-    terms = read_terms(top.get("value"), top.get("segments"), known)
+    terms = read_words(top.get("value"), top.get("segments"), known)
     known = replace(known, terms=terms)
     policies_at = top.get("policies")
     policies: dict[str, Policy] = {}
@@ -169,13 +179,28 @@ def _load(
     choices = read_choices(top.get("choose"), top, names, known)
     return PolicyFile(
         filename=top.at.report.filename,
-        policies=policies,
+        policies=_with_rules(policies, declines, limits),
+        declines=declines,
+        limits=limits,
         choices=(*_own_choices(sources), *choices),
         terms=terms,
         sources=sources,
         marks=top.at.report.marks,
         lines=tuple(top.at.report.lines),
     )
+
+
+def _with_rules(
+    policies: Mapping[str, Policy], declines: tuple[Override, ...], limits: tuple[Limit, ...]
+) -> dict[str, Policy]:
+    """Give what the file says of declines and limits to each policy: a case keeps what it had."""
+    ruled = {n: replace(p, declines=declines, limits=limits) for n, p in policies.items()}
+    for name, policy in ruled.items():
+        holdout = policy.holdout
+        if holdout is not None and holdout.policy is not None and holdout.policy in ruled:
+            instead = replace(holdout, instead=ruled[holdout.policy])
+            ruled[name] = replace(policy, holdout=instead)
+    return ruled
 
 
 def _own_choices(sources: tuple[Source, ...]) -> tuple[Choice, ...]:
@@ -229,7 +254,7 @@ def _policies(
         policy = None if at is None else _policy(at, name, defaults, templates, known)
         if policy is not None:
             policies[name] = policy
-    return policies
+    return resolve(table, policies)
 
 
 def _policy(
@@ -244,6 +269,8 @@ def _policy(
     grace = found.need("grace", values.duration, "when suspension may come, such as 14d")
     window = found.need("window", values.duration, "when the case is given up, such as 28d")
     own = _overridden(found, defaults)
+    holdout = found.read("holdout", read_holdout, None)
+    terms = read_terms(found)
     timeline = found.get("timeline")
     if timeline is None:
         at.fail("`timeline` is missing; expected a list of steps")
@@ -265,7 +292,9 @@ def _policy(
         retries=own.retries,
         send_between=own.send_between,
         paydays=own.paydays,
+        holdout=holdout,
         works=works_on,
+        **terms,
     )
     check_policy(policy, at.path, report)
     return replace(policy, terms=used_terms(whens_of(policy), known.terms))

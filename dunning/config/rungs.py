@@ -8,7 +8,7 @@ from typing import Any
 
 from dunning.config import days, values
 from dunning.config.conditions import LINE_KEYS, NOTHING, Known, read_when
-from dunning.config.cursor import At, Fields, fields, member, text, word
+from dunning.config.cursor import At, Fields, fields, member, pairs, text, word
 from dunning.config.problems import expected_one_of, nearest, quoted
 from dunning.core.choosing import ALWAYS, When
 from dunning.core.days import PATIENCE
@@ -18,6 +18,7 @@ from dunning.core.policy import Collection as Collecting
 from dunning.core.policy import Invoice, Rung, Subscription
 
 MAX_RUNGS = 60
+MAX_TELL = 20
 
 PLACE_KEYS = ("at", "before", "after")
 # What every step understands.
@@ -27,8 +28,9 @@ COMMON_KEYS = (*PLACE_KEYS, "do", "name", "time", "on", "within", "jitter", "bet
 STEP_KEYS: dict[StepKind, tuple[str, ...]] = {
     StepKind.RETRY: (),
     StepKind.EMAIL: ("template",),
-    StepKind.RESTRICT: (),
-    StepKind.SUSPEND: ("collection",),
+    StepKind.ANNOUNCE: ("tell",),
+    StepKind.RESTRICT: ("tell",),
+    StepKind.SUSPEND: ("collection", "tell"),
     StepKind.GIVE_UP: ("subscription", "invoice"),
 }
 # The steps that another one can be placed by without their having a name.
@@ -50,7 +52,10 @@ def read_rung(at: At, templates: Collection[str], known: Known = NOTHING) -> Run
     _check_keys(found, kind)
     place = _place(found)
     moved = _moved(found)
-    name = found.read("name", _name, None)
+    if kind is StepKind.ANNOUNCE:
+        name = found.need("name", _name, "what the product knows the announcement by")
+    else:
+        name = found.read("name", _name, None)
     when = _when(found, kind, known)
     template = None
     if kind is StepKind.EMAIL:
@@ -59,6 +64,7 @@ def read_rung(at: At, templates: Collection[str], known: Known = NOTHING) -> Run
         "collection": found.read("collection", _collection, Collecting.KEEP_AS_DRAFT),
         "subscription": found.read("subscription", _subscription, Subscription.KEEP),
         "invoice": found.read("invoice", _invoice, Invoice.KEEP),
+        "tell": found.read("tell", _tell, ()),
     }
     if at.report.count > problems or kind is None or place is None:
         return None
@@ -123,18 +129,29 @@ def _name(at: At) -> str | None:
 
 
 def _check_keys(found: Fields, kind: StepKind | None) -> None:
-    owners = {key: step for step, keys in STEP_KEYS.items() for key in keys}
+    owners = _owners()
     allowed = (*COMMON_KEYS, *(owners if kind is None else STEP_KEYS[kind]))
     for key in found.table.entries:
         if key in allowed:
             continue
         if kind is not None and key in owners:
-            message = f"`{key}` means nothing for {kind.value}; only {owners[key].value} has it"
+            have = " and ".join(step.value for step in owners[key])
+            has = "has" if len(owners[key]) == 1 else "have"
+            message = f"`{key}` means nothing for {kind.value}; only {have} {has} it"
         else:
             message = f"{quoted(key)} is not a key here; {expected_one_of(allowed)}"
             meant = nearest(key, (*allowed, *owners))
             message += f". Did you mean '{meant}'?" if meant else ""
         found.fail_key(key, message)
+
+
+def _owners() -> dict[str, list[StepKind]]:
+    """The steps that understand each key that not all understand."""
+    owners: dict[str, list[StepKind]] = {}
+    for step, keys in STEP_KEYS.items():
+        for key in keys:
+            owners.setdefault(key, []).append(step)
+    return owners
 
 
 def _place(found: Fields) -> dict[str, Any] | None:
@@ -177,6 +194,11 @@ def _template(at: At, known: Collection[str]) -> str | None:
         return value
     at.fail(f"there is no message {quoted(value)}; {expected_one_of(known, value)}")
     return None
+
+
+def _tell(at: At) -> tuple[tuple[str, str], ...] | None:
+    """A few words by name; what is written is passed on as it is written."""
+    return pairs(at, MAX_TELL, "{banner: red}", expected="a value, which is passed on as text")
 
 
 def _collection(at: At) -> Collecting | None:

@@ -37,6 +37,7 @@ def mechanism(case: Case, paid_at: datetime) -> str:
 
 
 def _own(step: str) -> str:
+    step = step.rpartition(".")[2]  # the third of whichever version of the timeline
     if step.startswith("retry:card"):
         return NEW_CARD
     return BY_HAND if step.startswith("retry:hand") else step

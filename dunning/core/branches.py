@@ -42,7 +42,7 @@ def way_of(case: Case, policy: Policy) -> Way:
     """The lines that hold for the case as its facts are."""
     if not policy.branches:
         return Way(whole=policy, policy=policy)
-    name = _named(policy, meanings(case))
+    name = _named(policy, meanings(case, policy))
     since = _since(case, policy, name)
     return Way(whole=policy, policy=walked(policy, name), branch=name, since=since)
 
@@ -70,9 +70,9 @@ def asks(policy: Policy) -> frozenset[str]:
 # --- what the bank said ----------------------------------------------------------------------
 
 
-def said_now(case: Case) -> tuple[Attempt | None, Verdict] | None:
+def said_now(case: Case, policy: Policy) -> tuple[Attempt | None, Verdict] | None:
     """What is known of the present way to pay; None once a new one came and nobody has tried it."""
-    standing = standing_decline(case)
+    standing = standing_decline(case, policy.declines)
     if standing is not None:
         return standing
     failed_at = case.failed_at
@@ -82,9 +82,9 @@ def said_now(case: Case) -> tuple[Attempt | None, Verdict] | None:
     return None, UNKNOWN
 
 
-def meanings(case: Case) -> tuple[str, ...]:
+def meanings(case: Case, policy: Policy) -> tuple[str, ...]:
     """What the last decline means; several words can fit, and the policy's order decides."""
-    said = said_now(case)
+    said = said_now(case, policy)
     if said is None:
         return ()
     attempt, told = said
@@ -115,7 +115,7 @@ def _since(case: Case, policy: Policy, name: str | None) -> datetime | None:
     moments = sorted(tries | changes, reverse=True)
     began, failed_at = None, case.failed_at
     for moment in moments:
-        if _named(policy, meanings(_as_of(case, moment))) != name:
+        if _named(policy, meanings(_as_of(case, moment), policy)) != name:
             break
         began = moment
     else:

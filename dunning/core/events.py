@@ -8,6 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from dunning.core.by_hand import (
+    ClosedByHand,
+    Exempted,
+    ExemptionLifted,
+    Held,
+    Promised,
+    Resumed,
+    RetryAsked,
+    StepAdvanced,
+)
 from dunning.core.words import (
     Actor,
     AttemptStatus,
@@ -15,6 +25,7 @@ from dunning.core.words import (
     InvoiceNews,
     InvoiceStatus,
     MethodNews,
+    OnCancel,
     Standing,
     StepKind,
     StepResult,
@@ -37,6 +48,8 @@ __all__ = [
     "Decline",
     "DisputeReported",
     "DisputeStatus",
+    "Exempted",
+    "ExemptionLifted",
     "Held",
     "InvoiceEvent",
     "InvoiceNews",
@@ -45,12 +58,15 @@ __all__ = [
     "LinkOpened",
     "MethodChanged",
     "MethodNews",
+    "OnCancel",
     "PaymentReceived",
+    "Promised",
     "RefundReported",
     "RenewalUpcoming",
     "Resumed",
     "RetryAsked",
     "Standing",
+    "StepAdvanced",
     "StepDeferred",
     "StepEnded",
     "StepKind",
@@ -296,7 +312,7 @@ class RenewalUpcoming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnded:
-    """A step of ours ended. `id` is the step key."""
+    """A step of ours ended. `id` is the step key; `off`: giving up took the service away."""
 
     id: str
     at: datetime
@@ -304,6 +320,7 @@ class StepEnded:
     result: StepResult
     why: str = ""
     template: str | None = None
+    off: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -314,47 +331,6 @@ class StepDeferred:
     at: datetime
     until: datetime
     why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A person stopped the case until a date (None: until it is resumed), with a reason."""
-
-    id: str
-    at: datetime
-    until: datetime | None
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resumed:
-    """A person let a held case go on."""
-
-    id: str
-    at: datetime
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryAsked:
-    """A person wants a charge now."""
-
-    id: str
-    at: datetime
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedByHand:
-    """A person ended the case: the debt is no longer pursued."""
-
-    id: str
-    at: datetime
-    why: str
-    by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -378,8 +354,31 @@ class Adopted:
     standing: Standing = Standing.NORMAL
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyChanged:
+    """A person moved the open case to another version of its policy; see `core.places`.
+
+    `owed` are the kinds of steps of which the former policy still had one to do. Its doors, with a
+    notice at least, bound those of the policy it goes on under: none opens before these moments.
+    """
+
+    id: str  # by which change of the policy file: `policy:12`
+    at: datetime
+    policy: str
+    version: str
+    former_policy: str
+    former_version: str
+    why: str
+    by: str
+    suspends_from: datetime
+    gives_up_from: datetime
+    owed: tuple[StepKind, ...] = ()
+
+
 _Money = InvoiceReported | AttemptReported | PaymentReceived | RefundReported | ChargeRefunded
 InvoiceEvent = _Money | DisputeReported | CreditNoted | LinkOpened | Adopted
-CustomerEvent = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
-CaseEvent = StepEnded | StepDeferred | Held | Resumed | RetryAsked | ClosedByHand
+_Customer = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
+CustomerEvent = _Customer | Exempted | ExemptionLifted
+ActEvent = Held | Resumed | Promised | RetryAsked | StepAdvanced | ClosedByHand | PolicyChanged
+CaseEvent = StepEnded | StepDeferred | ActEvent
 BillingEvent = InvoiceEvent | CustomerEvent | CaseEvent

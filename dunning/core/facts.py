@@ -13,13 +13,20 @@ from dunning.core.events import (
     ClosedByHand,
     CreditNoted,
     DisputeReported,
+    Exempted,
+    ExemptionLifted,
     Held,
+    OnCancel,
+    PolicyChanged,
+    Promised,
     RefundReported,
     Resumed,
     RetryAsked,
+    StepAdvanced,
     StepDeferred,
     StepEnded,
 )
+from dunning.core.holdout import Drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,17 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What of its policy a case carries along, as the meaning of its facts hangs on it.
+
+    `wide`: access is that of the whole customer, and not of one subscription.
+    """
+
+    on_cancel: OnCancel = OnCancel.CLOSE
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """The facts about one invoice. `(id, at)` pairs order the last word; amounts in minor units."""
 
@@ -61,6 +79,7 @@ class Case:
     provider: str
     invoice: str
     currency: str = ""
+    terms: Terms = Terms()
     words: tuple[Word, ...] = ()  # who and what it is about: the last word on each
 
     # the invoice
@@ -98,10 +117,17 @@ class Case:
 
     # people
     hold: Held | Resumed | None = None
+    resumptions: tuple[Resumed, ...] = ()  # each of them: a promise before it is withdrawn
+    promises: tuple[Promised, ...] = ()
+    exemption: Exempted | ExemptionLifted | None = None  # of the customer
+    advanced: tuple[StepAdvanced, ...] = ()
     retries_asked: tuple[RetryAsked, ...] = ()
     closed_by_hand: ClosedByHand | None = None
     link_opened_at: datetime | None = None
     adopted: Adopted | None = None  # taken over from whoever pursued the debt before
+    policy_changes: tuple[PolicyChanged, ...] = ()  # moved to another version since it began
+
+    drawn: Drawn | None = None  # the group of a hold-out, drawn when the case began
 
     # what we did
     done: tuple[StepEnded, ...] = ()
@@ -113,6 +139,13 @@ class Case:
             if word.about == about:
                 return word.value
         return None
+
+    @property
+    def policy_change(self) -> PolicyChanged | None:
+        """The last move to another version of the policy; what was moved last decides."""
+        if not self.policy_changes:
+            return None
+        return max(self.policy_changes, key=lambda change: (change.at, change.id))
 
     @property
     def gross(self) -> int:
@@ -140,7 +173,12 @@ class Case:
 
     @property
     def scope(self) -> str:
-        """What access hangs on: the subscription, else the customer, else this invoice."""
+        """What access hangs on: the subscription, else the customer, else this invoice.
+
+        The customer, whatever they subscribe to, where the policy says so.
+        """
+        if self.terms.wide and self.customer:
+            return self.customer
         return self.subscription or self.customer or self.invoice
 
     @property

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 
-from dunning.core.declines import CERTAINTIES, TRUTH, read_wait
+from dunning.core.decline_table import CERTAINTIES, TRUTH, read_wait
 from dunning.core.events import Attempt, AttemptStatus
 from dunning.errors import ConfigError
 

@@ -11,6 +11,7 @@ from dunning.core.choosing import Subject, holds
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.places import Way, why_left_out
+from dunning.core.policy import Policy
 from dunning.core.status import Status, verdict
 from dunning.core.steps import Step, fitting_template
 from dunning.core.subject import subject_at
@@ -25,7 +26,7 @@ def left_undone(
     """
     subject = None
     if any(rung.when for rung in way.policy.timeline):
-        subject = subject_at(case, present, around)
+        subject = subject_at(case, way.policy, present, around)
     said = _said(case) if way.since else frozenset()
 
     def why_not(step: Step) -> str | None:
@@ -33,7 +34,7 @@ def left_undone(
             return None
         why = why_left_out(case, step.kind, step.due_at)
         if why is None and way.since is not None:
-            why = _too_late(case, step, steps, way.since, said)
+            why = _too_late(case, way.policy, step, steps, way.since, said)
         if why is None and subject is not None:
             why = _unfulfilled(step, subject, way)
         return why
@@ -43,7 +44,12 @@ def left_undone(
 
 
 def _too_late(
-    case: Case, step: Step, steps: Sequence[Step], since: datetime, said: Collection[str]
+    case: Case,
+    policy: Policy,
+    step: Step,
+    steps: Sequence[Step],
+    since: datetime,
+    said: Collection[str],
 ) -> str | None:
     """A moment that lay before these lines held is not made up for, but that the customer hears."""
     if step.due_at > since or step.rung is None:
@@ -52,7 +58,7 @@ def _too_late(
         case StepKind.RETRY:
             return "its moment lay before these lines held: the bank's answer changed since"
         case StepKind.EMAIL:
-            template = fitting_template(step.template or "", verdict(case))
+            template = fitting_template(step.template or "", verdict(case, policy.declines))
             return f"{template} was said before these lines held" if template in said else None
         case StepKind.ANNOUNCE:
             return _outdone(step, steps, since)

@@ -18,6 +18,8 @@ from dunning.core.events import (
     Decline,
     DisputeReported,
     DisputeStatus,
+    Exempted,
+    ExemptionLifted,
     Held,
     InvoiceNews,
     InvoiceReported,
@@ -111,20 +113,27 @@ def _last(known: Told | None, heard: Told) -> Told:
 
 
 def _order(item: _Identified) -> tuple[datetime, int, str, str]:
-    # Within one second a dispute that is further along, a refund that failed and a hold that was
-    # ended came later.
+    # Within one second a dispute that is further along, a refund that failed and a hold or an
+    # exemption that was ended came later.
     rank = 0
     if isinstance(item, DisputeReported):
         rank = _DISPUTE_RANK[item.status]
     elif isinstance(item, RefundReported | CreditNoted):
         rank = int(not item.live)
-    elif isinstance(item, Resumed):
+    elif isinstance(item, Resumed | ExemptionLifted):
         rank = 1
     return (item.at, rank, item.id, repr(item))
 
 
 def later(known: Held | Resumed | None, heard: Held | Resumed) -> Held | Resumed:
     """The last thing people said about holding the case."""
+    return heard if known is None else max(known, heard, key=_order)
+
+
+def later_exemption(
+    known: Exempted | ExemptionLifted | None, heard: Exempted | ExemptionLifted
+) -> Exempted | ExemptionLifted:
+    """The last thing people said about exempting the customer."""
     return heard if known is None else max(known, heard, key=_order)
 
 

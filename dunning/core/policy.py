@@ -15,8 +15,14 @@ from typing import Any
 
 from dunning.core.choosing import ALWAYS, NO_TERMS, Terms, When
 from dunning.core.days import PATIENCE, PAYDAYS, Day, Wish, Works, monday_to_friday
-from dunning.core.events import StepKind
+from dunning.core.decline_table import Advice, Override
+from dunning.core.events import OnCancel, StepKind
+from dunning.core.holdout import Holdout
+from dunning.core.limits import Limit
 from dunning.core.written import terms_from, terms_to, when_from, when_to
+
+# In `backup_methods`: whatever its type.
+ANY_METHOD = "any"
 
 
 class Retries(enum.StrEnum):
@@ -32,6 +38,8 @@ class Subscription(enum.StrEnum):
     """What giving up does to the subscription."""
 
     CANCEL = "cancel"
+    PAUSE = "pause"  # later invoices are voided until somebody lets it go on
+    UNPAID = "unpaid"  # later invoices wait as drafts
     KEEP = "keep"
 
 
@@ -41,6 +49,13 @@ class Invoice(enum.StrEnum):
     UNCOLLECTIBLE = "uncollectible"
     VOID = "void"
     KEEP = "keep"
+
+
+class Reach(enum.StrEnum):
+    """What restricting and suspending act on."""
+
+    SUBSCRIPTION = "subscription"
+    CUSTOMER = "customer"  # everything the customer has
 
 
 class Collection(enum.StrEnum):
@@ -77,6 +92,7 @@ class Rung:
     collection: Collection = Collection.KEEP_AS_DRAFT
     subscription: Subscription = Subscription.KEEP
     invoice: Invoice = Invoice.KEEP
+    tell: tuple[tuple[str, str], ...] = ()  # what the product hears with this step
     when: When = ALWAYS
 
 
@@ -85,8 +101,10 @@ class Policy:
     """How a case is walked: no suspension before `grace`, given up at `window`.
 
     `branches` are the lines that are walked instead while the last decline means this; see
-    `core.branches`. `terms` are the words of the file that its conditions use. `works` is what the
-    program knows of working days; it is no part of what the policy says.
+    `core.branches`. `terms` are the words of the file that its conditions use. `limits` are its own
+    house ceiling and limits beside those of the networks; `declines` what it says of decline codes
+    in place of our table. `works` is what the program knows of working days; it is no part of what
+    the policy says.
     """
 
     name: str
@@ -97,6 +115,13 @@ class Policy:
     retries: Retries = Retries.OURS
     send_between: tuple[time, time] | None = None
     paydays: tuple[Wish, ...] = PAYDAYS
+    holdout: Holdout | None = None
+    access: Reach = Reach.SUBSCRIPTION
+    on_cancel: OnCancel = OnCancel.CLOSE
+    backup_methods: tuple[str, ...] = ()  # types of saved methods in their order; or ANY_METHOD
+    backup_after_last_retry: bool = False  # and not only once the present method is ruled out
+    limits: tuple[Limit, ...] = ()
+    declines: tuple[Override, ...] = ()
     branches: tuple[tuple[str, tuple[Rung, ...]], ...] = ()
     terms: Terms = NO_TERMS
     works: Works = field(default=monday_to_friday, compare=False, repr=False)
@@ -135,7 +160,16 @@ def _each(codec: _Codec) -> _Codec:
     )
 
 
+def _record(kind: type[Any], codecs: Mapping[str, _Codec]) -> _Codec:
+    return (
+        lambda record: {key: write(getattr(record, key)) for key, (write, _) in codecs.items()},
+        lambda data: kind(**_read(data, codecs)),
+    )
+
+
 _text: _Codec = (str, str)
+_whole: _Codec = (int, int)
+_truth: _Codec = (bool, bool)
 _span: _Codec = (
     lambda span: span.days * 86_400 + span.seconds,
     lambda seconds: timedelta(seconds=seconds),
@@ -145,6 +179,7 @@ _wish: _Codec = (
     lambda wish: wish if isinstance(wish, int) else wish.value,
     lambda data: data if isinstance(data, int) else Day(data),
 )
+_pairs: _Codec = (dict, lambda data: tuple(sorted(data.items())))
 _hours: _Codec = (
     lambda hours: [clock.isoformat("minutes") for clock in hours or ()],
     lambda data: tuple(time.fromisoformat(text) for text in data) or None,
@@ -170,6 +205,7 @@ _LATER_RUNG: dict[str, _Codec] = {
     "patience": _span,
     "jitter": _span,
     "between": _hours,
+    "tell": _pairs,
     "when": _when,
 }
 _branches: _Codec = (
@@ -184,8 +220,26 @@ _POLICY: dict[str, _Codec] = {
     "retries": _word(Retries),
     "send_between": _hours,
 }
+_LIMIT = _record(
+    Limit,
+    {"name": _text, "kind": _text, "count": _whole, "window": _span, "source": _text}
+    | {"certainty": _text, "network": _maybe(_text), "method_type": _maybe(_text)}
+    | {"same_amount": _truth, "in_a_row": _truth, "counted": _text, "note": _text},
+)
+_OVERRIDE = _record(
+    Override,
+    {"code": _text, "advice": _word(Advice), "why": _text, "kind": _maybe(_text)}
+    | {"wait": _maybe(_span), "source": _maybe(_text), "category": _maybe(_text)},
+)
 _LATER_POLICY: dict[str, _Codec] = {
     "paydays": _each(_wish),
+    "holdout": _maybe((Holdout.to_data, Holdout.from_data)),
+    "access": _word(Reach),
+    "on_cancel": _word(OnCancel),
+    "backup_methods": _each(_text),
+    "backup_after_last_retry": (bool, bool),
+    "limits": _each(_LIMIT),
+    "declines": _each(_OVERRIDE),
     "branches": _branches,
     "terms": _terms,
 }

@@ -14,7 +14,8 @@ from dunning.core.policy import Rung
 class Step:
     """A planned step. `key` is also its idempotency key, wherever it is acted on.
 
-    `skip` says why it will not be done; `held` that its moment depends on something else.
+    `skip` says why it will not be done; `held` that its moment depends on something else; `moved`
+    why it is not at its own place; `forced` that a person overrides the advice and our ceiling.
     """
 
     key: str
@@ -26,6 +27,8 @@ class Step:
     template: str | None = None
     skip: str | None = None
     held: bool = False
+    moved: str | None = None
+    forced: bool = False
 
 
 # Which message says what the customer has to do, once the bank has said so.

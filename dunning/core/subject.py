@@ -12,6 +12,7 @@ from dunning.core.events import Attempt, AttemptStatus
 from dunning.core.facts import Case
 from dunning.core.heard import customer_metadata, kind_of_method, subscription_details, tags_in
 from dunning.core.money import Money
+from dunning.core.policy import Policy
 from dunning.core.status import Status, last_decline
 
 _OUTCOMES = {
@@ -46,14 +47,14 @@ def subject_of(case: Case, present: Status, around: Around = ALONE) -> Subject:
     )
 
 
-def subject_at(case: Case, present: Status, around: Around) -> Subject:
+def subject_at(case: Case, policy: Policy, present: Status, around: Around) -> Subject:
     """What the `when` of a line goes by: as the case stands, and what is still owed of it."""
-    said = said_now(case)
+    said = said_now(case, policy)
     last = case.attempts[-1] if case.attempts else None
     return replace(
         subject_of(case, present, around),
         amount=Money(present.at_risk, case.currency),
-        declines=meanings(case),
+        declines=meanings(case, policy),
         advice=said[1].advice.value if said else None,
         codes=_codes(last_decline(case)),
         outcome=_OUTCOMES.get(last.status, "none") if last else "none",

@@ -73,8 +73,19 @@ class StepKind(enum.StrEnum):
     SUSPEND = "suspend"
     RESTORE = "restore"
     GIVE_UP = "give_up"
-    ANNOUNCE = "announce"
+    ANNOUNCE = "announce"  # a call to the merchant's product, with words of the policy
+    SIGNAL = "signal"  # we say when, the billing system charges
+    VOID = "void"  # the customer has cancelled, and the policy lets the debt go
     RECONCILE = "reconcile"
+
+
+class OnCancel(enum.StrEnum):
+    """What a cancellation by the customer does to what is owed."""
+
+    CLOSE = "close"  # it is not pursued any more; the invoice stays as it is at the provider
+    KEEP = "keep"  # it is owed all the same, and pursued
+    VOID = "void"
+    VOID_IF_WHOLLY_UNPAID = "void_if_wholly_unpaid"  # a part was paid: it is owed all the same
 
 
 class StepResult(enum.StrEnum):

@@ -151,8 +151,10 @@ def _at_night(session: Session, seen: Seen) -> Iterator[str]:
 def _next_steps(session: Session, seen: Seen, evidence: Evidence) -> Iterator[str]:
     """I4: every open case has its next step, and it is the right one."""
     for case in seen.cases:
-        if case.lease_token is None and case.wake_at != case.next_at:
-            yield f"I4 {case.id} wakes at {case.wake_at}, and its next step is at {case.next_at}"
+        row = seen.schedule.get(case.id)
+        wakes = row.due_at if row else None
+        if (row is None or row.lease_token is None) and wakes != case.next_at:
+            yield f"I4 {case.id} wakes at {wakes}, and its next step is at {case.next_at}"
         is_open = State(case.state).is_open
         if evidence.plan_of is None or evidence.now is None:
             continue

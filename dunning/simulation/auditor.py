@@ -27,6 +27,7 @@ from dunning.store import (
     InboxRow,
     MessageRow,
     OutboxRow,
+    ScheduleRow,
     StepRow,
     reading,
 )
@@ -82,6 +83,7 @@ class Seen:
     calls: list[OutboxRow]
     inbox: list[InboxRow]
     by_case: dict[str, CaseRow] = field(default_factory=dict)
+    schedule: dict[str, ScheduleRow] = field(default_factory=dict)
 
 
 def audit(engine: Engine, evidence: Evidence) -> list[str]:
@@ -118,6 +120,7 @@ def _read(session: Session) -> Seen:
         inbox=everything(InboxRow, InboxRow.id),
     )
     seen.by_case = {case.id: case for case in seen.cases}
+    seen.schedule = {row.case_id: row for row in everything(ScheduleRow, ScheduleRow.case_id)}
     return seen
 
 
@@ -127,7 +130,7 @@ def _left_over(seen: Seen, leaves: frozenset[str]) -> Iterator[str]:
     found.update(row.state for row in seen.inbox)
     found.update(row.state for row in seen.calls)
     found.update(row.state for row in seen.steps)
-    found["leased"] = sum(1 for case in seen.cases if case.lease_token is not None)
+    found["leased"] = sum(1 for row in seen.schedule.values() if row.lease_token is not None)
     done = {"handled", "ignored", "sent", "ended", *leaves}
     for state, count in sorted(found.items()):
         if state not in done and count:
@@ -214,6 +217,9 @@ def _access(seen: Seen, evidence: Evidence) -> Iterator[str]:
     told: dict[str, Access] = {}
     places = {call.key: call.id or 0 for call in seen.calls}
     newest: dict[str, int] = {}
+    below: dict[str, set[str]] = {}
+    for row in seen.cases:
+        below.setdefault(row.customer or "", set()).add(row.scope)
     for call in evidence.told:
         key, case = call.get("key"), call["data"]["case"]
         if key is not None:
@@ -221,13 +227,21 @@ def _access(seen: Seen, evidence: Evidence) -> Iterator[str]:
                 yield f"I2 {key} was told after what came later"
             newest[case] = max(newest.get(case, 0), places.get(key, 0))
         if call["type"] in _TOLD:
-            told[call["data"]["scope"]] = _TOLD[call["type"]]
+            about = call["data"]
+            # A word on the customer is one on all they have.
+            whole = about["scope"] == about["customer"]
+            for scope in (about["scope"], *(below.get(about["customer"], ()) if whole else ())):
+                told[scope] = _TOLD[call["type"]]
     is_now: dict[str, Access] = {}
     for row in seen.cases:
         both = (is_now.get(row.scope, Access.FULL), Access(row.access))
         is_now[row.scope] = max(both, key=ACCESS_ORDER.__getitem__)
         if row.state == State.RECOVERED.value and row.access != Access.FULL.value:
             yield f"I2 {row.id} is recovered, and its access is {row.access}"
+    for customer, scopes in below.items():
+        for scope in scopes & is_now.keys():
+            both = (is_now[scope], is_now.get(customer, Access.FULL))
+            is_now[scope] = max(both, key=ACCESS_ORDER.__getitem__)
     for scope, access in is_now.items():
         believed = told.get(scope, Access.FULL)
         if believed is not access:

@@ -20,7 +20,7 @@ AFTER_ERROR, AFTER_WORK, AFTER_NOTHING = 5, 5, 20
 # Calls of one case leave one after the other: only the first of them can be due.
 _SOONEST = """
     SELECT min(at) FROM (
-        SELECT min(wake_at) AS at FROM cases
+        SELECT min(max(due_at, coalesce(leased_until, due_at))) AS at FROM schedule
         UNION ALL SELECT min(wake_at) FROM inbox WHERE state = 'new'
         UNION ALL SELECT min(wake_at) FROM outbox
         WHERE id IN (SELECT min(id) FROM outbox WHERE state = 'pending' GROUP BY case_id)

@@ -21,7 +21,7 @@ from dunning.simulation.process import LEASE_SECONDS, SECRETS
 from dunning.simulation.script import Script, write
 from dunning.simulation.stage import Stage
 from dunning.simulation.world import RestlessError, World
-from dunning.store import CaseRow, StepRow
+from dunning.store import CaseRow, ScheduleRow, StepRow
 
 # After the last fault everything is taken up again within a lease and half a minute (I8).
 REST_SECONDS = LEASE_SECONDS + 30
@@ -118,12 +118,13 @@ def _at_rest(world: World) -> list[str]:
     """I8: nobody holds anything, nothing is overdue."""
     with store.reading(world.process.program.engine) as session:
         now = from_unix(world.now)
-        leased = session.scalars(select(CaseRow).where(col(CaseRow.lease_token).is_not(None)))
+        leased = select(ScheduleRow).where(col(ScheduleRow.lease_token).is_not(None))
         running = session.scalars(select(StepRow).where(col(StepRow.state) == "running"))
-        overdue = session.scalars(select(CaseRow).where(col(CaseRow.wake_at) < now))
-        found = [f"I8 {row.id} is held still" for row in leased]
+        overdue = select(ScheduleRow).where(col(ScheduleRow.due_at) < now)
+        found = [f"I8 {row.case_id} is held still" for row in session.scalars(leased)]
         found += [f"I8 {row.key} is running still" for row in running]
-        found += [f"I8 {row.id} is overdue since {row.wake_at}" for row in overdue]
+        late = session.scalars(overdue)
+        found += [f"I8 {row.case_id} is overdue since {row.due_at}" for row in late]
     return found
 
 

@@ -1,7 +1,7 @@
 """Remembering in SQL: the tables, the engine, one transaction at a time, and the versions."""
 
 from dunning.store.arrays import Column
-from dunning.store.bulk import add_rows, among, change_rows, put_rows, table_of
+from dunning.store.bulk import add_rows, among, change_rows, drop_rows, put_rows, table_of
 from dunning.store.engine import (
     POOLS,
     engine_for,
@@ -14,10 +14,17 @@ from dunning.store.engine import (
     transaction,
 )
 from dunning.store.partitions import day_of_id, first_id
+from dunning.store.people import ActRow, ExemptionRow
 from dunning.store.records import FitRow, PruningRow, RevenueRow, RollupRow, SeenRow, TallyRow
-from dunning.store.shared import BreakerChangeRow, BreakerRow, PaceRow, PulseRow
+from dunning.store.shared import (
+    BreakerChangeRow,
+    BreakerRow,
+    PaceRow,
+    PolicyFileRow,
+    PulseRow,
+    ScheduleRow,
+)
 from dunning.store.tables import (
-    ActRow,
     AttemptRow,
     CaseRow,
     CatchUpRow,
@@ -53,6 +60,7 @@ __all__ = [
     "Column",
     "CustomerRow",
     "EntryRow",
+    "ExemptionRow",
     "FitRow",
     "InboxRow",
     "LinkRow",
@@ -60,11 +68,13 @@ __all__ = [
     "MethodRow",
     "OutboxRow",
     "PaceRow",
+    "PolicyFileRow",
     "PolicyRow",
     "PruningRow",
     "PulseRow",
     "RevenueRow",
     "RollupRow",
+    "ScheduleRow",
     "SeenRow",
     "StepRow",
     "SubscriptionRow",
@@ -74,6 +84,7 @@ __all__ = [
     "among",
     "change_rows",
     "day_of_id",
+    "drop_rows",
     "engine_for",
     "first_id",
     "guard",

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     any_,
     bindparam,
+    delete,
     func,
     insert,
     select,
@@ -88,6 +89,14 @@ def change_rows(session: Session, model: type[SQLModel], rows: Sequence[Values])
     else:
         keyed = [{f"its_{name}": value for name, value in row.items()} for row in rows]
         session.connection().execute(_change_each(table, names), keyed)
+
+
+def drop_rows(session: Session, model: type[SQLModel], keys: Collection[Any]) -> None:
+    """Delete rows of a table whose primary key is one column; one that is gone is no error."""
+    if keys:
+        table = table_of(model)
+        (key,) = table.primary_key
+        session.execute(delete(table).where(among(session, key, keys)))
 
 
 def _is_postgres(session: Session) -> bool:

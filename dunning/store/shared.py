@@ -1,4 +1,4 @@
-"""The tables of what all processes share about a source: its pace and its breaker."""
+"""What all processes share: the schedule, the policy in force; a source's pace and breaker."""
 
 from __future__ import annotations
 
@@ -8,6 +8,27 @@ from sqlalchemy import Column, Index, Integer
 from sqlmodel import Field, SQLModel
 
 from dunning.store.tables import UTCDateTime, _Id, _text, _when
+
+
+class ScheduleRow(SQLModel, table=True):
+    """When a case is looked at next, and who holds it. Nothing ahead and nobody there: no row.
+
+    No index holds a column that a claim writes, so PostgreSQL changes the row where it is and
+    leaves the indexes alone. While the case is held `due_at` stays as it was: what is held is
+    among what is due, and a lease that runs out needs nobody to notice.
+    """
+
+    __tablename__ = "schedule"
+    __table_args__ = (
+        Index("ix_schedule_due", "source", "due_at", "case_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    case_id: str = Field(primary_key=True)
+    source: str
+    due_at: datetime = _when(nullable=False)
+    leased_until: datetime | None = _when()
+    lease_token: str | None = None
 
 
 class PaceRow(SQLModel, table=True):
@@ -61,3 +82,27 @@ class BreakerChangeRow(SQLModel, table=True):
     by: str
     why: str = _text()
     at: datetime = _when(nullable=False)
+
+
+class PolicyFileRow(SQLModel, table=True):
+    """A text that came into force: the newest row is what holds for new cases.
+
+    `open_cases` says which open cases were to be moved to it, and `finished_at` that they were.
+    """
+
+    __tablename__ = "policy_files"
+
+    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
+    kind: str  # first | file | apply | rollback
+    hash: str = Field(index=True)
+    name: str = _text()  # the file it came from
+    text: str = _text()
+    versions: str = _text()  # JSON: the version of each of its policies
+    by: str
+    why: str = _text()
+    at: datetime = _when(nullable=False)
+    open_cases: str = _text()  # JSON: the policies whose open cases go along; null: all
+    choose_again: bool = False
+    back_to: int | None = Field(default=None, sa_type=Integer)  # a rollback's: the row it is at
+    moved: int = 0
+    finished_at: datetime | None = _when()

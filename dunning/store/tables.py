@@ -179,17 +179,15 @@ class MethodRow(SQLModel, table=True):
 
 
 class CaseRow(SQLModel, table=True):
-    """A case: its facts as one document, what follows from them as columns, and the cursor.
+    """A case: its facts as one document, and what follows from them as columns.
 
-    `wake_at` is the schedule: when the case is looked at next. A claim moves it past the lease,
-    so a lost claim wakes up again by itself; `lease_token` fences what a late holder writes.
+    When it is looked at next, and who holds it, is in `schedule`: there is no claim that writes
+    to this wide row.
     """
 
     __tablename__ = "cases"
     __table_args__ = (
         Index("uq_cases_source_invoice", "source", "invoice", unique=True),
-        _partial("ix_cases_due", "source", "wake_at", "id", where="wake_at IS NOT NULL"),
-        _partial("ix_cases_claimed", "wake_at", "source", where="lease_token IS NOT NULL"),
         Index("ix_cases_customer", "source", "customer"),
         Index("ix_cases_scope", "source", "scope"),
         Index("ix_cases_state", "state", "opened_at"),
@@ -218,10 +216,17 @@ class CaseRow(SQLModel, table=True):
     next_step: str | None = None
     closed_at: datetime | None = _when()
     closed_reason: str | None = None
+    # The policy that holds customers out and how, the group (treated | held_out), and until when
+    # what comes in counts for the comparison.
+    holdout_of: str | None = None
+    holdout_terms: str | None = None
+    holdout_group: str | None = None
+    matures_at: datetime | None = _when()
     facts: str = _text()
     version: int = 0
-    wake_at: datetime | None = _when()
-    lease_token: str | None = None
+    # Why the timeline stands still, in a word, and until when (None: until something happens).
+    standing: str | None = None
+    standing_until: datetime | None = _when()
 
 
 class LinkRow(SQLModel, table=True):
@@ -286,6 +291,8 @@ class AttemptRow(SQLModel, table=True):
     decline_code: str | None = None
     network_code: str | None = None
     advice: str | None = None
+    method_type: str | None = None
+    network_advice_code: str | None = None
 
 
 class MessageRow(SQLModel, table=True):
@@ -358,21 +365,6 @@ class OutboxRow(SQLModel, table=True):
     wake_at: datetime = _when(nullable=False)
     sent_at: datetime | None = _when()
     error: str = _text()
-
-
-class ActRow(SQLModel, table=True):
-    """What a person did by hand, and why."""
-
-    __tablename__ = "acts"
-    __table_args__ = (Index("ix_acts_case", "case_id", "id"),)
-
-    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
-    case_id: str
-    act: str
-    by: str
-    why: str = _text()
-    until: datetime | None = _when()
-    at: datetime = _when(nullable=False)
 
 
 class CatchUpRow(SQLModel, table=True):

@@ -15,8 +15,8 @@ from dunning.bench.provider import AtOnce, Stopped
 from dunning.clock import from_unix
 from dunning.core.events import InvoiceNews, InvoiceReported
 from dunning.core.ports import Declined, Paid, Understood
+from dunning.dispatching import Dispatcher
 from dunning.providers.stripe.reader import StripeReader
-from dunning.schedule import Dispatcher
 from dunning.store import engine_for, reading, transaction
 
 AT = from_unix(bodies.CREATED)

@@ -14,8 +14,8 @@ from tests.secrets import MARK
 
 KEYS = (
     "id source provider invoice customer subscription state access amount_due amount_at_risk "
-    "currency decline_code advice policy policy_version opened_at next_at next_step closed_at "
-    "closed_reason"
+    "currency decline_code advice policy policy_version holdout_of holdout_group opened_at "
+    "next_at next_step closed_at closed_reason standing standing_until"
 ).split()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dunning.config import RULES
-from tests.cli.conftest import Shell, columns
+from tests.cli.conftest import Shell
 
 GOOD = """\
 version: 1

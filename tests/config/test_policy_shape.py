@@ -15,14 +15,16 @@ TAIL = "\nchoose: [{policy: p}]"
 WHOLE = [
     ("", "1:1: the file is empty; expected `version: 1` and `policies:`"),
     ("# nothing\n", "1:1: the file is empty"),
-    ("- a\n", ("1:1: expected keys and values with choose, defaults, policies, segments, sources,"
-     " value, version; found a list")),
-    ("retry\n", ("1:1: expected keys and values with choose, defaults, policies, segments, sources,"
-     " value, version; found 'retry'")),
+    ("- a\n", ("1:1: expected keys and values with choose, declines, defaults, limits,"
+     " policies, sources, version;"
+     " found a list")),
+    ("retry\n", ("1:1: expected keys and values with choose, declines, defaults, limits,"
+     " policies, sources, version;"
+     " found 'retry'")),
     ("version: 1\n", "1:1: `policies` is missing; expected names with grace, window and timeline"),
     ("version: 1\npolicies: {}\n", "2:11: policies: 0 policies; expected 1 to 200"),
     ("version: 1\npolicies: [a]\n", "2:11: policies: expected keys and values; found a list"),
-    ("version: 1\npolicies:\n  p:\n", "3:3: policies.p: expected keys and values with branches,"),
+    ("version: 1\npolicies:\n  p:\n", "3:3: policies.p: expected keys and values with access,"),
     ("version: 1\npolicies:\n  p: {}" + TAIL, ("3:6: policies.p: `grace` is missing; expected when"
      " suspension may come, such as 14d")),
     ("version: 1\npolicies:\n  p: {}" + TAIL, ("3:6: policies.p: `window` is missing; expected when"

@@ -62,12 +62,12 @@ def test_every_kind_of_refusal_has_a_branch() -> None:
     ],
 )
 def test_what_a_decline_means(code: str, branch: str) -> None:
-    assert meanings(b.case_of(FAILED, b.declined(code))) == (branch,)
+    assert meanings(b.case_of(FAILED, b.declined(code)), PLAIN) == (branch,)
 
 
 def test_a_bank_debit_that_failed_means_two_things_and_the_file_decides() -> None:
     case = b.case_of(FAILED, b.declined("insufficient_funds", method_type="sepa_debit"))
-    assert meanings(case) == ("funds", "bank_debit")
+    assert meanings(case, PLAIN) == ("funds", "bank_debit")
     for names in (("funds", "bank_debit"), ("bank_debit", "funds")):
         by = policy(*PLAIN.timeline, branches=tuple((name, FUNDS) for name in names))
         assert way_of(case, by).branch == names[0]

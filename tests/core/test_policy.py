@@ -24,12 +24,16 @@ from dunning.core.choosing import (
     matches,
 )
 from dunning.core.days import Day
-from dunning.core.events import StepKind
+from dunning.core.decline_table import Advice, Override
+from dunning.core.events import OnCancel, StepKind
+from dunning.core.holdout import Holdout
+from dunning.core.limits import built_in
 from dunning.core.money import Money
 from dunning.core.policy import (
     Collection,
     Invoice,
     Policy,
+    Reach,
     Retries,
     Rung,
     Subscription,
@@ -90,6 +94,7 @@ OTHER_LINE: dict[str, Any] = {
     "collection": Collection.GO_ON,
     "subscription": Subscription.KEEP,
     "invoice": Invoice.KEEP,
+    "tell": (("banner", "red"), ("exports", "off")),
     "when": WHEN,
 }
 OTHER: dict[str, Any] = {
@@ -101,6 +106,22 @@ OTHER: dict[str, Any] = {
     "retries": Retries.SIGNAL,
     "send_between": (time(9), time(18, 1)),
     "paydays": (25,),
+    "holdout": Holdout(share=1_000, policy="gentle", salt="2026"),
+    "access": Reach.CUSTOMER,
+    "on_cancel": OnCancel.VOID,
+    "backup_methods": ("card", "sepa_debit"),
+    "backup_after_last_retry": True,
+    "limits": (replace(built_in()[0], count=5), replace(built_in()[1], name="ours", note="")),
+    "declines": (
+        Override(
+            code="do_not_honor",
+            advice=Advice.WAIT,
+            why="our acquirer says so",
+            wait=timedelta(days=2),
+            source="mail of 2026-03-01",
+        ),
+        Override(code="14", kind="visa", advice=Advice.STOP, why="as it says", category="x"),
+    ),
     "branches": (("funds", (LINE,)), ("unknown", ())),
     "terms": Terms(value=VALUE, segments=(("vip", WHEN),)),
 }

@@ -24,7 +24,7 @@ from sqlmodel import col, func, select
 from dunning import crashpoints
 from dunning.config import load_settings
 from dunning.sandbox.sandbox import Sandbox
-from dunning.store import CaseRow, InboxRow, OutboxRow, StepRow
+from dunning.store import CaseRow, InboxRow, OutboxRow, ScheduleRow, StepRow
 from dunning.wiring import assemble
 from tests import secrets
 from tests.invariants import check
@@ -284,7 +284,7 @@ class House:
                 query = select(state, func.count()).group_by(state)
                 found.update({f"{state}": 0})
                 found.update(dict(session.exec(query).all()))
-            leased = select(func.count()).where(col(CaseRow.lease_token).is_not(None))
+            leased = select(func.count()).where(col(ScheduleRow.lease_token).is_not(None))
             found["leased"] = session.exec(leased).one()
         with self.sandbox.world.lock:
             found["deliveries"] = len(self.sandbox.world.outbound)

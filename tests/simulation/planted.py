@@ -19,7 +19,6 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from dunning import (
-    begun,
     cases,
     columns,
     executor,
@@ -34,8 +33,7 @@ from dunning import (
 from dunning.actions import access, message, retry
 from dunning.actions.looking import Looked
 from dunning.core import case as facts_of
-from dunning.core import local, plan, reactions
-from dunning.core import status as status_of
+from dunning.core import freezing, local, plan, reactions
 from dunning.core.events import BillingEvent, InvoiceReported, PaymentReceived, StepKind
 from dunning.core.facts import Case
 from dunning.core.ports import Doing, PutOff, View
@@ -81,8 +79,8 @@ def a_late_holder_writes(patch: Patch) -> None:
     real = cases.CaseBook._conclude
 
     def conclude(self: Any, desk: Any, claim: Any, *rest: Any) -> Any:
-        held = desk.cases.get(claim.case_id)
-        return real(self, desk, replace(claim, token=held.row["lease_token"]), *rest)
+        cursor = desk.schedule.get(claim.case_id)
+        return real(self, desk, replace(claim, token=cursor["lease_token"]), *rest)
 
     patch(cases.CaseBook, "_conclude", conclude)
 
@@ -118,17 +116,16 @@ def a_lease_never_ends(patch: Patch) -> None:
 
 
 def _with_lease(patch: Patch, lease: timedelta) -> None:
-    real: Callable[..., Any] = schedule._take
+    real: Callable[..., Any] = schedule.take
 
     def take(*arguments: Any) -> Any:
         return real(*arguments[:-1], lease)
 
-    def lease_until(session: Session, names: Any, until: datetime) -> None:
-        real_until(session, names, until - executor.LEASE + lease)
+    def hold(session: Session, claims: Any, now: datetime, until: datetime) -> Any:
+        return schedule.hold(session, claims, now, until - executor.LEASE + lease)
 
-    real_until = begun.lease_until
-    patch(schedule, "_take", take)
-    patch(begun, "lease_until", lease_until)
+    patch(schedule, "take", take)
+    patch(executor, "hold", hold)
 
 
 # --- doubt ---------------------------------------------------------------------------------------
@@ -252,7 +249,7 @@ def nothing_is_recalled(patch: Patch) -> None:
 
 
 def _without(word: str) -> Callable[..., Any]:
-    real = status_of.freeze
+    real = freezing.freeze
 
     def freeze(case: Case, now: datetime) -> Any:
         standing = real(case, now)
@@ -288,29 +285,31 @@ def a_hold_stops_nothing(patch: Patch) -> None:
 @bug()
 def the_next_step_is_not_computed_anew(patch: Patch) -> None:
     """The cursor stays where it was."""
-    real = columns.schedule_columns
+    real = columns.free_cursor
+    before: dict[str, Any] = {}
 
-    def schedule_columns(row: Any, *rest: Any) -> Any:
-        told = real(row, *rest)
-        if row["next_at"] is not None and row["version"] % 4 == 0:
-            told["next_at"] = row["next_at"]
+    def free_cursor(case: Any, next_at: Any) -> Any:
+        told = real(case, next_at)
+        stays, before[case.id] = before.get(case.id), next_at
+        if stays is not None and len(case.done) % 4 == 3:
+            told["due_at"] = stays
         return told
 
-    patch(cases, "schedule_columns", schedule_columns)
+    patch(cases, "free_cursor", free_cursor)
 
 
 @bug("policy=(brisk|hammer)", "kill .*down=(93600|144000|252000)")
 def missed_rungs_are_all_fired(patch: Patch) -> None:
     """After an outage every charge that was missed is made, at once."""
     patch(plan, "_missed", lambda *_: None)
-    patch(plan, "_spaced", lambda _case, step: step)
+    patch(plan, "spaced", lambda _case, _policy, step, _doors: step)
 
 
 @bug("policy=hammer")
 def a_card_may_be_asked_for_ever(patch: Patch) -> None:
     """Neither the limits of networks and house nor the time between two charges is kept."""
     patch(retry, "allowed", lambda *_, **__: None)
-    patch(plan, "_spaced", lambda _case, step: step)
+    patch(plan, "spaced", lambda _case, _policy, step, _doors: step)
 
 
 @bug("policy=gentle", "zone=(?!None)")

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import redis
-from sqlmodel import select
+from sqlmodel import col, select
 
 from dunning.broker import build_broker
 from dunning.inbox import keep
-from dunning.store import CaseRow, InboxRow, transaction
+from dunning.store import CaseRow, InboxRow, ScheduleRow, transaction
 from dunning.wiring import Program
 from dunning.worker import Feeder, Threads, Work
 from tests.providers.stripe.bodies import Body
@@ -65,6 +65,11 @@ class House:
     def cases(self) -> list[CaseRow]:
         with transaction(self.program.engine) as session:
             return list(session.exec(select(CaseRow)).all())
+
+    def leased(self) -> int:
+        with transaction(self.program.engine) as session:
+            held = select(ScheduleRow).where(col(ScheduleRow.lease_token).is_not(None))
+            return len(session.exec(held).all())
 
     def forgets(self) -> None:
         """The broker loses everything it ever heard."""

@@ -24,7 +24,7 @@ from dunning.inbox import Inbox, Received, keep
 from dunning.keeper import Keeper
 from dunning.providers.stripe.reader import StripeReader
 from dunning.readers import SourceReader
-from dunning.store import CaseRow, InboxRow, engine_for, transaction
+from dunning.store import CaseRow, InboxRow, ScheduleRow, engine_for, transaction
 from tests.builders import INVOICE, SOURCE, T0
 from tests.policies import STANDARD
 from tests.providers.stripe.bodies import AT, Body, raw
@@ -168,6 +168,15 @@ class Stage:
     def case(self, invoice: str = INVOICE) -> CaseRow:
         with self.writing() as session:
             return session.get_one(CaseRow, case_id(SOURCE, invoice))
+
+    def cursor(self, invoice: str = INVOICE) -> ScheduleRow | None:
+        """When the case is looked at next, and who holds it."""
+        with self.writing() as session:
+            return session.get(ScheduleRow, case_id(SOURCE, invoice))
+
+    def leased(self) -> int:
+        """How many cases somebody holds."""
+        return sum(row.lease_token is not None for row in self.all(ScheduleRow))
 
     def close(self) -> None:
         self.engine.dispose()

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dunning.core.events import StepEnded, StepKind, StepResult
 from dunning.schedule import Claim
-from dunning.store import CaseRow, EntryRow, OutboxRow
+from dunning.store import CaseRow, EntryRow, OutboxRow, ScheduleRow
 from tests.providers.stripe.bodies import Body, event, invoice, invoice_payment, paid_invoice
 from tests.providers.stripe.bodies_money import charge
 from tests.providers.stripe.bodies_people import method
@@ -105,9 +105,8 @@ def ends(stage: Stage, invoice: str, kind: StepKind) -> None:
     case = stage.case(invoice)
     now = stage.clock.now()
     with stage.writing() as session:
-        row = session.get_one(CaseRow, case.id)
-        row.wake_at, row.lease_token = now, f"token {case.id}"
-        session.add(row)
+        row = session.get_one(ScheduleRow, case.id)
+        row.leased_until, row.lease_token = now, f"token {case.id}"
     done = StepEnded(id=f"{case.id}/{kind}:1", at=now, kind=kind, result=StepResult.DONE)
     with stage.writing() as session:
         claim = Claim(case.id, "stripe", f"token {case.id}")

@@ -46,6 +46,13 @@ def claim(stage: Stage) -> Claim:
     return one
 
 
+def cursor(stage: Stage) -> tuple[object, ...]:
+    """When the case is looked at next, until when it is held, and with which token."""
+    row = stage.cursor()
+    assert row is not None
+    return row.due_at, row.leased_until, row.lease_token
+
+
 # --- opening -----------------------------------------------------------------------------------
 
 
@@ -59,9 +66,9 @@ def test_a_failure_opens_a_case_with_its_columns(stage: Stage) -> None:
     assert (case.decline_code, case.advice) == ("insufficient_funds", "wait")
     assert (case.policy, case.policy_version) == ("standard", STANDARD.version)
     assert (case.opened_at, case.recorded_at) == (T0, hours(1))
-    assert (case.closed_at, case.closed_reason, case.lease_token) == (None, None, None)
-    assert case.next_step == "reconcile:open"
-    assert case.wake_at == case.next_at == T0
+    assert (case.closed_at, case.closed_reason) == (None, None)
+    assert (case.next_step, case.next_at) == ("reconcile:open", T0)
+    assert cursor(stage) == (T0, None, None)
 
 
 def test_the_policy_is_chosen_by_what_is_known_of_the_invoice(stage: Stage) -> None:
@@ -197,19 +204,17 @@ def test_news_during_a_claim_leaves_it_standing(stage: Stage) -> None:
     stage.tell(failed())
     mine = claim(stage)
     stage.tell(declined(), now=T0 + LEASE / 2)
-    case = stage.case()
-    assert (case.lease_token, case.wake_at) == (mine.token, T0 + LEASE)
+    assert cursor(stage) == (T0, T0 + LEASE, mine.token)
     with stage.writing() as session:
         stage.book.apply_to(session, mine, [], T0 + LEASE / 2)
-    assert stage.case().lease_token is None
+    assert cursor(stage) == (stage.case().next_at, None, None)
 
 
 def test_news_after_a_claim_ran_out_ends_it(stage: Stage) -> None:
     stage.tell(failed())
     mine = claim(stage)
     stage.tell(declined(), now=T0 + LEASE)
-    case = stage.case()
-    assert (case.lease_token, case.wake_at) == (None, case.next_at)
+    assert cursor(stage) == (stage.case().next_at, None, None)
     with pytest.raises(LeaseLostError), stage.writing() as session:
         stage.book.apply_to(session, mine, [paid()], T0 + LEASE)
 
@@ -295,7 +300,7 @@ def test_what_people_do_needs_no_claim_and_breaks_none(stage: Stage) -> None:
     with stage.writing() as session:
         row = locked(session, mine.case_id)
         stage.book.apply_by_hand(session, row, [link_opened(hours(1))], T0)
-    assert stage.case().lease_token == mine.token
+    assert cursor(stage)[2] == mine.token
     assert read_facts(stage.case()).link_opened_at == hours(1)
 
 

@@ -17,7 +17,7 @@ from dunning.core.ports import Doing, Ended
 from dunning.crew import Crew
 from dunning.executor import Executor
 from dunning.schedule import Claim, claim_due
-from dunning.store import CaseRow, StepRow, migrate
+from dunning.store import ScheduleRow, StepRow, migrate
 from tests.builders import T0, bill, failed
 from tests.servers import Server
 from tests.stages.doing import DONE
@@ -88,7 +88,7 @@ class Yard:
             return sorted(session.exec(select(StepRow.state)).all())
 
     def leased(self) -> int:
-        return sum(row.lease_token is not None for row in self.stage.all(CaseRow))
+        return self.stage.leased()
 
 
 @pytest.fixture
@@ -163,8 +163,8 @@ def test_an_act_may_take_longer_than_a_lease(yard: Yard) -> None:
         return DONE
 
     def ends_at() -> object:
-        (row,) = yard.stage.all(CaseRow)
-        return row.wake_at
+        (row,) = yard.stage.all(ScheduleRow)
+        return row.leased_until
 
     with yard.crew(act, calls=1, lease=lease) as crew:
         crew.run_many(yard.claims())
@@ -200,7 +200,7 @@ def test_a_lease_is_renewed_by_the_time_it_is_not_by_the_time_last_told(yard: Ya
         crew.run_many(yard.claims())
         eventually(lambda: yard.steps() == ["running"])
         late = clock.passes(hours=1)
-        eventually(lambda: yard.stage.all(CaseRow)[0].wake_at == late + lease)
+        eventually(lambda: yard.stage.all(ScheduleRow)[0].leased_until == late + lease)
         yard.stage.clock.time = late
         assert yard.claims() == [], "another worker takes what is still under way"
         go.set()

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from dunning.core.events import StepResult
 from dunning.core.ports import Asked, Doing, Ended, PutOff
 from dunning.errors import ProviderDownError, ProviderRefusedError
-from dunning.store import CaseRow, MessageRow
+from dunning.store import MessageRow, ScheduleRow
 from dunning.trying import REFUSALS, backoff
 from tests.builders import T0, days, declined, paid, succeeded
 from tests.policies import policy, rung
@@ -50,8 +50,10 @@ def test_the_case_moves_on_to_its_next_step_and_the_claim_is_over(begin: Begin) 
     bench = begin(day=1)
     bench.runs(DECLINED)
     case = bench.stage.case()
-    assert (case.next_step, case.next_at, case.wake_at) == ("retry:2", days(2), days(2))
-    assert case.lease_token is None
+    assert (case.next_step, case.next_at) == ("retry:2", days(2))
+    cursor = bench.stage.cursor()
+    assert cursor is not None
+    assert (cursor.due_at, cursor.leased_until, cursor.lease_token) == (days(2), None, None)
     assert bench.claims() == []
 
 
@@ -98,12 +100,11 @@ def test_one_claim_is_one_act(begin: Begin) -> None:
 def test_a_claim_with_nothing_due_is_given_back(begin: Begin) -> None:
     bench = begin(day=0)
     with bench.stage.writing() as session:
-        row = session.get_one(CaseRow, bench.stage.case().id)
-        row.wake_at = T0
-        session.add(row)
+        session.get_one(ScheduleRow, bench.stage.case().id).due_at = T0
     assert bench.runs() is None
-    case = bench.stage.case()
-    assert (case.wake_at, case.lease_token) == (days(1), None)
+    cursor = bench.stage.cursor()
+    assert cursor is not None
+    assert (cursor.due_at, cursor.leased_until, cursor.lease_token) == (days(1), None, None)
     assert bench.acting.asked == []
 
 

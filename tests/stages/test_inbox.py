@@ -32,7 +32,9 @@ def test_what_is_understood_reaches_its_case(stage: Stage) -> None:
     assert (row.tries, row.handled_at) == (1, stage.clock.now())
     assert (case.state, case.amount_at_risk, case.currency) == ("in_grace", 4900, "eur")
     assert case.next_at is not None
-    assert case.wake_at == case.next_at
+    cursor = stage.cursor()
+    assert cursor is not None
+    assert cursor.due_at == case.next_at
 
 
 def test_what_has_no_use_is_ignored_with_the_reason(stage: Stage) -> None:

@@ -14,7 +14,7 @@ from dunning.core.facts import Case
 from dunning.errors import LeaseLostError, MoneyError
 from dunning.reports.proof import verify_all
 from dunning.schedule import Claim, claim_due
-from dunning.store import EntryRow, OutboxRow, StepRow
+from dunning.store import CaseRow, EntryRow, OutboxRow, ScheduleRow, StepRow
 from tests.builders import T0, bill, days, declined, failed, hours, paid
 from tests.stages.kit import Stage
 
@@ -54,7 +54,9 @@ def test_each_case_takes_in_what_its_step_brought(stage: Stage) -> None:
         assert isinstance(case, Case)
         assert case.step(f"{claim.case_id}/retry:1") is not None
         row = stage.case(case.invoice)
-        assert (row.lease_token, row.wake_at, row.version) == (None, row.next_at, 2)
+        cursor = stage.cursor(case.invoice)
+        assert cursor is not None
+        assert (cursor.lease_token, cursor.due_at, row.version) == (None, row.next_at, 2)
 
 
 def test_whose_lease_ran_out_is_told_so_and_the_others_are_written(stage: Stage) -> None:
@@ -67,9 +69,10 @@ def test_whose_lease_ran_out_is_told_so_and_the_others_are_written(stage: Stage)
     assert isinstance(told[late.case_id], LeaseLostError)
     assert isinstance(told[gone.case_id], LeaseLostError)
     assert all(isinstance(told[claim.case_id], Case) for claim in others)
-    rows = {row.id: row for row in (stage.case(f"in_{number}") for number in range(3))}
-    assert (rows[mine.case_id].lease_token, rows[mine.case_id].version) == (mine.token, 1)
-    assert {rows[claim.case_id].lease_token for claim in others} == {None}
+    versions = {row.id: row.version for row in stage.all(CaseRow)}
+    tokens = {row.case_id: row.lease_token for row in stage.all(ScheduleRow)}
+    assert (tokens[mine.case_id], versions[mine.case_id]) == (mine.token, 1)
+    assert {tokens[claim.case_id] for claim in others} == {None}
 
 
 def test_what_makes_no_sense_is_told_and_harms_no_other(stage: Stage) -> None:

@@ -76,7 +76,7 @@ def test_the_migrations_make_what_the_models_say(engine: Engine, database_url: s
 def test_a_table_too_few_is_found(engine: Engine, database_url: str) -> None:
     store.migrate(database_url)
     with transaction(engine) as session:
-        session.execute(text("DROP INDEX ix_cases_due"))
+        session.execute(text("DROP INDEX ix_cases_state"))
         session.execute(text("DROP TABLE acts"))
     assert {difference[0] for difference in compared(engine)} == {"add_table", "add_index"}
 

@@ -20,7 +20,7 @@ from dunning.core.ports import Asked, Doing, Ended, PutOff
 from dunning.errors import LeaseLostError, ProviderDownError
 from dunning.executor import LEASE, Executor
 from dunning.schedule import Claim
-from dunning.store import CaseRow, StepRow
+from dunning.store import CaseRow, ScheduleRow, StepRow
 from tests.builders import bill, days, failed
 from tests.policies import policy, rung
 from tests.stages.doing import DECLINED, DONE, Bench
@@ -82,15 +82,15 @@ def test_many_are_begun_acted_on_and_concluded(bench: Bench) -> None:
     bench.acting.answers = [DECLINED] * COUNT
     assert len(act_all(bench, bench.executor.begin(bench.claims()))) == COUNT
     assert steps(bench) == [("ended", "declined")] * COUNT
-    assert {row.wake_at for row in bench.stage.all(CaseRow)} == {days(2)}
-    assert {row.lease_token for row in bench.stage.all(CaseRow)} == {None}
+    assert {row.due_at for row in bench.stage.all(ScheduleRow)} == {days(2)}
+    assert bench.stage.leased() == 0
 
 
 def test_a_lease_runs_from_the_beginning_of_the_step(bench: Bench) -> None:
     claims = bench.claims()
     now = bench.stage.clock.passes(seconds=60)
     bench.executor.begin(claims)
-    assert {row.wake_at for row in bench.stage.all(CaseRow)} == {now + LEASE}
+    assert {row.leased_until for row in bench.stage.all(ScheduleRow)} == {now + LEASE}
 
 
 def test_a_claim_that_grew_too_old_in_the_queue_is_not_begun(bench: Bench) -> None:
@@ -124,8 +124,7 @@ def test_one_outcome_that_cannot_be_written_keeps_no_other_from_being_written(
 def test_who_lost_one_lease_writes_the_others(bench: Bench) -> None:
     intents = bench.executor.begin(bench.claims())
     with bench.stage.writing() as session:
-        lost = update(CaseRow).where(col(CaseRow.id) == intents[0].claim.case_id)
-        session.execute(lost.values(lease_token="another"))
+        session.get_one(ScheduleRow, intents[0].claim.case_id).lease_token = "another"
     act_all(bench, intents)
     assert steps(bench) == [("ended", "done")] * (COUNT - 1) + [("running", None)]
 
@@ -247,9 +246,10 @@ def test_what_the_gate_holds_is_put_off_and_not_counted(bench: Bench) -> None:
     assert executor.begin(claims[1:]) == []
     assert executor.run(claims[0]) is None
     assert steps(bench) == []
-    for row in bench.stage.all(CaseRow):
-        assert (row.wake_at, row.lease_token) == (days(1) + timedelta(minutes=7), None)
-        assert row.next_at == days(1) + timedelta(minutes=7)
+    later = days(1) + timedelta(minutes=7)
+    assert {row.due_at for row in bench.stage.all(ScheduleRow)} == {later}
+    assert {row.next_at for row in bench.stage.all(CaseRow)} == {later}
+    assert bench.stage.leased() == 0
 
 
 def test_the_gate_is_read_before_a_transaction_opens_and_not_in_it(bench: Bench) -> None:

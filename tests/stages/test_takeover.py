@@ -15,7 +15,7 @@ from dunning.core.events import StepKind, StepResult
 from dunning.core.ports import Doing, Ended
 from dunning.executor import Executor
 from dunning.processes import Up
-from dunning.store import CaseRow, transaction
+from dunning.store import ScheduleRow, transaction
 from dunning.wiring import Program
 from tests.providers.stripe.bodies import AT, event, invoice
 from tests.servers import clean_environment
@@ -103,10 +103,10 @@ def test_what_a_killed_worker_had_begun_is_taken_up_after_the_lease(
             doomed.wait(30)
         killed = clock.now()
         with transaction(program.engine) as session:
-            (case,) = session.exec(select(CaseRow)).all()
-        assert case.lease_token is not None
-        assert case.wake_at is not None
-        assert case.wake_at <= killed + LEASE
+            (cursor,) = session.exec(select(ScheduleRow)).all()
+        assert cursor.lease_token is not None
+        assert cursor.leased_until is not None
+        assert cursor.leased_until <= killed + LEASE
         act = Act(hangs=False)
         up = with_act(program, act)
         up.start()
@@ -116,4 +116,4 @@ def test_what_a_killed_worker_had_begun_is_taken_up_after_the_lease(
             up.stop()
     ((again, taken_up),) = act.done[:1]
     assert again
-    assert case.wake_at <= taken_up
+    assert cursor.leased_until <= taken_up

@@ -13,12 +13,14 @@ from dunning.core.events import (
     MethodNews,
     SubscriptionReported,
 )
+from dunning.core.ports import Subscribed
 from dunning.providers.stripe.attempts import brand
 from dunning.providers.stripe.bills import intervals_of, plans_of, products_of
 from dunning.providers.stripe.fields import MAX_AMOUNT, Fields, fields
 
 Source = Mapping[str, Any] | Fields
 
+PAUSE_MARK: Final = "dunning_paused_by"  # the key of ours under which we paused it
 OUR_MARK: Final = "dunning_reason"  # metadata we leave on a subscription that we end
 
 _ENDED: Final = frozenset(("canceled", "incomplete_expired"))
@@ -113,6 +115,16 @@ def subscription(
         yearly=yearly,
         currency=f.currency_or_none() or currency,
         metadata=metadata,
+    )
+
+
+def subscribed(obj: Source) -> Subscribed:
+    """A subscription that goes on, and whether collecting is paused by us or by others."""
+    f = fields(obj, "subscription")
+    return Subscribed(
+        id=f.id("id"),
+        paused=f.word("status") == "paused" or f.given("pause_collection"),
+        paused_under=dict(f.metadata()).get(PAUSE_MARK) or None,
     )
 
 
