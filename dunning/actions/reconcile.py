@@ -21,7 +21,8 @@ class Reconcile:
         provider = self._providers[doing.case.source]
         looked = look(provider, doing)
         bill = looked.view.bill
-        theirs = bill.next_attempt_at is not None or bill.auto_advance is True
+        # A bill to be paid by hand advances as well: by reminders of the provider's, not charges.
+        theirs = bill.automatic and (bill.next_attempt_at is not None or bill.auto_advance is True)
         ours = doing.policy.retries in (Retries.OURS, Retries.SIGNAL)
         events, why = looked.events, "asked the provider"
         if theirs and ours and looked.status.state.is_open:

@@ -84,6 +84,8 @@ class Case:
     settled: int = 0  # the whole bill, as seen once nothing was left; may hold an overpayment
     refused_at: datetime | None = None  # the first failure, as the invoice or a card had it
     debit_begun_at: datetime | None = None  # when the first bank debit that failed had begun
+    overdue_at: datetime | None = None  # the due date of a bill to be paid by hand, once it passed
+    seen_automatic: bool = False  # whether the provider ever was to collect it by itself
     action_at: datetime | None = None  # when the customer was last asked to authenticate
     paid_at: datetime | None = None
     voided_at: datetime | None = None
@@ -136,9 +138,18 @@ class Case:
     def failed_at(self) -> datetime | None:
         """The first failure: every step is an offset from it.
 
-        A bank debit says when it began, days before it failed; that is only the last resort.
+        A bank debit says when it began, days before it failed; that is only the last resort. Of an
+        invoice that was only ever to be paid by hand it is the due date: that a try of the customer
+        failed before it says nothing.
         """
-        return self.refused_at or self.debit_begun_at
+        if self.by_hand and not self.seen_automatic:
+            return self.overdue_at or (self.adopted.failed_at if self.adopted else None)
+        return self.refused_at or self.debit_begun_at or self.overdue_at
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the customer is sent the bill and pays it by hand."""
+        return self.bill is not None and not self.bill.automatic
 
     @property
     def customer(self) -> str | None:

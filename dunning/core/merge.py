@@ -219,6 +219,8 @@ def with_bill(case: Case, event: InvoiceReported) -> Case:
         billed=max(case.billed, whole if bill.remaining > 0 else 0),
         settled=max(case.settled, whole),
         paid_at=earliest(case.paid_at, _paid_at(event)),
+        overdue_at=earliest(case.overdue_at, _overdue_at(event)),
+        seen_automatic=case.seen_automatic or bill.automatic,
         voided_at=earliest(case.voided_at, None if echo else _voided_at(event)),
         uncollectible_at=earliest(
             case.uncollectible_at, None if echo else _uncollectible_at(event)
@@ -233,6 +235,17 @@ def _paid_at(event: InvoiceReported) -> datetime | None:
     if event.bill.status is InvoiceStatus.PAID:
         return event.bill.paid_at or event.at
     return None
+
+
+def _overdue_at(event: InvoiceReported) -> datetime | None:
+    """The due date, if it has passed with something left to be paid by hand."""
+    bill = event.bill
+    owed = bill.status is InvoiceStatus.OPEN and bill.remaining > 0
+    if bill.automatic or not owed:
+        return None
+    if bill.due_at is not None and bill.due_at <= event.at:
+        return bill.due_at
+    return event.at if event.news is InvoiceNews.OVERDUE else None
 
 
 def _voided_at(event: InvoiceReported) -> datetime | None:

@@ -1,23 +1,24 @@
-"""Whether a charge, a message or a change of access is allowed for a case now; if not, why."""
+"""Whether a charge, a message or a change of access is allowed for a case now, and which."""
 
 from __future__ import annotations
 
 from dunning.core.declines import permits_charge
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Retries
-from dunning.core.status import method_gone, verdict
+from dunning.core.status import method_gone, spoken_of, verdict
+from dunning.core.steps import fitting_template
 
 
 def why_no_charge(case: Case, policy: Policy) -> str | None:
     """The reason not to charge this invoice now, or None when nothing speaks against it."""
+    if case.by_hand:
+        return "the customer pays this invoice by hand; there is no card to charge"
     said = verdict(case)
     if said is not None and not permits_charge(said.advice):
         return f"{said.advice.value}: {said.reason}"
     if method_gone(case):
         return "new_method: the payment method was removed, and no other has come"
     bill = case.bill
-    if bill is not None and not bill.automatic:
-        return "the customer pays this invoice by hand; there is no card to charge"
     if policy.retries is Retries.PROVIDER:
         return "the provider owns the charges of this policy"
     theirs = bill is not None and bill.next_attempt_at is not None
@@ -35,6 +36,11 @@ def why_no_access(case: Case) -> str | None:
     if case.end is not None:
         return "the subscription has ended; there is no service left to take away"
     return None
+
+
+def template_for(case: Case, planned: str) -> str:
+    """The message that fits what the bank said, or says how to pay to who pays by hand."""
+    return fitting_template(planned, spoken_of(case), by_hand=case.by_hand)
 
 
 def why_no_email(case: Case) -> str | None:

@@ -16,12 +16,19 @@ from dunning.core.calendar import Local, in_window
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.local import hours_of, local_of, moment_of
-from dunning.core.permission import why_no_access, why_no_charge, why_no_email
+from dunning.core.permission import template_for, why_no_access, why_no_charge, why_no_email
 from dunning.core.places import DOORS, offsets, starts_at, why_left_out
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.reactions import after_end, while_open
-from dunning.core.status import Freeze, Status, freeze, last_decline, status, verdict
-from dunning.core.steps import Step, fitting_template
+from dunning.core.status import (
+    Freeze,
+    Status,
+    freeze,
+    last_decline,
+    status,
+    verdict,
+)
+from dunning.core.steps import Step
 
 CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
 TAKES_ACCESS = (StepKind.RESTRICT, StepKind.SUSPEND)
@@ -233,7 +240,7 @@ def _judged(
         why = why_no_charge(case, policy) or _missed(step, steps, now)
         return replace(step, skip=why) if why else step
     if step.kind is StepKind.EMAIL:
-        template = fitting_template(step.template or "", verdict(case))
+        template = template_for(case, step.template or "")
         why = why_no_email(case)
         # What was to be said before a door is not true any more once it has opened.
         late = next((door.kind.value for door in opened if door.order > step.order), None)

@@ -272,9 +272,10 @@ class Provider(Protocol):
     def open_invoices(
         self, *, since: datetime | None = None, after: str | None = None
     ) -> Iterator[Bill]:
-        """Every open, attempted and unpaid invoice of the account, the newest first.
+        """Every open and unpaid invoice that was tried, or is overdue by hand, the newest first.
 
-        Only those made since then; only those behind `after`, to go on where a reading stopped.
+        Only those made, or due, since then; only those behind `after`, to go on where a reading
+        stopped.
         """
 
     def missed(self, since: datetime) -> Iterator[bytes]:

@@ -11,9 +11,9 @@ from dunning.core.entries import Cause
 from dunning.core.events import AttemptStatus, OnCancel, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.local import local_of
-from dunning.core.permission import why_no_charge, why_no_email
+from dunning.core.permission import template_for, why_no_charge, why_no_email
 from dunning.core.policy import Policy, Retries
-from dunning.core.status import Access, State, Status, last_decline, verdict
+from dunning.core.status import Access, State, Status, last_decline, spoken_of
 from dunning.core.steps import Step, fitting_template
 
 # A customer hears at once that only they can help, unless a message is due within this time.
@@ -151,7 +151,7 @@ def _charge(policy: Policy) -> StepKind:
 
 def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[Step]:
     """Write when a later decline asks for something only the customer can do."""
-    last, said = last_decline(case), verdict(case)
+    last, said = last_decline(case), spoken_of(case)
     if last is None or said is None:
         return
     if said.advice not in (Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP):
@@ -185,7 +185,7 @@ def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
                 key=f"{case.id}/email:suspended",
                 kind=StepKind.EMAIL,
                 due_at=_window(case, policy, step.at),
-                template="suspended",
+                template=template_for(case, "suspended"),
                 why="the service was suspended",
                 skip=why_no_email(case),
             )

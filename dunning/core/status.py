@@ -204,6 +204,11 @@ def verdict(case: Case) -> Verdict | None:
     return max(standing, key=lambda said: STRICTNESS[said.advice])
 
 
+def spoken_of(case: Case) -> Verdict | None:
+    """What a message may ask the customer for; nothing where there is no card to speak of."""
+    return None if case.by_hand else verdict(case)
+
+
 def last_decline(case: Case) -> Attempt | None:
     """The newest attempt that failed, on whatever card."""
     failed = (AttemptStatus.DECLINED, AttemptStatus.ACTION_NEEDED)

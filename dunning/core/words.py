@@ -23,6 +23,7 @@ class InvoiceNews(enum.StrEnum):
     PAID = "paid"
     VOIDED = "voided"
     UNCOLLECTIBLE = "uncollectible"
+    OVERDUE = "overdue"  # to be paid by hand, and not paid by its due date
     UPDATED = "updated"
 
 

@@ -184,8 +184,9 @@ class StripeProvider:
     def open_invoices(
         self, *, since: datetime | None = None, after: str | None = None
     ) -> Iterator[Bill]:
-        """Every open, attempted and unpaid invoice of the account, the newest first."""
-        return Missed(self._client, self._sweeps).open_invoices(since=since, after=after)
+        """Every open and unpaid invoice that was tried, or is overdue by hand, the newest first."""
+        missed = Missed(self._client, self._sweeps)
+        return missed.open_invoices(self._clock.now(), since=since, after=after)
 
     def missed(self, since: datetime) -> Iterator[bytes]:
         """Bodies of the events since then, oldest first, as the webhook would have sent them."""
