@@ -54,6 +54,18 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A method the customer has saved; `off_session` once they agreed to charges while away."""
+
+    id: str
+    at: datetime  # when it was last heard of
+    since: datetime
+    type: str | None = None
+    fingerprint: str | None = None
+    off_session: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What of its policy a case carries along, as the meaning of its facts hangs on it.
 
@@ -104,6 +116,7 @@ class Case:
     method: str | None = None  # the newest one the customer gave
     method_at: datetime | None = None
     method_fixed_at: datetime | None = None  # details corrected or refreshed by the network
+    saved: tuple[Saved, ...] = ()  # all that are known, whichever would be charged
     methods_gone: tuple[tuple[str, datetime], ...] = ()
 
     # the relation
@@ -189,3 +202,12 @@ class Case:
         for payment in self.payments:
             known.update(x for x in (payment.id, payment.charge) if x)
         return frozenset(known)
+
+
+# The keys of charges of other saved methods, behind the case's name; see `core.backups`.
+BACKUP = "retry:backup:"
+
+
+def of_backup(case: Case, attempt: Attempt) -> bool:
+    """Whether the try was ours, with a method that is not the one this debt is paid with."""
+    return attempt.key is not None and attempt.key.startswith(f"{case.id}/{BACKUP}")

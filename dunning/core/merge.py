@@ -22,8 +22,6 @@ from dunning.core.events import (
     InvoiceNews,
     InvoiceReported,
     InvoiceStatus,
-    MethodChanged,
-    MethodNews,
     RefundReported,
     Resumed,
     StepEnded,
@@ -337,23 +335,6 @@ def last_words(disputes: tuple[DisputeReported, ...]) -> tuple[DisputeReported, 
     """How each dispute stands now."""
     last = {told.dispute: told for told in sorted(disputes, key=_order)}
     return tuple(last[name] for name in sorted(last))
-
-
-def with_method(case: Case, event: MethodChanged) -> Case:
-    """Take news of the customer's ways to pay."""
-    match event.news:
-        case MethodNews.NEW:
-            known = (case.method_at, case.method or "")
-            if case.method_at is None or (event.at, event.method or "") > known:
-                return replace(case, method=event.method, method_at=event.at)
-            return case
-        case MethodNews.CHANGED | MethodNews.NETWORK_UPDATED:
-            return replace(case, method_fixed_at=latest(case.method_fixed_at, event.at))
-        case MethodNews.REMOVED | MethodNews.MANDATE_GONE:
-            gone = dict(case.methods_gone)
-            name = event.method or ""
-            gone[name] = max(gone.get(name, event.at), event.at)
-            return replace(case, methods_gone=tuple(sorted(gone.items())))
 
 
 def with_customer(case: Case, event: CustomerReported) -> Case:

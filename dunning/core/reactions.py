@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from dunning.core.backups import backup_charges
 from dunning.core.calendar import in_window
 from dunning.core.declines import Advice
 from dunning.core.entries import Cause
@@ -41,6 +42,7 @@ def while_open(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[S
     )
     yield from _charge_new_card(case, policy)
     yield from _charges_by_hand(case, policy)
+    yield from backup_charges(case, policy, ladder)
     yield from _tell_of_advice(case, policy, ladder)
     yield from _tell_of_suspension(case, policy)
 

@@ -24,6 +24,7 @@ class Step:
     order: int = 0
     rung: Rung | None = None
     template: str | None = None
+    method: str | None = None  # to be charged in place of the present one
     skip: str | None = None
     held: bool = False
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from dunning.clock import Clock
-from dunning.core.events import Actor, Attempt, Bill
+from dunning.core.events import Actor, Attempt, Bill, MethodChanged
 from dunning.core.ports import (
     ChargeOutcome,
     Health,
@@ -26,7 +26,7 @@ from dunning.core.ports import (
     View,
 )
 from dunning.errors import MalformedError, ProviderError, ProviderRefusedError
-from dunning.providers.stripe import health, objects, people, sdk, views
+from dunning.providers.stripe import health, objects, people, saved, sdk, views
 from dunning.providers.stripe import thin as thin_events
 from dunning.providers.stripe.calls import AskUnder, Calls
 from dunning.providers.stripe.charging import Charging
@@ -225,6 +225,11 @@ class StripeProvider:
             return None
         url = session.get("url")
         return url if isinstance(url, str) else None
+
+    def methods(self, customer: str) -> Sequence[MethodChanged]:
+        """What the customer has saved to pay with; see `saved`."""
+        with _usable():
+            return saved.methods(self._api, self._calls, customer)
 
     # --- the subscription --------------------------------------------------------------------
     def subscriptions(self, customer: str) -> Sequence[Subscribed]:
