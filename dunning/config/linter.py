@@ -73,6 +73,12 @@ def _place(line: Timed) -> Path:
 
 
 def _retries(policy: Policy, lines: list[Timed]) -> Iterator[Finding]:
+    if policy.backup_methods and policy.retries in (Retries.PROVIDER, Retries.SIGNAL):
+        yield (
+            ("backup_methods",),
+            "The charges are not ours here, so no other method is ever charged.",
+            "Remove it, or set `retries: ours`.",
+        )
     retries = list(of_kind(lines, StepKind.RETRY))
     if policy.retries is Retries.PROVIDER:
         for line in retries[:1]:

@@ -240,13 +240,14 @@ def finalize(world: World, invoice: Obj, *, collect: bool = True) -> None:
 
 @job("invoice.overdue")
 def _overdue_job(world: World, key: str) -> None:
-    """Nobody paid by hand by the due date. Stripe says so where an automation asks for it."""
+    """Nobody paid by hand by the due date."""
     invoice = world.find("invoice", key)
     if invoice is None or invoice["status"] != "open" or not invoice["amount_remaining"]:
         return
     world.books.write("overdue", world.now, key, invoice["currency"])
     substates.payment_failed(world, invoice)
-    emit(world, "invoice.overdue", invoice)
+    if world.settings.overdue_events:
+        emit(world, "invoice.overdue", invoice)
 
 
 def _settle_balance(invoice: Obj, customer: Obj) -> None:

@@ -139,3 +139,10 @@ def test_a_source_s_own_policy_counts_as_chosen() -> None:
     )
     content = text_of(*FINE, more=more).replace("choose:", f"{other}choose:")
     assert lint(load(content)) == []
+
+
+def test_other_methods_where_the_charges_are_not_ours() -> None:
+    for owner in ("provider", "signal"):
+        policy = f"grace: 14d, window: 28d, retries: {owner}, backup_methods: card"
+        found = warnings(EMAIL, NOTICE, SUSPEND, END, policy=policy)
+        assert any("no other method is ever charged" in line for line in found)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlmodel import select
 
+from dunning.reconcile import Account, reconcile
 from dunning.store import EntryRow
 from tests.scenarios.conftest import Begin
 from tests.world import Customer, World
@@ -55,7 +56,7 @@ def test_the_case_begins_when_the_due_date_has_passed_and_walks_without_a_charge
     world.passes(days=13.9, expect=[])
     assert world.cases() == []
     world.passes(days=0.2, expect=BEGUN)
-    assert world.case(who)["opened_at"] == day.isoformat().replace("+00:00", "Z")
+    assert world.case(who)["opened_at"] == f"{day:%Y-%m-%dT%H:%M:%SZ}"
     with world.session() as session:
         (entry,) = session.exec(select(EntryRow)).all()
         assert (entry.debit, entry.credit, entry.occurred_at) == ("owed", "at_risk", day)
@@ -126,15 +127,45 @@ def test_a_card_tried_by_hand_after_the_due_date_changes_neither_clock_nor_words
     world.settles(expect=["product case.recovered", "email recovered"])
 
 
-def test_what_webhooks_missed_is_found_by_the_sweep_though_it_was_made_long_ago(
-    begin: Begin,
-) -> None:
-    world = begin(policy=POLICY)
-    world.sandbox.deliver("drop", types=["invoice.overdue", "customer.subscription.updated"])
+def look_for_missed(world: World) -> None:
+    live = world.program.sources["stripe"]
+    assert live.provider is not None
+    reconcile(
+        world.program.engine,
+        world.program.cases,
+        world.program.inbox,
+        Account("stripe", live.reader, live.provider),
+        since=world.now - timedelta(days=1),
+        now=lambda: world.now,
+    )
+    world.up.work.poke.set()
+
+
+def test_where_stripe_does_not_say_so_the_sweep_finds_what_is_overdue(begin: Begin) -> None:
+    """It was made two weeks before the day from which the sweep looks."""
+    world = begin(policy=POLICY, overdue_events=False)
     who = invoiced(world)
-    world.passes(days=14.5)
+    day = due(world, who)
+    world.passes(days=13, expect=[])
+    look_for_missed(world)
     assert world.cases() == []
-    provider = world.program.providers["stripe"]
-    lately = list(provider.open_invoices(since=world.now - timedelta(days=2)))
-    assert [bill.customer for bill in lately] == [who.id]
-    assert [bill.customer for bill in provider.open_invoices()] == [who.id]
+    world.passes(days=1.5, expect=[])
+    look_for_missed(world)
+    world.passes(minutes=1, expect=BEGUN)
+    assert world.case(who)["opened_at"] == f"{day:%Y-%m-%dT%H:%M:%SZ}"
+    world.passes(days=4.5, expect=["retry:1 skipped", "email reminder_by_hand"])
+
+
+def test_one_long_overdue_is_taken_over_with_notice_of_what_comes(begin: Begin) -> None:
+    world = begin(policy=POLICY, overdue_events=False)
+    who = invoiced(world)
+    day = due(world, who)
+    world.passes(days=25, expect=[])
+    look_for_missed(world)
+    case = world.case(who)
+    assert case["opened_at"] == f"{day:%Y-%m-%dT%H:%M:%SZ}"
+    world.passes(days=6.9)
+    assert world.case(who)["state"] == "in_grace"
+    world.passes(days=2)
+    assert world.case(who)["state"] == "suspended"
+    assert world.tries(who) == []
