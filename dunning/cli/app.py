@@ -19,7 +19,7 @@ from dunning.cli import (
     keeping,
     ledger,
     message,
-    policy,
+    policy_simulate,
     processes,
     reconcile,
     report,
@@ -115,7 +115,7 @@ def build() -> typer.Typer:
         ("ledger", ledger.app, LOOK),
         ("inbox", inbox.app, LOOK),
         ("breaker", breaker.app, LOOK),
-        ("policy", policy.app, TUNE),
+        ("policy", policy_simulate.app, TUNE),
         ("message", message.app, TUNE),
     ):
         app.add_typer(group, name=name, rich_help_panel=panel)

@@ -20,17 +20,18 @@ from dunning.core.days import Day, Wish, is_day
 # A cell is a path: ("charge",) > ("charge", "wait") > ("charge", "wait", "2-5 days") > …
 Cell = tuple[str, ...]
 
-CHARGE, CUSTOMER = "charge", "customer"
+CHARGE, CUSTOMER, CLOSING = "charge", "customer", "closing"
 # So many of the wider cell are added: charges, and days in which a customer may act.
-STRENGTH = {CHARGE: 24.0, CUSTOMER: 150.0}
+STRENGTH = {CHARGE: 24.0, CUSTOMER: 150.0, CLOSING: 150.0}
 # Below this a cell is thin.
-THIN = {CHARGE: 20.0, CUSTOMER: 100.0}
+THIN = {CHARGE: 20.0, CUSTOMER: 100.0, CLOSING: 100.0}
 AGES = ((2, "0-2 days"), (5, "2-5 days"), (10, "5-10 days"), (17, "10-17 days"), (31, "17-31 days"))
 OLDEST = "31+ days"
 SINCE = ((1, "1st day"), (3, "2nd-3rd day"), (7, "4th-7th day"))
 SOON = 3
 LATER, UNWRITTEN = "later", "not written to"
 PAYDAY_LASTS = 3  # the payday itself and two days after it
+_UNSAID = ("soon", "late", "no email")
 _HELPLESS = ("authenticate", "new_method", "stop")  # what only the customer can mend
 
 
@@ -43,15 +44,26 @@ def charge_cell(
     paydays: Paydays,
 ) -> Cell:
     """The cell of a charge: the last answer, its age, how many went before, and the day."""
-    days = since_failure / timedelta(days=1)
-    age = next((name for most, name in AGES if days < most), OLDEST)
+    age = _age(since_failure)
     before = ("first try", "second try")[tries] if tries < 2 else "later try"
     day = "payday" if is_payday(at.astimezone(zone), paydays) else "other day"
     return (CHARGE, family, age, before, day)
 
 
-def customer_cell(family: str, since_email: timedelta | None, *, suspended: bool) -> Cell:
-    """The cell of a stretch of time: how long since the last email, who can mend it, access."""
+def closing_cell(since_failure: timedelta) -> Cell:
+    """The cell of a stretch of time in which the debt may go away unpaid: cancelled, voided."""
+    return (CLOSING, _age(since_failure))
+
+
+def _age(since_failure: timedelta) -> str:
+    days = since_failure / timedelta(days=1)
+    return next((name for most, name in AGES if days < most), OLDEST)
+
+
+def customer_cell(
+    family: str, since_email: timedelta | None, emails: int, *, suspended: bool
+) -> Cell:
+    """The cell of a stretch of time: the last email, how many there were, who can mend it."""
     if since_email is None:
         since: Cell = ("late", UNWRITTEN)
     else:
@@ -60,7 +72,8 @@ def customer_cell(family: str, since_email: timedelta | None, *, suspended: bool
         # Where nobody ever waited so long, the stretch before it says more than the first days.
         since = ("late" if days >= SOON else "soon", name)
     who = "only the customer can mend it" if family in _HELPLESS else "a retry may do"
-    return (CUSTOMER, *since, who, "suspended" if suspended else "with access")
+    number = ("no email", "1st email", "2nd email")[emails] if emails < 3 else "later email"
+    return (CUSTOMER, *since, number, who, "suspended" if suspended else "with access")
 
 
 Paydays = tuple[Wish, ...]
@@ -84,10 +97,11 @@ def stretches(
     cuts |= {email + timedelta(days=days) for email in emails for days, _ in SINCE}
     inside = sorted(cut for cut in cuts if begin <= cut <= end)
     for start, stop in itertools.pairwise(inside):
-        last = max((email for email in emails if email <= start), default=None)
+        before = [email for email in emails if email <= start]
         cell = customer_cell(
             family,
-            start - last if last else None,
+            start - max(before) if before else None,
+            len(before),
             suspended=suspended_at is not None and suspended_at <= start,
         )
         yield cell, start, (stop - start) / timedelta(days=1)
@@ -153,14 +167,18 @@ def _rate(tally: Tally, cell: Cell, wider: float | None, chance: random.Random |
     return chance.betavariate(mean * weight, (1 - mean) * weight)
 
 
-def after(rate: float, days: float) -> float:
-    """The part that has not happened after so many days of that rate a day."""
-    return math.exp(math.log1p(-min(rate, 0.999)) * days)
+def after(paying: float, closing: float, days: float) -> tuple[float, float]:
+    """What part has paid, and what part has gone away, after days of these rates a day."""
+    pays, goes = (-math.log1p(-min(rate, 0.999)) for rate in (paying, closing))
+    if not (both := pays + goes):
+        return 0.0, 0.0
+    moved = -math.expm1(-both * days)
+    return moved * pays / both, moved * goes / both
 
 
 def words(cell: Cell) -> str:
     """A cell for people: `wait, 2-5 days, first try, payday`."""
-    return ", ".join(part for part in cell[1:] if part not in ("soon", "late")) or "all"
+    return ", ".join(part for part in cell[1:] if part not in _UNSAID) or "all"
 
 
 Rates = Mapping[Cell, float]

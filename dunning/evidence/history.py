@@ -151,14 +151,14 @@ class _Estimate:
         self.cells: set[Cell] = set()
         # Known sums and, for each kind of way, what hangs on its chances: by block and currency.
         self._fixed: dict[tuple[int, str], _Vector] = {}
-        kinds: dict[tuple[tuple[Stop, ...], bool, bool], dict[tuple[int, str], _Vector]] = {}
+        kinds: dict[tuple[tuple[Stop, ...], bool], dict[tuple[int, str], _Vector]] = {}
         for record, one, block in zip(records, ways, blocks.of, strict=True):
             place = (block, record.start.currency)
             _add(self._fixed.setdefault(place, [0.0] * _KNOWN), _values(one.sums))
             if not one.known or one.stops:
-                kind = kinds.setdefault((one.stops, one.sure, one.closed), {})
+                kind = kinds.setdefault((one.stops, one.sure), {})
                 _add(kind.setdefault(place, [0.0] * 3), (1.0, float(one.rest), one.free_days))
-                self.cells |= {cell for _, cell, _ in one.stops if cell}
+                self.cells |= {cell for stop in one.stops for cell in (stop[1], stop[3]) if cell}
         self._kinds = [(key, list(places.items())) for key, places in kinds.items()]
 
     def sums(self, found: Mapping[Cell, float], times: Sequence[int] | None) -> dict[str, _Vector]:
@@ -166,14 +166,14 @@ class _Estimate:
         whole = {currency: [0.0] * len(FIGURES) for currency in self.currencies}
         for (block, currency), vector in self._fixed.items():
             _add(whole[currency], vector, 1 if times is None else times[block])
-        for (stops, sure, closed), places in self._kinds:
+        for (stops, sure), places in self._kinds:
             told = chances(stops, found)
             counts: dict[str, _Vector] = {}
             for (block, currency), vector in places:
                 if often := 1 if times is None else times[block]:
                     _add(counts.setdefault(currency, [0.0] * 3), vector, often)
             for currency, vector in counts.items():
-                _add(whole[currency], _came_to(told, vector, sure=sure, closed=closed))
+                _add(whole[currency], _came_to(told, vector, sure=sure))
         return whole
 
     def planned(self) -> dict[str, Sums]:
@@ -225,14 +225,13 @@ def _add(vector: _Vector, more: Iterable[float], times: float = 1.0) -> None:
         vector[place] += value * times
 
 
-def _came_to(told: Chances, vector: _Vector, *, sure: bool, closed: bool) -> tuple[float, ...]:
+def _came_to(told: Chances, vector: _Vector, *, sure: bool) -> tuple[float, ...]:
     """What so many cases of one kind, with so much money and so many days, came to."""
     cases, rest, days = vector
-    unpaid = 0.0 if sure else told.unpaid
-    lost = 0.0 if closed else unpaid
+    paid, lost = (1.0, 0.0) if sure else (told.paid, told.lost)
     return (
-        cases * (1 - unpaid),
-        rest * (1 - unpaid),
+        cases * paid,
+        rest * paid,
         cases * lost,
         cases * told.charges,
         cases * told.emails,

@@ -8,7 +8,15 @@ from datetime import datetime, timedelta
 
 from dunning.core.events import StepKind
 from dunning.core.policy import Policy
-from dunning.evidence.cells import Cell, Paydays, Tally, after, charge_cell, stretches
+from dunning.evidence.cells import (
+    Cell,
+    Paydays,
+    Tally,
+    after,
+    charge_cell,
+    closing_cell,
+    stretches,
+)
 from dunning.evidence.records import Outcome, Record
 from dunning.evidence.walking import Act, Start, walk
 
@@ -16,8 +24,9 @@ from dunning.evidence.walking import Act, Start, walk
 SAME = timedelta(hours=1)
 DAY = timedelta(days=1)
 
-# What happens on the way: a charge, days in which the customer may act, an email, a suspension.
-Stop = tuple[str, Cell, float]
+# What happens on the way: a charge, an email, a suspension, or so many days in which the customer
+# may act (the first cell) and the debt may go away unpaid (the second).
+Stop = tuple[str, Cell, float, Cell]
 CHARGE, WAITING, EMAIL, SUSPENSION = "charge", "waiting", "email", "suspension"
 
 
@@ -41,8 +50,7 @@ FIGURES = tuple(Sums.__dataclass_fields__)
 class Way:
     """One case under a policy. What went before `stops`, or is known to the end, is in `sums`.
 
-    `rest` is what may still come in; `sure` whether it does whatever happens on the way; `closed`
-    whether a case that nobody paid is owed no more instead of lost.
+    `rest` is what may still come in; `sure` whether it does whatever happens on the way.
     """
 
     sums: Sums
@@ -50,7 +58,6 @@ class Way:
     stops: tuple[Stop, ...] = ()
     rest: int = 0
     sure: bool = False
-    closed: bool = False
     free_days: float = 0
     planned: Sums = Sums()  # if nobody paid at all: exact, and the most there can be
 
@@ -80,9 +87,11 @@ def tally_of(record: Record, paydays: Paydays) -> Tally:
         tally.add(cell, float(one.good), 1.0)
     emails = [act.at for act in record.acts if act.kind is StepKind.EMAIL]
     pieces = list(stretches(failed_at, record.ended_at, record.family, emails, record.suspended_at))
-    for place, (cell, _, days) in enumerate(pieces):
-        reacted = record.reacted and place == len(pieces) - 1
-        tally.add(cell, float(reacted), days)
+    for place, (cell, start, days) in enumerate(pieces):
+        last = place == len(pieces) - 1
+        closed = record.outcome is Outcome.CLOSED
+        tally.add(cell, float(record.reacted and last), days)
+        tally.add(closing_cell(start - failed_at), float(closed and last), days)
     return tally
 
 
@@ -135,10 +144,9 @@ def way(record: Record, policy: Policy, acts: Sequence[Act], *, keep: bool = Tru
         ),
         # What is paid in the end is known; how many acts it takes until then is not.
         known=sure,
-        stops=tuple(_stops(record, policy, before, ahead, parted, until)),
+        stops=tuple(_stops(record, policy, before, ahead, (parted, until), keep=keep, sure=sure)),
         rest=max(0, (record.paid if sure else record.start.amount) - came_in),
         sure=sure,
-        closed=record.outcome is Outcome.CLOSED and until == record.ended_at,
         free_days=(min(cut_at, until) - record.start.failed_at) / DAY,
         planned=planned,
     )
@@ -177,8 +185,6 @@ def _ending(record: Record, acts: Sequence[Act], *, keep: bool) -> tuple[bool, d
     aside = record.settled_aside or (keep and record.natural)
     if aside and record.ended_at <= end:
         return True, record.ended_at
-    if record.outcome is Outcome.CLOSED:
-        return False, min(end, record.ended_at)
     return False, end
 
 
@@ -187,36 +193,50 @@ def _stops(
     policy: Policy,
     before: Sequence[Act],
     ahead: Sequence[Act],
-    parted: datetime,
-    until: datetime,
+    between: tuple[datetime, datetime],
+    *,
+    keep: bool,
+    sure: bool,
 ) -> Iterable[Stop]:
-    """What happens from the parting on, in order."""
+    """What happens from the parting on, in order.
+
+    Whoever did not pay by themselves before our first act is known not to have: those days are
+    left out until the other policy writes. Why a case closed later is a chance, and not this
+    case's fate, since nobody knows it of those who paid before.
+    """
+    parted, until = between
     failed_at = record.start.failed_at
     emails = [act.at for act in (*before, *ahead) if act.kind is StepKind.EMAIL]
     cut_at = next((a.at for a in (*before, *ahead) if a.kind is StepKind.SUSPEND), None)
     found: list[tuple[datetime, int, Stop]] = []
-    for cell, at, days in stretches(parted, until, record.family, emails, cut_at):
+    silent = parted
+    if keep and not sure:
+        silent = min([until, *emails, *(act.at for act in record.acts[:1])])
+    for cell, at, days in stretches(max(parted, silent), until, record.family, emails, cut_at):
+        closing = () if sure else closing_cell(at - failed_at)
         # To the half day: ways that are alike are worked out once.
-        found.append((at, 1, (WAITING, cell, round(days * 2) / 2)))
+        found.append((at, 1, (WAITING, cell, round(days * 2) / 2, closing)))
     tries = _count(before, StepKind.RETRY)
     for act in ahead:
         if act.kind is StepKind.RETRY:
             since = act.at - failed_at
             cell = charge_cell(record.family, since, tries, act.at, record.zone, policy.paydays)
-            found.append((act.at, 0, (CHARGE, cell, 1.0)))
+            found.append((act.at, 0, (CHARGE, cell, 1.0, ())))
             tries += 1
         elif act.kind is StepKind.EMAIL:
-            found.append((act.at, 0, (EMAIL, (), 1.0)))
+            found.append((act.at, 0, (EMAIL, (), 1.0, ())))
         elif act.kind is StepKind.SUSPEND:
-            found.append((act.at, 0, (SUSPENSION, (), 1.0)))
+            found.append((act.at, 0, (SUSPENSION, (), 1.0, ())))
     return [stop for _, _, stop in sorted(found) if stop[2]]
 
 
 @dataclass(frozen=True, slots=True)
 class Chances:
-    """What the stops of a way come to: sums of chances, and the chance that nothing came in."""
+    """What the stops of a way come to: how it ends, and sums of the chances of each act."""
 
-    unpaid: float
+    paid: float
+    closed: float
+    lost: float
     charges: float
     emails: float
     suspensions: float
@@ -226,19 +246,22 @@ def chances(
     stops: Sequence[Stop], rates: Mapping[Cell, float], by_cell: dict[Cell, float] | None = None
 ) -> Chances:
     """Follow the stops; `by_cell` takes down what comes in by which cell."""
-    left = 1.0
+    left, closed = 1.0, 0.0
     charges = emails = suspensions = 0.0
-    for kind, cell, weight in stops:
+    for kind, cell, weight, closing in stops:
+        paid = 0.0
         if kind == CHARGE:
             charges += left
-            stays = left * (1 - rates[cell])
+            paid = left * rates[cell]
         elif kind == WAITING:
-            stays = left * after(rates[cell], weight)
+            paid, away = after(rates[cell], rates[closing] if closing else 0.0, weight)
+            paid, away = paid * left, away * left
+            closed += away
+            left -= away
         else:
-            stays = left
             emails += left if kind == EMAIL else 0.0
             suspensions += left if kind == SUSPENSION else 0.0
-        if by_cell is not None and stays < left:
-            by_cell[cell] = by_cell.get(cell, 0.0) + left - stays
-        left = stays
-    return Chances(left, charges, emails, suspensions)
+        if by_cell is not None and paid:
+            by_cell[cell] = by_cell.get(cell, 0.0) + paid
+        left -= paid
+    return Chances(1 - left - closed, closed, left, charges, emails, suspensions)

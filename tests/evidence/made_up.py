@@ -152,9 +152,8 @@ def moments(
             rate = RATES.get(cell[2], UNWRITTEN)
             at = begin + timedelta(days=part + span * 0.999)
             found.append((at, 1 - (1 - rate) ** span, None))
-    for act in acts:
-        if act.kind is StepKind.RETRY:
-            found.append((act.at, _charge(person, act.at), act))
+    charges = (act for act in acts if act.kind is StepKind.RETRY)
+    found += [(act.at, _charge(person, act.at), act) for act in charges]
     return sorted(found, key=lambda one: one[0])
 
 
