@@ -211,7 +211,8 @@ def _stops(
     found: list[tuple[datetime, int, Stop]] = []
     silent = parted
     if keep and not sure:
-        silent = min([until, *emails, *(act.at for act in record.acts[:1])])
+        first = record.acts[0].at if record.acts else record.ended_at
+        silent = min([until, first, *emails])
     for cell, at, days in stretches(max(parted, silent), until, record.family, emails, cut_at):
         closing = () if sure else closing_cell(at - failed_at)
         # To the half day: ways that are alike are worked out once.
