@@ -12,6 +12,7 @@ from dunning.cli.words import (
     moment_and_hint,
     moment_text,
 )
+from dunning.config.sentences import MEANINGS
 from dunning.core.status import verdict
 from dunning.store import ActRow, AttemptRow, EntryRow, MessageRow
 
@@ -75,6 +76,7 @@ def facts(file: CaseFile) -> list[tuple[str, str]]:
         theirs = moment_and_hint(bill.next_attempt_at, now)
         told.append(("provider", f"will retry by itself at {theirs}"))
     told.append(("policy", f"{row.policy}, version {row.policy_version}"))
+    told += chosen(file)
     if file.plan.frozen is not None:
         standing = file.plan.frozen
         end = moment_and_hint(standing.until, now) if standing.until else "that ends"
@@ -84,6 +86,16 @@ def facts(file: CaseFile) -> list[tuple[str, str]]:
     elif row.next_step:
         told.append(("next", f"{row.next_step} at {moment_and_hint(row.next_at, now)}"))
     return [(f"  {name}", value) for name, value in told]
+
+
+def chosen(file: CaseFile) -> list[tuple[str, str]]:
+    """Why it has its policy, and which lines of it hold now."""
+    told = [("chosen by", file.row.policy_why)] if file.row.policy_why else []
+    if file.way.branch is not None:
+        since = file.way.since
+        when = f"since {moment_and_hint(since, file.now)}" if since else "from the beginning"
+        told.append(("branch", f"{file.way.branch}: {MEANINGS[file.way.branch]}; {when}"))
+    return told
 
 
 def _joined(parts: list[str | None]) -> str:

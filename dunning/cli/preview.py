@@ -38,6 +38,7 @@ from dunning.core.events import (
 )
 from dunning.core.facts import Case
 from dunning.core.money import Money
+from dunning.core.places import walked
 from dunning.core.plan import plan
 from dunning.core.policy import Policy
 from dunning.core.status import status
@@ -93,7 +94,14 @@ class Preview:
 
 def subject_of(asked: Asked) -> Subject:
     """What a policy is chosen by."""
-    return Subject(source=SOURCE, amount=asked.amount, country=asked.country)
+    return Subject(
+        source=SOURCE,
+        amount=asked.amount,
+        country=asked.country,
+        method="card",
+        subscription=True,
+        by_hand=False,
+    )
 
 
 def live_through(policy: Policy, asked: Asked) -> Preview:
@@ -278,7 +286,11 @@ def _what(policy: Policy, stop: Stop) -> str:
     """The policy's line in words; for what is not done the reason."""
     if stop.result is StepResult.SKIPPED or stop.step.rung is None:
         return stop.why
-    words = rule(policy, _name(stop)).partition(": ")[2]
+    rung, name = stop.step.rung, _name(stop)
+    if "." not in name:  # a door that a branch has of its own bears the common name
+        branches = (branch for branch, lines in policy.branches if rung in lines)
+        policy = walked(policy, next(branches, None))
+    words = rule(policy, name).partition(": ")[2]
     if stop.step.kind is StepKind.EMAIL:
         words = words.partition(" (")[0]  # which one stands beside it
     return words.rstrip(".") or stop.why

@@ -31,7 +31,8 @@ def rule(policy: Policy, step: str) -> str:
     kind, _, number = step.partition(":")
     branch, _, own = kind.rpartition(".")
     if branch in dict(policy.branches):
-        return f"While {MEANINGS[branch]}: {rule(walked(policy, branch), f'{own}:{number}')}"
+        line = rule(walked(policy, branch), f"{own}:{number}")
+        return f"While {MEANINGS[branch]}, {line[:1].lower()}{line[1:]}"
     if number.isdecimal() and kind not in ("restore", "reconcile"):
         # `describe` ends with giving up at the window where no line says so.
         sentences = zip(in_order(policy), describe(policy), strict=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import time, timedelta
+from fractions import Fraction
 from typing import assert_never
 
 from dunning.config.timing import Timed, in_order, span_words
 from dunning.core.choosing import Terms, words
 from dunning.core.days import NAMES, Day, Wish
 from dunning.core.events import StepKind
+from dunning.core.money import Money
 from dunning.core.places import walked
 from dunning.core.policy import Collection, Invoice, Policy, Retries, Rung, Subscription
 from dunning.core.worth import Term
@@ -77,11 +79,18 @@ def describe_terms(terms: Terms) -> list[str]:
 
 
 def _term(term: Term) -> str:
-    given = None if term.given is None else str(term.given)
+    given = None if term.given is None else _given(term.given)
     if term.metadata is None:
         return given or ""
     default = f", else {given}" if given else ""
     return f"(the customer's metadata {term.metadata}{default})"
+
+
+def _given(given: Fraction | Money) -> str:
+    """`80%`, `5/2`, `120.00 USD`: a share of less than one as a percentage where it is whole."""
+    if isinstance(given, Fraction) and given < 1 and (given * 100).denominator == 1:
+        return f"{given * 100}%"
+    return str(given)
 
 
 MEANINGS = {
