@@ -95,7 +95,7 @@ def problems(text: str) -> list[dict[str, Any]]:
 
 def _as_json(file: PolicyFile, warnings: list[LintWarning]) -> dict[str, Any]:
     from dunning.config import describe
-    from dunning.config.sentences import describe_branches
+    from dunning.config.sentences import describe_branches, describe_terms
     from dunning.core.choosing import words
 
     return {
@@ -115,6 +115,7 @@ def _as_json(file: PolicyFile, warnings: list[LintWarning]) -> dict[str, Any]:
             }
             for name, policy in file.policies.items()
         },
+        "words": describe_terms(file.terms),
         "choose": [
             {"policy": choice.policy, "when": words(choice.when)} for choice in file.choices
         ],

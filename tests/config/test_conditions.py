@@ -95,8 +95,8 @@ def test_in_sentences() -> None:
             " (final_notice)."
         ),
         (
-            "20 days after the first failure: give up: cancel the subscription and leave the invoice"
-            " open."
+            "20 days after the first failure: give up: cancel the subscription and leave the"
+            " invoice open."
         ),
     ]
     assert describe_terms(file.terms) == [

@@ -23,7 +23,7 @@ from dunning.core.choosing import (
     holds,
     words,
 )
-from dunning.core.events import AttemptStatus
+from dunning.core.events import AttemptStatus, BillingEvent
 from dunning.core.money import Money
 from dunning.core.plan import plan
 from dunning.core.status import status
@@ -240,7 +240,7 @@ def test_metadata_that_was_taken_out_is_gone() -> None:
 
 
 def test_the_way_to_pay_is_the_newest_one() -> None:
-    told = [b.failed(), b.declined("insufficient_funds", b.hours(1))]
+    told: list[BillingEvent] = [b.failed(), b.declined("insufficient_funds", b.hours(1))]
     case = b.case_of(*told)
     assert subject_of(case, status(case)).method == "card"
     case = b.case_of(*told, replace(h.new_card(b.days(1)), method_type="sepa_debit"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,6 @@ from tests.happenings import customer, step
 from tests.policies import STANDARD, policy, rung
 from tests.stages.kit import Stage
 
-MOMENTS = ("due_at", "started_at", "first_started_at")
 PATIENT = replace(STANDARD, name="patient")
 TOLD = customer(metadata=(("tags", "vip"),))
 
@@ -30,6 +31,10 @@ def by_tag(patient: Policy) -> Callable[[Subject], Chosen]:
         return Chosen(patient, "line 1: vip") if vip else Chosen(STANDARD, "line 2: everything")
 
     return choose
+
+
+def moments_of(at: datetime) -> dict[str, Any]:
+    return dict.fromkeys(("due_at", "started_at", "first_started_at"), at)
 
 
 def looked(*more: BillingEvent) -> list[BillingEvent]:
@@ -143,7 +148,7 @@ def test_a_step_that_may_have_happened_stays_planned_when_the_lines_change(stage
     with stage.writing() as session:
         _, ahead = stage.book.plan_of(session, locked(session, row.id), days(1))
         assert [s.skip for s in ahead.steps if s.key.endswith("retry:1")] != [None]
-        key, moments = f"{row.id}/retry:1", dict.fromkeys(MOMENTS, days(1))
+        key, moments = f"{row.id}/retry:1", moments_of(days(1))
         session.add(StepRow(key=key, case_id=row.id, kind="retry", state="running", **moments))
     with stage.writing() as session:
         _, ahead = stage.book.plan_of(session, locked(session, row.id), days(1))
