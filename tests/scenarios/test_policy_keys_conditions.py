@@ -177,3 +177,17 @@ def test_a_link_that_was_followed_counts(begin: Begin) -> None:
     world.failing(times=9, at_once=[OPENED, "email payment_failed"])
     assert world.http.get(world.link(world.mailbox.messages[0]), timeout=10).status_code == 200
     world.passes(days=1.1, expect=RESTRICTED)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_no_email_names_the_date_of_a_line_that_will_not_be_done(begin: Begin, fits: bool) -> None:
+    text = LINE.format(when="tag: vip").replace(
+        "- {at: 1d, do: restrict, when: {tag: vip}}",
+        "- {at: 0h, do: email, template: payment_failed}\n"
+        "      - {at: 20d, do: suspend, when: {tag: vip}}",
+    )
+    world = begin(policy=text)
+    world.failing(times=9, at_once=[OPENED, "email payment_failed"], **(GOLD if fits else {}))
+    part = world.mailbox.messages[0].get_body(("plain",))
+    assert part is not None
+    assert ("April 22" in part.get_content()) is fits, part.get_content()
