@@ -16,10 +16,11 @@ from dunning.core.entries import Account
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.freezing import freeze
+from dunning.core.lines import has_when
 from dunning.core.local import local_of
 from dunning.core.money import Money
 from dunning.core.permission import template_for, why_no_access, why_no_charge
-from dunning.core.plan import TAKES_ACCESS, timeline
+from dunning.core.plan import TAKES_ACCESS, plan, timeline
 from dunning.core.policy import Policy
 from dunning.core.ports import (
     Asked,
@@ -231,7 +232,11 @@ def _dates(case: Case, policy: Policy, now: datetime) -> dict[StepKind, datetime
     """The next moment of each kind of step, as the plan has it."""
     found: dict[StepKind, datetime] = {}
     charges = why_no_charge(case, policy) is None
+    # Nor for a line whose condition does not hold, as far as is known.
+    undone = {step.key for step in plan(case, policy, now).steps if step.skip and has_when(step)}
     for step in timeline(case, policy):
+        if step.key in undone:
+            continue
         if step.kind is StepKind.RETRY and not charges:
             continue  # no date is promised for a charge that will not be made
         if step.kind in TAKES_ACCESS and why_no_access(case):

@@ -44,6 +44,11 @@ def left_undone(
     return [replace(step, skip=why) if why else step for step, why in reasons]
 
 
+def has_when(step: Step) -> bool:
+    """Whether the step is a line with a condition."""
+    return step.rung is not None and bool(step.rung.when)
+
+
 def _too_late(
     case: Case,
     policy: Policy,
