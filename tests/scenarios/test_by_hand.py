@@ -175,6 +175,7 @@ def test_a_step_brought_forward_is_done_at_once_and_once(world: World) -> None:
     world.passes(days=1.5, expect=["retry:1 declined"])
     world.hands.advance(case, "email:2", world.ops)
     world.passes(minutes=5, expect=["email final_notice"])
+    assert "brought forward by ops: a story" in world.step(ann, "email:2").why
     world.passes(days=7, expect=["retry:2 declined", "retry:3 declined"])
 
 

@@ -28,6 +28,10 @@ def test_a_wait_of_mastercards_moves_the_rung_and_the_door_waits_for_its_last_ch
     world.passes(days=9.9, expect=[])
     # Two rungs were moved to one moment: one charge is made, and the other says what became of it.
     world.passes(days=0.2, expect=["retry:1 skipped", "retry:2 declined"])
+    made = world.step(ann, "retry:2").why
+    assert made.startswith(
+        "declined: insufficient_funds; moved from 2026-04-05 11:00 UTC to 10 days"
+    )
     assert world.step(ann, "retry:1").why.startswith("missed: retry:2 is due as well; moved from")
     world.passes(days=9.8, expect=[])
     assert world.state(ann)[:2] == ("in_grace", "full")
