@@ -152,7 +152,8 @@ class ByHand:
                 raise RefusedError(f"{_short(step)} cannot be skipped: {rule}")
             _not_begun(on, step)
             why = f"skipped by {person.by.strip()}: {person.why.strip()}"
-            left_out = replace(step, skip=why)
+            # Its moment is the person's: nothing is put on record before it is due.
+            left_out = replace(step, skip=why, due_at=min(step.due_at, person.now))
             return record_skip(on.session, on.case, left_out, on.row.policy_version, person.now)
 
         return self._do(name, "skip", person, make, about=wanted)
