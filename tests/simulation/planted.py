@@ -33,7 +33,7 @@ from dunning import (
 from dunning.actions import access, message, retry
 from dunning.actions.looking import Looked
 from dunning.core import case as facts_of
-from dunning.core import freezing, local, plan, reactions
+from dunning.core import freezing, local, merge, plan, reactions
 from dunning.core.events import BillingEvent, InvoiceReported, PaymentReceived, StepKind
 from dunning.core.facts import Case
 from dunning.core.ports import Doing, PutOff, View
@@ -344,6 +344,12 @@ def a_payment_after_the_end_is_ignored(patch: Patch) -> None:
         return real(case, event)
 
     patch(hands, "advance", advance)
+
+
+@bug("processing:succeed", "credits who|voids", "posts fate=(delay|lose)")
+def the_last_view_wins(patch: Patch) -> None:
+    """Of two views of an invoice the one that came last counts, and not the newer one."""
+    patch(merge, "_newest", lambda _known, heard: heard)
 
 
 @bug("credits|refunds|pays a part|disputed")
