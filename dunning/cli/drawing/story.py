@@ -148,6 +148,9 @@ def _mark(preview: Preview, stop: Stop) -> Mark:
     name = branch_and_name(stop)[1].replace(":", " ").replace("_", " ")
     if kind is StepKind.EMAIL and stop.step.template:
         name = f"email {stop.step.template}"
+    rung = stop.step.rung
+    if rung is not None and rung.do is StepKind.ANNOUNCE:
+        name = rung.name or name  # what the product knows it by
     if kind in (StepKind.RESTRICT, StepKind.SUSPEND, StepKind.GIVE_UP):
         name = kind.value.replace("_", " ")
     return Mark(
