@@ -106,6 +106,6 @@ def test_a_message_of_another_form_fails_alone(busy: Busy) -> None:
     (row_id,) = keep_in(busy.program, failed(10))
     busy.work.handle_inbox.fn([row_id])
     with pytest.raises(ValueError, match="version"):
-        busy.work.handle_inbox.fn(["version 2"])
+        busy.work.handle_inbox.fn(["version 2"])  # type: ignore[list-item]
     busy.go.set()
     eventually(lambda: set(busy.states()) == {"handled"})
