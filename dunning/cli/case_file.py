@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import or_, select
 from sqlmodel import Session, SQLModel, col
 
-from dunning.cases import read_facts, summary
+from dunning.case_rows import read_facts, summary
 from dunning.clock import rfc3339
 from dunning.core.around import ALONE
 from dunning.core.branches import asks, way_of

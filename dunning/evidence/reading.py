@@ -11,7 +11,7 @@ from datetime import date, datetime
 from sqlalchemy import Select, select
 from sqlmodel import Session, col
 
-from dunning.cases import read_facts
+from dunning.case_rows import read_facts
 from dunning.core.choosing import Subject
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Retries, from_data

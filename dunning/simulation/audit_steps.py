@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlmodel import Session
 
-from dunning.cases import read_facts
+from dunning.case_rows import read_facts
 from dunning.core.calendar import zone_of
 from dunning.core.events import StepKind
 from dunning.core.policy import from_data

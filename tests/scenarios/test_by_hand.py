@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from dunning.cases import read_facts
+from dunning.case_rows import read_facts
 from dunning.core.money import Money
 from dunning.core.promises import judged
 from dunning.errors import RefusedError

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from dunning.cases import CaseBook, locked
+from dunning.case_rows import locked
+from dunning.cases import CaseBook
 from dunning.chosen import Chosen
 from dunning.core.choosing import OneOf, Subject, When, Within
 from dunning.core.events import BillingEvent, InvoiceReported
