@@ -15,7 +15,8 @@ from sqlalchemy import Engine, func, select
 from sqlmodel import Session, col
 
 from dunning.begun import record_skip
-from dunning.cases import CaseBook, locked, read_facts, summary
+from dunning.case_rows import locked, read_facts, summary
+from dunning.cases import CaseBook
 from dunning.core.case import advance
 from dunning.core.events import (
     BillingEvent,
@@ -82,7 +83,7 @@ _UNDER_WAY = ("running", "unknown")
 
 
 class ByHand:
-    """The acts. Each returns the case as it stands after, as `cases.summary` has it."""
+    """The acts. Each returns the case as it stands after, as `case_rows.summary` has it."""
 
     def __init__(self, engine: Engine, cases: CaseBook) -> None:
         self._engine = engine
@@ -152,7 +153,8 @@ class ByHand:
                 raise RefusedError(f"{_short(step)} cannot be skipped: {rule}")
             _not_begun(on, step)
             why = f"skipped by {person.by.strip()}: {person.why.strip()}"
-            left_out = replace(step, skip=why)
+            # Its moment is the person's: nothing is put on record before it is due.
+            left_out = replace(step, skip=why, due_at=min(step.due_at, person.now))
             return record_skip(on.session, on.case, left_out, on.row.policy_version, person.now)
 
         return self._do(name, "skip", person, make, about=wanted)

@@ -194,6 +194,8 @@ def end(row: StepRow, doing: Doing, outcome: Ended | PutOff, now: datetime) -> N
     row.lease_token = None
     if isinstance(outcome, Ended):
         row.state, row.result, row.ended_at = "ended", outcome.result.value, now
+        if moved := doing.step.moved:
+            row.why = f"{outcome.why}; {moved}"
         return
     row.state = "unknown" if outcome.unknown else "deferred"
     row.refusals = doing.refusals + outcome.refused

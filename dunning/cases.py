@@ -7,20 +7,18 @@ which the caller opens; many events of many cases at once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from pydantic import TypeAdapter
-from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from dunning import ledger
+from dunning.case_rows import COLUMNS, FACTS, guard_cases, read_facts
 from dunning.chosen import Chooser, Policies, may_choose_again
-from dunning.clock import rfc3339
 from dunning.columns import (
     columns_of,
     free_cursor,
@@ -36,7 +34,7 @@ from dunning.core.plan import Plan, line_keys, plan
 from dunning.core.policy import Policy
 from dunning.core.status import State, Status, status
 from dunning.desk import Desk, Held, Recall, Row
-from dunning.errors import LeaseLostError, NotFoundError
+from dunning.errors import LeaseLostError
 from dunning.hands import (
     Hand,
     advance_hand,
@@ -58,15 +56,8 @@ from dunning.routing import (
     ref_of,
 )
 from dunning.schedule import Claim
-from dunning.store import CaseRow, among, guard, table_of
+from dunning.store import CaseRow, guard
 from dunning.unfinished import charges_told, end_unfinished
-
-_FACTS = TypeAdapter(Case)
-
-
-def read_facts(row: CaseRow) -> Case:
-    """The facts of a stored case."""
-    return _FACTS.validate_json(row.facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +132,7 @@ class CaseBook:
             told[claim.source].extend(events)
         names = [everything_named(source, events) for source, events in told.items()]
         ids = sorted({claim.case_id for claim, _ in brought})
-        _guard_cases(session, ids, set[str]().union(*names))
+        guard_cases(session, ids, set[str]().union(*names))
         desk.cases.load(ids)
         desk.schedule.load(ids)
         self._gather_for(desk, ids, told)
@@ -168,7 +159,7 @@ class CaseBook:
     ) -> Case:
         """Take events into a case already locked, whoever they are from; a claim may end so."""
         desk = self.desk(session)
-        held = Held({name: getattr(row, name) for name in _COLUMNS}, read_facts(row))
+        held = Held({name: getattr(row, name) for name in COLUMNS}, read_facts(row))
         desk.cases.assume(row.id, held)
         self._gather_for(desk, [row.id], {row.source: events})
         with desk.drafting():
@@ -196,7 +187,7 @@ class CaseBook:
 
     def desk(self, session: Session) -> Desk:
         """An empty desk for one transaction: gather, take what is to be taken in, write."""
-        return Desk(session, _FACTS.validate_json, self._recall)
+        return Desk(session, FACTS.validate_json, self._recall)
 
     def gather(self, desk: Desk, told: Mapping[str, Sequence[BillingEvent]]) -> None:
         """Load all that events, by source, may touch; the guard over their names comes before."""
@@ -261,7 +252,7 @@ class CaseBook:
                 policy = self.policy_of(desk.session, held.row["policy_version"])
                 ahead = plan(held.case, policy, now, held.present, besides.get(name, ALONE))
                 row = {**held.row, **next_columns(held.case, ahead)}
-                row["facts"] = _FACTS.dump_json(held.case).decode()
+                row["facts"] = FACTS.dump_json(held.case).decode()
                 desk.cases.put(name, replace(held, row=row))
                 if not is_held(desk.schedule.get(name), now):
                     desk.schedule.put(name, free_cursor(held.case, ahead.next_at))
@@ -382,7 +373,7 @@ class CaseBook:
             advance_hand(hand, event)
 
     def _begin(self, desk: Desk, hand: Hand, present: Status, now: datetime) -> dict[str, Any]:
-        begun = dict.fromkeys(_COLUMNS) | self._policies.begin(desk, hand, present, now)
+        begun = dict.fromkeys(COLUMNS) | self._policies.begin(desk, hand, present, now)
         case = hand.case
         return begun | {
             "id": case.id,
@@ -392,50 +383,3 @@ class CaseBook:
             "recorded_at": now,
             "version": 0,
         }
-
-
-_COLUMNS = tuple(column.name for column in table_of(CaseRow).c)
-
-
-def _guard_cases(session: Session, ids: Collection[str], besides: Collection[str]) -> None:
-    """Guard what is named, and of each case its invoice, customer and scope.
-
-    What the product hears of access hangs on the other cases of the scope.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        about = (col(CaseRow.invoice), col(CaseRow.customer), col(CaseRow.scope))
-        known = select(col(CaseRow.source), *about).where(among(session, col(CaseRow.id), ids))
-        names = {
-            f"{source}/{one}" for source, *told in session.execute(known) for one in told if one
-        }
-        guard(session, {*besides, *names})
-
-
-def locked(session: Session, name: str, besides: Collection[str] = ()) -> CaseRow:
-    """The row of a case, locked until the transaction ends; `NotFoundError` if there is none."""
-    _guard_cases(session, [name], besides)
-    row = session.scalars(
-        select(CaseRow).where(col(CaseRow.id) == name).with_for_update()
-    ).one_or_none()
-    if row is None:
-        message = f"no case {name}; `dunning cases list` shows the ones there are"
-        raise NotFoundError(message)
-    return row
-
-
-def summary(row: CaseRow) -> dict[str, object]:
-    """One case for programs: amounts in minor units, times in RFC 3339 UTC."""
-    names = (
-        "id source provider invoice customer subscription state access amount_due "
-        "amount_at_risk currency decline_code advice policy policy_version holdout_of "
-        "holdout_group"
-    ).split()
-    told: dict[str, object] = {name: getattr(row, name) for name in names}
-    told["opened_at"] = rfc3339(row.opened_at)
-    told["next_at"] = rfc3339(row.next_at)
-    told["next_step"] = row.next_step
-    told["closed_at"] = rfc3339(row.closed_at)
-    told["closed_reason"] = row.closed_reason
-    told["standing"] = row.standing
-    told["standing_until"] = rfc3339(row.standing_until)
-    return told

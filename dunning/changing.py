@@ -20,7 +20,8 @@ from sqlmodel import Session, col
 
 from dunning import crashpoints
 from dunning.acts import Person as Author
-from dunning.cases import CaseBook, read_facts
+from dunning.case_rows import read_facts
+from dunning.cases import CaseBook
 from dunning.config import PolicyFile
 from dunning.core.changes import Person, change_to, look_ahead
 from dunning.core.events import PolicyChanged

@@ -22,7 +22,8 @@ from sqlmodel import Session, col
 
 from dunning import begun, crashpoints, metrics
 from dunning.begun import Beginning, Done, Intent
-from dunning.cases import CaseBook, locked
+from dunning.case_rows import locked
+from dunning.cases import CaseBook
 from dunning.clock import Clock
 from dunning.core.events import StepDeferred, StepKind, StepResult
 from dunning.core.facts import Case

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Select,
+    String,
     bindparam,
     column,
     func,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     select,
     text,
     tuple_,
+    type_coerce,
     update,
 )
 from sqlmodel import Session, col
@@ -159,13 +161,14 @@ def _take_on_sqlite(
         update(ScheduleRow)
         .where(name.in_(first))
         .values(leased_until=now + lease, lease_token=token)
-        .returning(at, name)
+        .returning(type_coerce(at, String), name)  # as it is stored: thousands need no reading
         .execution_options(synchronize_session=False)
     )
     found = sorted((due_at, case_id) for due_at, case_id in rows)
     if not found:
         return []
-    return [(source, [case_id for _, case_id in found], found[-1][0])]
+    last = datetime.fromisoformat(found[-1][0]).replace(tzinfo=UTC)
+    return [(source, [case_id for _, case_id in found], last)]
 
 
 def due(source: str, now: datetime) -> ColumnElement[bool]:
@@ -252,9 +255,9 @@ def _still_ours(session: Session, claims: Sequence[Claim]) -> list[str]:
 
 
 def is_claimed(session: Session, case_id: str) -> bool:
-    """Whether somebody has claimed this case and not said yet what came of it."""
+    """Whether somebody has claimed this case and not said yet what came of it; nobody does now."""
     query = select(col(ScheduleRow.lease_token)).where(col(ScheduleRow.case_id) == case_id)
-    return session.execute(query).scalar() is not None
+    return session.execute(query.with_for_update()).scalar() is not None
 
 
 # --- how it stands -------------------------------------------------------------------------

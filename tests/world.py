@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from sqlmodel import Session, col, select
 
 from dunning.acts import ByHand, Person
-from dunning.cases import summary
+from dunning.case_rows import summary
 from dunning.processes import Up
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.sandbox.sandbox import Sandbox

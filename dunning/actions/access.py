@@ -7,12 +7,19 @@ from datetime import timedelta
 
 from dunning.actions.looking import look, news_of
 from dunning.core.entries import Cause
-from dunning.core.events import Bill, InvoiceReported, InvoiceStatus, OnCancel, StepResult
+from dunning.core.events import (
+    Bill,
+    InvoiceReported,
+    InvoiceStatus,
+    OnCancel,
+    Standing,
+    StepResult,
+)
 from dunning.core.facts import Case
 from dunning.core.freezing import freeze
 from dunning.core.permission import why_no_access
 from dunning.core.policy import Collection, Invoice, Rung, Subscription
-from dunning.core.ports import Doing, Ended, Provider, PutOff
+from dunning.core.ports import Doing, Ended, Provider, PutOff, Subscribed
 
 # Whether another case still keeps this subscription suspended.
 HeldByOthers = Callable[[Case, str], bool]
@@ -80,23 +87,29 @@ def _pause(provider: Provider, case: Case, collection: Collection, key: str) -> 
 
     What others paused for reasons of their own is left as it is, and not restored later.
     """
-    if case.terms.wide and case.customer:
-        theirs = provider.subscriptions(case.customer)
-        names = [one.id for one in theirs if not one.paused or one.paused_under]
-    else:
-        names = [case.subscription] if case.subscription else []
-    for name in names:
-        provider.suspend(name, collection=collection.value, key=_key(case, name, key))
+    for one in _in_reach(provider, case):
+        if not one.paused or one.paused_under:
+            name = one.id
+            provider.suspend(name, collection=collection.value, key=_key(case, name, key))
 
 
 def _paused_for(provider: Provider, case: Case) -> list[str]:
-    """What may be paused for this case's sake."""
-    names = [case.subscription] if case.subscription else []
-    if not case.terms.wide or case.customer is None:
-        return names
-    before = names if case.adopted is not None else []
-    marked = [one.id for one in provider.subscriptions(case.customer) if one.paused_under]
-    return list(dict.fromkeys([*before, *marked]))
+    """What was paused by us and is in this case's reach; or by others, for this debt."""
+    standing = case.adopted.standing if case.adopted else Standing.NORMAL
+    before = standing is Standing.SUSPENDED
+    return [
+        one.id
+        for one in _in_reach(provider, case)
+        if one.paused_under or (before and one.paused and one.id == case.subscription)
+    ]
+
+
+def _in_reach(provider: Provider, case: Case) -> list[Subscribed]:
+    """The subscriptions whose access this case may take."""
+    if case.customer is None:
+        return []
+    theirs = provider.subscriptions(case.customer)
+    return [one for one in theirs if case.terms.wide or one.id == case.subscription]
 
 
 def _key(case: Case, subscription: str, key: str) -> str:

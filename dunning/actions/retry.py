@@ -14,7 +14,8 @@ from typing import assert_never
 import structlog
 
 from dunning import metrics
-from dunning.actions.looking import Looked, look, news_of
+from dunning.actions.looking import Looked, look_with_methods, news_of
+from dunning.core.backups import why_no_backup
 from dunning.core.events import (
     Actor,
     Attempt,
@@ -79,7 +80,7 @@ class Retry:
     def act(self, doing: Doing) -> Ended | PutOff:
         """Charge once, if nothing that can be known speaks against it."""
         provider = self._providers[doing.case.source]
-        looked = look(provider, doing)
+        looked = look_with_methods(provider, doing)
         known = looked.view.own_attempts.get(doing.step.key)
         if known is not None and known.status is not AttemptStatus.PROCESSING:
             return _already(doing, looked, known)
@@ -114,15 +115,18 @@ class Retry:
         if standing := freeze(looked.case, doing.now):
             until = standing.until or doing.now + FROZEN_WAIT
             return _later(doing, looked, until, standing.why)
-        forced = doing.step.forced
-        reason = why_no_charge(looked.case, doing.policy, forced=forced)
+        method, forced = doing.step.method, doing.step.forced
+        if method is None:
+            reason = why_no_charge(looked.case, doing.policy, forced=forced)
+        else:
+            reason = why_no_backup(looked.case, doing.policy, method)
         if reason is not None:
             return Ended(result=StepResult.SKIPPED, why=reason, events=looked.events)
         return self._over_limit(doing, looked)
 
     def _over_limit(self, doing: Doing, looked: Looked) -> Ended | PutOff | None:
         """What the limits of the very card that would be charged say."""
-        tries = self._tries_on(doing.case.source, looked)
+        tries = self._tries_on(doing.case.source, looked, _target(doing, looked))
         blocked = allowed(
             tries,
             network=_last_word(tries, "network"),
@@ -139,13 +143,13 @@ class Retry:
             return Ended(result=StepResult.SKIPPED, why=blocked.why, events=looked.events)
         return _later(doing, looked, blocked.until, blocked.why)
 
-    def _tries_on(self, source: str, looked: Looked) -> list[Attempt]:
+    def _tries_on(self, source: str, looked: Looked, method: str | None) -> list[Attempt]:
         """Every known try on the card that would be charged; all of the case's if none is named."""
         attempts = looked.case.attempts
-        method = looked.view.method
         if method is None:
             return list(attempts)
         prints = {one.fingerprint for one in attempts if one.method == method}
+        prints |= {one.fingerprint for one in looked.case.saved if one.id == method}
         known = frozenset(name for name in prints if name)
         seen = self._history(source, method, known)
         prints |= {one.fingerprint for one in seen}
@@ -180,6 +184,11 @@ def _tell(doing: Doing, outcome: ChargeOutcome) -> None:
     log.info(f"charge.{ending}", attempt=attempt.id if attempt else None)
 
 
+def _target(doing: Doing, looked: Looked) -> str | None:
+    """The method to charge: the step's own, else what the provider would take."""
+    return doing.step.method or looked.view.method
+
+
 def _theirs(bill: Bill) -> bool:
     return bill.next_attempt_at is not None or bill.auto_advance is True
 
@@ -194,9 +203,9 @@ def _request(doing: Doing, looked: Looked) -> Asked:
     """What to ask for: the same as before as long as the provider may remember the key."""
     before = doing.asked
     if before is None:
-        return Asked(method=looked.view.method)
+        return Asked(method=_target(doing, looked))
     remembered = doing.now - doing.first_started_at < KEY_FORGOTTEN
-    method = before.method if remembered else looked.view.method
+    method = before.method if remembered else _target(doing, looked)
     return Asked(method=method, times=before.times + 1)
 
 
@@ -313,6 +322,6 @@ def _made(doing: Doing, looked: Looked, status: AttemptStatus, decline: Decline 
         currency=looked.case.currency,
         by=Actor.OURS,
         key=doing.step.key,
-        method=looked.view.method,
+        method=_target(doing, looked),
         decline=decline,
     )

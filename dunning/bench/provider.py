@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from dunning.core.events import Actor, Attempt, AttemptStatus, Bill, Decline, InvoiceStatus
+from dunning.core.events import (
+    Actor,
+    Attempt,
+    AttemptStatus,
+    Bill,
+    Decline,
+    InvoiceStatus,
+    MethodChanged,
+)
 from dunning.core.ports import (
     ChargeOutcome,
     Declined,
@@ -103,6 +111,11 @@ class AtOnce:
     def links(self, invoice: str, customer: str | None, *, return_url: str | None) -> Links:
         """Nowhere."""
         return Links(pay=None, update_card=None)
+
+    def methods(self, customer: str) -> Sequence[MethodChanged]:
+        """None."""
+        del customer
+        return ()
 
     def subscriptions(self, customer: str) -> Sequence[Subscribed]:
         """None."""

@@ -21,7 +21,7 @@ from dunning.cli import (
     keeping,
     ledger,
     message,
-    policy_change,
+    policy,
     processes,
     reconcile,
     sandbox,
@@ -117,7 +117,7 @@ def build() -> typer.Typer:
         ("ledger", ledger.app, LOOK),
         ("inbox", inbox.app, LOOK),
         ("breaker", breaker.app, LOOK),
-        ("policy", policy_change.app, TUNE),
+        ("policy", policy.app, TUNE),
         ("message", message.app, TUNE),
     ):
         app.add_typer(group, name=name, rich_help_panel=panel)

@@ -11,12 +11,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import or_, select
 from sqlmodel import Session, SQLModel, col
 
-from dunning.cases import read_facts, summary
+from dunning.case_rows import read_facts, summary
 from dunning.clock import rfc3339
 from dunning.core.around import ALONE
-from dunning.core.branches import asks
+from dunning.core.branches import asks, way_of
 from dunning.core.facts import Case
 from dunning.core.local import local_of
+from dunning.core.places import Way
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, from_data
 from dunning.core.promises import judged
@@ -66,6 +67,7 @@ class CaseFile:
     case: Case
     policy: Policy
     plan: Plan
+    way: Way  # the lines that hold for it now
     zone: ZoneInfo
     now: datetime
     timeline: Sequence[Line]
@@ -114,6 +116,7 @@ def read(session: Session, row: CaseRow, now: datetime) -> CaseFile:
         case=case,
         policy=policy,
         plan=ahead,
+        way=way_of(case, policy),
         zone=local_of(case, policy).zone,
         now=now,
         timeline=_timeline(_of(session, StepRow, row, col(StepRow.first_started_at)), ahead),
@@ -214,6 +217,9 @@ def as_json(file: CaseFile) -> dict[str, Any]:
         }
     return {
         **summary(file.row),
+        "policy_why": file.row.policy_why,
+        "branch": file.way.branch,
+        "branch_since": rfc3339(file.way.since),
         "timezone": str(file.zone),
         "frozen": frozen,
         "timeline": [line_json(line, file.zone) for line in file.timeline],

@@ -15,6 +15,7 @@ from dunning.cli.words import (
     moment_and_hint,
     moment_text,
 )
+from dunning.config.sentences import MEANINGS
 from dunning.core.promises import Judged, judged
 from dunning.core.status import verdict
 from dunning.store import ActRow, AttemptRow, EntryRow, MessageRow
@@ -81,6 +82,7 @@ def facts(file: CaseFile) -> list[tuple[str, str]]:
     told.append(("policy", f"{row.policy}, version {row.policy_version}"))
     if case.drawn is not None:
         told.append(("hold-out", group(case.drawn)))
+    told += chosen(file)
     if file.plan.frozen is not None:
         standing = file.plan.frozen
         end = moment_and_hint(standing.until, now) if standing.until else "that ends"
@@ -99,6 +101,16 @@ def promise_words(told: Judged, currency: str, now: datetime) -> str:
     amount = "all" if one.amount is None else amount_text(one.amount, currency)
     when = f", {moment_and_hint(told.at, now)}" if told.at else ""
     return f"{amount} by {moment_and_hint(one.until, now)}: {told.ending.value}{when} ({one.why})"
+
+
+def chosen(file: CaseFile) -> list[tuple[str, str]]:
+    """Why it has its policy, and which lines of it hold now."""
+    told = [("chosen by", file.row.policy_why)] if file.row.policy_why else []
+    if file.way.branch is not None:
+        since = file.way.since
+        when = f"since {moment_and_hint(since, file.now)}" if since else "from the beginning"
+        told.append(("branch", f"{file.way.branch}: {MEANINGS[file.way.branch]}; {when}"))
+    return told
 
 
 def _joined(parts: list[str | None]) -> str:

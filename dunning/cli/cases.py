@@ -197,7 +197,7 @@ def _chosen(
 
 
 def _records(view: Reading, query: Select[CaseRow], limit: int) -> Iterator[dict[str, object]]:
-    from dunning.cases import summary
+    from dunning.case_rows import summary
 
     if limit:
         query = query.limit(limit)

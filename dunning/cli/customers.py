@@ -49,7 +49,7 @@ app = typer.Typer(
     help="Customers: who owes, and who is left alone.",
     epilog="""\
 Examples:
-  dunning customers exempt cus_9s6X --why "a partner, billed by hand" --until 2026-12-31
+  dunning customers exempt cus_9s6X --why "a partner" --until 90d
   dunning customers list --exempt
   dunning customers unexempt cus_9s6X --why "the contract has ended"
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from dunning.cli import policy_check, policy_explain, policy_preview, policy_templates
+from dunning.cli import (
+    policy_change,
+    policy_check,
+    policy_diff,
+    policy_explain,
+    policy_preview,
+    policy_simulate,
+    policy_templates,
+    policy_texts,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,3 +33,10 @@ app.command("check", epilog=policy_check.EPILOG)(policy_check.check)
 app.command("explain", epilog=policy_explain.EPILOG)(policy_explain.explain)
 app.command("preview", epilog=policy_preview.EPILOG)(policy_preview.preview)
 app.command("templates", epilog=policy_templates.EPILOG)(policy_templates.templates)
+app.command("simulate")(policy_simulate.simulate)
+app.command("diff")(policy_diff.diff)
+app.command("plan")(policy_change.plan)
+app.command("apply")(policy_change.apply)
+app.command("rollback")(policy_change.rollback)
+app.command("history")(policy_texts.history)
+app.command("show")(policy_texts.show)

@@ -21,7 +21,13 @@ from dunning.core.calendar import zone_of
 from dunning.core.case import advance
 from dunning.core.choosing import Choice, Terms, choose
 from dunning.core.declines import UNKNOWN, Verdict, advise
-from dunning.core.events import Actor, BillingEvent, StepEnded, StepKind, StepResult
+from dunning.core.events import (
+    Actor,
+    BillingEvent,
+    StepEnded,
+    StepKind,
+    StepResult,
+)
 from dunning.core.places import walked
 from dunning.core.plan import plan
 from dunning.core.policy import Policy
@@ -198,6 +204,7 @@ def what(policy: Policy, stop: Stop) -> str:
     if stop.result is StepResult.SKIPPED or stop.step.rung is None:
         return stop.why
     branch, own = branch_and_name(stop)
+    branch = branch or _branch_of_door(policy, stop)
     words = rule(walked(policy, branch), own).partition(": ")[2]
     if stop.step.kind is StepKind.EMAIL:
         words = words.partition(" (")[0]  # which one stands beside it
@@ -212,6 +219,11 @@ def branch_and_name(stop: Stop) -> tuple[str | None, str]:
     """`funds` and `retry:2` of a line of a branch; no branch for one of the timeline."""
     branch, dot, own = step_name(stop).rpartition(".")
     return (branch, own) if dot else (None, own)
+
+
+def _branch_of_door(policy: Policy, stop: Stop) -> str | None:
+    """A door that a branch has of its own bears the common name."""
+    return next((b for b, lines in policy.branches if stop.step.rung in lines), None)
 
 
 def step_name(stop: Stop) -> str:

@@ -33,7 +33,8 @@ def rule(policy: Policy, step: str) -> str:
     number = step.rpartition(":")[2]
     branch = spaces[-1] if spaces else ""
     if branch in dict(policy.branches):
-        return f"While {MEANINGS[branch]}: {rule(walked(policy, branch), f'{kind}:{number}')}"
+        line = rule(walked(policy, branch), f"{kind}:{number}")
+        return f"While {MEANINGS[branch]}, {line[:1].lower()}{line[1:]}"
     if number.isdecimal() and kind not in ("restore", "reconcile"):
         # `describe` ends with giving up at the window where no line says so.
         sentences = zip(in_order(policy), describe(policy), strict=False)

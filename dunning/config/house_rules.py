@@ -279,7 +279,7 @@ def _laxer(limit: Limit, base: Limit) -> str | None:
     if limit.count <= base.count and limit.window >= base.window:
         return None
     rule = f"{base.count} {base.kind} within {span_words(base.window)}"
-    return f"laxer than the rule itself, {rule} ({base.source[:60]}…); expected that or less"
+    return f"laxer than the rule itself, {rule}; expected no more, and a window no shorter"
 
 
 # --- in words --------------------------------------------------------------------------------

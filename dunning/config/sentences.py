@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import time, timedelta
+from fractions import Fraction
 from typing import assert_never
 
 from dunning.config.timing import Timed, in_order, span_words
@@ -11,6 +12,7 @@ from dunning.core.choosing import Terms, words
 from dunning.core.days import NAMES, Day, Wish
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
+from dunning.core.money import Money
 from dunning.core.places import walked
 from dunning.core.policy import (
     ANY_METHOD,
@@ -108,11 +110,18 @@ def describe_terms(terms: Terms) -> list[str]:
 
 
 def _term(term: Term) -> str:
-    given = None if term.given is None else str(term.given)
+    given = None if term.given is None else _given(term.given)
     if term.metadata is None:
         return given or ""
     default = f", else {given}" if given else ""
     return f"(the customer's metadata {term.metadata}{default})"
+
+
+def _given(given: Fraction | Money) -> str:
+    """`80%`, `5/2`, `120.00 USD`: a share of less than one as a percentage where it is whole."""
+    if isinstance(given, Fraction) and given < 1 and (given * 100).denominator == 1:
+        return f"{given * 100}%"
+    return str(given)
 
 
 MEANINGS = {

@@ -61,9 +61,9 @@ from dunning.core.merge import (
     with_customer,
     with_dispute,
     with_failure,
-    with_method,
     with_subscription,
 )
+from dunning.core.methods import with_method
 
 
 @lru_cache(maxsize=4096)

@@ -239,7 +239,10 @@ class CreditNoted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodChanged:
-    """A customer's way of paying came, changed or went."""
+    """A customer's way of paying came, changed or went.
+
+    `off_session`: the customer agreed to charges while they are away.
+    """
 
     id: str
     at: datetime
@@ -253,6 +256,7 @@ class MethodChanged:
     exp_month: int | None = None
     exp_year: int | None = None
     country: str | None = None
+    off_session: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,6 +60,18 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A method the customer has saved; `off_session` once they agreed to charges while away."""
+
+    id: str
+    at: datetime  # when it was last heard of
+    since: datetime
+    type: str | None = None
+    fingerprint: str | None = None
+    off_session: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """What of its policy a case carries along, as the meaning of its facts hangs on it.
 
@@ -90,6 +102,8 @@ class Case:
     settled: int = 0  # the whole bill, as seen once nothing was left; may hold an overpayment
     refused_at: datetime | None = None  # the first failure, as the invoice or a card had it
     debit_begun_at: datetime | None = None  # when the first bank debit that failed had begun
+    overdue_at: datetime | None = None  # the due date of a bill to be paid by hand, once it passed
+    seen_automatic: bool = False  # whether the provider ever was to collect it by itself
     action_at: datetime | None = None  # when the customer was last asked to authenticate
     paid_at: datetime | None = None
     voided_at: datetime | None = None
@@ -108,6 +122,7 @@ class Case:
     method: str | None = None  # the newest one the customer gave
     method_at: datetime | None = None
     method_fixed_at: datetime | None = None  # details corrected or refreshed by the network
+    saved: tuple[Saved, ...] = ()  # all that are known, whichever would be charged
     methods_gone: tuple[tuple[str, datetime], ...] = ()
 
     # the relation
@@ -157,9 +172,18 @@ class Case:
     def failed_at(self) -> datetime | None:
         """The first failure: every step is an offset from it.
 
-        A bank debit says when it began, days before it failed; that is only the last resort.
+        A bank debit says when it began, days before it failed; that is only the last resort. Of an
+        invoice that was only ever to be paid by hand it is the due date: that a try of the customer
+        failed before it says nothing.
         """
-        return self.refused_at or self.debit_begun_at
+        if self.by_hand and not self.seen_automatic:
+            return self.overdue_at or (self.adopted.failed_at if self.adopted else None)
+        return self.refused_at or self.debit_begun_at or self.overdue_at
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the customer is sent the bill and pays it by hand."""
+        return self.bill is not None and not self.bill.automatic
 
     @property
     def customer(self) -> str | None:
@@ -199,3 +223,12 @@ class Case:
         for payment in self.payments:
             known.update(x for x in (payment.id, payment.charge) if x)
         return frozenset(known)
+
+
+# The keys of charges of other saved methods, behind the case's name; see `core.backups`.
+BACKUP = "retry:backup:"
+
+
+def of_backup(case: Case, attempt: Attempt) -> bool:
+    """Whether the try was ours, with a method that is not the one this debt is paid with."""
+    return attempt.key is not None and attempt.key.startswith(f"{case.id}/{BACKUP}")

@@ -100,12 +100,7 @@ def tags_in(metadata: Mapping[str, str]) -> tuple[str, ...]:
 
 def kind_of_method(case: Case, method: str) -> str | None:
     """Whether a way to pay is a card, a bank debit or what else, as far as anybody said."""
-    return case.word(about_method(method))
-
-
-def about_method(method: str) -> str:
-    """Under which word the kind of a way to pay is kept."""
-    return f"kind of {method}"
+    return next((saved.type for saved in case.saved if saved.id == method), None)
 
 
 def _about(subscription: str) -> str:

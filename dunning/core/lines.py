@@ -10,10 +10,11 @@ from dunning.core.around import Around
 from dunning.core.choosing import Subject, holds
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.permission import template_for
 from dunning.core.places import Way, why_left_out
 from dunning.core.policy import Policy
-from dunning.core.status import Status, verdict
-from dunning.core.steps import Step, fitting_template
+from dunning.core.status import Status
+from dunning.core.steps import Step
 from dunning.core.subject import subject_at
 
 
@@ -43,6 +44,11 @@ def left_undone(
     return [replace(step, skip=why) if why else step for step, why in reasons]
 
 
+def has_when(step: Step) -> bool:
+    """Whether the step is a line with a condition."""
+    return step.rung is not None and bool(step.rung.when)
+
+
 def _too_late(
     case: Case,
     policy: Policy,
@@ -58,7 +64,7 @@ def _too_late(
         case StepKind.RETRY:
             return "its moment lay before these lines held: the bank's answer changed since"
         case StepKind.EMAIL:
-            template = fitting_template(step.template or "", verdict(case, policy.declines))
+            template = template_for(case, step.template or "", policy)
             return f"{template} was said before these lines held" if template in said else None
         case StepKind.ANNOUNCE:
             return _outdone(step, steps, since)

@@ -24,8 +24,6 @@ from dunning.core.events import (
     InvoiceNews,
     InvoiceReported,
     InvoiceStatus,
-    MethodChanged,
-    MethodNews,
     RefundReported,
     Resumed,
     StepEnded,
@@ -33,7 +31,7 @@ from dunning.core.events import (
     SubscriptionReported,
 )
 from dunning.core.facts import Case, End, Payment, Word
-from dunning.core.heard import about_method, words_of_customer, words_of_subscription
+from dunning.core.heard import words_of_customer, words_of_subscription
 from dunning.errors import MoneyError
 
 _ATTEMPT_RANK = {status: rank for rank, status in enumerate(AttemptStatus)}
@@ -229,6 +227,8 @@ def with_bill(case: Case, event: InvoiceReported) -> Case:
         billed=max(case.billed, whole if bill.remaining > 0 else 0),
         settled=max(case.settled, whole),
         paid_at=earliest(case.paid_at, _paid_at(event)),
+        overdue_at=earliest(case.overdue_at, _overdue_at(event)),
+        seen_automatic=case.seen_automatic or bill.automatic,
         voided_at=earliest(case.voided_at, None if echo else _voided_at(event)),
         uncollectible_at=earliest(
             case.uncollectible_at, None if echo else _uncollectible_at(event)
@@ -243,6 +243,17 @@ def _paid_at(event: InvoiceReported) -> datetime | None:
     if event.bill.status is InvoiceStatus.PAID:
         return event.bill.paid_at or event.at
     return None
+
+
+def _overdue_at(event: InvoiceReported) -> datetime | None:
+    """The due date, if it has passed with something left to be paid by hand."""
+    bill = event.bill
+    owed = bill.status is InvoiceStatus.OPEN and bill.remaining > 0
+    if bill.automatic or not owed:
+        return None
+    if bill.due_at is not None and bill.due_at <= event.at:
+        return bill.due_at
+    return event.at if event.news is InvoiceNews.OVERDUE else None
 
 
 def _voided_at(event: InvoiceReported) -> datetime | None:
@@ -334,26 +345,6 @@ def last_words(disputes: tuple[DisputeReported, ...]) -> tuple[DisputeReported, 
     """How each dispute stands now."""
     last = {told.dispute: told for told in sorted(disputes, key=_order)}
     return tuple(last[name] for name in sorted(last))
-
-
-def with_method(case: Case, event: MethodChanged) -> Case:
-    """Take news of the customer's ways to pay."""
-    if event.method and event.method_type:
-        kind = {about_method(event.method): event.method_type}
-        case = with_words(case, event.at, event.id, **kind)
-    match event.news:
-        case MethodNews.NEW:
-            known = (case.method_at, case.method or "")
-            if case.method_at is None or (event.at, event.method or "") > known:
-                return replace(case, method=event.method, method_at=event.at)
-            return case
-        case MethodNews.CHANGED | MethodNews.NETWORK_UPDATED:
-            return replace(case, method_fixed_at=latest(case.method_fixed_at, event.at))
-        case MethodNews.REMOVED | MethodNews.MANDATE_GONE:
-            gone = dict(case.methods_gone)
-            name = event.method or ""
-            gone[name] = max(gone.get(name, event.at), event.at)
-            return replace(case, methods_gone=tuple(sorted(gone.items())))
 
 
 def with_customer(case: Case, event: CustomerReported) -> Case:

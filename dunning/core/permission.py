@@ -1,11 +1,12 @@
-"""Whether a charge, a message or a change of access is allowed for a case now; if not, why."""
+"""Whether a charge, a message or a change of access is allowed for a case now, and which."""
 
 from __future__ import annotations
 
 from dunning.core.declines import permits_charge
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Retries
-from dunning.core.status import method_gone, verdict
+from dunning.core.status import method_gone, spoken_of, verdict
+from dunning.core.steps import fitting_template
 
 
 def why_no_charge(case: Case, policy: Policy, *, forced: bool = False) -> str | None:
@@ -13,6 +14,8 @@ def why_no_charge(case: Case, policy: Policy, *, forced: bool = False) -> str | 
 
     `forced`: a person overrides the advice, unless a network or scheme itself forbids the charge.
     """
+    if case.by_hand:
+        return "the customer pays this invoice by hand; there is no card to charge"
     said = verdict(case, policy.declines)
     against = said is not None and not permits_charge(said.advice)
     if said is not None and against and (said.forbidden or not forced):
@@ -20,8 +23,6 @@ def why_no_charge(case: Case, policy: Policy, *, forced: bool = False) -> str | 
     if method_gone(case):
         return "new_method: the payment method was removed, and no other has come"
     bill = case.bill
-    if bill is not None and not bill.automatic:
-        return "the customer pays this invoice by hand; there is no card to charge"
     if policy.retries is Retries.PROVIDER:
         return "the provider owns the charges of this policy"
     theirs = bill is not None and bill.next_attempt_at is not None
@@ -50,6 +51,11 @@ def why_no_access(case: Case) -> str | None:
     if case.end is not None:
         return "the subscription has ended; there is no service left to take away"
     return None
+
+
+def template_for(case: Case, planned: str, policy: Policy) -> str:
+    """The message that fits what the bank said, or says how to pay to who pays by hand."""
+    return fitting_template(planned, spoken_of(case, policy.declines), by_hand=case.by_hand)
 
 
 def why_no_email(case: Case, policy: Policy) -> str | None:

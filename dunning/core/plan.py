@@ -20,7 +20,13 @@ from dunning.core.facts import Case
 from dunning.core.freezing import Freeze, Stop, freeze
 from dunning.core.lines import left_undone
 from dunning.core.local import hours_of, local_of, moment_of
-from dunning.core.permission import why_held_out, why_no_access, why_no_charge, why_no_email
+from dunning.core.permission import (
+    template_for,
+    why_held_out,
+    why_no_access,
+    why_no_charge,
+    why_no_email,
+)
 from dunning.core.places import (
     DOORS,
     Way,
@@ -33,8 +39,8 @@ from dunning.core.places import (
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.reactions import after_end, while_open
 from dunning.core.spacing import is_try, spaced
-from dunning.core.status import Status, status, verdict
-from dunning.core.steps import Step, fitting_template
+from dunning.core.status import Status, status
+from dunning.core.steps import Step
 
 CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
 TAKES_ACCESS = (StepKind.RESTRICT, StepKind.SUSPEND)
@@ -305,7 +311,7 @@ def _judged(
         why = step.skip or _missed(step, steps, now)
         return replace(step, skip=why) if why else step
     if step.kind is StepKind.EMAIL:
-        template = fitting_template(step.template or "", verdict(case, policy.declines))
+        template = template_for(case, step.template or "", policy)
         why = why_held_out(case) or why_no_email(case, policy)
         # What was to be said before a door is not true any more once it has opened.
         late = next((door.kind.value for door in opened if door.order > step.order), None)

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from dunning.core.doing import Action, Asked, Doing, Ended, PutOff, Said
-from dunning.core.events import Attempt, Bill, BillingEvent, Decline
+from dunning.core.events import Attempt, Bill, BillingEvent, Decline, MethodChanged
 
 __all__ = [
     "Action",
@@ -248,6 +248,9 @@ class Provider(Protocol):
     def links(self, invoice: str, customer: str | None, *, return_url: str | None) -> Links:
         """Fresh links where the customer can pay this invoice or give a new card."""
 
+    def methods(self, customer: str) -> Sequence[MethodChanged]:
+        """What the customer has saved to pay with, as SAVED; which they agreed to while away."""
+
     def subscriptions(self, customer: str) -> Sequence[Subscribed]:
         """What the customer subscribes to now; what is over is left out."""
 
@@ -272,9 +275,10 @@ class Provider(Protocol):
     def open_invoices(
         self, *, since: datetime | None = None, after: str | None = None
     ) -> Iterator[Bill]:
-        """Every open, attempted and unpaid invoice of the account, the newest first.
+        """Every open and unpaid invoice that was tried, or is overdue by hand, the newest first.
 
-        Only those made since then; only those behind `after`, to go on where a reading stopped.
+        Only those made, or due, since then; only those behind `after`, to go on where a reading
+        stopped.
         """
 
     def missed(self, since: datetime) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from dunning.core.backups import backup_charges
 from dunning.core.calendar import in_window
 from dunning.core.declines import Advice
 from dunning.core.entries import Cause
@@ -12,9 +13,9 @@ from dunning.core.events import AttemptStatus, OnCancel, StepEnded, StepKind, St
 from dunning.core.facts import Case
 from dunning.core.freezing import exempt
 from dunning.core.local import local_of
-from dunning.core.permission import why_held_out, why_no_charge, why_no_email
+from dunning.core.permission import template_for, why_held_out, why_no_charge, why_no_email
 from dunning.core.policy import Policy, Retries
-from dunning.core.status import Access, State, Status, last_decline, verdict
+from dunning.core.status import Access, State, Status, last_decline, spoken_of
 from dunning.core.steps import Step, fitting_template
 
 # A customer hears at once that only they can help, unless a message is due within this time.
@@ -42,6 +43,7 @@ def while_open(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[S
     )
     yield from _charge_new_card(case, policy)
     yield from _charges_by_hand(case, policy)
+    yield from backup_charges(case, policy, ladder)
     yield from _tell_of_advice(case, policy, ladder)
     yield from _tell_of_suspension(case, policy)
 
@@ -159,7 +161,7 @@ def _charge(policy: Policy) -> StepKind:
 
 def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[Step]:
     """Write when a later decline asks for something only the customer can do."""
-    last, said = last_decline(case), verdict(case, policy.declines)
+    last, said = last_decline(case), spoken_of(case, policy.declines)
     if last is None or said is None:
         return
     if said.advice not in (Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP):
@@ -188,7 +190,8 @@ def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
     if any(rung.template == "suspended" for rung in policy.timeline):
         return  # the timeline says it in its own time
     key = f"{case.id}/email:suspended"
-    if any(told.template == "suspended" and told.id != key for told in _emails(case)):
+    template = template_for(case, "suspended", policy)
+    if any(told.template == template and told.id != key for told in _emails(case)):
         return  # a line that held before has said it
     for step in case.done:
         if step.kind is StepKind.SUSPEND and step.result is StepResult.DONE:
@@ -196,7 +199,7 @@ def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
                 key=key,
                 kind=StepKind.EMAIL,
                 due_at=_window(case, policy, step.at),
-                template="suspended",
+                template=template,
                 why="the service was suspended",
                 skip=why_held_out(case) or why_no_email(case, policy),
             )

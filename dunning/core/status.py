@@ -29,7 +29,7 @@ from dunning.core.events import (
     StepKind,
     StepResult,
 )
-from dunning.core.facts import Case
+from dunning.core.facts import Case, of_backup
 
 
 class State(enum.StrEnum):
@@ -157,11 +157,14 @@ def access_before(case: Case) -> Access:
 
 def counts(case: Case, attempt: Attempt) -> bool:
     """Whether an attempt still speaks about the card that would be charged now."""
+    if of_backup(case, attempt):
+        return False
     if case.method_at is None or attempt.at > case.method_at:
         return True
     # Within the second in which the card changed, the card's own name decides.
     same_second = attempt.at == case.method_at
-    return same_second and attempt.method in (None, case.method)
+    because = f"{case.id}/retry:card:{int(case.method_at.timestamp())}"
+    return same_second and (attempt.method in (None, case.method) or attempt.key == because)
 
 
 Overrides = tuple[Override, ...]
@@ -223,16 +226,26 @@ def _standing_decline(case: Case, declines: Overrides) -> _Standing:
     return max(standing, key=lambda each: STRICTNESS[each[1].advice])
 
 
+def spoken_of(case: Case, declines: Overrides) -> Verdict | None:
+    """What a message may ask the customer for; nothing where there is no card to speak of."""
+    return None if case.by_hand else verdict(case, declines)
+
+
 def last_decline(case: Case) -> Attempt | None:
-    """The newest attempt that failed, on whatever card."""
+    """The newest attempt that failed, on whatever card this debt is to be paid with."""
     failed = (AttemptStatus.DECLINED, AttemptStatus.ACTION_NEEDED)
-    return next((a for a in reversed(case.attempts) if a.status in failed), None)
+    own = (one for one in reversed(case.attempts) if not of_backup(case, one))
+    return next((one for one in own if one.status in failed), None)
 
 
 def method_gone(case: Case) -> bool:
     """Whether the card that would be charged was taken away, with nothing in its place."""
-    last = case.attempts[-1].method if case.attempts else None
-    present = case.method or last
+    own = (one for one in reversed(case.attempts) if not of_backup(case, one))
+    last = next((one for one in own if one.method), None)
+    present = case.method
+    # What was tried since the last news of a method is what would be tried again.
+    if last is not None and (case.method_at is None or last.at > case.method_at):
+        present = last.method
     return any(
         (not name or name == present) and (case.method_at is None or at > case.method_at)
         for name, at in case.methods_gone

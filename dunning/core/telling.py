@@ -98,6 +98,8 @@ def next_of(case: Case, ahead: Plan) -> Mapping[str, Any] | None:
 
 def why_opened(case: Case) -> str:
     """What went wrong first, in a few words."""
+    if case.by_hand and case.failed_at is not None:
+        return f"not paid by its due date, {case.failed_at:%Y-%m-%d}"
     last = last_decline(case)
     decline = last.decline if last else None
     code = decline and (decline.code or decline.outcome_reason or decline.error_code)

@@ -23,6 +23,7 @@ class InvoiceNews(enum.StrEnum):
     PAID = "paid"
     VOIDED = "voided"
     UNCOLLECTIBLE = "uncollectible"
+    OVERDUE = "overdue"  # to be paid by hand, and not paid by its due date
     UPDATED = "updated"
 
 
@@ -58,6 +59,7 @@ class MethodNews(enum.StrEnum):
     """What happened to a customer's way of paying."""
 
     NEW = "new"  # the customer gave one, or chose another as the default
+    SAVED = "saved"  # it is there, beside others; nobody gave it just now
     CHANGED = "changed"  # the customer or the merchant corrected it
     NETWORK_UPDATED = "network_updated"  # the card network sent fresh details by itself
     REMOVED = "removed"

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, exists, func, select
 from sqlmodel import Session, col
 
-from dunning.core.attribution import BY_HAND, LINK, NEW_CARD
+from dunning.core.attribution import BACKUP_METHOD, BY_HAND, LINK, NEW_CARD
 from dunning.core.money import currency_code
 from dunning.reports.buckets import begin_of
 from dunning.reports.periods import (
@@ -29,8 +29,8 @@ from dunning.store import CaseRow, EntryRow
 OUR_RETRY = "our_retry"
 UNKNOWN = "unknown"
 # What we did made the money come in; the rest is shown and never claimed.
-CLAIMED = (OUR_RETRY, BY_HAND, NEW_CARD, LINK)
-_OUR_STEPS = (BY_HAND, NEW_CARD)
+CLAIMED = (OUR_RETRY, BACKUP_METHOD, BY_HAND, NEW_CARD, LINK)
+_OUR_STEPS = (BACKUP_METHOD, BY_HAND, NEW_CARD)
 _RUNG = "retry:"
 
 

@@ -14,7 +14,8 @@ import structlog
 import time_machine
 from sqlalchemy import Engine
 
-from dunning.cases import CaseBook, read_facts, summary
+from dunning.case_rows import read_facts, summary
+from dunning.cases import CaseBook
 from dunning.cli.entry import run
 from dunning.core.events import BillingEvent, StepEnded
 from dunning.core.ports import Envelope

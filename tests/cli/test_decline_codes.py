@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from typing import Any
 
-from dunning.core.decline_table import table
+from sqlmodel import col, select
+
+from dunning.cases import CaseBook
+from dunning.core.decline_table import Advice, Override, table
 from dunning.core.events import Decline
-from tests.builders import attempt, attempted, days, hours
+from dunning.store import AttemptRow, transaction
+from tests.builders import attempt, attempted, bill, days, failed, hours
 from tests.cli.conftest import Books, Shell
+from tests.policies import STANDARD
 
 POLICY = """
 version: 1
@@ -100,3 +106,24 @@ def test_an_unknown_code_is_never_an_error(shell: Shell, books: Books) -> None:
     shell.at(days(1))
     out = shell("report", "declines").out
     assert "\x1b" not in out
+
+
+def test_a_case_keeps_the_table_it_began_under(books: Books) -> None:
+    """The file changes; what an open case makes of a code does not."""
+    softer = Override(code="lost_card", advice=Advice.RETRY, why="ours errs", source="a mail")
+    before = replace(STANDARD, declines=(softer,))
+    books.book = CaseBook(choose=lambda _subject: before)
+    old = books.failing("lost_card")
+    assert books.row(old)["advice"] == "retry"
+    books.book = CaseBook(choose=lambda _subject: STANDARD)
+    books.take(attempted(attempt(at=hours(1.5), code="lost_card")))
+    assert books.row(old)["advice"] == "retry"
+    lost = attempted(attempt(at=hours(1), code="lost_card", name="ch_new"))
+    new = books.take(
+        failed(hours(1), bill(invoice="in_new")),
+        replace(lost, invoice="in_new"),
+    )
+    assert books.row(new)["advice"] == "stop"
+    with transaction(books.engine) as session:
+        kept = session.exec(select(AttemptRow).order_by(col(AttemptRow.at))).all()
+    assert {row.case_id: row.advice for row in kept} == {old: "retry", new: "stop"}

@@ -59,6 +59,7 @@ TABLE: list[tuple[BillingEvent, str]] = [
     (b.voided(NOW), CLOSES),
     (b.uncollectible(NOW), CLOSES),
     (b.reported(InvoiceNews.UPDATED, NOW), SAME),
+    (b.reported(InvoiceNews.OVERDUE, NOW, b.bill(automatic=False, due_at=NOW)), OPENS),
     (b.partly_paid(1000, NOW), SAME),
     (b.reported(InvoiceNews.UPDATED, NOW, b.bill(status=InvoiceStatus.DRAFT)), SAME),
     (b.processing(NOW), SAME),

@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlmodel import Session
 
-from dunning.cases import CaseBook, locked
+from dunning.case_rows import locked
+from dunning.cases import CaseBook
 from dunning.core.case import case_id
 from dunning.core.choosing import Subject
 from dunning.core.events import (

@@ -82,6 +82,20 @@ def test_with_the_customer_as_scope_everything_they_have_goes_off_and_comes_back
     assert {scope for _, scope in told(world)} == {yearly.id}
 
 
+def test_a_pause_that_was_there_before_is_neither_changed_nor_lifted(begin: Begin) -> None:
+    world = begin(policy=MIXED)
+    ann = world.failing(times=1, at_once=[OPENED])
+    behaviour: Any = {"pause_collection": {"behavior": "void"}}
+    world.stripe.v1.subscriptions.update(ann.subscription, behaviour)
+    world.passes(days=2, expect=["suspend:1", "product access.suspended", "email suspended"])
+    world.pays(ann)
+    world.passes(minutes=5)
+    assert told(world)[-1] == ("restored", ann.subscription)
+    pause = world.stripe.v1.subscriptions.retrieve(ann.subscription).pause_collection
+    assert pause is not None
+    assert pause.behavior == "void"
+
+
 def two_debts(begin: Begin) -> tuple[World, Customer, Customer]:
     """One customer: a small subscription that is off, and a large debt that turns all off."""
     world = begin(policy=MIXED)

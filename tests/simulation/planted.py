@@ -33,7 +33,7 @@ from dunning import (
 from dunning.actions import access, message, retry
 from dunning.actions.looking import Looked
 from dunning.core import case as facts_of
-from dunning.core import freezing, local, plan, reactions
+from dunning.core import freezing, local, merge, plan, reactions
 from dunning.core.events import BillingEvent, InvoiceReported, PaymentReceived, StepKind
 from dunning.core.facts import Case
 from dunning.core.ports import Doing, PutOff, View
@@ -285,17 +285,17 @@ def a_hold_stops_nothing(patch: Patch) -> None:
 @bug()
 def the_next_step_is_not_computed_anew(patch: Patch) -> None:
     """The cursor stays where it was."""
-    real = columns.free_cursor
+    real = columns.next_columns
     before: dict[str, Any] = {}
 
-    def free_cursor(case: Any, next_at: Any) -> Any:
-        told = real(case, next_at)
-        stays, before[case.id] = before.get(case.id), next_at
-        if stays is not None and len(case.done) % 4 == 3:
-            told["due_at"] = stays
+    def next_columns(case: Any, ahead: Any) -> Any:
+        told = real(case, ahead)
+        if len(case.done) % 2 and before.get(case.id) is not None:
+            return told | {"next_at": before[case.id]}
+        before[case.id] = told["next_at"]
         return told
 
-    patch(cases, "free_cursor", free_cursor)
+    patch(cases, "next_columns", next_columns)
 
 
 @bug("policy=(brisk|hammer)", "kill .*down=(93600|144000|252000)")
@@ -344,6 +344,12 @@ def a_payment_after_the_end_is_ignored(patch: Patch) -> None:
         return real(case, event)
 
     patch(hands, "advance", advance)
+
+
+@bug("processing:succeed", "credits who|voids", "posts fate=(delay|lose)")
+def the_last_view_wins(patch: Patch) -> None:
+    """Of two views of an invoice the one that came last counts, and not the newer one."""
+    patch(merge, "_newest", lambda _known, heard: heard)
 
 
 @bug("credits|refunds|pays a part|disputed")

@@ -10,6 +10,7 @@ import pytest
 from dunning.simulation.plots import DAY, HOUR
 from dunning.simulation.run import perform
 from dunning.simulation.script import Happening, Script, write
+from tests.simulation.planted import planted
 
 FAILS = 2 * HOUR
 ENDED = FAILS + DAY + 5 * HOUR
@@ -45,7 +46,10 @@ def _script(unheard: bool, *people: tuple[int, str, dict[str, Any]]) -> Script:
     if unheard:
         lost = {"fate": "lose", "seconds": 5 * DAY, "copies": 1, "times": 40}
         rolls.append((FAILS + DAY + 4 * HOUR, "posts", lost))
-    rolls += [(at, kind, {"who": 0, **what}) for at, kind, what in people]
+    rolls += [
+        (at, kind, what if kind == "posts" else {"who": 0, **what}) for at, kind, what in people
+    ]
+    rolls.sort(key=lambda one: one[0])
     made = tuple(Happening(index, *roll) for index, roll in enumerate(rolls))
     return replace(
         write(1), policy="brisk", bustle=0.0, delays=(0,), breaker=False, happenings=made
@@ -65,3 +69,27 @@ def test_the_ledger_says_what_the_provider_says(
     assert not outcome.breaches
     assert not [line for line in outcome.trace if "not possible" in line], outcome.trace
     assert any("/pay" in line for line in outcome.trace), outcome.trace
+
+
+def _stale() -> Script:
+    """The first view of the failure comes two days late, after the credit note that ends it all.
+
+    What went through then is heard of by asking for what was missed.
+    """
+    late = {"fate": "delay", "seconds": 2 * DAY, "copies": 1, "times": 1}
+    lost = {"fate": "lose", "seconds": HOUR, "copies": 1, "times": 1}
+    return _script(
+        False,
+        (FAILS - 5, "posts", late),
+        (FAILS + DAY - 5, "posts", lost),
+        (ENDED, "credits", {"share": 1.0}),
+    )
+
+
+def test_an_old_view_that_comes_last_is_not_taken_for_the_newest() -> None:
+    outcome = perform(_stale())
+    assert not outcome.breaches, outcome.trace
+    with planted("the_last_view_wins"):
+        found = perform(_stale()).breaches
+    assert found
+    assert "recovered is 199, the provider says 0" in found[0]

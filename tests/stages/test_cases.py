@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from dunning.cases import CaseBook, locked, read_facts
+from dunning.case_rows import locked, read_facts
+from dunning.cases import CaseBook
 from dunning.core.choosing import Subject
 from dunning.core.events import BillingEvent
 from dunning.core.money import Money

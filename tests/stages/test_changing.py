@@ -10,7 +10,7 @@ from sqlmodel import col, select
 
 from dunning import crashpoints
 from dunning.acts import Person
-from dunning.cases import read_facts
+from dunning.case_rows import read_facts
 from dunning.changing import Moved, Mover, Order, bring_into_force
 from dunning.config import read_policy_text
 from dunning.crashpoints import Killed

@@ -9,20 +9,31 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, String, bindparam, inspect, text
 from sqlalchemy.exc import StatementError
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, select
 
 from dunning import ledger, store
 from dunning.errors import ConfigError
-from dunning.store import PolicyRow, UTCDateTime, engine_for, transaction
+from dunning.store import (
+    CaseRow,
+    FitRow,
+    PolicyRow,
+    ScheduleRow,
+    UTCDateTime,
+    engine_for,
+    transaction,
+)
 from dunning.store.partitions import TABLES, names
 from tests.servers import clean_environment
 from tests.sharing import ROOT
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -88,6 +99,68 @@ def test_migrating_again_changes_nothing(engine: Engine, database_url: str) -> N
     store.migrate(database_url)
     with transaction(engine) as session:
         assert session.get_one(PolicyRow, "v").first_used_at == NOON
+
+
+def at_version(engine: Engine, version: str) -> None:
+    """The tables as an older program had made them."""
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "dunning" / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+
+
+# Of each case: next step, end of the lease or the same again, token; and what the schedule says.
+_OLD_CASES: dict[str, tuple[datetime | None, datetime | None, str | None]] = {
+    "waits": (NOON, NOON, None),
+    "over": (None, None, None),
+    "held": (NOON, NOON + HOUR, "a"),
+    "held_put_off": (NOON + 9 * HOUR, NOON + HOUR, "b"),
+    "held_over": (None, NOON + HOUR, "c"),
+}
+_SCHEDULE = {
+    "waits": (NOON, None, None),
+    "held": (NOON, NOON + HOUR, "a"),
+    "held_put_off": (NOON + HOUR, NOON + HOUR, "b"),
+    "held_over": (NOON + HOUR, NOON + HOUR, "c"),
+}
+_OLD_CASE = text(
+    """
+    INSERT INTO cases (id, source, provider, invoice, scope, state, access, currency, amount_due,
+        amount_at_risk, policy, policy_version, opened_at, recorded_at, facts, version,
+        next_at, wake_at, lease_token)
+    VALUES (:id, 'stripe', 'stripe', :id, 'sub', 'in_grace', 'full', 'usd', 0, 0, 'standard', 'v',
+        :noon, :noon, 'facts of ' || :id, 3, :next_at, :wake_at, :token)
+    """
+).bindparams(
+    *(bindparam(name, type_=UTCDateTime()) for name in ("noon", "next_at", "wake_at")),
+    bindparam("id", type_=String()),
+)
+
+
+def test_the_schedule_is_taken_out_of_the_cases(engine: Engine, database_url: str) -> None:
+    at_version(engine, "0002")
+    with transaction(engine) as session:
+        for name, (next_at, wake_at, token) in _OLD_CASES.items():
+            row = {"id": name, "next_at": next_at, "wake_at": wake_at, "token": token}
+            session.execute(_OLD_CASE, row | {"noon": NOON})
+    store.migrate(database_url)
+    with transaction(engine) as session:
+        found = session.exec(select(ScheduleRow)).all()
+        assert {
+            row.case_id: (row.due_at, row.leased_until, row.lease_token) for row in found
+        } == _SCHEDULE
+        assert {row.source for row in found} == {"stripe"}
+        cases = session.exec(select(CaseRow)).all()
+        assert {row.id: row.next_at for row in cases} == {
+            name: next_at for name, (next_at, _, _) in _OLD_CASES.items()
+        }
+        assert {(row.facts, row.version) for row in cases} == {
+            (f"facts of {name}", 3) for name in _OLD_CASES
+        }
+        # A program that does not know the table would claim and write past it.
+        assert session.get_one(FitRow, 1).oldest == "0003"
+    assert compared(engine) == []
 
 
 def test_two_processes_may_migrate_at_once(engine: Engine, database_url: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from dunning.clock import Clock
-from dunning.core.events import Actor, Attempt, Bill
+from dunning.core.events import Actor, Attempt, Bill, MethodChanged
 from dunning.core.ports import (
     ChargeOutcome,
     Health,
@@ -26,7 +26,7 @@ from dunning.core.ports import (
     View,
 )
 from dunning.errors import MalformedError, ProviderError, ProviderRefusedError
-from dunning.providers.stripe import health, objects, people, sdk, views
+from dunning.providers.stripe import health, objects, people, saved, sdk, views
 from dunning.providers.stripe import thin as thin_events
 from dunning.providers.stripe.calls import AskUnder, Calls
 from dunning.providers.stripe.charging import Charging
@@ -184,8 +184,9 @@ class StripeProvider:
     def open_invoices(
         self, *, since: datetime | None = None, after: str | None = None
     ) -> Iterator[Bill]:
-        """Every open, attempted and unpaid invoice of the account, the newest first."""
-        return Missed(self._client, self._sweeps).open_invoices(since=since, after=after)
+        """Every open and unpaid invoice that was tried, or is overdue by hand, the newest first."""
+        missed = Missed(self._client, self._sweeps)
+        return missed.open_invoices(self._clock.now(), since=since, after=after)
 
     def missed(self, since: datetime) -> Iterator[bytes]:
         """Bodies of the events since then, oldest first, as the webhook would have sent them."""
@@ -224,6 +225,11 @@ class StripeProvider:
             return None
         url = session.get("url")
         return url if isinstance(url, str) else None
+
+    def methods(self, customer: str) -> Sequence[MethodChanged]:
+        """What the customer has saved to pay with; see `saved`."""
+        with _usable():
+            return saved.methods(self._api, self._calls, customer)
 
     # --- the subscription --------------------------------------------------------------------
     def subscriptions(self, customer: str) -> Sequence[Subscribed]:

@@ -168,7 +168,15 @@ def _monthly(item: Fields) -> tuple[Fraction | None, str | None]:
     return unit * quantity * share / every, currency
 
 
-def method(obj: Source, news: MethodNews, *, id: str, at: datetime, customer: str) -> MethodChanged:
+def method(
+    obj: Source,
+    news: MethodNews,
+    *,
+    id: str,
+    at: datetime,
+    customer: str,
+    off_session: bool = False,
+) -> MethodChanged:
     """A payment method, or a legacy card, bank account or source, as news of the customer."""
     f = fields(obj, "payment_method")
     kind = _kind(f)
@@ -186,6 +194,7 @@ def method(obj: Source, news: MethodNews, *, id: str, at: datetime, customer: st
         exp_month=_between(facts, "exp_month", 1, 12),
         exp_year=_between(facts, "exp_year", 1970, 2200),
         country=facts.word_or_none("country"),
+        off_session=off_session,
     )
 
 
