@@ -99,10 +99,17 @@ def _terms(policy: Policy) -> str:
 
 
 def _words_of_the_file(file: PolicyFile) -> list[Section]:
+    from dunning.config import describe_rules
     from dunning.config.sentences import describe_terms
 
-    told = describe_terms(file.terms)
-    return [Section("Words of this file", told)] if told else []
+    sections = [
+        Section("Words of this file", describe_terms(file.terms)),
+        Section(
+            "In place of the built-in tables, in every policy",
+            describe_rules(file.declines, file.limits),
+        ),
+    ]
+    return [section for section in sections if section.sentences]
 
 
 def _choosing(file: PolicyFile) -> list[Section]:

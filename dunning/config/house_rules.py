@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 from dunning.config import values
 from dunning.config.cursor import At, Fields, fields, listing, member, text, word
-from dunning.config.problems import Path, expected_one_of, nearest, quoted
+from dunning.config.problems import expected_one_of, nearest, quoted
 from dunning.config.timing import span_words
 from dunning.core.decline_table import (
     ANY_CODE,
     NETWORKS_OWN,
-    STRICTNESS,
     Advice,
     Override,
     laxer,
@@ -285,37 +283,6 @@ def _laxer(limit: Limit, base: Limit) -> str | None:
 
 
 # --- what the linter and the check say ------------------------------------------------------
-
-
-def warnings(
-    declines: tuple[Override, ...], limits: tuple[Limit, ...]
-) -> Iterator[tuple[Path, str, str]]:
-    """What is allowed and still wants a second look: where, what, and what to do."""
-    for override in declines:
-        milder = [
-            row
-            for row in rows_meant(override)
-            if STRICTNESS[override.advice] < STRICTNESS[row.advice]
-            and permits_charge(override.advice)
-            and not permits_charge(row.advice)
-        ]
-        if milder:
-            own = any(row.kind in NETWORKS_OWN for row in milder)
-            who = "the network itself says" if own else "our table says"
-            said = f"{who} {milder[0].advice.value} ({milder[0].meaning})"
-            yield (
-                ("declines", override.name),
-                f"charges again where {said}.",
-                "Be sure of the source; networks fine charges of cards that must not be tried.",
-            )
-    for place, limit in enumerate(limits):
-        house = next(one for one in built_in() if one.is_house)
-        if limit.is_house and limit.count > house.count:
-            yield (
-                ("limits", place),
-                f"allows more than {house.count} tries, where banks begin to take offence.",
-                "Banks decline cards that are tried too often; fewer tries recover more.",
-            )
 
 
 def describe_rules(declines: tuple[Override, ...], limits: tuple[Limit, ...]) -> list[str]:

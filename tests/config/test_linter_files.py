@@ -189,6 +189,15 @@ CASES_OF_FILES = [
      "11:36 No invoice that comes to this policy fits it.",
      two("- {when: {currency: EUR}, policy: q}\n- {policy: p}").replace(
          "at: 22d, do: retry}", "at: 22d, do: retry, when: {currency: USD}}", 1)),
+    # --- in place of our tables
+    ("backup-never-charged", text(keys="{backup_methods: card, retries: signal}".strip("{}").replace(", ", "\n    ")),
+     "6:21 The charges are not ours with `retries: signal`", text(keys="backup_methods: card")),
+    ("decline-softened",
+     text(more="declines: {lost_card: {advice: retry, why: x, source: y}}"),
+     "1:12 Charges again where our table says stop",
+     text(more="declines: {do_not_honor: {advice: wait, why: x}}")),
+    ("ceiling-too-high", text(more="limits: [{name: house ceiling, attempts: 12}]"),
+     "1:10 Allows more than 8 tries", text(more="limits: [{name: house ceiling, attempts: 6}]")),
 ]  # fmt: skip
 IDS = [f"{case[0]}-{number}" for number, case in enumerate(CASES_OF_FILES)]
 
