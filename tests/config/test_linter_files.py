@@ -190,7 +190,7 @@ CASES_OF_FILES = [
      two("- {when: {currency: EUR}, policy: q}\n- {policy: p}").replace(
          "at: 22d, do: retry}", "at: 22d, do: retry, when: {currency: USD}}", 1)),
     # --- in place of our tables
-    ("backup-never-charged", text(keys="{backup_methods: card, retries: signal}".strip("{}").replace(", ", "\n    ")),
+    ("backup-never-charged", text(keys="backup_methods: card\n    retries: signal"),
      "6:21 The charges are not ours with `retries: signal`", text(keys="backup_methods: card")),
     ("decline-softened",
      text(more="declines: {lost_card: {advice: retry, why: x, source: y}}"),
