@@ -102,14 +102,12 @@ def _words_of_the_file(file: PolicyFile) -> list[Section]:
     from dunning.config import describe_rules
     from dunning.config.sentences import describe_terms
 
-    sections = [
-        Section("Words of this file", describe_terms(file.terms)),
-        Section(
-            "In place of the built-in tables, in every policy",
-            describe_rules(file.declines, file.limits),
-        ),
-    ]
-    return [section for section in sections if section.sentences]
+    sections = []
+    if told := describe_terms(file.terms):
+        sections.append(Section("Words of this file", told))
+    if told := describe_rules(file.declines, file.limits):
+        sections.append(Section("In place of the built-in tables", told))
+    return sections
 
 
 def _choosing(file: PolicyFile) -> list[Section]:
@@ -158,7 +156,7 @@ def _escaped(text: str) -> str:
 
 def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
     """The same for programs."""
-    from dunning.config import describe
+    from dunning.config import describe, describe_rules
     from dunning.config.sentences import describe_branches, describe_terms
     from dunning.core.choosing import words
 
@@ -177,6 +175,7 @@ def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
             if name in names
         },
         "terms": describe_terms(file.terms),
+        "rules": describe_rules(file.declines, file.limits),
         "choose": [
             {"policy": choice.policy, "when": words(choice.when)} for choice in file.choices
         ],

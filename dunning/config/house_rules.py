@@ -282,11 +282,11 @@ def _laxer(limit: Limit, base: Limit) -> str | None:
     return f"laxer than the rule itself, {rule}; expected no more, and a window no shorter"
 
 
-# --- what the linter and the check say ------------------------------------------------------
+# --- in words --------------------------------------------------------------------------------
 
 
 def describe_rules(declines: tuple[Override, ...], limits: tuple[Limit, ...]) -> list[str]:
-    """One sentence for each, as `policy check` says them."""
+    """One sentence for each, as `policy explain` says them."""
     told = []
     for one in declines:
         after = f", not before {span_words(one.wait)} after the try" if one.wait else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dunning.config.lint import access, allowing, charges, choosing, emails, ending, hours, tables
+from dunning.config.lint import access, allowing, charges, choosing, emails, ending, hours, house
 from dunning.config.lint.rule import Found, Rule, Way, ways
 from dunning.config.policy_file import PolicyFile
 from dunning.config.problems import Mark, dotted
@@ -13,7 +13,7 @@ from dunning.config.yaml_tree import START
 
 SUBJECTS: dict[str, tuple[Rule, ...]] = {
     part.SUBJECT: part.RULES
-    for part in (charges, emails, access, ending, hours, choosing, tables, allowing)
+    for part in (charges, emails, access, ending, hours, choosing, house, allowing)
 }
 RULES: dict[str, Rule] = {rule.name: rule for rules in SUBJECTS.values() for rule in rules}
 

@@ -11,7 +11,7 @@ from dunning.config.timing import span_words
 from dunning.core.branches import BANK_DEBIT
 from dunning.core.choosing import OneOf
 from dunning.core.events import StepKind
-from dunning.core.limits import ORIGINAL, Limit, built_in
+from dunning.core.limits import ORIGINAL, Limit, in_force
 from dunning.core.merge import DEBITS
 from dunning.core.policy import Retries
 
@@ -42,8 +42,8 @@ def never_made(way: Way) -> Iterator[Found]:
 
 
 def after_hard_decline(way: Way) -> Iterator[Found]:
-    if way.policy.retries is Retries.PROVIDER or way.by_hand:
-        return
+    if way.policy.retries is Retries.PROVIDER or way.by_hand or way.policy.backup_methods:
+        return  # a backup is another card
     for line in way.retries:
         asked = _declines(line)
         if way.branch in ONLY_THE_CUSTOMER:
@@ -123,7 +123,8 @@ def too_many(way: Way) -> Iterator[Found]:
 
 
 def _first_over(way: Way, method: str | None) -> tuple[Line, Limit, int] | None:
-    limits = [limit for limit in built_in() if limit.method_type in (None, method)]
+    known = in_force(way.policy.limits)
+    limits = [limit for limit in known if limit.method_type in (None, method)]
     tries: list[Line] = []
     for line in way.charges:
         for limit in sorted(limits, key=lambda limit: (limit.count, -limit.window)):

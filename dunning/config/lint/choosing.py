@@ -65,6 +65,8 @@ def never_chosen(file: PolicyFile) -> Iterator[Found]:
     for _, choice, ahead in _listed(file):
         if _ahead(file, choice, ahead) is None:
             chosen.add(choice.policy)
+    held_out = (file.policies[name].holdout for name in chosen)
+    chosen |= {one.policy for one in held_out if one and one.policy}
     for name in file.policies:
         if name not in chosen:
             yield Found(

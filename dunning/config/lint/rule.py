@@ -106,7 +106,9 @@ ONLY_THE_CUSTOMER = ("hard_decline", "authentication", "data_to_fix")
 
 def ways(file: PolicyFile, policy: Policy) -> Iterator[Way]:
     """Every way through a policy; the one of its timeline comes first."""
-    chosen = tuple(choice.when for choice in file.choices if choice.policy == policy.name)
+    names = {policy.name}  # and those whose hold-outs come here
+    names |= {n for n, p in file.policies.items() if p.holdout and p.holdout.policy == policy.name}
+    chosen = tuple(choice.when for choice in file.choices if choice.policy in names)
     for way in every_way(policy):
         own = len(dict(policy.branches)[way.branch]) if way.branch else len(policy.timeline)
         kinds = [rung.do for rung in policy.timeline]
