@@ -24,6 +24,7 @@ from dunning import begun, crashpoints, metrics
 from dunning.begun import Beginning, Done, Intent
 from dunning.cases import CaseBook, locked
 from dunning.clock import Clock
+from dunning.core.around import ALONE
 from dunning.core.events import StepDeferred, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.gate import Gate, Held
@@ -122,13 +123,15 @@ class Executor:
                 .with_for_update(skip_locked=True)
             ).all()
             found = {row.id for row in rows}
+            besides = self._cases.besides(session, rows)
             alone += [claim for name, claim in wanted.items() if name not in found]
             for row in rows:
                 claim = wanted[row.id]
                 if not _holds(claim, row, now):
                     continue
                 try:
-                    case, ahead = self._cases.plan_of(session, row, now)
+                    around = besides.get(row.id, ALONE)
+                    case, ahead = self._cases.plan_of(session, row, now, around)
                 except Exception:  # noqa: BLE001 - told when it is looked at alone
                     alone.append(claim)
                     continue
