@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ def whole() -> tuple[Simulated, dict[str, object]]:
     return told_of([*abroad, *records[3:]], DENSE)
 
 
-def rows_of(told: dict[str, object], currency: str) -> dict[str, dict[str, object]]:
+def rows_of(told: dict[str, object], currency: str) -> dict[str, dict[str, Any]]:
     rows = told["rows"]
     assert isinstance(rows, list)
     return {row["figure"]: row for row in rows if row["currency"] == currency}
@@ -55,11 +56,11 @@ def test_every_number_has_its_interval_and_its_basis(
     for row in rows.values():
         values = [row[name] for name in ("really", "low", "estimate", "high", "n", "known")]
         assert all(type(value) is int for value in values), row
-        assert values[1] <= values[2] <= values[3]  # type: ignore[operator]
-        assert row["difference_low"] <= row["difference"] <= row["difference_high"]  # type: ignore[operator]
+        assert values[1] <= values[2] <= values[3]
+        assert row["difference_low"] <= row["difference"] <= row["difference_high"]
         assert row["kind"] == "estimate"
-        assert 0 < row["estimated_part"] <= 1  # type: ignore[operator]
-    assert rows["charges"]["at_most"] > rows["charges"]["high"]  # type: ignore[operator]
+        assert 0 < row["estimated_part"] <= 1
+    assert rows["charges"]["at_most"] > rows["charges"]["high"]
     assert rows["recovered"]["at_most"] is None
 
 
@@ -69,8 +70,8 @@ def test_the_interval_of_money_is_rounded_outwards(
     made, told = whole
     figure = next(f for f in made.figures if (f.currency, f.name) == ("usd", "recovered"))
     row = rows_of(told, "usd")["recovered"]
-    assert row["low"] <= figure.estimate.low < row["low"] + 1  # type: ignore[operator]
-    assert row["high"] - 1 < figure.estimate.high <= row["high"]  # type: ignore[operator]
+    assert row["low"] <= figure.estimate.low < row["low"] + 1
+    assert row["high"] - 1 < figure.estimate.high <= row["high"]
 
 
 def test_a_currency_with_too_few_cases_is_silent_beside_one_that_speaks(
