@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dunning.cli import plan_page
-from dunning.cli.opening import engine_of, load, moment, must_exist, start_logging
+from dunning.cli.opening import Opened, opened
 from dunning.cli.options import (
     ByOption,
     DataOption,
@@ -25,21 +24,19 @@ from dunning.cli.options import (
     usage,
 )
 from dunning.cli.output import (
-    Column,
     Format,
     PageFormat,
     console,
     csv_list,
     is_terminal,
-    json_list,
     json_page,
     say,
-    table,
 )
 from dunning.cli.policy import FileArgument, app, load_file
 from dunning.cli.policy_diff import diff, in_force
 from dunning.cli.policy_diff import show as show_differences
-from dunning.cli.words import count_text, moment_text
+from dunning.cli.policy_record import history, show
+from dunning.cli.words import count_text
 from dunning.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
@@ -47,10 +44,9 @@ if TYPE_CHECKING:
 
     from dunning.acts import Person
     from dunning.changing import Moved, Order
-    from dunning.config import PolicyFile, Settings
+    from dunning.config import PolicyFile
     from dunning.config.differences import Difference
     from dunning.planning import Asked, Outcome, Target
-    from dunning.store import PolicyFileRow
 
 __all__ = ["app"]
 
@@ -84,33 +80,6 @@ PatienceOption = Annotated[
     int,
     typer.Option("--patience", metavar="SECONDS", help="Wait so long for charges under way."),
 ]
-HISTORY = ("id", "at", "kind", "hash", "file", "by", "why", "open_cases", "moved", "finished_at")
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The database and the clock, without the policy file on disk: that may be what is wrong."""
-
-    settings: Settings
-    engine: Engine
-
-    def now(self) -> datetime:
-        """The machine's time, or the sandbox's."""
-        return moment(self.settings)
-
-
-@contextmanager
-def opened(data: Path | None) -> Iterator[Opened]:
-    """The database of this version."""
-    settings = load(data).settings
-    must_exist(settings)
-    start_logging(settings, quiet=True)
-    with engine_of(settings) as engine:
-        from dunning.store import misfit
-
-        if why := misfit(engine):
-            raise ConfigError(f"the database {settings.database_url} {why}")
-        yield Opened(settings, engine)
 
 
 # --- plan --------------------------------------------------------------------------------------
@@ -372,90 +341,5 @@ def _not_finished(moved: Moved, left: list[str]) -> str:
     return f"{count_text(len(left), 'open case')} not moved ({names}): {why}; run it again"
 
 
-# --- the record ----------------------------------------------------------------------------------
-
-
-@app.command("history")
-def history(form: FormatOption = Format.TABLE, data: DataOption = None) -> None:
-    """List what was in force since when, the newest first, and who said so why."""
-    from dunning.changing import history as every
-    from dunning.store import reading
-
-    with opened(data) as here, reading(here.engine) as session:
-        rows = [_told(row) for row in every(session)]
-    match form:
-        case Format.JSON:
-            json_list(rows)
-        case Format.CSV:
-            csv_list(HISTORY, rows)
-        case Format.TABLE:
-            _show_history(rows)
-
-
-def _told(row: PolicyFileRow) -> dict[str, object]:
-    import json
-
-    from dunning.clock import rfc3339
-
-    scope = json.loads(row.open_cases) if row.open_cases else []
-    return {
-        "id": row.id,
-        "at": rfc3339(row.at),
-        "kind": row.kind,
-        "hash": row.hash,
-        "file": row.name,
-        "by": row.by,
-        "why": row.why,
-        "open_cases": "all" if scope is None else " ".join(scope) or "none",
-        "moved": row.moved,
-        "finished_at": rfc3339(row.finished_at),
-    }
-
-
-def _show_history(rows: list[dict[str, object]]) -> None:
-    def cell(name: str) -> Callable[[dict[str, object]], str]:
-        return lambda row: str(row[name])
-
-    def cases(row: dict[str, object]) -> str:
-        told = f"{row['open_cases']}, {row['moved']} moved" if row["moved"] else row["open_cases"]
-        return f"{told}{'' if row['finished_at'] else ', not finished'}"
-
-    table(
-        [
-            Column("SINCE", lambda row: moment_text(datetime.fromisoformat(row["at"]))),
-            Column("HASH", cell("hash")),
-            Column("KIND", cell("kind")),
-            Column("OPEN CASES", cases),
-            Column("BY", cell("by")),
-            Column("FILE", cell("file"), rank=1),
-            Column("WHY", cell("why"), fold=True),
-        ],
-        rows,
-    )
-
-
-@app.command("show")
-def show(
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[HASH]", help="As `history` lists it; what is in force, if left out."
-        ),
-    ] = None,
-    form: PageFormatOption = PageFormat.TABLE,
-    data: DataOption = None,
-) -> None:
-    """Print the text that is in force, or was."""
-    from dunning.changing import named
-    from dunning.in_force import newest
-    from dunning.store import reading
-
-    with opened(data) as here, reading(here.engine) as session:
-        row = newest(session) if name is None else named(session, name)
-        if row is None:
-            message = "nothing is in force yet: no process has run here; `dunning up` begins"
-            raise NotFoundError(message)
-        if form is PageFormat.JSON:
-            json_page({**_told(row), "text": row.text})
-        else:
-            sys.stdout.write(row.text if row.text.endswith("\n") else row.text + "\n")
+app.command("history")(history)
+app.command("show")(show)
