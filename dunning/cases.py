@@ -26,7 +26,7 @@ from dunning.columns import (
     next_columns,
     pinned_columns,
 )
-from dunning.core.around import ALONE
+from dunning.core.around import ALONE, Around
 from dunning.core.case import case_id, new_case
 from dunning.core.events import BillingEvent, InvoiceReported, RenewalUpcoming
 from dunning.core.facts import Case
@@ -265,11 +265,17 @@ class CaseBook:
         """The policy a case is pinned to, as it was when the case began."""
         return self._policies.of(session, version)
 
-    def plan_of(self, session: Session, row: CaseRow, now: datetime) -> tuple[Case, Plan]:
+    def besides(self, session: Session, rows: Sequence[CaseRow]) -> dict[str, Around]:
+        """What the plans of stored cases need to know beside them, of those that need anything."""
+        return self._policies.around_stored(session, rows)
+
+    def plan_of(
+        self, session: Session, row: CaseRow, now: datetime, besides: Around | None = None
+    ) -> tuple[Case, Plan]:
         """The facts of a case and the steps still to do, as of now."""
-        case, policy = read_facts(row), self.policy_of(session, row.policy_version)
-        besides = self._policies.around_stored(session, case, row)
-        return case, plan(case, policy, now, around=besides)
+        around = besides or self.besides(session, (row,)).get(row.id, ALONE)
+        case = read_facts(row)
+        return case, plan(case, self.policy_of(session, row.policy_version), now, around=around)
 
     # --- parts -----------------------------------------------------------------------------
 

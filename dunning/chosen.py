@@ -97,16 +97,20 @@ class Policies:
     def around(self, desk: Desk, helds: Iterable[Held]) -> dict[str, Around]:
         """What the plans of cases in hand need to know beside them."""
         session = desk.session
-        wanted = [Wanted(h.case, self._asks(session, h.row["policy_version"])) for h in helds]
+        asks = self._pinned.asks
+        wanted = [Wanted.by_case(h.case, asks(session, h.row["policy_version"])) for h in helds]
         return around(session, wanted, desk)
 
-    def around_stored(self, session: Session, case: Case, row: CaseRow) -> Around:
-        """The same of one case, as it is stored."""
-        wanted = Wanted(case, self._asks(session, row.policy_version))
-        return around(session, [wanted]).get(case.id, ALONE)
-
-    def _asks(self, session: Session, version: str) -> frozenset[str]:
-        return self._pinned.asks(session, version)
+    def around_stored(self, session: Session, rows: Iterable[CaseRow]) -> dict[str, Around]:
+        """The same of cases as they are stored."""
+        wanted = []
+        for row in rows:
+            try:
+                asks = self._pinned.asks(session, row.policy_version)
+            except Exception:  # noqa: BLE001, S112 - told when this case is planned, alone
+                continue
+            wanted.append(Wanted.by_row(row, asks))
+        return around(session, wanted)
 
     def _pin(self, desk: Desk, chosen: Chosen, now: datetime) -> dict[str, Any]:
         version = self._pinned.pin(desk, chosen.policy, now)
@@ -116,6 +120,6 @@ class Policies:
     def _chosen(self, desk: Desk, case: Case, present: Status) -> Chosen:
         """What the file chooses for the case, by what is known of it now."""
         asks = REVENUE if self.keeps_revenue() else frozenset[str]()
-        besides = around(desk.session, [Wanted(case, asks)], desk)
+        besides = around(desk.session, [Wanted.by_case(case, asks)], desk)
         chosen = self.choose(subject_of(case, present, besides.get(case.id, ALONE)))
         return chosen if isinstance(chosen, Chosen) else Chosen(chosen)

@@ -25,6 +25,7 @@ from dunning.begun import Beginning, Done, Intent
 from dunning.case_rows import locked
 from dunning.cases import CaseBook
 from dunning.clock import Clock
+from dunning.core.around import ALONE
 from dunning.core.events import StepDeferred, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.gate import Gate, Held
@@ -123,6 +124,7 @@ class Executor:
                 .with_for_update(skip_locked=True)
             ).all()
             found = {row.id for row in rows}
+            besides = self._cases.besides(session, rows)
             alone += [claim for name, claim in wanted.items() if name not in found]
             # The lease runs from the beginning of the step, however long its claim had to wait.
             ours = hold(session, [wanted[row.id] for row in rows], now, now + self._lease)
@@ -131,7 +133,8 @@ class Executor:
                 if claim not in ours:
                     continue
                 try:
-                    case, ahead = self._cases.plan_of(session, row, now)
+                    around = besides.get(row.id, ALONE)
+                    case, ahead = self._cases.plan_of(session, row, now, around)
                 except Exception:  # noqa: BLE001 - told when it is looked at alone
                     alone.append(claim)
                     continue

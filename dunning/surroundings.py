@@ -19,12 +19,27 @@ from dunning.store import CaseRow, RevenueRow, StepRow, among, table_of
 REVENUE = frozenset(("lifetime_revenue",))
 
 
+_Who = tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A case, and what its policy asks for: see `core.branches.asks`."""
 
-    case: Case
+    id: str
+    who: _Who  # its source and customer
+    currency: str
     asks: frozenset[str]
+
+    @classmethod
+    def by_case(cls, case: Case, asks: frozenset[str]) -> Wanted:
+        """For a case in hand."""
+        return cls(case.id, _who(case), case.currency, asks)
+
+    @classmethod
+    def by_row(cls, row: CaseRow, asks: frozenset[str]) -> Wanted:
+        """For a case as it is stored."""
+        return cls(row.id, (row.source, row.customer or ""), row.currency, asks)
 
 
 def around(
@@ -37,31 +52,28 @@ def around(
     asking = [one for one in wanted if one.asks]
     if not asking:
         return {}
-    begun = _begun(session, [one.case.id for one in asking if "begun" in one.asks])
+    begun = _begun(session, [one.id for one in asking if "begun" in one.asks])
     counted = _open_invoices(session, [o for o in asking if "open_invoices" in o.asks], desk)
     paid = _revenue(session, [o for o in asking if "lifetime_revenue" in o.asks], desk)
     return {
-        one.case.id: Around(
-            open_invoices=counted.get(_customer(one.case)),
-            revenue=paid.get((*_customer(one.case), one.case.currency)),
-            begun=begun.get(one.case.id, frozenset()),
+        one.id: Around(
+            open_invoices=counted.get(one.who),
+            revenue=paid.get((*one.who, one.currency)),
+            begun=begun.get(one.id, frozenset()),
         )
         for one in asking
     }
 
 
-_Who = tuple[str, str]
-
-
-def _customer(case: Case) -> _Who:
+def _who(case: Case) -> _Who:
     return case.source, case.customer or ""
 
 
 def _by_source(wanted: Sequence[Wanted]) -> Mapping[str, Collection[str]]:
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for one in wanted:
-        if one.case.customer:
-            found[one.case.source].add(one.case.customer)
+    for source, customer in (one.who for one in wanted):
+        if customer:
+            found[source].add(customer)
     return found
 
 
@@ -98,7 +110,7 @@ def _open_invoices(
         for customer in customers:
             count[source, customer] += 0
     for held in changed.values():
-        who = _customer(held.case)
+        who = _who(held.case)
         if who in count and (held.present or status(held.case)).state.is_open:
             count[who] += 1
     return dict(count)

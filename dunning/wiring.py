@@ -146,7 +146,8 @@ def assemble(
     )
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
-    actions = _actions(settings, engine, acting, mail, messages, sources)
+    announces = product is not None
+    actions = _actions(settings, engine, acting, mail, messages, sources, announces=announces)
     breaker = Breaker(engine, on=settings.breaker)
     lease = timedelta(seconds=settings.lease_seconds)
     executor = Executor(
@@ -267,6 +268,8 @@ def _actions(
     mail: Channel | None,
     messages: Messages,
     sources: Mapping[str, LiveSource],
+    *,
+    announces: bool,
 ) -> dict[StepKind, Action]:
     senders = {
         name: Sender(
@@ -292,7 +295,7 @@ def _actions(
         StepKind.RESTORE: Restore(acting, partial(_held_by_others, engine)),
         StepKind.GIVE_UP: GiveUp(acting),
         StepKind.RECONCILE: Reconcile(acting),
-        StepKind.ANNOUNCE: Announce(),
+        StepKind.ANNOUNCE: Announce(product=announces),
         StepKind.SIGNAL: Signal(),
         StepKind.VOID: Void(acting),
     }

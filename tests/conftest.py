@@ -13,7 +13,7 @@ import pytest
 import redis
 from hypothesis import settings
 
-from tests import guards
+from tests import browser, guards
 from tests.databases import PostgresDatabases, SqliteDatabases, sqlite_url
 from tests.secrets import WATCH
 from tests.servers import Postgres, Redis, Server, ServerUnavailableError
@@ -74,6 +74,8 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Name at the end what could not run, and why."""
+    if browser.find() is None:
+        terminalreporter.line("not run: tests that look at a page need chromium, and there is none")
     failures = config.stash[SHARED].failures()
     if not failures:
         return

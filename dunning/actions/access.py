@@ -189,8 +189,14 @@ class Void:
 class Announce:
     """The `announce` step: the merchant's product is told; nothing changes anywhere else."""
 
+    def __init__(self, *, product: bool) -> None:
+        self._product = product
+
     def act(self, doing: Doing) -> Ended:
         """End at once; the call is written with it."""
+        if not self._product:
+            why = "no product to tell: DUNNING_PRODUCT_WEBHOOK_URL is not set"
+            return Ended(result=StepResult.SKIPPED, why=why)
         name = doing.step.rung.name if doing.step.rung else None
         why = f"told the product: {name}"
         return Ended(result=StepResult.DONE, why=why, announce="case.announced")

@@ -109,7 +109,7 @@ def read(session: Session, row: CaseRow, now: datetime) -> CaseFile:
     """Gather the case."""
     case = read_facts(row)
     policy = _policy(session, row.policy_version)
-    wanted = Wanted(case, asks(policy))
+    wanted = Wanted.by_row(row, asks(policy))
     ahead = plan(case, policy, now, around=around(session, [wanted]).get(case.id, ALONE))
     return CaseFile(
         row=row,

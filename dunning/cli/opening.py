@@ -140,6 +140,32 @@ def program(data: Path | None = None) -> Iterator[Program]:
             made.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The database and the clock, without the policy file on disk: that may be what is wrong."""
+
+    settings: Settings
+    engine: Engine
+
+    def now(self) -> datetime:
+        """The machine's time, or the sandbox's."""
+        return moment(self.settings)
+
+
+@contextmanager
+def opened(data: Path | None = None) -> Iterator[Opened]:
+    """The database of this version, for commands that need no more."""
+    settings = load(data).settings
+    must_exist(settings)
+    start_logging(settings, quiet=True)
+    with engine_of(settings) as engine:
+        from dunning.store import misfit
+
+        if why := misfit(engine):
+            raise ConfigError(f"the database {settings.database_url} {why}")
+        yield Opened(settings, engine)
+
+
 def must_exist(settings: Settings) -> None:
     """Refuse a SQLite file that is not there: looking at it would make an empty one."""
     scheme, _, path = settings.database_url.reveal().partition(":///")

@@ -10,9 +10,9 @@ from dunning.cli import (
     policy_diff,
     policy_explain,
     policy_preview,
+    policy_record,
     policy_simulate,
     policy_templates,
-    policy_texts,
 )
 
 app = typer.Typer(
@@ -38,5 +38,5 @@ app.command("diff")(policy_diff.diff)
 app.command("plan")(policy_change.plan)
 app.command("apply")(policy_change.apply)
 app.command("rollback")(policy_change.rollback)
-app.command("history")(policy_texts.history)
-app.command("show")(policy_texts.show)
+app.command("history")(policy_record.history)
+app.command("show")(policy_record.show)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dunning.cli import plan_page
+from dunning.cli.opening import Opened, opened
 from dunning.cli.options import (
     ByOption,
     DataOption,
@@ -34,7 +35,6 @@ from dunning.cli.output import (
 from dunning.cli.policy_diff import in_force
 from dunning.cli.policy_diff import show as show_differences
 from dunning.cli.policy_files import FileArgument, load_file
-from dunning.cli.policy_opening import Opened, opened
 from dunning.cli.words import count_text
 from dunning.errors import ConfigError, NotFoundError
 
@@ -332,6 +332,3 @@ def _not_finished(moved: Moved, left: list[str]) -> str:
         why = "they would lose access sooner, which the plan did not say"
     names = ", ".join(left[:3]) + (" …" if len(left) > 3 else "")
     return f"{count_text(len(left), 'open case')} not moved ({names}): {why}; run it again"
-
-
-# --- the record ----------------------------------------------------------------------------------

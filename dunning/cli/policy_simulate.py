@@ -202,16 +202,23 @@ def _currency(told: dict[str, Any], currency: str) -> None:
     )
 
 
-def _check(check: dict[str, Any]) -> None:
+def _check(check: list[dict[str, Any]]) -> None:
     heading("Check: the same method on what really happened, with nothing taken as known")
-    for row in check["rows"]:
-        if row["figure"] == "recovered_cases":
+    for row in check:
+        if row["figure"] == "recovered_cases" or not row["fits"]:
+            what = _FIGURES[row["figure"]]
+            if row["figure"] == "recovered":
+                was, told, low, high = (
+                    amount_text(row[name], row["currency"])
+                    for name in ("really", "estimate", "low", "high")
+                )
+            else:
+                was, told, low, high = (row[n] for n in ("really", "estimate", "low", "high"))
+            verdict = "" if row["fits"] else ": it does not fit, so no estimate is told"
             item(
-                f"{row['currency'].upper()}: {row['really']} cases were recovered; the method says"
-                f" {row['estimate']}, between {row['low']} and {row['high']}"
+                f"{row['currency'].upper()}, {what}: really {was}; the method says {told}, between"
+                f" {low} and {high}{verdict}"
             )
-    if not check["fits"]:
-        say("  It does not give back what happened, so no estimate is told.", style="yellow")
 
 
 def _cells(cells: list[dict[str, Any]]) -> None:

@@ -360,11 +360,7 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyChanged:
-    """A person moved the open case to another version of its policy; see `core.places`.
-
-    `owed` are the kinds of steps of which the former policy still had one to do. Its doors, with a
-    notice at least, bound those of the policy it goes on under: none opens before these moments.
-    """
+    """A person moved the open case to another version of its policy; see `core.places`."""
 
     id: str  # by which change of the policy file: `policy:12`
     at: datetime
@@ -374,9 +370,9 @@ class PolicyChanged:
     former_version: str
     why: str
     by: str
-    suspends_from: datetime
+    suspends_from: datetime  # neither door opens sooner
     gives_up_from: datetime
-    owed: tuple[StepKind, ...] = ()
+    owed: tuple[StepKind, ...] = ()  # kinds of which the former policy still had one to do
 
 
 _Money = InvoiceReported | AttemptReported | PaymentReceived | RefundReported | ChargeRefunded

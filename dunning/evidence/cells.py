@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from dunning.core.days import Day, Wish, is_day
+from dunning.core.declines import Advice
 
 # A cell is a path: ("charge",) > ("charge", "wait") > ("charge", "wait", "2-5 days") > …
 Cell = tuple[str, ...]
@@ -45,9 +46,12 @@ def charge_cell(
 ) -> Cell:
     """The cell of a charge: the last answer, its age, how many went before, and the day."""
     age = _age(since_failure)
-    before = ("first try", "second try")[tries] if tries < 2 else "later try"
+    before = "later try" if tries else "first try"
+    if family != Advice.WAIT:
+        return (CHARGE, family, age, before)
+    # Only where time or money is lacking does the day say something.
     day = "payday" if is_payday(at.astimezone(zone), paydays) else "other day"
-    return (CHARGE, family, age, before, day)
+    return (CHARGE, family, age, day, before)
 
 
 def closing_cell(since_failure: timedelta) -> Cell:
@@ -60,10 +64,12 @@ def _age(since_failure: timedelta) -> str:
     return next((name for most, name in AGES if days < most), OLDEST)
 
 
-def customer_cell(
-    family: str, since_email: timedelta | None, emails: int, *, suspended: bool
-) -> Cell:
-    """The cell of a stretch of time: the last email, how many there were, who can mend it."""
+def customer_cell(family: str, since_email: timedelta | None, emails: int) -> Cell:
+    """The cell of a stretch of time: how long since the last email, which it was, who can mend it.
+
+    Access is no part of it: it is cut off at one time of each policy, so the two cannot be told
+    apart.
+    """
     if since_email is None:
         since: Cell = ("late", UNWRITTEN)
     else:
@@ -72,8 +78,8 @@ def customer_cell(
         # Where nobody ever waited so long, the stretch before it says more than the first days.
         since = ("late" if days >= SOON else "soon", name)
     who = "only the customer can mend it" if family in _HELPLESS else "a retry may do"
-    number = ("no email", "1st email", "2nd email")[emails] if emails < 3 else "later email"
-    return (CUSTOMER, *since, number, who, "suspended" if suspended else "with access")
+    number = ("no email", "1st email")[emails] if emails < 2 else "later email"
+    return (CUSTOMER, *since, who, number)
 
 
 Paydays = tuple[Wish, ...]
@@ -86,25 +92,16 @@ def is_payday(local: datetime, paydays: Paydays) -> bool:
 
 
 def stretches(
-    begin: datetime,
-    end: datetime,
-    family: str,
-    emails: Sequence[datetime],
-    suspended_at: datetime | None,
+    begin: datetime, end: datetime, family: str, emails: Sequence[datetime]
 ) -> Iterator[tuple[Cell, datetime, float]]:
     """Cut a time into stretches of one cell each, with the moment it begins and its days."""
-    cuts = {begin, end, *emails, *([suspended_at] if suspended_at else [])}
+    cuts = {begin, end, *emails}
     cuts |= {email + timedelta(days=days) for email in emails for days, _ in SINCE}
     inside = sorted(cut for cut in cuts if begin <= cut <= end)
     for start, stop in itertools.pairwise(inside):
         before = [email for email in emails if email <= start]
-        cell = customer_cell(
-            family,
-            start - max(before) if before else None,
-            len(before),
-            suspended=suspended_at is not None and suspended_at <= start,
-        )
-        yield cell, start, (stop - start) / timedelta(days=1)
+        since = start - max(before) if before else None
+        yield customer_cell(family, since, len(before)), start, (stop - start) / timedelta(days=1)
 
 
 @dataclass(slots=True)

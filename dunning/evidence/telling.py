@@ -27,9 +27,10 @@ DEFINITIONS = {
     " number of acts before it is estimated.",
     "estimate": "Everything else is followed from where the two policies part. Each charge goes"
     " through with the chance of its cell, and on each day the customer acts with the chance of"
-    " its cell. A charge's cell: the last answer of the bank, its age, how many tries went before,"
-    " and whether it is a payday (or one of two days after). A day's cell: how long since the last"
-    " email, whether only the customer can mend it, and whether access is suspended.",
+    " its cell. A charge's cell: the last answer of the bank, its age, whether it is the first try,"
+    " and where time or money is lacking, whether it is a payday (or one of two days after). A"
+    " day's cell: how long since the last email, whether only the customer can mend it, and whether"
+    " that was the first email. The chance of the debt to go away unpaid is by its age.",
     "pooling": "A cell's rate is that of its own record and of"
     f" {STRENGTH[CHARGE]:.0f} charges ({STRENGTH[CUSTOMER]:.0f} days) more of the wider cell above"
     " it.",
@@ -49,6 +50,7 @@ DEFINITIONS = {
     " in minor units. Estimates are rounded, their bounds outwards.",
     "free_days": "Days of service until suspension, or the end, to customers who never paid.",
 }
+INSTEAD = "hold out a part for this policy instead (`holdout` in the policy file)"
 NEVER = (
     "the outcome of a charge at a moment at which nobody tried; it is taken from similar charges",
     "what customers do on reading another text, or on hearing from us more or less often",
@@ -67,20 +69,18 @@ class Verdict:
     """Whether numbers are told, by currency, and why not."""
 
     silent: dict[str, str]  # the currencies of which nothing is said, and why
-    fits: bool
 
 
 def judge(made: Simulated, cases: int) -> Verdict:
     """Apply the rule."""
-    good = fits(made.check)
     reasons: dict[str, str] = {}
     for currency, basis in made.basis.items():
         reason = _too_few(basis) or _too_few_charges(made, cases) or _too_thin(made, basis)
-        if not good:
+        if not fits(figure for figure in made.check if figure.currency == currency):
             reason = reason or "the method does not give back what really happened here: see check"
         if reason:
             reasons[currency] = reason
-    return Verdict(reasons, good)
+    return Verdict(reasons)
 
 
 def _too_few(basis: Basis) -> str | None:
@@ -98,13 +98,15 @@ def _too_few_charges(made: Simulated, cases: int) -> str | None:
     if not any(cell[0] == CHARGE for cell in made.used):
         return None
     of, good = made.tally.of.get((CHARGE,), 0.0), made.tally.good.get((CHARGE,), 0.0)
+    if not of:
+        return f"the cases on record cannot say: no charge was made without the customer; {INSTEAD}"
     missing = max(LEAST_CHARGES - of, 0.0)
     if of and not missing:
         rare = min(good, of - good)
         missing = (LEAST_OF_EACH - rare) * of / max(rare, 1.0)
     if missing <= 0:
         return None
-    return _not_enough(missing * cases / of if of else LEAST_CHARGES)
+    return _not_enough(missing * cases / of)
 
 
 def _too_thin(made: Simulated, basis: Basis) -> str | None:
@@ -121,10 +123,7 @@ def _too_thin(made: Simulated, basis: Basis) -> str | None:
         )
         if whole and left / whole <= MOST_THIN * min(1.0, thin / whole / basis.thin_part):
             return _not_enough(basis.cases * (times - 1))
-    return (
-        "the cases on record cannot say: most of it rests on what was hardly ever tried; "
-        "hold out a part for this policy instead (`holdout` in the policy file)"
-    )
+    return f"the cases on record cannot say: most of it was hardly ever tried; {INSTEAD}"
 
 
 # --- for programs --------------------------------------------------------------------------
@@ -150,7 +149,7 @@ def as_json(
         "late": sum(record.late for record in history.records),
         "not_enough": verdict.silent,
         "rows": [row_of(figure, made, verdict) for figure in made.figures],
-        "check": {"fits": verdict.fits, "rows": [_check_row(one) for one in _checked(made)]},
+        "check": [_check_row(one) for one in _checked(made)],
         "cells": [_cell_row(cell, made) for cell in in_use(made)],
         "cannot_be_known": cannot_be_known(made, history, policies),
     }
@@ -196,6 +195,7 @@ def _check_row(figure: Figure) -> dict[str, Any]:
         "estimate": round(figure.estimate.value),
         "low": math.floor(figure.estimate.low),
         "high": math.ceil(figure.estimate.high),
+        "fits": fits([figure]),
     }
 
 

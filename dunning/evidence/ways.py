@@ -86,7 +86,7 @@ def tally_of(record: Record, paydays: Paydays) -> Tally:
         cell = charge_cell(one.family, one.at - failed_at, number, one.at, record.zone, paydays)
         tally.add(cell, float(one.good), 1.0)
     emails = [act.at for act in record.acts if act.kind is StepKind.EMAIL]
-    pieces = list(stretches(failed_at, record.ended_at, record.family, emails, record.suspended_at))
+    pieces = list(stretches(failed_at, record.ended_at, record.family, emails))
     for place, (cell, start, days) in enumerate(pieces):
         last = place == len(pieces) - 1
         closed = record.outcome is Outcome.CLOSED
@@ -207,13 +207,12 @@ def _stops(
     parted, until = between
     failed_at = record.start.failed_at
     emails = [act.at for act in (*before, *ahead) if act.kind is StepKind.EMAIL]
-    cut_at = next((a.at for a in (*before, *ahead) if a.kind is StepKind.SUSPEND), None)
     found: list[tuple[datetime, int, Stop]] = []
     silent = parted
     if keep and not sure:
         first = record.acts[0].at if record.acts else record.ended_at
         silent = min([until, first, *emails])
-    for cell, at, days in stretches(max(parted, silent), until, record.family, emails, cut_at):
+    for cell, at, days in stretches(max(parted, silent), until, record.family, emails):
         closing = () if sure else closing_cell(at - failed_at)
         # To the half day: ways that are alike are worked out once.
         found.append((at, 1, (WAITING, cell, round(days * 2) / 2, closing)))

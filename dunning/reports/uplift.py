@@ -14,6 +14,7 @@ from sqlalchemy import Select, case, func, select
 from sqlmodel import Session, col
 
 from dunning.core.entries import Account
+from dunning.core.status import State
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.intervals import (
     Counted,
@@ -204,7 +205,8 @@ def _cases(source: str | None, policy: str | None, currency: str | None) -> Sele
         select(*kept, *(balance(account) for account in accounts))
         .select_from(CaseRow)
         .join(EntryRow, in_time)
-        .where(col(CaseRow.holdout_of).is_not(None))
+        # Opened on news that turned out to be late: nothing was owed, so there is no case.
+        .where(col(CaseRow.holdout_of).is_not(None), col(CaseRow.state) != State.NONE.value)
         .group_by(col(CaseRow.id), *kept)
     )
     for column, value in (

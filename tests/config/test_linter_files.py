@@ -208,6 +208,8 @@ CASES_OF_FILES = [
      "11:36 No invoice that comes to this policy fits it.",
      two("- {when: {currency: EUR}, policy: q}\n- {policy: p}").replace(
          "at: 22d, do: retry}", "at: 22d, do: retry, when: {currency: USD}}", 1)),
+    ("backup-never-charged", text(keys="backup_methods: card\n    retries: signal"),
+     "6:21 The charges are not ours with `retries: signal`", text(keys="backup_methods: card")),
 ]  # fmt: skip
 IDS = [f"{case[0]}-{number}" for number, case in enumerate(CASES_OF_FILES)]
 

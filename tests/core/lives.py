@@ -66,6 +66,7 @@ class Life:
     paid: int = 0
     credited: int = 0
     status: InvoiceStatus = InvoiceStatus.OPEN
+    by_hand: bool = False  # sent to the customer, and due when its payment would have failed
     charges: dict[str, int] = field(default_factory=dict)  # what is left of each payment
     back: dict[str, int] = field(default_factory=dict)  # refunded so far, by charge
     notes: list[Any] = field(default_factory=list)
@@ -98,6 +99,8 @@ class Life:
             paid=self.paid,
             credited=self.credited,
             paid_at=at if self.status is InvoiceStatus.PAID else None,
+            automatic=not self.by_hand,
+            due_at=b.T0 if self.by_hand else None,
         )
         return b.reported(news, at, told, id=self.next("evt"))
 
@@ -299,16 +302,18 @@ def lives(
     draw: Draw, happenings: Sequence[Happening] = MONEY + OTHER, most: int = 14
 ) -> list[BillingEvent]:
     """Everything said of one invoice, in order of time; nearly always its payment failed."""
-    life = Life(draw, amount=draw(st.sampled_from((1, 4900, 4900, 100_000))))
+    amount, by_hand = draw(st.sampled_from((1, 4900, 4900, 100_000))), draw(st.integers(0, 4)) == 4
+    life = Life(draw, amount=amount, by_hand=by_hand)
     offsets = sorted(draw(st.lists(st.sampled_from(OFFSETS), max_size=most)))
     begun = False
+    first = InvoiceNews.OVERDUE if by_hand else InvoiceNews.PAYMENT_FAILED
     for offset in offsets:
         if offset >= 0 and not begun:
             begun = True
-            life.told.append(life.view(InvoiceNews.PAYMENT_FAILED, b.T0))
+            life.told.append(life.view(first, b.T0))
         draw(st.sampled_from(tuple(happenings)))(life, b.days(offset))
     if not begun:
-        life.told.append(life.view(InvoiceNews.PAYMENT_FAILED, b.T0))
+        life.told.append(life.view(first, b.T0))
     return life.told
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +14,10 @@ from dunning.core.events import (
     BillingEvent,
     InvoiceNews,
     InvoiceReported,
+    OnCancel,
     PaymentReceived,
 )
+from dunning.core.facts import Terms
 from dunning.core.status import State, status
 from tests import builders as b
 from tests.builders import case_of, empty, fold
@@ -52,11 +55,11 @@ def test_entries_are_positive_dated_in_order_and_keyed_once(told: list[BillingEv
 
 
 @part(1)
-@given(told=lives())
+@given(told=lives(), said=st.sampled_from(OnCancel))
 def test_no_account_pays_out_what_it_does_not_hold_and_nothing_is_lost_between(
-    told: list[BillingEvent],
+    told: list[BillingEvent], said: OnCancel
 ) -> None:
-    case = case_of(*told)
+    case = fold(replace(empty(), terms=Terms(on_cancel=said)), told)
     sheet = books(case)
     held = replayed(sheet)
     assert {account: held[account] for account in Account} == {
@@ -64,6 +67,17 @@ def test_no_account_pays_out_what_it_does_not_hold_and_nothing_is_lost_between(
     }
     assert opened(sheet) == sheet.balance(Account.AT_RISK) + sum(map(sheet.balance, ENDS))
     assert opened(sheet) <= case.gross
+
+
+@given(told=lives(), said=st.sampled_from(OnCancel), data=st.data())
+def test_what_a_cancellation_does_hangs_on_no_order(
+    told: list[BillingEvent], said: OnCancel, data: st.DataObject
+) -> None:
+    begun = replace(empty(), terms=Terms(on_cancel=said))
+    case, other = fold(begun, told), fold(begun, data.draw(l.shuffled(told)))
+    assert books(other) == books(case)
+    causes = {entry.cause for entry in books(case).entries}
+    assert said is not OnCancel.KEEP or Cause.CANCELLED not in causes
 
 
 @given(many=st.lists(lives(most=8), min_size=1, max_size=5))

@@ -142,6 +142,32 @@ def test_a_rung_of_the_moment_in_which_the_branch_began_is_not_a_second_charge()
     assert dated(walked, StepKind.RETRY) == {"retry:1": 3, "funds.retry:2": 5}
 
 
+def test_a_provider_whose_clock_is_behind_fires_no_second_charge() -> None:
+    by = policy(
+        rung("retry", 3),
+        rung("give_up", 28),
+        send_between=None,
+        branches=(("funds", (rung("retry", 3), rung("retry", 5))),),
+    )
+    before = b.days(3) - timedelta(seconds=2)
+    tried = b.declined("insufficient_funds", before, by=Actor.OURS, key=h.step_key("retry:1"))
+    ended = h.step("retry:1", b.days(3), StepResult.DECLINED)
+    case = b.case_of(FAILED, b.declined("do_not_honor"), tried, ended)
+    assert way_of(case, by).since == b.days(3)
+    skips = {s.key.rpartition("/")[2]: s.skip for s in plan(case, by, b.days(3)).steps if s.rung}
+    assert skips["funds.retry:1"] is not None
+    assert skips["funds.retry:2"] is None
+
+
+def test_a_step_that_was_begun_is_not_ruled_out_by_a_new_answer() -> None:
+    case = b.case_of(FAILED, b.declined("do_not_honor"), h.new_card(b.days(3.5)))
+    by = policy(*PLAIN.timeline, send_between=None, branches=(("unknown", FUNDS),))
+    key = f"{case.id}/retry:1"
+    for begun in (frozenset[str](), frozenset((key,))):
+        steps = plan(case, by, b.days(4), around=Around(begun=begun)).steps
+        assert [step.skip is None for step in steps if step.key == key] == [key in begun]
+
+
 def test_what_was_said_is_not_said_again_by_the_branch() -> None:
     said = (rung("email", 0, template="payment_failed"), rung("email", 9, template="reminder"))
     by = policy(

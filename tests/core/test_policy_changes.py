@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from dunning.core.attribution import mechanism
 from dunning.core.case import advance
 from dunning.core.changes import Change, Person, Version, look_ahead
-from dunning.core.events import AttemptStatus, StepEnded, StepKind, StepResult
+from dunning.core.events import AttemptStatus, BillingEvent, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.plan import plan
 from dunning.core.policy import Policy, Retries
@@ -218,12 +218,13 @@ def test_back_under_the_first_version_what_was_done_is_done() -> None:
 
 def test_moves_in_any_order_give_the_same_case() -> None:
     case = at_day(2, LADDER)
-    events = [
+    moves = [
         change.event
         for number, (old, new) in enumerate(((LADDER, STANDARD), (STANDARD, LATER)), 1)
         if (change := look_ahead(case, version(old), version(new), person(2 + number, number)))
     ]
-    events += [replace(events[0], id="policy:9", at=events[1].at), failed(), paid(at=days(9))]  # type: ignore[list-item]
+    again = replace(moves[0], id="policy:9", at=moves[1].at)
+    events: list[BillingEvent] = [*moves, again, failed(), paid(at=days(9))]
     found = set()
     for order in permutations([*events, events[0]]):
         told = case

@@ -16,6 +16,7 @@ from dunning.core.events import (
     Actor,
     AttemptStatus,
     BillingEvent,
+    OnCancel,
     StepDeferred,
     StepEnded,
     StepKind,
@@ -23,7 +24,7 @@ from dunning.core.events import (
 )
 from dunning.core.facts import Case
 from dunning.core.plan import CHARGES, Plan, plan
-from dunning.core.policy import Policy, Retries
+from dunning.core.policy import Policy, Reach, Retries
 from dunning.core.steps import Step
 from tests import builders as b
 from tests.policies import policy, rung
@@ -209,6 +210,10 @@ def policies(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Policy:
         send_between=draw(st.sampled_from(WINDOWS)),
         timezone=draw(st.sampled_from(("UTC", "America/New_York", "Asia/Kolkata"))),
         retries=draw(st.sampled_from(OWNERS)),
+        access=draw(st.sampled_from(Reach)),
+        on_cancel=draw(st.sampled_from(OnCancel)),
+        backup_methods=draw(st.sampled_from(((), ("card",), ("any",)))),
+        backup_after_last_retry=draw(st.booleans()),
     )
 
 

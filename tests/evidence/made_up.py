@@ -146,7 +146,7 @@ def moments(
     start, end = person.start.failed_at, acts[-1].at
     emails = [act.at for act in acts if act.kind is StepKind.EMAIL]
     found: list[tuple[datetime, float, Act | None]] = []
-    for cell, begin, days in stretches(start, end, record.family, emails, None):
+    for cell, begin, days in stretches(start, end, record.family, emails):
         # By the day, so that it shows when somebody acted.
         for part in range(math.ceil(days)):
             span = min(1.0, days - part)

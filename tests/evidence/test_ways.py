@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from dunning.core.events import StepKind
 from dunning.core.policy import Policy
 from dunning.evidence.cells import Tally, after, charge_cell, customer_cell, rates
 from dunning.evidence.records import Outcome, Record
@@ -126,7 +125,7 @@ def test_the_most_there_can_be_is_exact() -> None:
 
 def test_chances_follow_one_after_the_other() -> None:
     cell = charge_cell("wait", timedelta(days=3), 0, at(3), UTC_ZONE, (1, 15))
-    waiting = customer_cell("wait", None, 0, suspended=False)
+    waiting = customer_cell("wait", None, 0)
     found = {cell: 0.25, waiting: 0.1}
     charge = ("charge", cell, 1.0, ())
     told = chances((charge, ("waiting", waiting, 2.0, ()), charge), found)
@@ -148,9 +147,11 @@ def test_days_are_shared_between_paying_and_going_away() -> None:
 
 def test_a_cell_says_what_charges_have_in_common() -> None:
     cell = charge_cell("wait", timedelta(days=3), 1, at(13), UTC_ZONE, (1, 15))
-    assert cell == ("charge", "wait", "2-5 days", "second try", "payday")  # 16 January
-    other = charge_cell("wait", timedelta(days=40), 5, at(7), UTC_ZONE, (1, 15))
-    assert other == ("charge", "wait", "31+ days", "later try", "other day")
+    assert cell == ("charge", "wait", "2-5 days", "payday", "later try")  # 16 January
+    other = charge_cell("wait", timedelta(days=40), 0, at(7), UTC_ZONE, (1, 15))
+    assert other == ("charge", "wait", "31+ days", "other day", "first try")
+    soft = charge_cell("retry", timedelta(days=3), 1, at(13), UTC_ZONE, (1, 15))
+    assert soft == ("charge", "retry", "2-5 days", "later try")
 
 
 def test_a_thin_cell_leans_on_the_wider_one_and_a_thick_one_does_not() -> None:
@@ -173,6 +174,5 @@ def test_every_try_and_every_day_is_counted_once() -> None:
     assert tally.of["charge",] == len(record.tries) == 2
     assert tally.of["customer",] == pytest.approx(21)
     assert tally.good["customer",] == 0
-    suspended = [cell for cell in tally.of if cell[-1] == "suspended"]
-    assert sum(tally.of[cell] for cell in suspended) == pytest.approx(7)
-    assert [act.kind for act in record.acts].count(StepKind.SUSPEND) == 1
+    later = [cell for cell in tally.of if cell[-1] == "later email"]
+    assert sum(tally.of[cell] for cell in later) == pytest.approx(7)  # from suspension on

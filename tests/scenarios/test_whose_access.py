@@ -82,6 +82,33 @@ def test_with_the_customer_as_scope_everything_they_have_goes_off_and_comes_back
     assert {scope for _, scope in told(world)} == {yearly.id}
 
 
+def test_a_suspension_that_came_about_in_part_is_undone_when_the_money_comes(
+    begin: Begin,
+) -> None:
+    world = begin(policy=MIXED)
+    monthly = world.customer(amount=20_000)
+    yearly = world.subscribe(monthly.id, monthly.method, amount=48_000, interval="year")
+    fails(world, monthly)
+    world.passes(days=3.9, expect=["restrict:1", "product access.restricted"])
+    # Of two pauses one is made, and the other never is.
+    path = f"/v1/subscriptions/{monthly.subscription}"
+    world.sandbox.next_request({"status": 500}, path=path, method="POST", times=30)
+    world.passes(hours=2.5, expect=[])
+    assert (paused(world, monthly), paused(world, yearly)) == (False, True)
+    world.sandbox.world.faults.requests.clear()
+    world.pays(monthly)
+    world.passes(
+        minutes=5,
+        expect=[
+            "suspend:1 doubtful",
+            "restore:1",
+            "product case.recovered",
+            "product access.restored",
+        ],
+    )
+    assert (paused(world, monthly), paused(world, yearly)) == (False, False)
+
+
 def test_a_pause_that_was_there_before_is_neither_changed_nor_lifted(begin: Begin) -> None:
     world = begin(policy=MIXED)
     ann = world.failing(times=1, at_once=[OPENED])

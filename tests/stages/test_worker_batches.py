@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import cast
 
 import pytest
 from sqlmodel import select
@@ -103,9 +104,9 @@ def test_a_handler_that_fails_leaves_its_place_to_another(busy: Busy) -> None:
 
 def test_a_message_of_another_form_fails_alone(busy: Busy) -> None:
     busy.begins()
-    (row_id,) = keep_in(busy.program, failed(10))
+    (row_id,), other = keep_in(busy.program, failed(10)), cast("list[int]", ["version 2"])
     busy.work.handle_inbox.fn([row_id])
     with pytest.raises(ValueError, match="version"):
-        busy.work.handle_inbox.fn(["version 2"])  # type: ignore[list-item]
+        busy.work.handle_inbox.fn(other)
     busy.go.set()
     eventually(lambda: set(busy.states()) == {"handled"})

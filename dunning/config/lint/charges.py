@@ -66,6 +66,17 @@ def _declines(line: Line) -> set[str]:
     return set(asked[0].words) if asked else set()
 
 
+def no_other_method(way: Way) -> Iterator[Found]:
+    owner = way.policy.retries
+    if way.policy.backup_methods and owner in (Retries.PROVIDER, Retries.SIGNAL):
+        yield Found(
+            ("backup_methods",),
+            f"The charges are not ours with `retries: {owner.value}`, so no other method is ever"
+            " charged.",
+            "Remove it, or set `retries: ours`.",
+        )
+
+
 def inside_the_providers(way: Way) -> Iterator[Found]:
     if way.policy.retries is not Retries.PROVIDER_FIRST:
         return
@@ -185,6 +196,13 @@ RULES = (
         " looks like a chance and is none.",
         fix="Remove the retries, or set `retries: ours`.",
         of_way=never_made,
+    ),
+    Rule(
+        name="backup-never-charged",
+        why="Other saved methods are charged by us alone; where the provider or the billing system"
+        " makes the charges, the key promises what never happens.",
+        fix="Remove `backup_methods`, or set `retries: ours`.",
+        of_way=no_other_method,
     ),
     Rule(
         name="retry-inside-providers-retries",

@@ -1,7 +1,8 @@
-"""`policy history`, `policy show`: which texts were in force, when, and by whom."""
+"""`policy history` and `show`: what was in force when, and its text."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from datetime import datetime
@@ -9,21 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dunning.cli.options import (
-    DataOption,
-    FormatOption,
-    PageFormatOption,
-)
-from dunning.cli.output import (
-    Column,
-    Format,
-    PageFormat,
-    csv_list,
-    json_list,
-    json_page,
-    table,
-)
-from dunning.cli.policy_opening import opened
+from dunning.cli.opening import opened
+from dunning.cli.options import DataOption, FormatOption, PageFormatOption
+from dunning.cli.output import Column, Format, PageFormat, csv_list, json_list, json_page, table
 from dunning.cli.words import moment_text
 from dunning.errors import NotFoundError
 
@@ -50,8 +39,6 @@ def history(form: FormatOption = Format.TABLE, data: DataOption = None) -> None:
 
 
 def _told(row: PolicyFileRow) -> dict[str, object]:
-    import json
-
     from dunning.clock import rfc3339
 
     scope = json.loads(row.open_cases) if row.open_cases else []
