@@ -81,9 +81,14 @@ def _policy(policy: Policy) -> list[Section]:
 
     title = f"Policy {policy.name}"
     sections = [Section(title, describe(policy), f"{_terms(policy)} Version {policy.version}.")]
+    alike: dict[tuple[str, ...], list[str]] = {}  # several names may stand for the same lines
     for branch, sentences in describe_branches(policy).items():
-        intro = f"While {MEANINGS[branch]}, instead of the charges and emails above:"
-        sections.append(Section(f"{title}, branch {branch}", sentences, intro))
+        alike.setdefault(tuple(sentences), []).append(branch)
+    for told, branches in alike.items():
+        names = ("branch " if len(branches) == 1 else "branches ") + ", ".join(branches)
+        when = ", or ".join(MEANINGS[branch] for branch in branches)
+        intro = f"While {when}, this is done instead of the charges and emails above:"
+        sections.append(Section(f"{title}, {names}", told, intro))
     return sections
 
 

@@ -308,7 +308,7 @@ def test_what_is_typed_wrong_is_said(shell: Shell, option: tuple[str, str], comp
 def test_branches_and_words_of_the_file_in_words(shell: Shell) -> None:
     (shell.folder / "p.yaml").write_text(BRANCHED)
     out = shell("policy", "explain", "p.yaml").out
-    assert "Policy quick, branch funds\n  While there is not enough money, instead of" in out
+    assert "Policy quick, branch funds\n  While there is not enough money, this is done" in out
     assert "try the charge again, only if the time as a customer is at least 30 days." in out
     assert "Segment big: the lifetime value is at least 1,000.00 USD." in out
     assert "5. the segment is big: large" in out

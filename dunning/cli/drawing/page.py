@@ -11,7 +11,7 @@ from dunning.cli.drawing.wide import wide
 _STYLE = f"""
 *{{box-sizing:border-box}}
 body{{margin:0 auto;padding:16px;max-width:992px;background:var(--paper);color:var(--ink);
-font:16px/1.5 {FAMILY};overflow-wrap:anywhere}}
+font:16px/1.5 {FAMILY};overflow-wrap:break-word}}
 h1{{font-size:1.4rem;line-height:1.25;margin:.5rem 0 1rem}}
 h2{{font-size:1.1rem;margin:2rem 0 .5rem}}
 dl{{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;margin:0 0 1.5rem}}
@@ -21,7 +21,8 @@ figure{{margin:0}}svg{{display:block;max-width:100%;height:auto}}
 table{{border-collapse:collapse;width:100%}}caption{{text-align:left}}
 th,td{{text-align:left;vertical-align:top;padding:.4rem .75rem .4rem 0;
 border-bottom:1px solid var(--line)}}
-th,td:nth-child(-n+2){{white-space:nowrap}}
+th,td:nth-child(-n+2),td:nth-child(4){{white-space:nowrap}}
+td:nth-child(3){{min-width:12rem}}h1,dd,td:nth-child(3),td:nth-child(5){{overflow-wrap:anywhere}}
 tr.skipped td{{color:var(--soft)}}
 footer{{margin-top:1.5rem;font-size:.9rem}}
 @media screen and (max-width:940px){{
