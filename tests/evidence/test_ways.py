@@ -176,3 +176,17 @@ def test_every_try_and_every_day_is_counted_once() -> None:
     assert tally.good["customer",] == 0
     later = [cell for cell in tally.of if cell[-1] == "later email"]
     assert sum(tally.of[cell] for cell in later) == pytest.approx(7)  # from suspension on
+
+
+def test_what_a_charge_brought_is_not_kept_where_the_other_policy_makes_none() -> None:
+    whole = lost(DENSE)
+    record = replace(
+        whole,
+        outcome=Outcome.RECOVERED,
+        ended_at=at(3),
+        acts=whole.acts[:2],
+        came_in=((at(3), whole.start.amount),),
+    )
+    told = under(record, SPARSE)  # which charges a day later
+    assert not told.known
+    assert told.sums.recovered == 0
