@@ -117,6 +117,7 @@ class Policies:
         self._row: int | None = None
         self._on_disk: tuple[int, int, int] | None = None
         self._looked_at = -LOOK_SECONDS
+        self._away = False
         self._said: set[str] = set()
         self._wrong: dict[str, Refused] = {}
         self.current = first
@@ -159,8 +160,11 @@ class Policies:
         try:
             self._look_at_file()
             self.look()
+            self._away = False
         except (SQLAlchemyError, OSError) as error:
-            log.warning("policy.not_looked", why=type(error).__name__)
+            if not self._away:
+                log.warning("policy.not_looked", why=type(error).__name__)
+            self._away = True
 
     def look(self) -> None:
         """See what is in force; a text that this program cannot read leaves what was."""

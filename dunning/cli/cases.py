@@ -274,6 +274,7 @@ def list_columns(now: datetime) -> list[Column]:
         Column("ADVICE", lambda row: row.advice or NOTHING, rank=4),
         Column("CUSTOMER", lambda row: row.customer or NOTHING, rank=3),
         Column("POLICY", walked, rank=6),
+        Column("VERSION", lambda row: str(row.policy_version)[:8], rank=7),
         Column("ACCESS", lambda row: str(row.access), rank=7),
         Column("OPENED (UTC)", lambda row: moment_text(row.opened_at), rank=5),
         Column("INVOICE", lambda row: str(row.invoice), rank=8),

@@ -72,6 +72,8 @@ def _place(
     return base - rung.before if rung.before is not None else base + (rung.past or timedelta(0))
 
 
+_Door = tuple[timedelta, StepKind]  # its distance from the beginning, and which it is
+
 # What was worked out for a policy, by the object: a process has few, and plans with them all day.
 _KNOWN: dict[int, tuple[Policy, tuple[tuple[Rung, timedelta], ...]]] = {}
 _MANY = 512
@@ -156,7 +158,9 @@ def starts_at(case: Case, policy: Policy) -> datetime:
     """The moment from which the policy's lines count for this case."""
     start = _begun_at(case, policy)
     change = case.policy_change
-    return start if change is None else start + _put_back(case, policy, start, change)
+    if change is None:
+        return start
+    return start + _put_back(change, start, _next_door(case, policy, change))
 
 
 def _begun_at(case: Case, policy: Policy) -> datetime:
@@ -176,18 +180,15 @@ def _begun_at(case: Case, policy: Policy) -> datetime:
     return max(case.failed_at, adopted.resumes_at - place)
 
 
-def _put_back(case: Case, policy: Policy, start: datetime, change: PolicyChanged) -> timedelta:
+def _put_back(change: PolicyChanged, start: datetime, door: _Door | None) -> timedelta:
     """How much later the timeline counts, so that its next door keeps the notice."""
-    door = _next_door(case, policy, change)
     if door is None:
         return timedelta(0)
     offset, kind = door
     return max(_opens_from(change, kind) - (start + offset), timedelta(0))
 
 
-def _next_door(
-    case: Case, policy: Policy, change: PolicyChanged
-) -> tuple[timedelta, StepKind] | None:
+def _next_door(case: Case, policy: Policy, change: PolicyChanged) -> _Door | None:
     """The next one as of the move: a timeline stays where it is once a door has opened."""
     ended = {step.id for step in case.done if step.at <= change.at}
     doors = (
@@ -252,7 +253,7 @@ def _not_again(
     ahead of it, and the messages that the customer has not had.
     """
     start, door = _begun_at(case, policy), _next_door(case, policy, change)
-    if door is None or not _put_back(case, policy, start, change):
+    if door is None or not _put_back(change, start, door):
         return {}
     before = [s for s in steps if s.rung and start + timedelta(seconds=s.order - 10) < change.at]
     charges = [s for s in before if s.rung and s.rung.do is StepKind.RETRY]
