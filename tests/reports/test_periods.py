@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dunning.core.attribution import BY_HAND, LINK, NATURAL, NEW_CARD, OUTSIDE, PROVIDER
+from dunning.core.attribution import (
+    BACKUP_METHOD,
+    BY_HAND,
+    LINK,
+    NATURAL,
+    NEW_CARD,
+    OUTSIDE,
+    PROVIDER,
+)
 from dunning.errors import RefusedError
 from dunning.reports.flows import CLAIMED, UNKNOWN, mechanism_of, step_of
 from dunning.reports.periods import (
@@ -99,8 +107,9 @@ def test_a_zone_nobody_knows_is_refused(name: str) -> None:
 
 
 def test_every_mechanism_of_the_core_has_its_place() -> None:
-    words = [OUTSIDE, PROVIDER, NEW_CARD, BY_HAND, LINK, NATURAL, "retry:1", "retry:12", ""]
+    ours = [NEW_CARD, BACKUP_METHOD, BY_HAND, "retry:1", "retry:12"]
+    words = [OUTSIDE, PROVIDER, LINK, NATURAL, *ours, ""]
     assert {mechanism_of(word) for word in words} == set(MECHANISMS)
     assert {mechanism_of(word) for word in (OUTSIDE, PROVIDER, NATURAL, "")}.isdisjoint(CLAIMED)
     assert mechanism_of("") == UNKNOWN
-    assert {word for word in words if step_of(word)} == {NEW_CARD, BY_HAND, "retry:1", "retry:12"}
+    assert {word for word in words if step_of(word)} == set(ours)

@@ -186,7 +186,7 @@ def _blind(_provider: Any, doing: Doing) -> Looked:
 @bug("posts fate=(delay|lose|refuse)", "pays who|voids")
 def nobody_looks_before_a_charge(patch: Patch) -> None:
     """Neither the action nor the adapter reads the invoice first."""
-    patch(retry, "look", _blind)
+    patch(retry, "look_with_methods", _blind)
     patch(Charging, "_closed", lambda *_: None)
 
 
