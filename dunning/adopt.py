@@ -33,11 +33,12 @@ from dunning.core.events import (
     SubscriptionReported,
 )
 from dunning.core.facts import Case
+from dunning.core.freezing import freeze
 from dunning.core.places import offsets, starts_at
 from dunning.core.plan import Plan
 from dunning.core.policy import Policy, Retries
 from dunning.core.ports import Provider, View
-from dunning.core.status import State, freeze
+from dunning.core.status import State
 from dunning.errors import ProviderRefusedError
 from dunning.routing import everything_named
 from dunning.store import CaseRow, guard, reading, transaction
@@ -119,6 +120,8 @@ class Adoption:
         failed_at = first_failure(view) or now
         if view.bill.status is not InvoiceStatus.OPEN or view.bill.remaining <= 0:
             return self._left_out(view.bill, f"it is {view.bill.status.value} by now")
+        if not view.bill.automatic and failed_at > now:
+            return self._left_out(view.bill, "it is to be paid by hand, and not due yet", failed_at)
         if self.terms.since is not None and failed_at < self.terms.since:
             return self._left_out(view.bill, "it failed before --since", failed_at)
         fresh = self.terms.fresh is not None and failed_at > now - self.terms.fresh
@@ -139,7 +142,7 @@ class Adoption:
 
     def _fresh(self, view: View, failed_at: datetime) -> InvoiceReported:
         name = f"open:{view.bill.invoice}"
-        news = InvoiceNews.PAYMENT_FAILED
+        news = InvoiceNews.PAYMENT_FAILED if view.bill.automatic else InvoiceNews.OVERDUE
         return InvoiceReported(id=name, at=failed_at, news=news, bill=view.bill)
 
     def _adopted(self, view: View, failed_at: datetime, now: datetime) -> Adopted:
@@ -199,7 +202,12 @@ def known_cases(engine: Engine, source: str, bills: Sequence[Bill]) -> dict[str,
 
 
 def first_failure(view: View) -> datetime | None:
-    """The first try that failed; where none is on record, when it was due, or made."""
+    """The first try that failed; where none is on record, when it was due, or made.
+
+    Of a bill to be paid by hand the due date, whatever the customer tried before.
+    """
+    if not view.bill.automatic and view.bill.due_at is not None:
+        return view.bill.due_at
     failed = [
         event.attempt.at
         for event in view.events

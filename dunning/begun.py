@@ -34,8 +34,9 @@ class Beginning:
 
 
 NOT_SENT_TWICE = "the worker that sent it died before it could say so; not sent twice"
+NOT_KNOWN = "it was asked for, and nobody knows what became of it"
 # Steps that call nobody: they end as soon as they are begun.
-AT_ONCE = frozenset((StepKind.RESTRICT, StepKind.ANNOUNCE))
+AT_ONCE = frozenset((StepKind.RESTRICT, StepKind.ANNOUNCE, StepKind.SIGNAL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ class Done:
             later = StepDeferred(id=step.key, at=now, until=outcome.until, why=outcome.why)
             return [*outcome.events, later]
         template = outcome.said.template if outcome.said else step.template
-        return [*outcome.events, ended(step, outcome.result, outcome.why, template, now)]
+        told = ended(step, outcome.result, outcome.why, template, now, off=outcome.off)
+        return [*outcome.events, told]
 
     def log(self) -> None:
         """Say how it ended."""
@@ -92,10 +94,19 @@ class Done:
 
 
 def ended(
-    step: Step, result: StepResult, why: str, template: str | None, now: datetime
+    step: Step,
+    result: StepResult,
+    why: str,
+    template: str | None,
+    now: datetime,
+    *,
+    off: bool = False,
 ) -> StepEnded:
     """The news that a step is over."""
-    return StepEnded(id=step.key, at=now, kind=step.kind, result=result, why=why, template=template)
+    kind = step.kind
+    return StepEnded(
+        id=step.key, at=now, kind=kind, result=result, why=why, template=template, off=off
+    )
 
 
 def known_steps(
@@ -183,6 +194,8 @@ def end(row: StepRow, doing: Doing, outcome: Ended | PutOff, now: datetime) -> N
     row.lease_token = None
     if isinstance(outcome, Ended):
         row.state, row.result, row.ended_at = "ended", outcome.result.value, now
+        if moved := doing.step.moved:
+            row.why = f"{outcome.why}; {moved}"
         return
     row.state = "unknown" if outcome.unknown else "deferred"
     row.refusals = doing.refusals + outcome.refused
@@ -193,11 +206,18 @@ def end(row: StepRow, doing: Doing, outcome: Ended | PutOff, now: datetime) -> N
 def record_skip(
     session: Session, case: Case, step: Step, policy_version: str, now: datetime
 ) -> StepEnded:
-    """Put on record a step that is not done, and why. A message that may have left is in doubt."""
+    """Put on record a step that is not done, and why.
+
+    A message that may have left is in doubt, and so is a charge that may have been asked for: what
+    became of that the next charge finds at the provider, before it asks for anything.
+    """
     result, why = StepResult.SKIPPED, step.skip or ""
     row = session.get(StepRow, step.key)
-    if row is not None and step.kind is StepKind.EMAIL and was_begun(row):
-        result, why = StepResult.DOUBTFUL, NOT_SENT_TWICE
+    if row is not None and row.asked is not None and was_begun(row):
+        if step.kind is StepKind.EMAIL:
+            result, why = StepResult.DOUBTFUL, NOT_SENT_TWICE
+        elif step.kind is StepKind.RETRY:
+            result, why = StepResult.DOUBTFUL, f"{NOT_KNOWN}; {why}"
     row = row or StepRow(
         key=step.key,
         case_id=case.id,

@@ -7,31 +7,44 @@ which the caller opens; many events of many cases at once.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from pydantic import TypeAdapter
-from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from dunning import ledger
-from dunning.clock import rfc3339
-from dunning.columns import columns_of, free_cursor, is_held, next_columns
+from dunning.case_rows import COLUMNS, FACTS, guard_cases, read_facts
+from dunning.chosen import Chooser, Policies, may_choose_again
+from dunning.columns import (
+    columns_of,
+    free_cursor,
+    is_held,
+    next_columns,
+    pinned_columns,
+)
+from dunning.core.around import ALONE
 from dunning.core.case import case_id, new_case
-from dunning.core.events import BillingEvent, RenewalUpcoming
+from dunning.core.events import BillingEvent, InvoiceReported, RenewalUpcoming
 from dunning.core.facts import Case
-from dunning.core.plan import Plan, plan
-from dunning.core.policy import Policy, Subject
+from dunning.core.plan import Plan, line_keys, plan
+from dunning.core.policy import Policy
 from dunning.core.status import State, Status, status
-from dunning.desk import Desk, Held, Named, Recall
-from dunning.errors import LeaseLostError, NotFoundError
-from dunning.hands import Hand, advance_hand, call_off, complete, tell_when_durable
+from dunning.desk import Desk, Held, Recall, Row
+from dunning.errors import LeaseLostError
+from dunning.hands import (
+    Hand,
+    advance_hand,
+    call_off,
+    complete,
+    tell_when_durable,
+    under,
+)
 from dunning.mirror import Mirror
-from dunning.outbox import announce, changes_access
-from dunning.pinned import Pinned, subject_of
+from dunning.outbox import News, announce, changes_access, neighbourhood
 from dunning.routing import (
     CustomerNews,
     cases_of,
@@ -39,21 +52,12 @@ from dunning.routing import (
     gather,
     gather_for,
     invoice_of,
+    paid_invoices,
     ref_of,
 )
 from dunning.schedule import Claim
-from dunning.store import CaseRow, among, guard, table_of
+from dunning.store import CaseRow, guard
 from dunning.unfinished import charges_told, end_unfinished
-
-_FACTS = TypeAdapter(Case)
-
-# Which policy a new case begins under.
-Chooser = Callable[[Subject], Policy]
-
-
-def read_facts(row: CaseRow) -> Case:
-    """The facts of a stored case."""
-    return _FACTS.validate_json(row.facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,16 @@ class CaseBook:
     """Advances cases; holds what that needs beyond the database: policies and a memory."""
 
     def __init__(
-        self, *, choose: Chooser, recall: Recall | None = None, announces: bool = False
+        self,
+        *,
+        choose: Chooser,
+        recall: Recall | None = None,
+        announces: bool = False,
+        keeps_revenue: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._choose = choose
+        self._policies = Policies(choose, keeps_revenue=keeps_revenue)
         self._recall = recall
         self._announces = announces
-        self._pinned = Pinned()
 
     def remember_with(self, recall: Recall) -> None:
         """Set who remembers events that came before their case (the inbox does)."""
@@ -124,7 +132,7 @@ class CaseBook:
             told[claim.source].extend(events)
         names = [everything_named(source, events) for source, events in told.items()]
         ids = sorted({claim.case_id for claim, _ in brought})
-        _guard_cases(session, ids, set[str]().union(*names))
+        guard_cases(session, ids, set[str]().union(*names))
         desk.cases.load(ids)
         desk.schedule.load(ids)
         self._gather_for(desk, ids, told)
@@ -151,7 +159,7 @@ class CaseBook:
     ) -> Case:
         """Take events into a case already locked, whoever they are from; a claim may end so."""
         desk = self.desk(session)
-        held = Held({name: getattr(row, name) for name in _COLUMNS}, read_facts(row))
+        held = Held({name: getattr(row, name) for name in COLUMNS}, read_facts(row))
         desk.cases.assume(row.id, held)
         self._gather_for(desk, [row.id], {row.source: events})
         with desk.drafting():
@@ -161,16 +169,32 @@ class CaseBook:
         self.write(desk, now)
         return case
 
+    def apply_by_hand_to_many(
+        self, session: Session, told: Mapping[str, Sequence[BillingEvent]], now: datetime
+    ) -> None:
+        """The same for many cases, by id, in one read and one write."""
+        desk = self.desk(session)
+        desk.cases.load(sorted(told))
+        self._gather_for(desk, sorted(told), {})
+        with desk.drafting():
+            for name, events in told.items():
+                held = desk.cases.get(name)
+                assert held is not None, "whoever locked it has seen it"
+                self._move(desk, held, events, now)
+        self.write(desk, now)
+
     # --- a batch, in the hands of whoever opened the transaction -----------------------------
 
     def desk(self, session: Session) -> Desk:
         """An empty desk for one transaction: gather, take what is to be taken in, write."""
-        return Desk(session, _FACTS.validate_json, self._recall)
+        return Desk(session, FACTS.validate_json, self._recall)
 
     def gather(self, desk: Desk, told: Mapping[str, Sequence[BillingEvent]]) -> None:
         """Load all that events, by source, may touch; the guard over their names comes before."""
         gather(desk, told)
-        self._pinned.learn(desk)
+        if self._policies.keeps_revenue():
+            desk.revenues.load(paid_invoices(told))
+        self._policies.learn(desk)
 
     def take(
         self,
@@ -193,6 +217,8 @@ class CaseBook:
                 continue
             if isinstance(event, RenewalUpcoming):
                 continue
+            if self._policies.keeps_revenue() and isinstance(event, InvoiceReported):
+                mirror.paid(event)
             invoice = invoice_of(desk, source, event)
             if invoice is None:
                 waiting = ref_of(event)
@@ -216,6 +242,7 @@ class CaseBook:
     def write(self, desk: Desk, now: datetime) -> None:
         """Write what was taken in, with the next step of every case that moved."""
         moved = desk.cases.changes()
+        besides = self._policies.around(desk, moved.values())
         for name in moved:
             if desk.cases.stored(name) is None:
                 desk.schedule.assume(name)  # a case that begins is in no schedule yet
@@ -223,9 +250,9 @@ class CaseBook:
         with desk.drafting():
             for name, held in moved.items():
                 policy = self.policy_of(desk.session, held.row["policy_version"])
-                ahead = plan(held.case, policy, now, held.present)
+                ahead = plan(held.case, policy, now, held.present, besides.get(name, ALONE))
                 row = {**held.row, **next_columns(held.case, ahead)}
-                row["facts"] = _FACTS.dump_json(held.case).decode()
+                row["facts"] = FACTS.dump_json(held.case).decode()
                 desk.cases.put(name, replace(held, row=row))
                 if not is_held(desk.schedule.get(name), now):
                     desk.schedule.put(name, free_cursor(held.case, ahead.next_at))
@@ -236,12 +263,13 @@ class CaseBook:
 
     def policy_of(self, session: Session, version: str) -> Policy:
         """The policy a case is pinned to, as it was when the case began."""
-        return self._pinned.of(session, version)
+        return self._policies.of(session, version)
 
     def plan_of(self, session: Session, row: CaseRow, now: datetime) -> tuple[Case, Plan]:
         """The facts of a case and the steps still to do, as of now."""
-        case = read_facts(row)
-        return case, plan(case, self.policy_of(session, row.policy_version), now)
+        case, policy = read_facts(row), self.policy_of(session, row.policy_version)
+        besides = self._policies.around_stored(session, case, row)
+        return case, plan(case, policy, now, around=besides)
 
     # --- parts -----------------------------------------------------------------------------
 
@@ -250,10 +278,8 @@ class CaseBook:
     ) -> None:
         gather_for(desk, case_ids, told)
         if self._announces and any(changes_access(e) for events in told.values() for e in events):
-            desk.scopes.load(
-                Named(held.case.source, held.case.scope) for held in desk.cases.values()
-            )
-        self._pinned.learn(desk)
+            desk.scopes.load(neighbourhood(held.case) for held in desk.cases.values())
+        self._policies.learn(desk)
 
     def _conclude(
         self, desk: Desk, claim: Claim, events: Sequence[BillingEvent], now: datetime
@@ -287,17 +313,20 @@ class CaseBook:
     def _settle(self, desk: Desk, hand: Hand, mirror: Mirror, now: datetime) -> bool:
         """Put down what follows from the facts. False: there is no case to speak of (yet)."""
         present = status(hand.case)
-        if hand.before is None:
-            if present.state is State.NONE:
-                return False
-            row = self._begin(desk, hand.case, present, now)
-        else:
-            row = dict(hand.before.row)
+        if hand.before is None and present.state is State.NONE:
+            return False
+        row = dict(hand.before.row) if hand.before else self._begin(desk, hand, present, now)
+        row |= pinned_columns(hand.case)
+        present = self._under_terms(desk, hand, row, present)
+        if hand.before is not None:
             told = hand.case
             if present.ended_at is not None or charges_told(told):
                 self._end_what_was_begun(desk, hand, now)
                 if hand.case is not told:
                     present = status(hand.case)
+            if present.state.is_open and may_choose_again(hand.before.case, hand.case):
+                row |= self._policies.look_again(desk, hand, present, row, now)
+                present = self._under_terms(desk, hand, row, present)
         case = hand.case
         posting = ledger.Posting(
             case_id=case.id,
@@ -308,14 +337,26 @@ class CaseBook:
         if ledger.record(desk, posting, now):
             heard = (*desk.because.changes().get(case.id, ()), *hand.heard)
             desk.because.put(case.id, tuple(dict.fromkeys(heard)))
-        mirror.remember(case, hand.before.case if hand.before else None)
+        policy = self.policy_of(desk.session, row["policy_version"])
+        mirror.remember(case, hand.before.case if hand.before else None, policy.declines)
         if self._announces:
-            announce(desk, case, present, now)
-        row.update(columns_of(case, present))
+            ahead = partial(plan, case, policy, now, present)
+            policy_of = partial(self.policy_of, desk.session)
+            news = News(case, present, policy, ahead, policy_of)
+            announce(desk, news, now)
+        row.update(columns_of(case, present, policy))
         row["version"] += 1
         desk.cases.put(case.id, Held(row, case, present))
         call_off(desk, hand, now)
         return True
+
+    def _under_terms(self, desk: Desk, hand: Hand, row: Row, present: Status) -> Status:
+        """Give the case what its policy says of access and of cancelling; how it stands then."""
+        terms = under(hand.case, self.policy_of(desk.session, row["policy_version"]))
+        if terms is hand.case:
+            return present
+        hand.case = terms
+        return status(terms)
 
     def _end_what_was_begun(self, desk: Desk, hand: Hand, now: datetime) -> None:
         """What a dead worker left behind, or the end of the case overtook, ends on record."""
@@ -326,64 +367,19 @@ class CaseBook:
         assert hand.before is not None
         policy = self.policy_of(desk.session, hand.before.row["policy_version"])
         planned = {step.key for step in plan(hand.case, policy, now).steps}
+        if status(hand.case).state.is_open:
+            planned |= line_keys(hand.case, policy)  # of whichever branch
         for event in end_unfinished(desk, hand.case, planned, now):
             advance_hand(hand, event)
 
-    def _begin(self, desk: Desk, case: Case, present: Status, now: datetime) -> dict[str, Any]:
-        policy = self._choose(subject_of(case, present))
-        version = self._pinned.pin(desk, policy, now)
-        begun = dict.fromkeys(_COLUMNS)
+    def _begin(self, desk: Desk, hand: Hand, present: Status, now: datetime) -> dict[str, Any]:
+        begun = dict.fromkeys(COLUMNS) | self._policies.begin(desk, hand, present, now)
+        case = hand.case
         return begun | {
             "id": case.id,
             "source": case.source,
             "provider": case.provider,
             "invoice": case.invoice,
-            "policy": policy.name,
-            "policy_version": version,
             "recorded_at": now,
             "version": 0,
         }
-
-
-_COLUMNS = tuple(column.name for column in table_of(CaseRow).c)
-
-
-def _guard_cases(session: Session, ids: Collection[str], besides: Collection[str]) -> None:
-    """Guard what is named, and of each case its invoice, customer and scope.
-
-    What the product hears of access hangs on the other cases of the scope.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        about = (col(CaseRow.invoice), col(CaseRow.customer), col(CaseRow.scope))
-        known = select(col(CaseRow.source), *about).where(among(session, col(CaseRow.id), ids))
-        names = {
-            f"{source}/{one}" for source, *told in session.execute(known) for one in told if one
-        }
-        guard(session, {*besides, *names})
-
-
-def locked(session: Session, name: str, besides: Collection[str] = ()) -> CaseRow:
-    """The row of a case, locked until the transaction ends; `NotFoundError` if there is none."""
-    _guard_cases(session, [name], besides)
-    row = session.scalars(
-        select(CaseRow).where(col(CaseRow.id) == name).with_for_update()
-    ).one_or_none()
-    if row is None:
-        message = f"no case {name}; `dunning cases list` shows the ones there are"
-        raise NotFoundError(message)
-    return row
-
-
-def summary(row: CaseRow) -> dict[str, object]:
-    """One case for programs: amounts in minor units, times in RFC 3339 UTC."""
-    names = (
-        "id source provider invoice customer subscription state access amount_due "
-        "amount_at_risk currency decline_code advice policy policy_version"
-    ).split()
-    told: dict[str, object] = {name: getattr(row, name) for name in names}
-    told["opened_at"] = rfc3339(row.opened_at)
-    told["next_at"] = rfc3339(row.next_at)
-    told["next_step"] = row.next_step
-    told["closed_at"] = rfc3339(row.closed_at)
-    told["closed_reason"] = row.closed_reason
-    return told

@@ -9,14 +9,16 @@ from typing import Any
 
 from dunning.core.entries import Account
 from dunning.core.facts import Case
+from dunning.core.holdout import Drawn
 from dunning.core.plan import Plan
+from dunning.core.policy import Policy
 from dunning.core.status import Status, last_decline, verdict
 
 
-def columns_of(case: Case, present: Status) -> dict[str, Any]:
+def columns_of(case: Case, present: Status, policy: Policy) -> dict[str, Any]:
     """The columns that follow from the facts alone."""
     opened = sum(e.amount for e in present.books.entries if e.debit is Account.OWED)
-    last, said = last_decline(case), verdict(_with_its_cards(case, present))
+    last, said = last_decline(case), verdict(_with_its_cards(case, present), policy.declines)
     assert case.failed_at is not None
     return {
         "customer": case.customer,
@@ -32,13 +34,36 @@ def columns_of(case: Case, present: Status) -> dict[str, Any]:
         "opened_at": case.failed_at,
         "closed_at": present.ended_at,
         "closed_reason": present.reason or None,
+        **_group(case.drawn, case.failed_at),
+    }
+
+
+def pinned_columns(case: Case) -> dict[str, Any]:
+    """Which policy walks the case, if somebody gave it another than it began under."""
+    change = case.policy_change
+    return {} if change is None else {"policy": change.policy, "policy_version": change.version}
+
+
+def _group(drawn: Drawn | None, failed_at: datetime) -> dict[str, Any]:
+    """The group of a hold-out, for whoever compares the two."""
+    if drawn is None:
+        names = ("holdout_of", "holdout_terms", "holdout_group", "matures_at")
+        return dict.fromkeys(names)
+    return {
+        "holdout_of": drawn.policy,
+        "holdout_terms": drawn.terms,
+        "holdout_group": "held_out" if drawn.held_out else "treated",
+        "matures_at": failed_at + drawn.window,
     }
 
 
 def next_columns(case: Case, ahead: Plan) -> dict[str, Any]:
     """The columns that say what is next, for lists."""
     next_step = next((step for step in ahead.steps if not step.held), None)
+    standing = ahead.frozen
     return {
+        "standing": standing.stop.value if standing else None,
+        "standing_until": standing.until if standing else None,
         "next_at": ahead.next_at,
         "next_step": next_step.key.removeprefix(case.id + "/") if next_step else None,
     }

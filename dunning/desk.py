@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, union
 from sqlalchemy.orm.attributes import set_committed_value
@@ -21,17 +21,21 @@ from sqlmodel import Session, SQLModel
 from dunning import rollups
 from dunning.core.events import BillingEvent
 from dunning.core.facts import Case
-from dunning.core.status import Status
+from dunning.core.status import Access, Status
+from dunning.core.telling import Stand
+from dunning.drawers import Drawer, Fetch
 from dunning.store import (
     AttemptRow,
     CaseRow,
     CustomerRow,
     EntryRow,
+    ExemptionRow,
     InboxRow,
     LinkRow,
     MethodRow,
     OutboxRow,
     PolicyRow,
+    RevenueRow,
     ScheduleRow,
     StepRow,
     SubscriptionRow,
@@ -43,10 +47,7 @@ from dunning.store import (
     table_of,
 )
 
-Key = TypeVar("Key")
-Value = TypeVar("Value")
 Row = Mapping[str, Any]
-Fetch = Callable[[Collection[Key]], Mapping[Key, Value]]
 
 
 class Named(NamedTuple):
@@ -103,69 +104,6 @@ Recall = Callable[[Session, str, Collection[str]], Iterable[Waiting]]
 ReadFacts = Callable[[str], Case]
 
 
-class Drawer(Generic[Key, Value]):
-    """What is known of one table: as stored, as the batch has it, and the present draft."""
-
-    def __init__(self, fetch: Fetch[Key, Value] | None = None) -> None:
-        self._fetch = fetch
-        self._stored: dict[Key, Value | None] = {}
-        self._present: dict[Key, Value] = {}
-        self._draft: dict[Key, Value] = {}
-
-    def load(self, keys: Iterable[Key]) -> None:
-        """Read what is not known yet, all of it at once."""
-        missing = dict.fromkeys(key for key in keys if key not in self._stored)
-        if missing and self._fetch is not None:
-            found = self._fetch(missing)
-            self._stored.update({key: found.get(key) for key in missing})
-
-    def assume(self, key: Key, value: Value | None = None) -> None:
-        """Take it that this is what is stored; None: that there is nothing."""
-        self._stored[key] = value
-
-    def get(self, key: Key) -> Value | None:
-        """The value as it is now; read by itself if nobody foresaw that it would be asked for."""
-        for layer in (self._draft, self._present):
-            if key in layer:
-                return layer[key]
-        self.load((key,))
-        return self._stored.get(key)
-
-    def stored(self, key: Key) -> Value | None:
-        """The value as the database has it."""
-        return self._stored.get(key)
-
-    def put(self, key: Key, value: Value) -> None:
-        """Change the draft."""
-        self._draft[key] = value
-
-    def add(self, key: Key, value: Value) -> None:
-        """Put a value where none is known."""
-        known = key in self._draft or key in self._present
-        if not known and self._stored.get(key) is None:
-            self._draft[key] = value
-
-    def values(self) -> Iterator[Value]:
-        """Everything in the drawer, as it is now."""
-        for value in {**self._stored, **self._present, **self._draft}.values():
-            if value is not None:
-                yield value
-
-    def changes(self) -> Mapping[Key, Value]:
-        """What is to be written, in the order in which it came about."""
-        return self._present
-
-    def keep(self) -> None:
-        """Make the draft part of the batch."""
-        if self._draft:
-            self._present.update(self._draft)
-            self._draft.clear()
-
-    def drop(self) -> None:
-        """Forget the draft."""
-        self._draft.clear()
-
-
 class Desk:
     """Everything one transaction reads and writes of cases and of what belongs to them."""
 
@@ -190,7 +128,10 @@ class Desk:
         self.customers: Drawer[Named, Row] = Drawer(self._named(CustomerRow))
         self.subscriptions: Drawer[Named, Row] = Drawer(self._named(SubscriptionRow))
         self.methods: Drawer[Named, Row] = Drawer(self._named(MethodRow))
-        self.scopes: Drawer[Named, Mapping[str, str]] = Drawer(self._fetch_scopes)
+        self.revenues: Drawer[Named, Row] = Drawer(self._named(RevenueRow))
+        # By customer the last word; what is put here is a row of its own.
+        self.exemptions: Drawer[Named, Row] = Drawer(self._fetch_exemptions)
+        self.scopes: Drawer[Named, Mapping[str, Stand]] = Drawer(self._fetch_scopes)
         self.waiting: Drawer[Named, tuple[Waiting, ...]] = Drawer(self._fetch_waiting)
         self.policies: Drawer[str, Row] = Drawer()
         self.calls: Drawer[str, Row] = Drawer()
@@ -289,11 +230,20 @@ class Desk:
 
         return fetch
 
-    def _fetch_scopes(self, keys: Collection[Named]) -> Mapping[Named, Mapping[str, str]]:
-        """The access that each stored case of a scope leaves, by case id."""
-        found: dict[Named, dict[str, str]] = {key: {} for key in keys}
-        for row in self._rows_named(CaseRow, "scope", keys, "id", "access"):
-            found[Named(row["source"], row["scope"])][row["id"]] = row["access"]
+    def _fetch_exemptions(self, keys: Collection[Named]) -> Mapping[Named, Row]:
+        rows = self._rows_named(ExemptionRow, "customer", keys)
+        # Of two words of one moment the one that ends an exemption came later.
+        told = sorted(rows, key=lambda row: (row["at"], row["act"] == "unexempt", row["id"]))
+        return {Named(row["source"], row["customer"]): row for row in told}
+
+    def _fetch_scopes(self, keys: Collection[Named]) -> Mapping[Named, Mapping[str, Stand]]:
+        """The access that each stored case of a customer, or of a scope, leaves, by case id."""
+        found: dict[Named, dict[str, Stand]] = {key: {} for key in keys}
+        for about, other in (("customer", "scope"), ("scope", "customer")):
+            wanted = (other, "id", "access", "policy_version")
+            for row in self._rows_named(CaseRow, about, keys, *wanted):
+                stand = Stand(row["scope"], Access(row["access"]), row["policy_version"])
+                found[Named(row["source"], row[about])][row["id"]] = stand
         return found
 
     def _rows_named(
@@ -342,9 +292,11 @@ class Desk:
             (CustomerRow, self.customers),
             (SubscriptionRow, self.subscriptions),
             (MethodRow, self.methods),
+            (RevenueRow, self.revenues),
         ):
             rows = list(drawer.changes().values())
             put_rows(session, model, rows, update=_all_but(model, "source", "id"))
+        add_rows(session, ExemptionRow, list(self.exemptions.changes().values()))
         steps = list(self.ended_steps.changes().values())
         change_rows(session, StepRow, steps)
         put_rows(session, OutboxRow, list(self.calls.changes().values()))

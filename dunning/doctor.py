@@ -19,7 +19,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from dunning import breaker, catching_up, inbox, ledger, outbox, schedule
+from dunning import breaker, catching_up, in_force, inbox, ledger, outbox, schedule
 from dunning.channels.email import EmailChannel
 from dunning.clock import FollowedClock, SystemClock
 from dunning.config import PolicyFile, Settings, lint, load_policy_file
@@ -147,6 +147,9 @@ def _inside(settings: Settings, engine: Engine) -> Iterator[Check]:
         due = schedule.backlog(session, machine, everywhere)
         heard = list(catching_up.standing(session, machine)) if not settings.sandbox_url else []
         fuses = breaker.standings(session, everywhere, machine)
+        policy = list(in_force.standing(session, settings.policy_file))
+    for one in policy:
+        yield Check(level=one.level, name="policy in force", what=one.what, advice=one.advice)
     for fuse in fuses:
         if fuse.open:
             yield warning(

@@ -22,12 +22,13 @@ from sqlmodel import Session, col
 
 from dunning import begun, crashpoints, metrics
 from dunning.begun import Beginning, Done, Intent
-from dunning.cases import CaseBook, locked
+from dunning.case_rows import locked
+from dunning.cases import CaseBook
 from dunning.clock import Clock
 from dunning.core.events import StepDeferred, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.gate import Gate, Held
-from dunning.core.plan import Plan
+from dunning.core.plan import Plan, plan
 from dunning.core.ports import Action, Asked, Doing, Ended, PutOff
 from dunning.core.status import status
 from dunning.core.steps import Step
@@ -37,7 +38,7 @@ from dunning.errors import (
     ProviderDownError,
     ProviderRefusedError,
 )
-from dunning.outbox import put
+from dunning.outbox import News, put
 from dunning.schedule import Claim, hold
 from dunning.store import CaseRow, StepRow, is_away, is_passing, transaction
 from dunning.trying import failed, put_off, refused
@@ -322,7 +323,7 @@ class Executor:
                 if isinstance(one.outcome, Ended):
                     row = rows[one.key]
                     begun.end(row, one.intent.doing, one.outcome, now)
-                    self._tell(session, case, one.intent.doing.step, one.outcome, now)
+                    self._tell(session, case, one.intent.doing, one.outcome, now)
             if self._gate:
                 self._gate.note(session, [one.pulse for one in done], now)
             crashpoints.reach("outcome.before_commit")
@@ -331,13 +332,15 @@ class Executor:
             one.log()
 
     def _tell(
-        self, session: Session, case: Case, step: Step, outcome: Ended, now: datetime
+        self, session: Session, case: Case, doing: Doing, outcome: Ended, now: datetime
     ) -> None:
         if outcome.said:
-            session.add(begun.message(case, step, outcome.said, now))
+            session.add(begun.message(case, doing.step, outcome.said, now))
         if outcome.announce and self._announces:
-            name = f"{outcome.announce}:{step.key.rpartition('/')[2]}"
-            put(session, case, status(case), outcome.announce, name, now)
+            ahead = partial(plan, case, doing.policy, now)
+            policy_of = partial(self._cases.policy_of, session)
+            news = News(case, status(case), doing.policy, ahead, policy_of)
+            put(session, news, outcome.announce, doing.step, now)
 
 
 def _with_its_ending(outcome: Ended | PutOff) -> tuple[Ended | PutOff, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -13,7 +13,9 @@ from sqlalchemy import event as hooks
 from dunning import metrics
 from dunning.core.case import advance
 from dunning.core.events import BillingEvent, RenewalUpcoming, SubscriptionReported
-from dunning.core.facts import Case
+from dunning.core.facts import Case, Terms
+from dunning.core.holdout import Drawn, draw, walked_by
+from dunning.core.policy import Policy, Reach
 from dunning.desk import Desk, Held, Line, Named, Waiting
 from dunning.errors import MoneyError
 from dunning.mirror import Mirror
@@ -38,6 +40,12 @@ def advance_hand(hand: Hand, event: BillingEvent) -> None:
     hand.heard.append(event.id)
 
 
+def under(case: Case, policy: Policy) -> Case:
+    """The case with the terms of its policy; the same one where it has them."""
+    terms = Terms(on_cancel=policy.on_cancel, wide=policy.access is Reach.CUSTOMER)
+    return case if case.terms == terms else replace(case, terms=terms)
+
+
 def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:
     """Add what was heard before: kept events of this invoice, and of its customer."""
     known = hand.before is not None
@@ -52,9 +60,27 @@ def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:
             hand.recalled.append(one)
             for event in one.events:
                 advance_hand(hand, event)
-    if not known and hand.case.customer:
+    # Whose case it is may be heard late; until then nothing of the customer reached it.
+    nobodys = hand.before is None or hand.before.case.customer is None
+    if nobodys and hand.case.customer:
         for event in mirror.known(hand.case.customer, hand.case.subscription):
             advance_hand(hand, event)
+
+
+def draw_group(hand: Hand, chosen: Policy) -> Policy:
+    """Draw the case for a hold-out of its policy; the policy that walks it."""
+    hand.case = replace(hand.case, drawn=_drawn(hand.case, chosen))
+    return walked_by(chosen, hand.case.drawn)
+
+
+def walks_for(case: Case, chosen: Policy) -> Policy:
+    """The policy that would walk the case if it were drawn now."""
+    return walked_by(chosen, _drawn(case, chosen))
+
+
+def _drawn(case: Case, chosen: Policy) -> Drawn | None:
+    # Whoever was pursued by others before says nothing of what our policy does.
+    return None if case.adopted else draw(chosen, case.source, case.customer)
 
 
 def call_off(desk: Desk, hand: Hand, now: datetime) -> None:

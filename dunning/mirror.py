@@ -6,20 +6,25 @@ the cancellation that came first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from dunning.clock import from_unix
-from dunning.core.declines import advise
+from dunning.core.declines import Override, advise
 from dunning.core.events import (
     Attempt,
     BillingEvent,
     CustomerReported,
+    Exempted,
+    ExemptionLifted,
+    InvoiceReported,
     MethodChanged,
     MethodNews,
     SubscriptionReported,
 )
 from dunning.core.facts import Case
+from dunning.core.heard import details_of, pairs_from, pairs_to, read_details
 from dunning.core.merge import earliest, latest
 from dunning.desk import Desk, Named, Row
 from dunning.store import CustomerRow, MethodRow, SubscriptionRow, table_of
@@ -36,9 +41,15 @@ class Mirror:
         self._desk = desk
         self._source = source
 
-    def take(self, event: MethodChanged | CustomerReported | SubscriptionReported) -> None:
+    def take(
+        self,
+        event: MethodChanged | CustomerReported | SubscriptionReported | Exempted | ExemptionLifted,
+    ) -> None:
         """Remember news that is not of one invoice; what is older adds nothing."""
         match event:
+            case Exempted() | ExemptionLifted():
+                key = Named(self._source, event.customer)
+                self._desk.exemptions.put(key, _of_exemption(self._source, event))
             case CustomerReported():
                 self._customer(event)
             case SubscriptionReported():
@@ -50,20 +61,36 @@ class Mirror:
         """What was heard before the case began, as the events it would have heard."""
         row = self._desk.customers.get(Named(self._source, customer))
         if row is not None:
-            yield from _of_customer(row)
+            method = row["method"]
+            card = self._desk.methods.get(Named(self._source, method)) if method else None
+            yield from _of_customer(row, card["type"] if card else None)
+        said = self._desk.exemptions.get(Named(self._source, customer))
+        if said is not None:
+            yield exemption_of(said)
         if subscription:
             sub = self._desk.subscriptions.get(Named(self._source, subscription))
             if sub is not None:
                 yield _of_subscription(sub)
 
-    def remember(self, case: Case, known: Case | None) -> None:
+    def paid(self, event: InvoiceReported) -> None:
+        """Remember what was paid of an invoice: what is paid of it only grows."""
+        bill = event.bill
+        if bill.paid <= 0 or not bill.customer:
+            return
+        key = Named(self._source, bill.invoice)
+        known = self._desk.revenues.get(key)
+        if known is None or known["amount"] < bill.paid:
+            told = {"customer": bill.customer, "amount": bill.paid, "currency": bill.currency}
+            self._desk.revenues.put(key, {"source": key.source, "id": key.id, **told})
+
+    def remember(self, case: Case, known: Case | None, declines: tuple[Override, ...]) -> None:
         """Write a case's new attempts where the limits of a card are counted, and its links."""
         links = known.links if known else frozenset((case.invoice,))
         for name in sorted(case.links - links):
             self._desk.links.add(Named(self._source, name), case.invoice)
         for attempt in case.attempts:
             if known is None or attempt not in known.attempts:
-                row = _of_attempt(self._source, case, attempt)
+                row = _of_attempt(self._source, case, attempt, declines)
                 self._desk.attempts.put(Named(self._source, attempt.id), row)
 
     # --- one kind of news each --------------------------------------------------------------
@@ -74,7 +101,10 @@ class Mirror:
         if event.deleted:
             row["deleted_at"] = earliest(row["deleted_at"], event.at)
         else:
-            _take_words(row, event, "email name locale country timezone")
+            row["since"] = earliest(row["since"], event.since)
+            names = ("email", "name", "locale", "country", "timezone")
+            pairs = None if event.metadata is None else pairs_to(event.metadata)
+            _take(row, event.at, {n: getattr(event, n) for n in names} | {"pairs": pairs})
         self._desk.customers.put(key, row)
 
     def _subscription(self, event: SubscriptionReported) -> None:
@@ -86,7 +116,9 @@ class Mirror:
             row["end_reason"] = event.end_reason
         row["ended_by_us"] = row["ended_by_us"] or event.ended_by_us
         row["customer"] = row["customer"] or event.customer
-        _take_words(row, event, "status started_at recurring currency")
+        names = ("status", "started_at", "recurring", "currency")
+        told = {name: getattr(event, name) for name in names}
+        _take(row, event.at, told | {"details": details_of(event)})
         self._desk.subscriptions.put(key, row)
 
     def _method(self, event: MethodChanged) -> None:
@@ -110,7 +142,8 @@ class Mirror:
         if event.news in (MethodNews.REMOVED, MethodNews.MANDATE_GONE):
             row["gone_at"] = latest(row["gone_at"], event.at)
         row["type"] = row["type"] or event.method_type
-        _take_words(row, event, "network last4 fingerprint exp_month exp_year")
+        names = ("network", "last4", "fingerprint", "exp_month", "exp_year")
+        _take(row, event.at, {name: getattr(event, name) for name in names})
         self._desk.methods.put(key, row)
 
 
@@ -123,7 +156,7 @@ def _unheard(model: type[Known], key: Named) -> Row:
     return row | said
 
 
-def _of_attempt(source: str, case: Case, attempt: Attempt) -> Row:
+def _of_attempt(source: str, case: Case, attempt: Attempt, declines: tuple[Override, ...]) -> Row:
     decline = attempt.decline
     return {
         "source": source,
@@ -136,28 +169,31 @@ def _of_attempt(source: str, case: Case, attempt: Attempt) -> Row:
         "by": attempt.by.value,
         "key": attempt.key,
         "method": attempt.method,
+        "method_type": attempt.method_type,
         "network": attempt.network,
         "fingerprint": attempt.fingerprint,
         "decline_code": decline.code or decline.outcome_reason if decline else None,
         "network_code": decline.network_code if decline else None,
-        "advice": advise(decline).advice.value if decline else None,
+        "network_advice_code": decline.network_advice_code if decline else None,
+        "advice": advise(decline, declines).advice.value if decline else None,
     }
 
 
-def _take_words(row: dict[str, Any], event: BillingEvent, names: str) -> None:
+def _take(row: dict[str, Any], at: datetime, words: Mapping[str, Any]) -> None:
     """The last word on each holds; of two of one moment the greater, whichever came first."""
-    for name in names.split():
-        known, told = row[name], getattr(event, name)
+    for name, told in words.items():
+        known = row[name]
         if told is None or told == "":
             continue
-        if known is None or known == "" or event.at > row["as_of"]:
+        if known is None or known == "" or at > row["as_of"]:
             row[name] = told
-        elif event.at == row["as_of"]:
+        elif at == row["as_of"]:
             row[name] = max(known, told)
-    row["as_of"] = max(row["as_of"], event.at)
+    row["as_of"] = max(row["as_of"], at)
 
 
-def _of_customer(row: Row) -> Iterator[BillingEvent]:
+def _of_customer(row: Row, kind: str | None) -> Iterator[BillingEvent]:
+    """The customer as events; `kind` is what their newest way to pay is."""
     name, customer = f"mirror:{row['id']}", row["id"]
     yield CustomerReported(
         id=name,
@@ -168,18 +204,53 @@ def _of_customer(row: Row) -> Iterator[BillingEvent]:
         locale=row["locale"],
         country=row["country"],
         timezone=row["timezone"],
+        since=row["since"],
+        metadata=pairs_from(row["pairs"]),
     )
     if row["deleted_at"] is not None:
         yield CustomerReported(id=name, at=row["deleted_at"], customer=customer, deleted=True)
     if row["method_at"] is not None:
-        news, at = MethodNews.NEW, row["method_at"]
-        yield MethodChanged(id=name, at=at, customer=customer, news=news, method=row["method"])
+        yield MethodChanged(
+            id=name,
+            at=row["method_at"],
+            customer=customer,
+            news=MethodNews.NEW,
+            method=row["method"],
+            method_type=kind,
+        )
     if row["method_fixed_at"] is not None:
         news, at = MethodNews.CHANGED, row["method_fixed_at"]
         yield MethodChanged(id=name, at=at, customer=customer, news=news)
 
 
+def exemption_id(customer: str, at: datetime) -> str:
+    """The same name each time the same exemption is told of."""
+    return f"exemption:{customer}:{at.timestamp():.6f}"
+
+
+def exemption_of(row: Row) -> Exempted | ExemptionLifted:
+    """What a person said of a customer, as the event it was."""
+    known = {"customer": row["customer"], "at": row["at"], "why": row["why"], "by": row["by"]}
+    name = exemption_id(row["customer"], row["at"])
+    if row["act"] == "exempt":
+        return Exempted(id=name, until=row["until"], **known)
+    return ExemptionLifted(id=name, **known)
+
+
+def _of_exemption(source: str, event: Exempted | ExemptionLifted) -> Row:
+    return {
+        "source": source,
+        "customer": event.customer,
+        "act": "exempt" if isinstance(event, Exempted) else "unexempt",
+        "by": event.by,
+        "why": event.why,
+        "until": event.until if isinstance(event, Exempted) else None,
+        "at": event.at,
+    }
+
+
 def _of_subscription(row: Row) -> SubscriptionReported:
+    details = read_details(row["details"])
     return SubscriptionReported(
         id=f"mirror:{row['id']}",
         at=row["as_of"],
@@ -189,4 +260,11 @@ def _of_subscription(row: Row) -> SubscriptionReported:
         ended_at=row["ended_at"],
         end_reason=row["end_reason"],
         ended_by_us=row["ended_by_us"],
+        products=details.products,
+        plans=details.plans,
+        intervals=details.intervals,
+        started_at=row["started_at"],
+        yearly=details.yearly.minor if details.yearly else None,
+        currency=details.yearly.currency if details.yearly else None,
+        metadata=details.metadata,
     )

@@ -7,7 +7,7 @@ happen and nothing that happened goes unannounced. Rows of one case leave one af
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,9 +15,14 @@ from sqlalchemy import Integer, bindparam, column, func, select, text, update
 from sqlmodel import Session, col
 
 from dunning.clock import rfc3339
+from dunning.core import telling
 from dunning.core.events import BillingEvent, StepEnded, StepKind
 from dunning.core.facts import Case
-from dunning.core.status import ACCESS_ORDER, Access, State, Status, access_before
+from dunning.core.plan import Plan
+from dunning.core.policy import Policy
+from dunning.core.status import Access, State, Status, access_before
+from dunning.core.steps import Step
+from dunning.core.telling import Change, Stand
 from dunning.desk import Desk, Named
 from dunning.store import OutboxRow, UTCDateTime, put_rows
 
@@ -39,82 +44,140 @@ _ACCESS = {
 }
 
 
-_TAKES_ACCESS = (StepKind.RESTRICT, StepKind.SUSPEND, StepKind.RESTORE)
+_CHANGES_ACCESS = (StepKind.RESTRICT, StepKind.SUSPEND, StepKind.RESTORE, StepKind.GIVE_UP)
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A case as the product is to hear of it; its plan is made when a call is written."""
+
+    case: Case
+    present: Status
+    policy: Policy
+    ahead: Callable[[], Plan]
+    policy_of: Callable[[str], Policy]
 
 
 def changes_access(event: BillingEvent) -> bool:
     """Whether this may change what a customer may use, so that the scope is looked at."""
-    return isinstance(event, StepEnded) and event.kind in _TAKES_ACCESS
+    return isinstance(event, StepEnded) and event.kind in _CHANGES_ACCESS
 
 
-def announce(desk: Desk, case: Case, present: Status, now: datetime) -> None:
+def neighbourhood(case: Case) -> Named:
+    """Under what name the access of a case is found beside that of the customer's other cases."""
+    return Named(case.source, case.customer or case.scope)
+
+
+def announce(desk: Desk, news: News, now: datetime) -> None:
     """Write what the change of a case means to the merchant's product."""
+    case, present = news.case, news.present
     before = desk.cases.get(case.id)
     known_state = State(before.row["state"]) if before else State.NONE
     known_access = Access(before.row["access"]) if before else access_before(case)
     if known_state is State.NONE and present.state is not State.NONE:
-        _call(desk, case, present, "case.opened", "case.opened", now)
+        _call(desk, news, "case.opened", "case.opened", now, why=telling.why_opened(case))
     if present.access is not known_access:
-        _announce_access(desk, case, known_access, present, now)
+        _announce_access(desk, news, known_access, now)
     if present.state is not known_state and present.state in _ENDINGS:
         kind = _ENDINGS[present.state]
-        _call(desk, case, present, kind, kind, now)
+        _call(desk, news, kind, kind, now, why=present.reason)
 
 
-def _announce_access(desk: Desk, case: Case, known: Access, present: Status, now: datetime) -> None:
+def _announce_access(desk: Desk, news: News, known: Access, now: datetime) -> None:
     """The product hears of a change of the whole scope: the worst of its cases decides."""
-    rest = max(
-        (Access(other) for other in _others_of_scope(desk, case)),
-        key=ACCESS_ORDER.__getitem__,
-        default=Access.FULL,
-    )
-    was = max(known, rest, key=ACCESS_ORDER.__getitem__)
-    now_is = max(present.access, rest, key=ACCESS_ORDER.__getitem__)
-    if was is not now_is:
-        kind = _ACCESS[now_is]
-        steps = sum(1 for step in case.done if step.kind in _TAKES_ACCESS)
-        _call(desk, case, present, kind, f"{kind}:{steps}", now)
+    case, present = news.case, news.present
+    others = list(_others(desk, case))
+    steps = sum(1 for step in case.done if step.kind in _CHANGES_ACCESS)
+    changes = telling.changes(case.scope, case.customer, known, present.access, others)
+    for change in changes:
+        kind = _ACCESS[change.access]
+        name = f"{kind}:{steps}" + (f":{change.scope}" if change.again else "")
+        tell: Sequence[tuple[str, str]] = ()
+        if change.access is Access.FULL:
+            why = present.reason
+        elif change.again or change.access is not present.access:
+            why, tell = "another unpaid invoice", _tell_of_others(news, change, others)
+        else:
+            why, tell = telling.cause_of(case, news.policy, change.access)
+        said = {
+            "scope": change.scope,
+            "scope_kind": telling.kind_of_scope(case, change.scope),
+            "scope_access": change.access.value,
+        }
+        _call(desk, news, kind, name, now, why=why, tell=tell, said=said)
 
 
-def _others_of_scope(desk: Desk, case: Case) -> Iterator[str]:
-    """The access that the scope's other cases leave: as stored, and as the batch has it."""
-    stored = desk.scopes.get(Named(case.source, case.scope)) or {}
-    access = dict(stored)
+def _tell_of_others(
+    news: News, change: Change, others: Iterable[Stand]
+) -> Sequence[tuple[str, str]]:
+    """What the policy of the case that holds a scope where it is tells the product."""
+    scopes = (change.scope, news.case.customer)
+    holders = (one for one in others if one.scope in scopes and one.access is change.access)
+    version = next((one.version for one in holders), None)
+    return telling.tell_of(news.policy_of(version), change.access) if version else ()
+
+
+def _others(desk: Desk, case: Case) -> Iterator[Stand]:
+    """The access that the customer's other cases leave: as stored, and as the batch has it."""
+    place = neighbourhood(case)
+    stands = dict(desk.scopes.get(place) or {})
     for held in desk.cases.values():
         row = held.row
-        access.pop(row["id"], None)
-        if (row["source"], row["scope"]) == (case.source, case.scope):
-            access[row["id"]] = row["access"]
-    access.pop(case.id, None)
-    yield from access.values()
+        stands.pop(row["id"], None)
+        if neighbourhood(held.case) == place:
+            stands[row["id"]] = Stand(row["scope"], Access(row["access"]), row["policy_version"])
+    stands.pop(case.id, None)
+    yield from stands.values()
 
 
-def _call(desk: Desk, case: Case, present: Status, kind: str, name: str, now: datetime) -> None:
-    row = _row(case, present, kind, name, now)
+def _call(
+    desk: Desk,
+    news: News,
+    kind: str,
+    name: str,
+    now: datetime,
+    *,
+    why: str,
+    tell: Sequence[tuple[str, str]] = (),
+    said: Mapping[str, object] | None = None,
+) -> None:
+    row = _row(news, kind, name, now, why=why, tell=tell, said=said or {})
     desk.calls.add(str(row["key"]), row)
 
 
-def put(session: Session, case: Case, present: Status, kind: str, name: str, now: datetime) -> None:
-    """Write one call; the same call about the same change is written once."""
-    put_rows(session, OutboxRow, [_row(case, present, kind, name, now)])
+def put(session: Session, news: News, kind: str, step: Step, now: datetime) -> None:
+    """Write the call of a step; the same call about the same step is written once."""
+    rung = step.rung
+    name = f"{kind}:{step.key.rpartition('/')[2]}"
+    said = {"name": rung.name} if rung and step.kind is StepKind.ANNOUNCE else {}
+    tell = rung.tell if rung else ()
+    row = _row(news, kind, name, now, why=step.why, tell=tell, said=said)
+    put_rows(session, OutboxRow, [row])
 
 
-def _row(case: Case, present: Status, kind: str, name: str, now: datetime) -> dict[str, object]:
+def _row(
+    news: News,
+    kind: str,
+    name: str,
+    now: datetime,
+    *,
+    why: str,
+    tell: Sequence[tuple[str, str]],
+    said: Mapping[str, object],
+) -> dict[str, object]:
+    case = news.case
+    following = telling.next_of(case, news.ahead())
+    if following is not None:
+        following = {**following, "at": rfc3339(following["at"])}
     body = {
         "type": kind,
         "timestamp": rfc3339(now),
         "data": {
-            "case": case.id,
-            "source": case.source,
-            "invoice": case.invoice,
-            "customer": case.customer,
-            "subscription": case.subscription,
-            "scope": case.scope,
-            "state": present.state.value,
-            "access": present.access.value,
-            "reason": present.reason or None,
-            "amount_at_risk": present.at_risk,
-            "currency": case.currency,
+            **telling.about(case, news.present),
+            "why": why or None,
+            "next": following,
+            **said,
+            **({"tell": dict(tell)} if tell else {}),
         },
     }
     return {

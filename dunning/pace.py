@@ -12,15 +12,15 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Engine, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
-from dunning.clock import SystemClock
+from dunning.clock import SystemClock, from_unix
 from dunning.core.turns import (
     LATE,
     SECOND,
@@ -40,6 +40,8 @@ from dunning.store import PaceRow, insert_into, transaction
 PATIENCE = 5 * SECOND
 # A process books turns for at most this long ahead, so that little is lost when it stops.
 CHUNK = SECOND // 4
+# A key that is refused is told of so often; calls that fail all day need not each be written down.
+REFUSED_AGAIN = 60 * SECOND
 
 
 @dataclass(slots=True)
@@ -72,6 +74,7 @@ class Pacer:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._booked: dict[tuple[str, bool], _Booked] = {}
+        self._refused_at = 0  # as on the board when it was last read
 
     def turn(self, endpoint: str, *, background: bool = False) -> None:
         """Return when a request may be sent there; `ProviderBusyError` if that is too long."""
@@ -97,6 +100,21 @@ class Pacer:
                 self._keep(session, slow(board, endpoint, now, pause))
         except SQLAlchemyError:
             # The provider will say so again; the answer that brought this matters more.
+            return
+
+    def answered(self, *, key_accepted: bool) -> None:
+        """Tell everybody when the key is refused, and when it is accepted again."""
+        if key_accepted and not self._refused_at:
+            return
+        try:
+            with transaction(self._engine) as session:
+                now, board = self._locked(session)
+                known = now - board.refused_at < REFUSED_AGAIN
+                self._refused_at = 0 if key_accepted else board.refused_at if known else now
+                if self._refused_at != board.refused_at:
+                    self._keep(session, replace(board, refused_at=self._refused_at))
+        except SQLAlchemyError:
+            # The next answer says so again; this one matters more.
             return
 
     # --- parts -----------------------------------------------------------------------------
@@ -139,6 +157,7 @@ class Pacer:
         try:
             with transaction(self._engine) as session:
                 now, board = self._locked(session)
+                self._refused_at = board.refused_at
                 after, turns = book(board, lanes, now, count, PATIENCE)
                 told = self._steady()
                 if turns:
@@ -179,6 +198,14 @@ class Pacer:
         )
 
 
+def refused_keys(session: Session, sources: Sequence[str]) -> Mapping[str, datetime]:
+    """The sources whose key the provider does not accept, with when it last said so."""
+    query = select(col(PaceRow.source), col(PaceRow.board))
+    boards = session.execute(query.where(col(PaceRow.source).in_(sources)))
+    told = {source: _read(board).refused_at for source, board in boards}
+    return {source: from_unix(at // SECOND) for source, at in told.items() if at}
+
+
 def _busy(why: str, seconds: float) -> ProviderBusyError:
     """Those who are turned away do not come back all at once."""
     jitter = secrets.SystemRandom().uniform(0, max(1.0, seconds / 4))
@@ -187,10 +214,12 @@ def _busy(why: str, seconds: float) -> ProviderBusyError:
 
 def _written(board: Board) -> str:
     lanes = {name: asdict(standing) for name, standing in board.lanes.items()}
-    return json.dumps({"taken": board.taken, "lanes": lanes}, separators=(",", ":"))
+    kept = {"taken": board.taken, "lanes": lanes, "refused_at": board.refused_at}
+    return json.dumps(kept, separators=(",", ":"))
 
 
 def _read(text: str) -> Board:
     kept = json.loads(text or "{}")
     lanes = {name: Standing(**standing) for name, standing in kept.get("lanes", {}).items()}
-    return Board(taken=tuple(kept.get("taken", ())), lanes=lanes)
+    taken = tuple(kept.get("taken", ()))
+    return Board(taken=taken, lanes=lanes, refused_at=kept.get("refused_at", 0))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from dunning.core.facts import Case
-from dunning.core.money import Money
-from dunning.core.policy import Policy, Subject, from_data, to_data
-from dunning.core.status import Status
+from dunning.core.branches import asks
+from dunning.core.policy import Policy, from_data, to_data
 from dunning.desk import Desk
 from dunning.errors import NotFoundError
 from dunning.store import PolicyRow
@@ -23,6 +22,7 @@ class Pinned:
 
     def __init__(self) -> None:
         self._known: dict[str, Policy] = {}
+        self._asks: dict[str, frozenset[str]] = {}
         # By the object, which is kept and so stays the only one of this identity.
         self._versions: dict[int, tuple[Policy, str]] = {}
 
@@ -36,6 +36,13 @@ class Pinned:
             self._known[version] = from_data(json.loads(row.body), works_on)
         return self._known[version]
 
+    def asks(self, session: Session, version: str) -> frozenset[str]:
+        """What the policy of that version needs to know beside its cases; mostly nothing."""
+        found = self._asks.get(version)
+        if found is None:
+            found = self._asks[version] = asks(self.of(session, version))
+        return found
+
     def learn(self, desk: Desk) -> None:
         """Read at once the policies of the cases in hand that this process has not met yet."""
         versions = {held.row["policy_version"] for held in desk.cases.values()}
@@ -48,13 +55,7 @@ class Pinned:
         """Keep the policy for the case that begins under it; its version."""
         version = self._version_of(policy)
         if desk.policies.get(version) is None:
-            row = {
-                "version": version,
-                "name": policy.name,
-                "body": json.dumps(to_data(policy), sort_keys=True),
-                "first_used_at": now,
-            }
-            desk.policies.put(version, row)
+            desk.policies.put(version, row_of(policy, version, now))
         self._known[version] = policy
         return version
 
@@ -67,13 +68,11 @@ class Pinned:
         return version
 
 
-def subject_of(case: Case, present: Status) -> Subject:
-    """What the choice of a policy goes by."""
-    bill = case.bill
-    return Subject(
-        source=case.source,
-        amount=Money(sum(e.amount for e in present.books.entries[:1]), case.currency),
-        country=case.word("country"),
-        products=bill.products if bill else (),
-        metadata=bill.metadata if bill else (),
-    )
+def row_of(policy: Policy, version: str, now: datetime) -> dict[str, Any]:
+    """The row of a policy that is about to be used for the first time."""
+    return {
+        "version": version,
+        "name": policy.name,
+        "body": json.dumps(to_data(policy), sort_keys=True),
+        "first_used_at": now,
+    }

@@ -20,6 +20,7 @@ from dunning.clock import FollowedClock
 from dunning.config import Settings
 from dunning.crew import Crew
 from dunning.errors import ConfigError
+from dunning.in_force import Watching
 from dunning.upkeep import Upkeep
 from dunning.web.app import build_app, build_watch_app
 from dunning.web.protocol import BoundedProtocol, make_room
@@ -53,15 +54,19 @@ class Up:
         self.threads = Threads(self.broker, threads)
         self.feeder = Feeder(program, self.work, window=calls * CLAIMS_PER_CALL)
         self._loop = threading.Thread(target=self.feeder.run, name="feeder", daemon=True)
+        self._watching = Watching(program.policies)
 
     def start(self) -> None:
         """Begin to work on what is due."""
+        self.program.policies.begin()
+        self._watching.start()
         self.crew.start()
         self.threads.start()
         self._loop.start()
 
     def stop(self) -> None:
         """Finish the steps that were begun; nothing new is started."""
+        self._watching.stop()
         self.feeder.stop()
         self._loop.join(timeout=GRACE_SECONDS)
         stop_working(self.crew, self.threads)
@@ -265,9 +270,13 @@ def _apart(
     try:
         _needs_tables(program)
         broker = build_broker(_broker(settings))
+        program.policies.begin()
+        watching = Watching(program.policies)
+        watching.start()
         try:
             yield program, broker
         finally:
+            watching.stop()
             broker.close()
     finally:
         program.close()

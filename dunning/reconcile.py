@@ -21,7 +21,8 @@ from sqlmodel import Session, col
 from dunning import crashpoints
 from dunning.adopt import Adoption, Terms, known_cases
 from dunning.bookmarks import RUN, Bookmark
-from dunning.cases import CaseBook, locked, read_facts
+from dunning.case_rows import locked, read_facts
+from dunning.cases import CaseBook
 from dunning.core.events import Bill, InvoiceNews, InvoiceReported, StepDeferred
 from dunning.core.ports import Provider, Reader
 from dunning.errors import LeaseLostError, MalformedError, ProviderRefusedError

@@ -10,6 +10,8 @@ from dunning.core.events import (
     AttemptReported,
     BillingEvent,
     CustomerReported,
+    Exempted,
+    ExemptionLifted,
     InvoiceEvent,
     InvoiceReported,
     MethodChanged,
@@ -20,7 +22,7 @@ from dunning.desk import Desk, Held, Named
 from dunning.errors import NamesTakenError
 from dunning.store import guard, guard_at_once
 
-CustomerNews = MethodChanged | CustomerReported | SubscriptionReported
+CustomerNews = MethodChanged | CustomerReported | SubscriptionReported | Exempted | ExemptionLifted
 
 
 def invoice_of(desk: Desk, source: str, event: BillingEvent) -> str | None:
@@ -142,6 +144,17 @@ def gather_about(desk: Desk, case_ids: Collection[str]) -> None:
     desk.steps.load(case_ids)
 
 
+def paid_invoices(told: Mapping[str, Sequence[BillingEvent]]) -> list[Named]:
+    """The invoices of which these events say that something was paid."""
+    return sorted(
+        {
+            Named(source, event.bill.invoice)
+            for source, event in _each(told)
+            if isinstance(event, InvoiceReported) and event.bill.paid > 0
+        }
+    )
+
+
 def _each(told: Mapping[str, Sequence[BillingEvent]]) -> Iterator[tuple[str, BillingEvent]]:
     for source, events in told.items():
         for event in events:
@@ -228,5 +241,9 @@ def _gather_people(
         if isinstance(event, MethodChanged) and event.method:
             methods.add(Named(source, event.method))
     desk.customers.load(sorted(customers))
+    desk.exemptions.load(sorted(customers))
+    if opening:
+        cards = ((name.source, desk.customers.stored(name)) for name in customers)
+        methods |= {Named(s, row["method"]) for s, row in cards if row and row["method"]}
     desk.subscriptions.load(sorted(subscriptions))
     desk.methods.load(sorted(methods))

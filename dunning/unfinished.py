@@ -77,6 +77,8 @@ def _ending_of(case: Case, row: Row, attempt: Attempt | None) -> tuple[StepResul
     left = row["state"] == "running" or row["asked"] is not None
     if begun and row["kind"] == StepKind.EMAIL.value and left:
         return StepResult.DOUBTFUL, "the worker that sent it died before it could say so"
+    if begun and row["kind"] == StepKind.SUSPEND.value:
+        return StepResult.DOUBTFUL, "it may have come about before the case ended"
     closed_at = case.voided_at or case.uncollectible_at
     ours = closed_at is not None and closed_at >= row["first_started_at"]
     if begun and row["kind"] == StepKind.GIVE_UP.value and ours:

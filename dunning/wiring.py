@@ -17,13 +17,13 @@ from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
 from dunning import links, metrics
-from dunning.actions.access import GiveUp, Restore, Restrict, Suspend
+from dunning.actions.access import Announce, GiveUp, Restore, Restrict, Signal, Suspend, Void
 from dunning.actions.message import Sender, Write
 from dunning.actions.observed import Observed
-from dunning.actions.reconcile import Announce, Reconcile
+from dunning.actions.reconcile import Reconcile
 from dunning.actions.retry import Retry
 from dunning.breaker import Breaker
-from dunning.cases import CaseBook, Chooser
+from dunning.cases import CaseBook
 from dunning.channels.email import EmailChannel
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
 from dunning.clock import Clock, FollowedClock, SystemClock
@@ -32,15 +32,15 @@ from dunning.config import (
     Settings,
     Source,
     load_policies,
-    load_policy_file,
+    read_policy_text,
 )
 from dunning.core.events import Actor, Attempt, AttemptStatus, StepKind
 from dunning.core.facts import Case
-from dunning.core.policy import Policy, Subject, choose
 from dunning.core.ports import Action, Channel, Provider, Reader
 from dunning.core.status import Access, State
 from dunning.errors import ConfigError
 from dunning.executor import Executor
+from dunning.in_force import Policies, Text, loader
 from dunning.inbox import Inbox
 from dunning.messages import Messages
 from dunning.outbox import Deliver, Heard
@@ -73,7 +73,7 @@ class Program:
     """The parts of one process, assembled."""
 
     settings: Settings
-    policies: PolicyFile
+    policies: Policies
     clock: Clock
     engine: Engine
     sources: Mapping[str, LiveSource]
@@ -123,14 +123,27 @@ def assemble(
     `engine` are for those who assemble again and again: what was read and compiled is kept.
     """
     messages = messages or Messages(settings.templates)
-    policies = policies or _policies(settings, environ, messages, policy_text)
     clock = clock or clock_for(settings)
+    text = None if policies else _text(settings, policy_text)
+    file = policies or _read(text, environ, messages)
     engine = engine or engine_for(settings.database_url.reveal(), role=role)
-    sources = _sources(settings, policies, clock, engine, providers)
+    in_force = Policies(
+        engine,
+        file,
+        text,
+        load=loader(tuple(messages.names())),
+        path=settings.policy_file if policy_text is None else None,
+        now=clock.now,
+    )
+    sources = _sources(settings, file, clock, engine, providers)
     acting = {name: live.provider for name, live in sources.items() if live.provider}
     mail = mail or _mail(settings)
     product = product or _product(settings)
-    cases = CaseBook(choose=_chooser(policies), announces=product is not None)
+    cases = CaseBook(
+        choose=in_force.choose,
+        announces=product is not None,
+        keeps_revenue=lambda: in_force.keeps_revenue,
+    )
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
     actions = _actions(settings, engine, acting, mail, messages, sources)
@@ -141,7 +154,7 @@ def assemble(
     )
     return Program(
         settings=settings,
-        policies=policies,
+        policies=in_force,
         clock=clock,
         engine=engine,
         sources=sources,
@@ -163,23 +176,17 @@ def clock_for(settings: Settings, role: str = "dunning") -> Clock:
     return FollowedClock(settings.sandbox_url, f"{role}-{os.getpid()}")
 
 
-def _policies(
-    settings: Settings,
-    environ: Mapping[str, str] | None,
-    messages: Messages,
-    policy_text: str | None,
-) -> PolicyFile:
-    names = messages.names()
-    if policy_text is None:
-        return load_policy_file(settings.policy_file, environ=environ, known_templates=names)
-    return load_policies(policy_text, filename="policy", environ=environ, known_templates=names)
+def _text(settings: Settings, policy_text: str | None) -> Text:
+    if policy_text is not None:
+        return Text(policy_text, "policy")
+    return Text(*read_policy_text(settings.policy_file))
 
 
-def _chooser(policies: PolicyFile) -> Chooser:
-    def choose_policy(subject: Subject) -> Policy:
-        return policies.policies[choose(policies.choices, subject)]
-
-    return choose_policy
+def _read(text: Text | None, environ: Mapping[str, str] | None, messages: Messages) -> PolicyFile:
+    assert text is not None
+    return load_policies(
+        text.text, filename=text.name, environ=environ, known_templates=messages.names()
+    )
 
 
 def _sources(
@@ -282,10 +289,12 @@ def _actions(
         StepKind.EMAIL: Write(acting, mail, messages, senders, link_for, pages),
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),
-        StepKind.RESTORE: Restore(acting, lambda case: _held_by_others(engine, case)),
+        StepKind.RESTORE: Restore(acting, partial(_held_by_others, engine)),
         StepKind.GIVE_UP: GiveUp(acting),
         StepKind.RECONCILE: Reconcile(acting),
         StepKind.ANNOUNCE: Announce(),
+        StepKind.SIGNAL: Signal(),
+        StepKind.VOID: Void(acting),
     }
     return {kind: Observed(action) for kind, action in actions.items()}
 
@@ -311,6 +320,8 @@ def _card_history(engine: Engine, source: str, method: str, known: frozenset[str
             currency=row.currency,
             by=Actor(row.by),
             method=row.method,
+            # Rows from before the column, or of a report that left it out: the card's own word.
+            method_type=row.method_type or (kept.type if kept else None),
             network=row.network,
             fingerprint=row.fingerprint,
         )
@@ -318,16 +329,16 @@ def _card_history(engine: Engine, source: str, method: str, known: frozenset[str
     ]
 
 
-def _held_by_others(engine: Engine, case: Case) -> bool:
+def _held_by_others(engine: Engine, case: Case, subscription: str) -> bool:
     with reading(engine) as session:
-        return others_suspend(session, case)
+        return others_suspend(session, case, subscription)
 
 
-def others_suspend(session: Session, case: Case) -> bool:
-    """Whether another case of the same scope still keeps the service suspended."""
+def others_suspend(session: Session, case: Case, subscription: str) -> bool:
+    """Whether another case still keeps it suspended: one of its own, or of the whole customer."""
     query = select(col(CaseRow.id)).where(
         col(CaseRow.source) == case.source,
-        col(CaseRow.scope) == case.scope,
+        col(CaseRow.scope).in_([subscription, *([case.customer] if case.customer else [])]),
         col(CaseRow.id) != case.id,
         col(CaseRow.access) == Access.SUSPENDED.value,
         col(CaseRow.state).in_((State.SUSPENDED.value, State.LOST.value)),

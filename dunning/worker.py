@@ -39,6 +39,10 @@ FULL_SECONDS = 0.02
 FOLLOW_POLL_SECONDS = 0.05
 FOLLOW_WAIT_SECONDS = 5.0
 INBOX_BATCH = 100
+# So many threads of a process handle webhooks at once, so many rows in one transaction: more of
+# them would take smaller batches.
+HANDLERS = 3
+TOGETHER = 250
 # So often a batch is handled anew at once; the sweep finds what is left even so.
 HANDLING = 3
 CALLS_BATCH = 20
@@ -67,6 +71,8 @@ class Work:
         self.poke = threading.Event()
         self._lock = threading.Lock()
         self._under_way = 0
+        self._told: list[list[int]] = []  # rows of messages that nobody handles yet
+        self._handlers = 0
         # Without the Retries middleware a message that fails is not repeated.
         self.handle_inbox = dramatiq.actor(
             broker=broker, actor_name="handle_inbox", queue_name="inbox"
@@ -114,21 +120,50 @@ class Work:
             return f"away ({type(error).__name__})"
         return "ok"
 
-    def _done(self) -> None:
+    def _done(self, messages: int = 1) -> None:
         with self._lock:
-            self._under_way -= 1
+            self._under_way -= messages
             last = self._under_way <= 0
         if last:
             self.poke.set()
 
     def _handle_inbox(self, ids: list[int]) -> None:
-        try:
-            self._program.clock.fresh()
-            for tries in range(1, HANDLING + 1):
-                if self._is_handled(ids, tries):
-                    return
-        finally:
-            self._done()
+        """Handle these, and what has piled up meanwhile; nobody waits for a large batch."""
+        told = [int(row_id) for row_id in ids]  # of another form: it fails alone
+        with self._lock:
+            self._told.append(told)
+            if self._handlers >= HANDLERS:
+                return  # whoever is done first takes them along; lost with us, they are swept
+            self._handlers += 1
+        while messages := self._next_told():
+            try:
+                self._handle([row_id for told in messages for row_id in told])
+            except BaseException:
+                with self._lock:
+                    self._handlers -= 1
+                raise
+            finally:
+                self._done(len(messages))
+
+    def _next_told(self) -> list[list[int]]:
+        """Whole messages, what was kept first ahead; when there are none, this handler is done."""
+        with self._lock:
+            if not self._told:
+                self._handlers -= 1
+                return []
+            self._told.sort(reverse=True)
+            taken = [self._told.pop()]
+            rows = len(taken[0])
+            while self._told and rows + len(self._told[-1]) <= TOGETHER:
+                taken.append(self._told.pop())
+                rows += len(taken[-1])
+            return taken
+
+    def _handle(self, ids: list[int]) -> None:
+        self._program.clock.fresh()
+        for tries in range(1, HANDLING + 1):
+            if self._is_handled(ids, tries):
+                return
 
     def _is_handled(self, ids: list[int], tries: int) -> bool:
         """What the database refused is parked by then; what it could not do passes, or is swept."""

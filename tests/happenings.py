@@ -9,14 +9,19 @@ from dunning.core.events import (
     Adopted,
     ClosedByHand,
     CustomerReported,
+    Exempted,
+    ExemptionLifted,
     Held,
     LinkOpened,
     MethodChanged,
     MethodNews,
+    PolicyChanged,
+    Promised,
     RenewalUpcoming,
     Resumed,
     RetryAsked,
     Standing,
+    StepAdvanced,
     StepDeferred,
     StepEnded,
     StepKind,
@@ -102,9 +107,42 @@ def resumed(at: datetime = T0) -> Resumed:
     return Resumed(id=event_id("resumed", at), at=at, why="talked", by="ops")
 
 
-def retry_asked(at: datetime = T0) -> RetryAsked:
+def retry_asked(at: datetime = T0, *, forced: bool = False) -> RetryAsked:
     """A person wants a charge now."""
-    return RetryAsked(id=event_id("asked", at), at=at, why="they said now", by="ops")
+    name = event_id("asked", at)
+    return RetryAsked(id=name, at=at, why="they said now", by="ops", forced=forced)
+
+
+def promised(
+    at: datetime = T0, until: datetime | None = None, amount: int | None = None
+) -> Promised:
+    """The customer named a date: five days later, if none is given."""
+    return Promised(
+        id=event_id("promised", at),
+        at=at,
+        until=until or at + timedelta(days=5),
+        amount=amount,
+        why="they called",
+        by="ops",
+    )
+
+
+def exempted(at: datetime = T0, until: datetime | None = None) -> Exempted:
+    """A person took the customer out of dunning."""
+    name = event_id("exempted", at)
+    return Exempted(id=name, at=at, customer=CUSTOMER, until=until, why="a partner", by="ops")
+
+
+def unexempted(at: datetime = T0) -> ExemptionLifted:
+    """A person let dunning go on for the customer."""
+    name = event_id("unexempted", at)
+    return ExemptionLifted(id=name, at=at, customer=CUSTOMER, why="no partner", by="ops")
+
+
+def advanced(name: str, at: datetime = T0) -> StepAdvanced:
+    """A person wants a step of the timeline now."""
+    told = event_id(f"advanced_{name}", at)
+    return StepAdvanced(id=told, at=at, step=step_key(name), why="they asked", by="ops")
 
 
 def closed_by_hand(at: datetime = T0) -> ClosedByHand:
@@ -115,6 +153,24 @@ def closed_by_hand(at: datetime = T0) -> ClosedByHand:
 def link_opened(at: datetime = T0) -> LinkOpened:
     """The customer followed the link in a message."""
     return LinkOpened(id=event_id("link", at), at=at, invoice=INVOICE)
+
+
+def policy_changed(
+    at: datetime = T0, to: str = "2222222222222222", *, number: int = 1, notice: float = 7
+) -> PolicyChanged:
+    """A person moved the case to another version of its policy."""
+    return PolicyChanged(
+        id=f"policy:{number}",
+        at=at,
+        policy="standard",
+        version=to,
+        former_policy="standard",
+        former_version="1111111111111111",
+        why="a trial",
+        by="ops",
+        suspends_from=at + timedelta(days=notice),
+        gives_up_from=at + timedelta(days=notice),
+    )
 
 
 def adopted(

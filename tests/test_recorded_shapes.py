@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from dunning.cases import summary
+from dunning.case_rows import summary
 from dunning.config import load_settings
 from dunning.core.status import State
 from dunning.processes import Up, running

@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from sqlmodel import Session, col, select
 
 from dunning.acts import ByHand, Person
-from dunning.cases import summary
+from dunning.case_rows import summary
 from dunning.processes import Up
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.sandbox.sandbox import Sandbox
@@ -36,7 +36,8 @@ GOOD_CARD = "4242424242424242"
 # What ends in one second is told in this order.
 _RANK = (
     "product case.opened",
-    *("retry", "announce", "restrict", "suspend", "restore", "give_up", "product", "email"),
+    *("retry", "signal", "announce", "restrict", "suspend", "restore", "give_up", "void"),
+    *("product", "email"),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dunning.core.case import advance
 from dunning.core.events import BillingEvent, InvoiceNews, InvoiceStatus
@@ -33,6 +33,19 @@ def look(provider: Provider, doing: Doing) -> Looked:
     """Ask the provider, and fold its answer into a copy of the case."""
     view = provider.look(doing.case.invoice)
     return fold(doing.case, view)
+
+
+def look_with_methods(provider: Provider, doing: Doing) -> Looked:
+    """The same, and what else the customer has saved, where the policy may charge that."""
+    looked = look(provider, doing)
+    customer = looked.case.customer
+    if not doing.policy.backup_methods or customer is None or not looked.status.state.is_open:
+        return looked
+    case = looked.case
+    saved = provider.methods(customer)
+    for event in saved:
+        case = advance(case, event)
+    return replace(looked, case=case, events=(*looked.events, *saved))
 
 
 def fold(case: Case, view: View) -> Looked:

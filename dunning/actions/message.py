@@ -15,10 +15,12 @@ from dunning.actions.looking import Looked, look
 from dunning.core.entries import Account
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.freezing import freeze
+from dunning.core.lines import has_when
 from dunning.core.local import local_of
 from dunning.core.money import Money
-from dunning.core.permission import why_no_charge
-from dunning.core.plan import timeline
+from dunning.core.permission import template_for, why_no_access, why_no_charge
+from dunning.core.plan import TAKES_ACCESS, plan, timeline
 from dunning.core.policy import Policy
 from dunning.core.ports import (
     Asked,
@@ -36,8 +38,7 @@ from dunning.core.ports import (
     Sent,
     Unsent,
 )
-from dunning.core.status import State, freeze, last_decline, verdict
-from dunning.core.steps import fitting_template
+from dunning.core.status import State, last_decline, spoken_of
 from dunning.links import Pages
 from dunning.messages import Facts, Messages, customer_reason
 
@@ -87,7 +88,7 @@ class Write:
             return Ended(result=StepResult.SKIPPED, why="no way out: DUNNING_SMTP_URL is not set")
         provider = self._providers[doing.case.source]
         looked = look(provider, doing)
-        template = fitting_template(doing.step.template or "", verdict(looked.case))
+        template = template_for(looked.case, doing.step.template or "", doing.policy)
         if stopped := _stopped(doing, looked, template):
             return stopped
         recipient = looked.case.word("email")
@@ -184,7 +185,8 @@ def _message_id(key: str, sender: Sender) -> str:
 
 
 def _facts(doing: Doing, looked: Looked, template: str, sender: Sender, links: Links) -> Facts:
-    case, said, last = looked.case, verdict(looked.case), last_decline(looked.case)
+    case, last = looked.case, last_decline(looked.case)
+    said = spoken_of(case, doing.policy.declines)
     zone = local_of(case, doing.policy).zone
     ahead = _dates(case, doing.policy, doing.now)
     owed = looked.status.at_risk
@@ -230,9 +232,15 @@ def _dates(case: Case, policy: Policy, now: datetime) -> dict[StepKind, datetime
     """The next moment of each kind of step, as the plan has it."""
     found: dict[StepKind, datetime] = {}
     charges = why_no_charge(case, policy) is None
+    # Nor for a line whose condition does not hold, as far as is known.
+    undone = {step.key for step in plan(case, policy, now).steps if step.skip and has_when(step)}
     for step in timeline(case, policy):
+        if step.key in undone:
+            continue
         if step.kind is StepKind.RETRY and not charges:
             continue  # no date is promised for a charge that will not be made
+        if step.kind in TAKES_ACCESS and why_no_access(case):
+            continue
         if step.due_at > now and case.step(step.key) is None and step.rung is not None:
             known = found.get(step.rung.do)
             found[step.rung.do] = min(known, step.due_at) if known else step.due_at

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from dunning.actions.looking import look, news_of
+from dunning.actions.looking import look_with_methods, news_of
 from dunning.core.events import InvoiceReported, StepResult
 from dunning.core.policy import Retries
 from dunning.core.ports import Doing, Ended, Provider
@@ -19,9 +19,10 @@ class Reconcile:
     def act(self, doing: Doing) -> Ended:
         """Look; where the policy says `ours`, stop the provider's own retries before ours begin."""
         provider = self._providers[doing.case.source]
-        looked = look(provider, doing)
+        looked = look_with_methods(provider, doing)
         bill = looked.view.bill
-        theirs = bill.next_attempt_at is not None or bill.auto_advance is True
+        # A bill to be paid by hand advances as well: by reminders of the provider's, not charges.
+        theirs = bill.automatic and (bill.next_attempt_at is not None or bill.auto_advance is True)
         ours = doing.policy.retries in (Retries.OURS, Retries.SIGNAL)
         events, why = looked.events, "asked the provider"
         if theirs and ours and looked.status.state.is_open:
@@ -36,13 +37,3 @@ class Reconcile:
             taken = bill.next_attempt_at is None and bill.auto_advance is not True
             why += " and took its retries over" if taken else ", which keeps its own retries"
         return Ended(result=StepResult.DONE, why=why, events=events)
-
-
-class Announce:
-    """The `announce` step: we say when, the billing system charges (`retries: signal`)."""
-
-    def act(self, doing: Doing) -> Ended:
-        """Tell the merchant's application that a retry is due."""
-        del doing
-        why = "told the billing system that a retry is due"
-        return Ended(result=StepResult.DONE, why=why, announce="retry.due")

@@ -14,7 +14,8 @@ from typing import assert_never
 import structlog
 
 from dunning import metrics
-from dunning.actions.looking import Looked, look, news_of
+from dunning.actions.looking import Looked, look_with_methods, news_of
+from dunning.core.backups import why_no_backup
 from dunning.core.events import (
     Actor,
     Attempt,
@@ -26,7 +27,8 @@ from dunning.core.events import (
     InvoiceReported,
     StepResult,
 )
-from dunning.core.limits import allowed
+from dunning.core.freezing import freeze
+from dunning.core.limits import Limit, allowed, built_in, in_force
 from dunning.core.permission import why_no_charge
 from dunning.core.policy import Retries
 from dunning.core.ports import (
@@ -45,7 +47,6 @@ from dunning.core.ports import (
     PutOff,
     Refused,
 )
-from dunning.core.status import freeze
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +80,7 @@ class Retry:
     def act(self, doing: Doing) -> Ended | PutOff:
         """Charge once, if nothing that can be known speaks against it."""
         provider = self._providers[doing.case.source]
-        looked = look(provider, doing)
+        looked = look_with_methods(provider, doing)
         known = looked.view.own_attempts.get(doing.step.key)
         if known is not None and known.status is not AttemptStatus.PROCESSING:
             return _already(doing, looked, known)
@@ -114,21 +115,26 @@ class Retry:
         if standing := freeze(looked.case, doing.now):
             until = standing.until or doing.now + FROZEN_WAIT
             return _later(doing, looked, until, standing.why)
-        reason = why_no_charge(looked.case, doing.policy)
+        method, forced = doing.step.method, doing.step.forced
+        if method is None:
+            reason = why_no_charge(looked.case, doing.policy, forced=forced)
+        else:
+            reason = why_no_backup(looked.case, doing.policy, method)
         if reason is not None:
             return Ended(result=StepResult.SKIPPED, why=reason, events=looked.events)
         return self._over_limit(doing, looked)
 
     def _over_limit(self, doing: Doing, looked: Looked) -> Ended | PutOff | None:
         """What the limits of the very card that would be charged say."""
-        tries = self._tries_on(doing.case.source, looked)
-        last = max(tries, key=lambda attempt: (attempt.at, attempt.id), default=None)
+        tries = self._tries_on(doing.case.source, looked, _target(doing, looked))
         blocked = allowed(
             tries,
-            network=last.network if last else None,
-            method_type=last.method_type if last else None,
+            network=_last_word(tries, "network"),
+            method_type=_last_word(tries, "method_type"),
             amount=looked.status.at_risk,
             now=doing.now,
+            debt={attempt.id for attempt in looked.case.attempts},
+            limits=_limits(doing),
         )
         if blocked is None:
             return None
@@ -137,13 +143,13 @@ class Retry:
             return Ended(result=StepResult.SKIPPED, why=blocked.why, events=looked.events)
         return _later(doing, looked, blocked.until, blocked.why)
 
-    def _tries_on(self, source: str, looked: Looked) -> list[Attempt]:
+    def _tries_on(self, source: str, looked: Looked, method: str | None) -> list[Attempt]:
         """Every known try on the card that would be charged; all of the case's if none is named."""
         attempts = looked.case.attempts
-        method = looked.view.method
         if method is None:
             return list(attempts)
         prints = {one.fingerprint for one in attempts if one.method == method}
+        prints |= {one.fingerprint for one in looked.case.saved if one.id == method}
         known = frozenset(name for name in prints if name)
         seen = self._history(source, method, known)
         prints |= {one.fingerprint for one in seen}
@@ -156,11 +162,31 @@ class Retry:
         return [*seen, *mine]
 
 
+def _limits(doing: Doing) -> tuple[Limit, ...]:
+    """The limits in force; a person may go past our own caution, and past no network's rule."""
+    limits = in_force(doing.policy.limits)
+    if doing.step.forced:
+        networks = set(built_in())
+        return tuple(limit for limit in limits if limit in networks and not limit.is_house)
+    return limits
+
+
+def _last_word(tries: Sequence[Attempt], about: str) -> str | None:
+    """What the newest try that says so was made by: a report may leave it out."""
+    newest = sorted(tries, key=lambda attempt: (attempt.at, attempt.id), reverse=True)
+    return next((word for one in newest if (word := getattr(one, about))), None)
+
+
 def _tell(doing: Doing, outcome: ChargeOutcome) -> None:
     ending = type(outcome).__name__.lower()
     metrics.charge(doing.case.source, ending)
     attempt = getattr(outcome, "attempt", None)
     log.info(f"charge.{ending}", attempt=attempt.id if attempt else None)
+
+
+def _target(doing: Doing, looked: Looked) -> str | None:
+    """The method to charge: the step's own, else what the provider would take."""
+    return doing.step.method or looked.view.method
 
 
 def _theirs(bill: Bill) -> bool:
@@ -177,9 +203,9 @@ def _request(doing: Doing, looked: Looked) -> Asked:
     """What to ask for: the same as before as long as the provider may remember the key."""
     before = doing.asked
     if before is None:
-        return Asked(method=looked.view.method)
+        return Asked(method=_target(doing, looked))
     remembered = doing.now - doing.first_started_at < KEY_FORGOTTEN
-    method = before.method if remembered else looked.view.method
+    method = before.method if remembered else _target(doing, looked)
     return Asked(method=method, times=before.times + 1)
 
 
@@ -296,6 +322,6 @@ def _made(doing: Doing, looked: Looked, status: AttemptStatus, decline: Decline 
         currency=looked.case.currency,
         by=Actor.OURS,
         key=doing.step.key,
-        method=looked.view.method,
+        method=_target(doing, looked),
         decline=decline,
     )

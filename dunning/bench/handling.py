@@ -15,15 +15,17 @@ from dunning import store
 from dunning.bench import bodies
 from dunning.bench.goals import Findings, Goal
 from dunning.bench.servers import DurablePostgres
+from dunning.broker import build_broker
 from dunning.clock import SystemClock
 from dunning.config import load_settings
 from dunning.inbox import Received, keep
 from dunning.store import transaction
 from dunning.wiring import Program, assemble
-from dunning.worker import INBOX_BATCH
+from dunning.worker import INBOX_BATCH, Threads, Work
 
 ON_POSTGRES = Goal("G7 PostgreSQL", "events into cases and ledger / one a transaction", 10)
 ON_SQLITE = Goal("G7 SQLite", "events into cases and ledger / one a transaction", 5)
+HINT, THREADS = 4, 8
 DRAIN = Goal("G7 drain", "usual traffic handled by one worker / received by one web", 1)
 # Of so many webhooks one tells of a failure and one of its end; the others of healthy payments.
 USUAL = 20
@@ -55,9 +57,11 @@ def measure(
             batches = _run(program, 0, events, INBOX_BATCH)
             single = _run(program, 10_000_000, max(events // 10, 200), 1)
             usual = _handled(program, _usual(20_000_000, events), INBOX_BATCH)
+            hinted = _hinted(program, _usual(30_000_000, events))
         found.figures[f"{name}_batches_of_{INBOX_BATCH}"] = _told(batches)
         found.figures[f"{name}_one_each"] = _told(single)
         found.figures[f"{name}_usual_traffic"] = _told(usual)
+        found.figures[f"{name}_hints_of_{HINT}"] = _told(hinted)
         found.judge(goal, batches.per_second, single.per_second)
         if name == "postgresql":
             found.judge(DRAIN, usual.per_second, received, "receiving was not measured")
@@ -126,6 +130,24 @@ def _handled(program: Program, made: Sequence[dict[str, Any]], size: int) -> Rat
         for start in range(0, len(ids), size):
             program.inbox.handle(ids[start : start + size], now)
         seconds, worked = time.perf_counter() - began, time.process_time() - worked
+    total = len(ids)
+    return Rate(total, total / seconds, statements[0] / total, worked * 1000 / total)
+
+
+def _hinted(program: Program, made: Sequence[dict[str, Any]]) -> Rate:
+    """Keep them, and measure how a worker's threads handle them, told of a few at a time."""
+    ids = keep_all(program, made)
+    broker = build_broker(None)
+    work, threads = Work(program, broker), Threads(broker, THREADS)
+    with counted(program.engine) as statements:
+        began, worked = time.perf_counter(), time.process_time()
+        for start in range(0, len(ids), HINT):
+            work.hint(ids[start : start + HINT])
+        threads.start()
+        while work.in_hand:
+            work.poke.wait(0.01)
+        seconds, worked = time.perf_counter() - began, time.process_time() - worked
+    threads.stop()
     total = len(ids)
     return Rate(total, total / seconds, statements[0] / total, worked * 1000 / total)
 

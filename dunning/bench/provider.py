@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from dunning.core.events import Actor, Attempt, AttemptStatus, Bill, Decline, InvoiceStatus
+from dunning.core.events import (
+    Actor,
+    Attempt,
+    AttemptStatus,
+    Bill,
+    Decline,
+    InvoiceStatus,
+    MethodChanged,
+)
 from dunning.core.ports import (
     ChargeOutcome,
     Declined,
@@ -18,6 +26,7 @@ from dunning.core.ports import (
     Reading,
     SendOutcome,
     Sent,
+    Subscribed,
     Unreadable,
     View,
 )
@@ -102,6 +111,16 @@ class AtOnce:
     def links(self, invoice: str, customer: str | None, *, return_url: str | None) -> Links:
         """Nowhere."""
         return Links(pay=None, update_card=None)
+
+    def methods(self, customer: str) -> Sequence[MethodChanged]:
+        """None."""
+        del customer
+        return ()
+
+    def subscriptions(self, customer: str) -> Sequence[Subscribed]:
+        """None."""
+        del customer
+        return ()
 
     def suspend(self, subscription: str, *, collection: str, key: str) -> None:
         """At once."""

@@ -18,6 +18,7 @@ from dunning.bench import (
     embedded,
     handling,
     machine,
+    planning,
     receiving,
 )
 from dunning.bench.goals import Findings
@@ -104,6 +105,10 @@ def _costs(bench: Bench) -> Findings:
     return costs.measure(bench.postgres, cases=bench.size.lives)
 
 
+def _planning(bench: Bench) -> Findings:
+    return planning.measure(bench.postgres, bench.folder, cases=min(10 * bench.size.lives, 100_000))
+
+
 PARTS: dict[str, Callable[[Bench], Findings]] = {
     "receiving": _receiving,
     "handling": _handling,
@@ -112,6 +117,7 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
     "embedded": _embedded,
     "calling": _calling,
     "costs": _costs,
+    "planning": _planning,
 }
 
 

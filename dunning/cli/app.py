@@ -14,6 +14,8 @@ from dunning.cli import (
     bench,
     breaker,
     by_hand,
+    customers,
+    decline_codes,
     doctor,
     inbox,
     keeping,
@@ -22,7 +24,6 @@ from dunning.cli import (
     policy,
     processes,
     reconcile,
-    report,
     sandbox,
     simulate,
 )
@@ -111,7 +112,8 @@ def build() -> typer.Typer:
         app.command(name, rich_help_panel=panel)(function)
     for name, group, panel in (
         ("cases", by_hand.app, LOOK),
-        ("report", report.app, LOOK),
+        ("customers", customers.app, LOOK),
+        ("report", decline_codes.app, LOOK),
         ("ledger", ledger.app, LOOK),
         ("inbox", inbox.app, LOOK),
         ("breaker", breaker.app, LOOK),

@@ -90,9 +90,11 @@ def _mail(program: Program) -> str:
 
 
 def _policies(program: Program) -> str:
-    file = program.policies
+    from dunning.config.policy_file import BUILT_IN
+
+    file = program.policies.current
     names = ", ".join(sorted(file.policies))
-    shown = "the built-in default" if program.settings.policy_file is None else file.filename
+    shown = "the built-in default" if file.filename == BUILT_IN else file.filename
     return f"{shown} ({names})"
 
 

@@ -11,12 +11,16 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import or_, select
 from sqlmodel import Session, SQLModel, col
 
-from dunning.cases import read_facts, summary
+from dunning.case_rows import read_facts, summary
 from dunning.clock import rfc3339
+from dunning.core.around import ALONE
+from dunning.core.branches import asks, way_of
 from dunning.core.facts import Case
 from dunning.core.local import local_of
+from dunning.core.places import Way
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, from_data
+from dunning.core.promises import judged
 from dunning.core.steps import Step
 from dunning.errors import NotFoundError
 from dunning.store import (
@@ -28,6 +32,7 @@ from dunning.store import (
     PolicyRow,
     StepRow,
 )
+from dunning.surroundings import Wanted, around
 from dunning.workdays import works_on
 
 SHORTEST_PREFIX = 3
@@ -62,6 +67,7 @@ class CaseFile:
     case: Case
     policy: Policy
     plan: Plan
+    way: Way  # the lines that hold for it now
     zone: ZoneInfo
     now: datetime
     timeline: Sequence[Line]
@@ -103,12 +109,14 @@ def read(session: Session, row: CaseRow, now: datetime) -> CaseFile:
     """Gather the case."""
     case = read_facts(row)
     policy = _policy(session, row.policy_version)
-    ahead = plan(case, policy, now)
+    wanted = Wanted(case, asks(policy))
+    ahead = plan(case, policy, now, around=around(session, [wanted]).get(case.id, ALONE))
     return CaseFile(
         row=row,
         case=case,
         policy=policy,
         plan=ahead,
+        way=way_of(case, policy),
         zone=local_of(case, policy).zone,
         now=now,
         timeline=_timeline(_of(session, StepRow, row, col(StepRow.first_started_at)), ahead),
@@ -193,7 +201,7 @@ def _ahead(step: Step, begun: StepRow | None, ahead: Plan) -> Line:
 _ATTEMPT = "id at status amount currency by key method network decline_code network_code advice"
 _MESSAGE = "step_key at channel template recipient locale subject state reference why"
 _ENTRY = "id key base debit credit amount currency cause how occurred_at recorded_at reverses"
-_ACT = "id at act by why until"
+_ACT = "id at act by why until about"
 
 
 def as_json(file: CaseFile) -> dict[str, Any]:
@@ -202,12 +210,16 @@ def as_json(file: CaseFile) -> dict[str, Any]:
     frozen = None
     if standing is not None:
         frozen = {
+            "stop": standing.stop.value,
             "why": standing.why,
             "since": rfc3339(standing.since),
             "until": rfc3339(standing.until),
         }
     return {
         **summary(file.row),
+        "policy_why": file.row.policy_why,
+        "branch": file.way.branch,
+        "branch_since": rfc3339(file.way.since),
         "timezone": str(file.zone),
         "frozen": frozen,
         "timeline": [line_json(line, file.zone) for line in file.timeline],
@@ -215,7 +227,25 @@ def as_json(file: CaseFile) -> dict[str, Any]:
         "messages": _listed(file.messages, _MESSAGE),
         "entries": _listed(file.entries, _ENTRY),
         "acts": _listed(file.acts, _ACT),
+        "promises": promises_json(file),
     }
+
+
+def promises_json(file: CaseFile) -> list[dict[str, Any]]:
+    """What the customer promised, and what became of it; no amount: all that was owed."""
+    return [
+        {
+            "at": rfc3339(told.promise.at),
+            "until": rfc3339(told.promise.until),
+            "amount": told.promise.amount,
+            "currency": file.case.currency,
+            "why": told.promise.why,
+            "by": told.promise.by,
+            "ending": told.ending.value,
+            "ended_at": rfc3339(told.at),
+        }
+        for told in judged(file.case, file.now)
+    ]
 
 
 def line_json(line: Line, zone: ZoneInfo) -> dict[str, Any]:

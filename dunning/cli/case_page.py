@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from dunning.cli.case_file import CaseFile, Line
 from dunning.cli.output import Column, heading, once, pairs, say, table
+from dunning.cli.rules import group
 from dunning.cli.words import (
     NOTHING,
     amount_text,
@@ -12,6 +15,8 @@ from dunning.cli.words import (
     moment_and_hint,
     moment_text,
 )
+from dunning.config.sentences import MEANINGS
+from dunning.core.promises import Judged, judged
 from dunning.core.status import verdict
 from dunning.store import ActRow, AttemptRow, EntryRow, MessageRow
 
@@ -67,7 +72,7 @@ def facts(file: CaseFile) -> list[tuple[str, str]]:
         ("access", row.access),
         ("first failed", moment_and_hint(row.opened_at, now)),
     ]
-    said = verdict(case)
+    said = verdict(case, file.policy.declines)
     if said is not None:
         told.append(("advice", f"{said.advice.value}: {said.reason}"))
         told.append(("as told by", ", ".join(said.sources) or "nobody"))
@@ -75,15 +80,37 @@ def facts(file: CaseFile) -> list[tuple[str, str]]:
         theirs = moment_and_hint(bill.next_attempt_at, now)
         told.append(("provider", f"will retry by itself at {theirs}"))
     told.append(("policy", f"{row.policy}, version {row.policy_version}"))
+    if case.drawn is not None:
+        told.append(("hold-out", group(case.drawn)))
+    told += chosen(file)
     if file.plan.frozen is not None:
         standing = file.plan.frozen
         end = moment_and_hint(standing.until, now) if standing.until else "that ends"
         told.append(("stands still", f"{standing.why}, until {end}"))
+    told += [("promise", promise_words(one, row.currency, now)) for one in judged(case, now)]
     if row.closed_at is not None:
         told.append(("ended", f"{moment_and_hint(row.closed_at, now)}: {row.closed_reason}"))
     elif row.next_step:
         told.append(("next", f"{row.next_step} at {moment_and_hint(row.next_at, now)}"))
     return [(f"  {name}", value) for name, value in told]
+
+
+def promise_words(told: Judged, currency: str, now: datetime) -> str:
+    """`49.00 USD by 2026-03-20 22:00 UTC (in 2 d): open`."""
+    one = told.promise
+    amount = "all" if one.amount is None else amount_text(one.amount, currency)
+    when = f", {moment_and_hint(told.at, now)}" if told.at else ""
+    return f"{amount} by {moment_and_hint(one.until, now)}: {told.ending.value}{when} ({one.why})"
+
+
+def chosen(file: CaseFile) -> list[tuple[str, str]]:
+    """Why it has its policy, and which lines of it hold now."""
+    told = [("chosen by", file.row.policy_why)] if file.row.policy_why else []
+    if file.way.branch is not None:
+        since = file.way.since
+        when = f"since {moment_and_hint(since, file.now)}" if since else "from the beginning"
+        told.append(("branch", f"{file.way.branch}: {MEANINGS[file.way.branch]}; {when}"))
+    return told
 
 
 def _joined(parts: list[str | None]) -> str:
@@ -176,7 +203,7 @@ def _acts(file: CaseFile) -> None:
 
     columns = [
         Column("WHEN", lambda row: moment_text(row.at)),
-        Column("ACT", lambda row: str(row.act)),
+        Column("ACT", lambda row: _joined([row.act, row.about])),
         Column("UNTIL", until, rank=1),
         Column("BY", lambda row: str(row.by)),
         Column("WHY", lambda row: str(row.why), fold=True),

@@ -16,6 +16,7 @@ from dunning.cli.options import (
     FormatOption,
     PageFormatOption,
     SourceOption,
+    usage,
 )
 from dunning.cli.output import (
     Column,
@@ -51,7 +52,9 @@ Examples:
   dunning cases list --state open --policy standard
   dunning cases show case_hsyq          the beginning of an id is enough
   dunning cases explain in_1Qx8Yz       so is the provider's invoice
-  dunning cases hold case_hsyq --until 7d --why "pays on Friday, ticket 4711"
+  dunning cases hold case_hsyq --until 7d --why "ticket 4711"
+  dunning cases promise case_hsyq --until 2026-03-20 --why "pays on Friday"
+  dunning cases skip case_hsyq email:2 --why "we have called them"
 
 What is done by hand is kept with its reason and its author.""",
 )
@@ -90,6 +93,14 @@ def list_(
     due: Annotated[
         bool, typer.Option("--due", help="Only with a step that is due, the longest due first.")
     ] = False,
+    standing: Annotated[
+        str | None,
+        typer.Option(
+            "--standing",
+            metavar="WHY",
+            help="Only what stands still: exempt, hold, promise, dispute or in_process.",
+        ),
+    ] = None,
     source: SourceOption = None,
     limit: Annotated[
         int | None,
@@ -113,8 +124,15 @@ def list_(
         limit = SCREENFUL if form is Format.TABLE else 0
     with reading(data) as view:
         query = _chosen(view.now, states, policy, customer, source, due=due)
+        if standing is not None:
+            query = _only_standing(query, standing, view.now)
         if form is Format.TABLE:
-            _show(view, query, limit, asked=bool(states or policy or customer or source or due))
+            _show(
+                view,
+                query,
+                limit,
+                asked=bool(states or policy or customer or source or due or standing),
+            )
             return
         records = _records(view, query, limit)
         if form is Format.JSON:
@@ -123,10 +141,23 @@ def list_(
             csv_list(SUMMARY_KEYS, records)
 
 
+def _only_standing(query: Select[CaseRow], word: str, now: datetime) -> Select[CaseRow]:
+    from sqlmodel import col
+
+    from dunning.core.freezing import Stop
+    from dunning.store import CaseRow
+
+    if word not in [stop.value for stop in Stop]:
+        known = ", ".join(stop.value for stop in Stop)
+        raise usage(f"{word!r} is nothing to stand still for; there is {known}", "--standing")
+    ends = col(CaseRow.standing_until)
+    return query.where(col(CaseRow.standing) == word, ends.is_(None) | (ends > now))
+
+
 SUMMARY_KEYS = (
     "id source provider invoice customer subscription state access amount_due amount_at_risk "
-    "currency decline_code advice policy policy_version opened_at next_at next_step closed_at "
-    "closed_reason"
+    "currency decline_code advice policy policy_version holdout_of holdout_group opened_at "
+    "next_at next_step closed_at closed_reason standing standing_until"
 ).split()
 
 
@@ -166,7 +197,7 @@ def _chosen(
 
 
 def _records(view: Reading, query: Select[CaseRow], limit: int) -> Iterator[dict[str, object]]:
-    from dunning.cases import summary
+    from dunning.case_rows import summary
 
     if limit:
         query = query.limit(limit)
@@ -221,9 +252,18 @@ def list_columns(now: datetime) -> list[Column]:
         return amount_text(row.amount_due, row.currency)
 
     def following(row: CaseRow) -> str:
+        if row.standing and not (row.standing_until and row.standing_until <= now):
+            end = f" {hint(row.standing_until, now)}" if row.standing_until else ""
+            return f"({row.standing}{end})"
         if row.next_step and row.next_at:
             return f"{row.next_step} {hint(row.next_at, now)}"
         return f"({row.closed_reason})" if row.closed_reason else NOTHING
+
+    def walked(row: CaseRow) -> str:
+        if row.holdout_group != "held_out":
+            return str(row.policy)
+        of = f" of {row.holdout_of}" if row.holdout_of != row.policy else ""
+        return f"{row.policy} (held out{of})"
 
     return [
         Column("CASE", lambda row: str(row.id)),
@@ -233,7 +273,7 @@ def list_columns(now: datetime) -> list[Column]:
         Column("DECLINE", lambda row: row.decline_code or NOTHING, rank=2),
         Column("ADVICE", lambda row: row.advice or NOTHING, rank=4),
         Column("CUSTOMER", lambda row: row.customer or NOTHING, rank=3),
-        Column("POLICY", lambda row: str(row.policy), rank=6),
+        Column("POLICY", walked, rank=6),
         Column("ACCESS", lambda row: str(row.access), rank=7),
         Column("OPENED (UTC)", lambda row: moment_text(row.opened_at), rank=5),
         Column("INVOICE", lambda row: str(row.invoice), rank=8),

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dunning.cli.case_file import CaseFile, Line, line_json
+from dunning.cli.case_page import chosen, promise_words
 from dunning.cli.output import heading, once, pairs, say
-from dunning.cli.rules import OWNERS, rule
+from dunning.cli.rules import OWNERS, group, rule
 from dunning.cli.words import amount_text, local_text, moment_and_hint
 from dunning.core.events import StepKind
 from dunning.core.permission import why_no_charge
+from dunning.core.places import ONCE
+from dunning.core.promises import judged
 from dunning.core.status import last_decline, verdict
 
 _HOW = {
@@ -25,6 +28,7 @@ _HOW = {
     "running": "is being done right now",
     "unknown": "may have happened; the provider is asked first",
 }
+_SHARED = frozenset(kind.value for kind in ONCE)
 _TRIED = ("done", "declined", "action_needed", "processing")
 
 
@@ -80,7 +84,10 @@ def _next(timeline: Any) -> Line | None:
 
 
 def _told(file: CaseFile, line: Line, sentence: str) -> Told:
-    return Told(line=line, sentence=sentence, rule=rule(file.policy, line.step), because=line.why)
+    # Restricting and the doors have one key in all branches, so what holds now is meant.
+    shared = line.kind in _SHARED
+    words = rule(file.way.policy if shared else file.policy, line.step)
+    return Told(line=line, sentence=sentence, rule=words, because=line.why)
 
 
 def _became(file: CaseFile, line: Line) -> str:
@@ -101,8 +108,9 @@ def _name(line: Line) -> str:
 
 def _facts(file: CaseFile) -> list[tuple[str, str]]:
     case, row = file.case, file.row
+    promised = judged(case, file.now)
     told = [("first failed", moment_and_hint(row.opened_at, file.now))]
-    last, said = last_decline(case), verdict(case)
+    last, said = last_decline(case), verdict(case, file.policy.declines)
     if last is not None:
         code = row.decline_code or "no reason given"
         told.append(("last decline", f"{code}, {moment_and_hint(last.at, file.now)}"))
@@ -116,8 +124,12 @@ def _facts(file: CaseFile) -> list[tuple[str, str]]:
     if row.closed_at is None:
         told.append(("charge now", f"no: {against}" if against else "allowed"))
     told.append(("who charges", OWNERS[file.policy.retries]))
+    if case.drawn is not None:
+        told.append(("hold-out", group(case.drawn)))
+    told += chosen(file)
     if file.plan.frozen is not None:
         told.append(("stands still", file.plan.frozen.why))
+    told += [("promise", promise_words(one, row.currency, file.now)) for one in promised]
     if row.closed_at is not None:
         told.append(("ended", f"{moment_and_hint(row.closed_at, file.now)}: {row.closed_reason}"))
     told.append(("customer's time", str(file.zone)))

@@ -132,6 +132,7 @@ def program(data: Path | None = None) -> Iterator[Program]:
             if why := misfit(made.engine):
                 message = f"the database {loaded.settings.database_url} {why}"
                 raise ConfigError(message)
+            made.policies.look()
             yield made
         finally:
             if isinstance(made.clock, FollowedClock):

@@ -46,6 +46,15 @@ CaseArgument = Annotated[
     ),
 ]
 
+StepArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="STEP",
+        help="A planned step as `cases show` names it, such as email:2 or suspend.",
+        show_default=False,
+    ),
+]
+
 
 def author(by: str | None) -> str:
     """The name to put on record: the one given, else the login of whoever runs the command."""

@@ -14,57 +14,30 @@ from zoneinfo import ZoneInfo
 
 from dunning.cli.output import Column, once, pairs, say, table
 from dunning.cli.rules import rule
+from dunning.cli.trial import Asked, begun, declined
 from dunning.cli.words import local_text, moment_text
 from dunning.clock import rfc3339
 from dunning.core.calendar import zone_of
-from dunning.core.case import advance, new_case
+from dunning.core.case import advance
+from dunning.core.choosing import Choice, Terms, choose
 from dunning.core.declines import UNKNOWN, Verdict, advise
 from dunning.core.events import (
     Actor,
-    Attempt,
-    AttemptReported,
-    AttemptStatus,
-    Bill,
     BillingEvent,
-    CustomerReported,
-    Decline,
-    InvoiceNews,
-    InvoiceReported,
-    InvoiceStatus,
     StepEnded,
     StepKind,
     StepResult,
 )
-from dunning.core.facts import Case
-from dunning.core.money import Money
+from dunning.core.places import walked
 from dunning.core.plan import plan
-from dunning.core.policy import Policy, Subject
+from dunning.core.policy import Policy
 from dunning.core.status import status
 from dunning.core.steps import Step
+from dunning.core.subject import subject_of
 
-SOURCE, INVOICE, CUSTOMER = "stripe", "in_preview", "cus_preview"
 # A policy has at most a few dozen lines; more turns would be a fault of ours.
 TURNS = 1_000
 KEYS = ("at", "local_time", "day", "step", "kind", "template", "result", "why")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """The customer to try the policy on."""
-
-    amount: Money
-    failed_at: datetime
-    code: str | None = None
-    advice_code: str | None = None
-    timezone: str | None = None
-    country: str | None = None
-
-    @property
-    def decline(self) -> Decline | None:
-        """What the bank said, if it said anything."""
-        if self.code is None and self.advice_code is None:
-            return None
-        return Decline(code=self.code, advice_code=self.advice_code, method_type="card")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +63,15 @@ class Preview:
     reason: str
 
 
-def subject_of(asked: Asked) -> Subject:
-    """What a policy is chosen by."""
-    return Subject(source=SOURCE, amount=asked.amount, country=asked.country)
+def chosen_for(asked: Asked, choices: Sequence[Choice], terms: Terms) -> str:
+    """The name of the policy that this customer's case would get."""
+    case = begun(asked)
+    return choose(choices, subject_of(case, status(case)), terms)
 
 
 def live_through(policy: Policy, asked: Asked) -> Preview:
     """Walk the case until nothing is planned any more."""
-    case = _begun(asked)
+    case = begun(asked)
     now, stops = asked.failed_at, []
     for turn in range(TURNS):
         ahead = plan(case, policy, now)
@@ -118,60 +92,10 @@ def live_through(policy: Policy, asked: Asked) -> Preview:
         asked=asked,
         policy=policy,
         zone=zone_of(asked.timezone, asked.country, policy.timezone),
-        verdict=advise(asked.decline) if asked.decline else UNKNOWN,
+        verdict=advise(asked.decline, policy.declines) if asked.decline else UNKNOWN,
         stops=stops,
         state=present.state.value,
         reason=present.reason,
-    )
-
-
-def _begun(asked: Asked) -> Case:
-    """The case as the first webhooks make it."""
-    bill = Bill(
-        invoice=INVOICE,
-        status=InvoiceStatus.OPEN,
-        currency=asked.amount.currency,
-        remaining=asked.amount.minor,
-        customer=CUSTOMER,
-        subscription="sub_preview",
-        email="customer@example.com",
-        country=asked.country,
-        attempt_count=1,
-    )
-    at = asked.failed_at
-    events: list[BillingEvent] = [
-        InvoiceReported(id="evt_1", at=at, news=InvoiceNews.PAYMENT_FAILED, bill=bill),
-        CustomerReported(
-            id="evt_2",
-            at=at,
-            customer=CUSTOMER,
-            email="customer@example.com",
-            country=asked.country,
-            timezone=asked.timezone,
-        ),
-        _declined(asked, at, "ch_first", Actor.PROVIDER),
-    ]
-    case = new_case(SOURCE, "stripe", INVOICE)
-    for event in events:
-        case = advance(case, event)
-    return case
-
-
-def _declined(asked: Asked, at: datetime, name: str, by: Actor) -> AttemptReported:
-    attempt = Attempt(
-        id=name,
-        at=at,
-        status=AttemptStatus.DECLINED,
-        amount=asked.amount.minor,
-        currency=asked.amount.currency,
-        by=by,
-        charge=name,
-        method="pm_preview",
-        method_type="card",
-        decline=asked.decline,
-    )
-    return AttemptReported(
-        id=f"evt_{name}", at=at, attempt=attempt, invoice=INVOICE, customer=CUSTOMER
     )
 
 
@@ -194,7 +118,7 @@ def _news(asked: Asked, stop: Stop, turn: int) -> list[BillingEvent]:
     )
     if stop.result is not StepResult.DECLINED:
         return [ended]
-    attempt = _declined(asked, stop.at, f"ch_{turn}", Actor.OURS)
+    attempt = declined(asked, stop.at, f"ch_{turn}", Actor.OURS)
     named = replace(attempt.attempt, key=stop.step.key)
     return [replace(attempt, attempt=named), ended]
 
@@ -215,6 +139,7 @@ def as_json(preview: Preview) -> dict[str, Any]:
         "reason": preview.verdict.reason,
         "failed_at": rfc3339(asked.failed_at),
         "timezone": str(preview.zone),
+        "method": asked.method,
         "timeline": [_stop_json(preview, stop) for stop in preview.stops],
         "state": preview.state,
         "closed_reason": preview.reason or None,
@@ -225,8 +150,8 @@ def _stop_json(preview: Preview, stop: Stop) -> dict[str, Any]:
     return {
         "at": rfc3339(stop.at),
         "local_time": stop.at.astimezone(preview.zone).isoformat(),
-        "day": _day(preview, stop),
-        "step": _name(stop),
+        "day": day_of(preview, stop),
+        "step": step_name(stop),
         "kind": stop.step.kind.value,
         "template": stop.step.template,
         "result": stop.result.value,
@@ -234,7 +159,8 @@ def _stop_json(preview: Preview, stop: Stop) -> dict[str, Any]:
     }
 
 
-def _day(preview: Preview, stop: Stop) -> int:
+def day_of(preview: Preview, stop: Stop) -> int:
+    """Whole days since the first failure."""
     return (stop.at - preview.asked.failed_at).days
 
 
@@ -257,15 +183,15 @@ def show(preview: Preview) -> None:
     lines.append(("  assumed", "every charge is declined for the same reason"))
     pairs(lines)
     say()
-    reasons = once((_name(stop), _what(policy, stop)) for stop in preview.stops)
+    reasons = once((step_name(stop), what(policy, stop)) for stop in preview.stops)
     table(
         [
-            Column("DAY", lambda stop: str(_day(preview, stop)), right=True),
+            Column("DAY", lambda stop: str(day_of(preview, stop)), right=True),
             Column("UTC", lambda stop: moment_text(stop.at), rank=1),
             Column("LOCAL", lambda stop: local_text(stop.at, preview.zone)),
             Column("STEP", _step),
             Column("RESULT", lambda stop: str(stop.result.value), paint=_RESULTS),
-            Column("WHAT, OR WHY NOT", lambda stop: reasons[_name(stop)], fold=True),
+            Column("WHAT, OR WHY NOT", lambda stop: reasons[step_name(stop)], fold=True),
         ],
         preview.stops,
     )
@@ -273,19 +199,33 @@ def show(preview: Preview) -> None:
     say(f"In the end: {preview.state}{f' ({preview.reason})' if preview.reason else ''}.")
 
 
-def _what(policy: Policy, stop: Stop) -> str:
+def what(policy: Policy, stop: Stop) -> str:
     """The policy's line in words; for what is not done the reason."""
     if stop.result is StepResult.SKIPPED or stop.step.rung is None:
         return stop.why
-    words = rule(policy, _name(stop)).partition(": ")[2]
+    branch, own = branch_and_name(stop)
+    branch = branch or _branch_of_door(policy, stop)
+    words = rule(walked(policy, branch), own).partition(": ")[2]
     if stop.step.kind is StepKind.EMAIL:
         words = words.partition(" (")[0]  # which one stands beside it
     return words.rstrip(".") or stop.why
 
 
 def _step(stop: Stop) -> str:
-    return f"{_name(stop)} ({stop.step.template})" if stop.step.template else _name(stop)
+    return f"{step_name(stop)} ({stop.step.template})" if stop.step.template else step_name(stop)
 
 
-def _name(stop: Stop) -> str:
+def branch_and_name(stop: Stop) -> tuple[str | None, str]:
+    """`funds` and `retry:2` of a line of a branch; no branch for one of the timeline."""
+    branch, dot, own = step_name(stop).rpartition(".")
+    return (branch, own) if dot else (None, own)
+
+
+def _branch_of_door(policy: Policy, stop: Stop) -> str | None:
+    """A door that a branch has of its own bears the common name."""
+    return next((b for b, lines in policy.branches if stop.step.rung in lines), None)
+
+
+def step_name(stop: Stop) -> str:
+    """`retry:2`."""
     return stop.step.key.partition("/")[2]

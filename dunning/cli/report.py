@@ -1,4 +1,4 @@
-"""`report …`: what is at risk, what was recovered, what is lost."""
+"""`report …`: what is at risk, what was recovered, what is lost, what our doing brought."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ Examples:
   dunning report at-risk --by age --by policy
   dunning report recovered --by month --by mechanism --since 2026-01-01
   dunning report lost --by cause --format xlsx --output lost.xlsx
+  dunning report uplift --by month
+  dunning report declines              what codes mean, and which are not known
 
 JSON has amounts in minor units (cents) beside the currency; currencies are never added.""",
 )
@@ -76,7 +78,7 @@ def at_risk(
         typer.Option(
             "--by",
             metavar="KEY",
-            help="currency, age, state, policy, decline_code or source; several times.",
+            help="currency, age, state, policy, decline_code, standing or source; several times.",
         ),
     ] = None,
     source: SourceOption = None,
@@ -151,6 +153,34 @@ def lost(
 ) -> None:
     """What was written off or withdrawn, and what came in late after all."""
     _flow("lost", by, since, until, source, policy, currency, zone, form, output, data)
+
+
+@app.command("uplift")
+def uplift(
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="KEY", help="policy, or month of the first failure as well."),
+    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    source: SourceOption = None,
+    policy: PolicyOption = None,
+    currency: CurrencyOption = None,
+    zone: ZoneOption = "UTC",
+    form: FormOption = ReportFormat.TABLE,
+    output: OutputOption = None,
+    data: DataOption = None,
+) -> None:
+    """What a policy brings in beyond those who are held out (`holdout` in the policy file).
+
+    Only cases whose window has closed count. Until there are enough of them the report says how
+    many are missing, and no difference.
+
+    Example: dunning report uplift --policy standard --since 2026-01-01
+    """
+    _flow(
+        "uplift", by or ["policy"], since, until, source, policy, currency, zone, form, output, data
+    )
 
 
 # --- parts -----------------------------------------------------------------------------------
@@ -258,7 +288,7 @@ def _show(report: Report) -> None:
                 partial(_cell, place),
                 right=column.is_number,
                 # Every amount names its currency, so this column can be done without.
-                rank=1 if column.name == "currency" else 0,
+                rank=1 if column.name == "currency" else column.rank,
             )
             for place, column in enumerate(reports.columns(report))
         ]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dunning.config.sentences import describe
+from dunning.config.sentences import MEANINGS, describe
 from dunning.config.timing import in_order
 from dunning.core.events import StepKind
+from dunning.core.holdout import Drawn
+from dunning.core.places import walked
 from dunning.core.policy import Policy, Retries
 
 _BESIDE = {
@@ -27,7 +29,12 @@ OWNERS = {
 
 def rule(policy: Policy, step: str) -> str:
     """The policy's line behind a step such as `retry:2`, in words."""
-    kind, _, number = step.partition(":")
+    *spaces, kind = step.split(":", maxsplit=1)[0].split(".")
+    number = step.rpartition(":")[2]
+    branch = spaces[-1] if spaces else ""
+    if branch in dict(policy.branches):
+        line = rule(walked(policy, branch), f"{kind}:{number}")
+        return f"While {MEANINGS[branch]}, {line[:1].lower()}{line[1:]}"
     if number.isdecimal() and kind not in ("restore", "reconcile"):
         # `describe` ends with giving up at the window where no line says so.
         sentences = zip(in_order(policy), describe(policy), strict=False)
@@ -37,6 +44,16 @@ def rule(policy: Policy, step: str) -> str:
             count[rung.do] += 1
             if rung.do.value == kind and count[rung.do] == int(number):
                 return lines[index]
-        return describe(policy)[-1]
+        return describe(policy)[len(policy.timeline)]
     about = number.partition(":")[0]
     return _BESIDE.get(about) or _BESIDE.get(kind, "Beside the timeline.")
+
+
+def group(drawn: Drawn) -> str:
+    """The group of a hold-out that a case was drawn for, in words."""
+    share = f"{drawn.share / 100:g} % of {drawn.policy}"
+    if not drawn.held_out:
+        return f"treated, while {share} are held out"
+    if drawn.instead is None:
+        return f"held out, as {share} are: no retries and no emails of ours"
+    return f"held out, as {share} are: walked by {drawn.instead}"

@@ -85,17 +85,17 @@ def read_zone(text: str, option: str) -> ZoneInfo:
     return zone
 
 
-def read_money(amount: str, currency: str) -> Money:
+def read_money(amount: str, currency: str, option: str = "--amount") -> Money:
     """`49.00` and `USD`."""
     from dunning.errors import MoneyError
 
     try:
         money = Money.parse(f"{amount.strip()} {currency.strip()}")
     except MoneyError as error:
-        raise typer.BadParameter(str(error), param_hint="--amount") from None
+        raise typer.BadParameter(str(error), param_hint=option) from None
     if money.minor <= 0:
         message = f"{amount} is not above zero"
-        raise typer.BadParameter(message, param_hint="--amount")
+        raise typer.BadParameter(message, param_hint=option)
     return money
 
 

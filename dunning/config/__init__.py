@@ -1,8 +1,9 @@
 """Settings from the environment and policies from a file; refused as a whole if wrong."""
 
 from dunning.config.environment import read_environment
+from dunning.config.house_rules import describe_rules
 from dunning.config.json_schema import schema
-from dunning.config.linter import LintWarning, lint
+from dunning.config.lint import RULES, SUBJECTS, LintWarning, lint
 from dunning.config.policy_file import (
     PolicyFile,
     load_policies,
@@ -16,6 +17,8 @@ from dunning.config.stripe_keys import Source
 
 __all__ = [
     "NAMES",
+    "RULES",
+    "SUBJECTS",
     "LintWarning",
     "PolicyFile",
     "Secret",
@@ -23,6 +26,7 @@ __all__ = [
     "Source",
     "Url",
     "describe",
+    "describe_rules",
     "lint",
     "load_policies",
     "load_policy_file",

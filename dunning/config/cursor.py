@@ -145,6 +145,23 @@ def one_or_more(at: At, reader: Callable[[At], T | None], noun: str, most: int) 
     return tuple(values)
 
 
+def pairs(at: At, most: int, example: str, *, expected: str) -> tuple[tuple[str, str], ...] | None:
+    """Words by name, in the order of the names; what is wrong is in the report."""
+    found = fields(at)
+    if found is None:
+        return None
+    keys = list(found.table.entries)
+    if not 1 <= len(keys) <= most:
+        at.fail(f"{len(keys)} pairs; expected 1 to {most}, such as {example}")
+    told = []
+    for key in keys:
+        item = found.get(key)
+        value = None if item is None else text(item, expected)
+        if value is not None:
+            told.append((key, value))
+    return tuple(sorted(told))
+
+
 def _kind(node: Node) -> str:
     match node:
         case Listing():

@@ -6,19 +6,38 @@ The copy in dunning/policies is written by
 
 from __future__ import annotations
 
-import enum
 import json
 from pathlib import Path
-from typing import Any
 
-from dunning.config import choosing, days, policy_file, rungs, sources, stripe_keys, values
+from dunning.config import (
+    choosing,
+    conditions,
+    days,
+    holdout,
+    house_rules,
+    policy_file,
+    rungs,
+    schema_conditions,
+    sources,
+    stripe_keys,
+    terms,
+    values,
+    worth,
+)
+from dunning.config.schema_parts import Schema
+from dunning.config.schema_parts import list_of as _list
+from dunning.config.schema_parts import one_or_more as _one_or_more
+from dunning.config.schema_parts import pattern as _pattern
+from dunning.config.schema_parts import table as _table
+from dunning.config.schema_parts import words as _words
+from dunning.core import limits
+from dunning.core.branches import BRANCHES
 from dunning.core.days import Day
-from dunning.core.events import StepKind
-from dunning.core.policy import Collection, Invoice, Retries, Subscription
+from dunning.core.decline_table import Advice
+from dunning.core.events import OnCancel, StepKind
+from dunning.core.policy import Collection, Invoice, Reach, Retries, Subscription
 
 FILE = Path(__file__).resolve().parent.parent / "policies" / "policy.schema.json"
-
-Schema = dict[str, Any]
 
 
 def schema() -> Schema:
@@ -30,6 +49,9 @@ def schema() -> Schema:
             {
                 "version": {"const": int(policy_file.VERSION)},
                 "defaults": _table(_overridable(), about="What holds for every policy."),
+                "declines": _declines(),
+                "limits": _list(_limit(), house_rules.MAX_LIMITS)
+                | {"description": "The house ceiling, and limits beside those of the networks."},
                 "policies": {
                     "description": "The policies by name.",
                     "type": "object",
@@ -40,6 +62,15 @@ def schema() -> Schema:
                 },
                 "choose": _list({"$ref": "#/$defs/choice"}, choosing.MAX_CHOICES)
                 | {"description": "First match wins; the last line must match everything."},
+                "value": schema_conditions.value(),
+                "segments": {
+                    "description": "Conditions with a name, for `segment`.",
+                    "type": "object",
+                    "propertyNames": _pattern(values.NAME),
+                    "additionalProperties": schema_conditions.when(conditions.SEGMENT_KEYS),
+                    "minProperties": 1,
+                    "maxProperties": worth.MAX_SEGMENTS,
+                },
                 "sources": _list({"$ref": "#/$defs/source"}, sources.MAX_SOURCES)
                 | {"description": "Several billing accounts; one Stripe account needs none."},
             },
@@ -51,6 +82,7 @@ def schema() -> Schema:
             ),
             "policy": _policy(),
             "rung": {"oneOf": [_rung(kind, own) for kind, own in rungs.STEP_KEYS.items()]},
+            "when": schema_conditions.when(conditions.LINE_KEYS),
             "choice": _choice(),
             "source": _source(),
         },
@@ -64,10 +96,60 @@ def _policy() -> Schema:
             "window": _duration("The case is given up at this."),
             "timeline": _list({"$ref": "#/$defs/rung"}, rungs.MAX_RUNGS)
             | {"description": "Counted from the first failure."},
+            "holdout": _holdout(),
+            "branches": _table(
+                dict.fromkeys(BRANCHES, _list({"$ref": "#/$defs/rung"}, rungs.MAX_RUNGS)),
+                about="Lines in the place of the timeline's retries, emails and announcements"
+                " while the last decline means this.",
+            ),
             **_overridable(),
+            **_terms(),
         },
         required=("grace", "window", "timeline"),
     )
+
+
+def _holdout() -> Schema:
+    share = _pattern(holdout.SHARE, "This part of the customers is held out: 10%.")
+    known = {
+        "share": share,
+        "policy": _pattern(values.NAME, "Walks those who are held out; nobody does if left out."),
+        "salt": _pattern(holdout.SALT, "Another word draws other customers."),
+    }
+    return {"anyOf": [share, _table(known, required=("share",))]}
+
+
+def _declines() -> Schema:
+    """By code, or `visa:05` for the raw answer of a network."""
+    known = {
+        "advice": _words(Advice, "What a refusal with this code means."),
+        "wait": _duration("Not before this long after the try; 1h to 14d."),
+        "why": {"type": "string", "description": "The reason, for whoever reads it later."},
+        "source": {"type": "string", "description": "Who says so; needed to soften a stop."},
+        "category": {"enum": house_rules.categories()},
+    }
+    fields = {key: known[key] for key in house_rules.DECLINE_KEYS}
+    return {
+        "description": "What decline codes mean, in place of the built-in table.",
+        "type": "object",
+        "additionalProperties": _table(fields, required=("advice", "why")),
+        "maxProperties": house_rules.MAX_OVERRIDES,
+    }
+
+
+def _limit() -> Schema:
+    count = {"type": "integer", "minimum": 1, "maximum": house_rules.MOST_TRIES}
+    known = {
+        "name": {"type": "string", "description": "house ceiling, or one of the built-in limits."},
+        **dict.fromkeys(limits.KINDS, count),
+        "within": _duration("The length of the window."),
+        "network": {"enum": list(house_rules.networks())},
+        "method": {"enum": house_rules.methods()},
+        "source": {"type": "string", "description": "Who says so."},
+    }
+    fields = {key: known[key] for key in house_rules.LIMIT_KEYS}
+    one = [{"required": [kind]} for kind in limits.KINDS]
+    return _table(fields, required=("name",)) | {"oneOf": one}
 
 
 def _overridable() -> Schema:
@@ -89,6 +171,21 @@ def _overridable() -> Schema:
     }
 
 
+def _terms() -> Schema:
+    backups = _one_or_more(_pattern(terms.METHOD), terms.MAX_METHODS)
+    ways = _table({"order": backups, "also": {"const": terms.ALSO}}, required=("order",))
+    return {
+        "access": _table(
+            {"scope": _words(Reach, "One subscription, or all that the customer has.")},
+            required=("scope",),
+            about="What restricting and suspending act on.",
+        ),
+        "on_cancel": _words(OnCancel, "What the customer's cancellation does to what is owed."),
+        "backup_methods": {"anyOf": [*backups["anyOf"], ways]}
+        | {"description": "Other saved methods that may be charged, in this order; or `any`."},
+    }
+
+
 def _rung(kind: StepKind, own: tuple[str, ...]) -> Schema:
     """A line of the timeline that does this, with one of the keys that say where it stands."""
     other = rf"({values.NAME}) +{values.DURATION}"
@@ -106,13 +203,23 @@ def _rung(kind: StepKind, own: tuple[str, ...]) -> Schema:
         "between": _pattern(
             values.SPAN, 'Only in these hours of the customer\'s day: "09:00-18:00".'
         ),
+        "when": {"$ref": "#/$defs/when"},
         "template": _pattern(values.NAME, "The name of the message."),
         "collection": _words(Collection, "What happens to the subscription's later invoices."),
         "subscription": _words(Subscription, "What happens to the subscription."),
         "invoice": _words(Invoice, "What happens to the invoice."),
+        "tell": {
+            "description": "What your product hears with it, as text.",
+            "type": "object",
+            "additionalProperties": {"type": ["string", "number", "boolean"]},
+            "minProperties": 1,
+            "maxProperties": rungs.MAX_TELL,
+        },
     }
-    keys = (*rungs.COMMON_KEYS, *own)
-    required = ("do", "template") if "template" in own else ("do",)
+    common = (key for key in rungs.COMMON_KEYS if key != "when" or kind is not StepKind.GIVE_UP)
+    keys = (*common, *own)
+    needed = {StepKind.EMAIL: ("template",), StepKind.ANNOUNCE: ("name",)}
+    required = ("do", *needed.get(kind, ()))
     return _table({key: known[key] for key in keys}, required=required) | {
         "oneOf": [{"required": [key]} for key in rungs.PLACE_KEYS]
     }
@@ -125,28 +232,7 @@ def _day() -> Schema:
 
 
 def _choice() -> Schema:
-    country = _pattern(values.COUNTRY)
-    # What is written is compared as text; an editor may take `1` or `true` for something else.
-    scalar = {"type": ["string", "number", "boolean"]}
-    amount = {
-        "type": "string",
-        "description": "An amount and a currency: 500 USD.",
-        "pattern": r"^[0-9][0-9.,]*\s+[A-Za-z]{3}$",
-    }
-    known = {
-        "amount": _table(dict.fromkeys(choosing.AMOUNT_KEYS, amount)) | {"minProperties": 1},
-        "currency": _one_or_more(_pattern("[A-Za-z]{3}"), choosing.MAX_WORDS),
-        "country": _one_or_more(country, choosing.MAX_WORDS),
-        "product": _one_or_more(scalar, choosing.MAX_WORDS),
-        "source": _one_or_more(_pattern(values.SOURCE_NAME), choosing.MAX_WORDS),
-        "metadata": {
-            "type": "object",
-            "additionalProperties": scalar,
-            "minProperties": 1,
-            "maxProperties": choosing.MAX_METADATA,
-        },
-    }
-    when = _table({key: known[key] for key in choosing.WHEN_KEYS}, about="All must hold.")
+    when = schema_conditions.when(conditions.CHOICE_KEYS)
     return _table({"when": when, "policy": _pattern(values.NAME)}, required=("policy",))
 
 
@@ -170,34 +256,6 @@ def _source() -> Schema:
     keyed = [{"required": ["api_key_env"]}, {"required": ["webhook_secrets_env"]}]
     fields = {key: known[key] for key in sources.SOURCE_KEYS}
     return _table(fields, required=("name", "provider")) | {"anyOf": keyed}
-
-
-# --- parts ---------------------------------------------------------------------------------
-
-
-def _table(fields: Schema, *, required: tuple[str, ...] = (), about: str = "") -> Schema:
-    made: Schema = {"type": "object", "properties": fields, "additionalProperties": False}
-    if required:
-        made["required"] = list(required)
-    return {"description": about, **made} if about else made
-
-
-def _list(items: Schema, most: int) -> Schema:
-    return {"type": "array", "items": items, "minItems": 1, "maxItems": most}
-
-
-def _one_or_more(item: Schema, most: int) -> Schema:
-    return {"anyOf": [item, _list(item, most) | {"uniqueItems": True}]}
-
-
-def _pattern(pattern: str, about: str = "") -> Schema:
-    made = {"type": "string", "pattern": f"^(?:{pattern})$"}
-    return made | {"description": about} if about else made
-
-
-def _words(kind: type[enum.StrEnum], about: str = "") -> Schema:
-    made: Schema = {"enum": [each.value for each in kind]}
-    return made | {"description": about} if about else made
 
 
 def _duration(about: str) -> Schema:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import time
 from importlib import resources
 from pathlib import Path
 
 from dunning.config import days, values
+from dunning.config.branches import Branch, read_branches
 from dunning.config.choosing import read_choices
+from dunning.config.conditions import Known, used_terms
 from dunning.config.cursor import At, Fields, fields, listing, member, text
+from dunning.config.holdout import read_holdout, resolve
+from dunning.config.house_rules import read_declines, read_limits
 from dunning.config.meaning import check_policy
 from dunning.config.problems import Mark, Report, quoted
 from dunning.config.problems import Path as Way
 from dunning.config.rungs import MAX_RUNGS, read_rung
 from dunning.config.sources import read_sources, refuse_live_with_sandbox, source_names
 from dunning.config.stripe_keys import Source, stripe_source
+from dunning.config.terms import TERMS_KEYS, read_terms
+from dunning.config.worth import read_terms as read_words
 from dunning.config.yaml_tree import parse
+from dunning.core.branches import whens_of
+from dunning.core.choosing import NO_TERMS, Choice, OneOf, Terms, When
 from dunning.core.days import PAYDAYS, Wish
-from dunning.core.policy import Choice, Policy, Retries, When
+from dunning.core.decline_table import Override
+from dunning.core.limits import Limit
+from dunning.core.policy import Policy, Retries
 from dunning.errors import ConfigError
 from dunning.workdays import works_on
 
@@ -27,9 +37,10 @@ MAX_BYTES = 1_000_000
 MAX_POLICIES = 200
 VERSION = "1"
 
-TOP_KEYS = ("version", "defaults", "policies", "choose", "sources")
+RULES_KEYS = ("value", "segments", "declines", "limits")
+TOP_KEYS = ("version", "defaults", *RULES_KEYS, "policies", "choose", "sources")
 DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays")
-POLICY_KEYS = ("grace", "window", "timeline", *DEFAULT_KEYS)
+POLICY_KEYS = ("grace", "window", "timeline", "branches", "holdout", *DEFAULT_KEYS, *TERMS_KEYS)
 PROVIDERS = ("stripe",)
 
 BUILT_IN = "default.yaml"
@@ -39,14 +50,18 @@ BUILT_IN = "default.yaml"
 class PolicyFile:
     """What a policy file says. `choices` is for `core.policy.choose`.
 
-    `marks` is where everything stands, for the linter.
+    `marks` is where everything stands, and `lines` its text, for the linter.
     """
 
     filename: str
     policies: dict[str, Policy]
     choices: tuple[Choice, ...]
+    terms: Terms = NO_TERMS  # the words of the file that `choices` use
     sources: tuple[Source, ...] = ()
+    declines: tuple[Override, ...] = ()
+    limits: tuple[Limit, ...] = ()
     marks: Mapping[Way, Mark] = field(default_factory=dict, repr=False, compare=False)
+    lines: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +154,11 @@ def _load(
     top.need("version", _version, f"version: {VERSION}")
     defaults_at = top.get("defaults")
     defaults = _Defaults() if defaults_at is None else _defaults(defaults_at)
+    declines = read_declines(top.get("declines"))
+    limits = read_limits(top.get("limits"))
+    known = Known(sources=source_names(top.get("sources")))
+    terms = read_words(top.get("value"), top.get("segments"), known)
+    known = replace(known, terms=terms)
     policies_at = top.get("policies")
     policies: dict[str, Policy] = {}
     names: Collection[str] = ()
@@ -147,7 +167,7 @@ def _load(
     else:
         table = fields(policies_at)
         names = tuple(table.table.entries) if table else ()
-        policies = _policies(table, defaults, templates) if table else {}
+        policies = _policies(table, defaults, templates, known) if table else {}
     sources_at = top.get("sources")
     if sources_at is not None:
         sources = read_sources(sources_at, environ, names, providers)
@@ -156,20 +176,37 @@ def _load(
         sources = (own,) if own else ()
     sandbox = (environ or {}).get("DUNNING_SANDBOX_URL", "").strip()
     refuse_live_with_sandbox(sources_at or top.at, sources, sandbox)
-    choices = read_choices(top.get("choose"), top, names, source_names(sources_at))
+    choices = read_choices(top.get("choose"), top, names, known)
     return PolicyFile(
         filename=top.at.report.filename,
-        policies=policies,
+        policies=_with_rules(policies, declines, limits),
+        declines=declines,
+        limits=limits,
         choices=(*_own_choices(sources), *choices),
+        terms=terms,
         sources=sources,
         marks=top.at.report.marks,
+        lines=tuple(top.at.report.lines),
     )
+
+
+def _with_rules(
+    policies: Mapping[str, Policy], declines: tuple[Override, ...], limits: tuple[Limit, ...]
+) -> dict[str, Policy]:
+    """Give what the file says of declines and limits to each policy: a case keeps what it had."""
+    ruled = {n: replace(p, declines=declines, limits=limits) for n, p in policies.items()}
+    for name, policy in ruled.items():
+        holdout = policy.holdout
+        if holdout is not None and holdout.policy is not None and holdout.policy in ruled:
+            instead = replace(holdout, instead=ruled[holdout.policy])
+            ruled[name] = replace(policy, holdout=instead)
+    return ruled
 
 
 def _own_choices(sources: tuple[Source, ...]) -> tuple[Choice, ...]:
     """A source with a policy of its own is a rule ahead of all others."""
     return tuple(
-        Choice(policy=source.policy, when=When(source=(source.name,)))
+        Choice(policy=source.policy, when=When((OneOf("source", (source.name,)),)))
         for source in sources
         if source.policy
     )
@@ -201,7 +238,9 @@ def _retries(at: At) -> Retries | None:
     return member(at, Retries, "an owner of the retries")
 
 
-def _policies(table: Fields, defaults: _Defaults, templates: Collection[str]) -> dict[str, Policy]:
+def _policies(
+    table: Fields, defaults: _Defaults, templates: Collection[str], known: Known
+) -> dict[str, Policy]:
     entries = table.table.entries
     if not 1 <= len(entries) <= MAX_POLICIES:
         table.at.fail(f"{len(entries)} policies; expected 1 to {MAX_POLICIES}")
@@ -212,13 +251,15 @@ def _policies(table: Fields, defaults: _Defaults, templates: Collection[str]) ->
             expected = "expected letters, digits, - and _, beginning with a letter"
             table.fail_key(name, f"{quoted(name)} is not a name; {expected}")
         at = table.get(name)
-        policy = None if at is None else _policy(at, name, defaults, templates)
+        policy = None if at is None else _policy(at, name, defaults, templates, known)
         if policy is not None:
             policies[name] = policy
-    return policies
+    return resolve(table, policies)
 
 
-def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) -> Policy | None:
+def _policy(
+    at: At, name: str, defaults: _Defaults, templates: Collection[str], known: Known
+) -> Policy | None:
     """One policy; whether it makes sense is asked only of one that reads well."""
     report = at.report
     problems = report.count
@@ -228,11 +269,17 @@ def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) 
     grace = found.need("grace", values.duration, "when suspension may come, such as 14d")
     window = found.need("window", values.duration, "when the case is given up, such as 28d")
     own = _overridden(found, defaults)
+    holdout = found.read("holdout", read_holdout, None)
+    terms = read_terms(found)
     timeline = found.get("timeline")
     if timeline is None:
         at.fail("`timeline` is missing; expected a list of steps")
     lines = [] if timeline is None else listing(timeline, "steps", MAX_RUNGS)
-    rungs = [read_rung(line, templates) for line in lines]
+    rungs = [read_rung(line, templates, known) for line in lines]
+    apart = found.get("branches")
+    branches: tuple[Branch, ...] = ()
+    if apart is not None:
+        branches = read_branches(apart, lambda at: read_rung(at, templates, known), MAX_RUNGS)
     if report.count > problems or grace is None or window is None:
         return None
     policy = Policy(
@@ -240,11 +287,14 @@ def _policy(at: At, name: str, defaults: _Defaults, templates: Collection[str]) 
         grace=grace,
         window=window,
         timeline=tuple(rung for rung in rungs if rung is not None),
+        branches=branches,
         timezone=own.timezone,
         retries=own.retries,
         send_between=own.send_between,
         paydays=own.paydays,
+        holdout=holdout,
         works=works_on,
+        **terms,
     )
     check_policy(policy, at.path, report)
-    return policy
+    return replace(policy, terms=used_terms(whens_of(policy), known.terms))

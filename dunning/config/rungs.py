@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from dunning.config import days, values
-from dunning.config.cursor import At, Fields, fields, member, text, word
+from dunning.config.conditions import LINE_KEYS, NOTHING, Known, read_when
+from dunning.config.cursor import At, Fields, fields, member, pairs, text, word
 from dunning.config.problems import expected_one_of, nearest, quoted
+from dunning.core.choosing import ALWAYS, When
 from dunning.core.days import PATIENCE
 from dunning.core.events import StepKind
 from dunning.core.places import ONCE
@@ -16,17 +18,19 @@ from dunning.core.policy import Collection as Collecting
 from dunning.core.policy import Invoice, Rung, Subscription
 
 MAX_RUNGS = 60
+MAX_TELL = 20
 
 PLACE_KEYS = ("at", "before", "after")
 # What every step understands.
-COMMON_KEYS = (*PLACE_KEYS, "do", "name", "time", "on", "within", "jitter", "between")
+COMMON_KEYS = (*PLACE_KEYS, "do", "name", "time", "on", "within", "jitter", "between", "when")
 # What a timeline can ask for, and the keys that only this step understands. The other kinds of
 # step happen by themselves.
 STEP_KEYS: dict[StepKind, tuple[str, ...]] = {
     StepKind.RETRY: (),
     StepKind.EMAIL: ("template",),
-    StepKind.RESTRICT: (),
-    StepKind.SUSPEND: ("collection",),
+    StepKind.ANNOUNCE: ("tell",),
+    StepKind.RESTRICT: ("tell",),
+    StepKind.SUSPEND: ("collection", "tell"),
     StepKind.GIVE_UP: ("subscription", "invoice"),
 }
 # The steps that another one can be placed by without their having a name.
@@ -38,7 +42,7 @@ _RUNG = "a step such as {at: 3d, do: retry}"
 _BY = "a step and a duration, such as `suspend 1d`"
 
 
-def read_rung(at: At, templates: Collection[str]) -> Rung | None:
+def read_rung(at: At, templates: Collection[str], known: Known = NOTHING) -> Rung | None:
     """One line of a timeline; None when anything about it is wrong."""
     problems = at.report.count
     found = fields(at)
@@ -48,7 +52,11 @@ def read_rung(at: At, templates: Collection[str]) -> Rung | None:
     _check_keys(found, kind)
     place = _place(found)
     moved = _moved(found)
-    name = found.read("name", _name, None)
+    if kind is StepKind.ANNOUNCE:
+        name = found.need("name", _name, "what the product knows the announcement by")
+    else:
+        name = found.read("name", _name, None)
+    when = _when(found, kind, known)
     template = None
     if kind is StepKind.EMAIL:
         template = found.need("template", lambda at: _template(at, templates), "a message's name")
@@ -56,10 +64,23 @@ def read_rung(at: At, templates: Collection[str]) -> Rung | None:
         "collection": found.read("collection", _collection, Collecting.KEEP_AS_DRAFT),
         "subscription": found.read("subscription", _subscription, Subscription.KEEP),
         "invoice": found.read("invoice", _invoice, Invoice.KEEP),
+        "tell": found.read("tell", _tell, ()),
     }
     if at.report.count > problems or kind is None or place is None:
         return None
-    return Rung(do=kind, name=name, template=template, **place, **moved, **ends)
+    return Rung(do=kind, name=name, template=template, when=when, **place, **moved, **ends)
+
+
+def _when(found: Fields, kind: StepKind | None, known: Known) -> When:
+    """The conditions of the line. Giving up has none, since every case has an end."""
+    if kind is StepKind.GIVE_UP and "when" in found:
+        found.fail_key("when", "giving up has no `when`: every case comes to an end")
+        return ALWAYS
+    at = found.get("when")
+    when = ALWAYS if at is None else read_when(at, LINE_KEYS, known)
+    if at is not None and when == ALWAYS:
+        at.fail("no condition; expected one such as {decline: funds}")
+    return when or ALWAYS
 
 
 def _moved(found: Fields) -> dict[str, Any]:
@@ -108,18 +129,29 @@ def _name(at: At) -> str | None:
 
 
 def _check_keys(found: Fields, kind: StepKind | None) -> None:
-    owners = {key: step for step, keys in STEP_KEYS.items() for key in keys}
+    owners = _owners()
     allowed = (*COMMON_KEYS, *(owners if kind is None else STEP_KEYS[kind]))
     for key in found.table.entries:
         if key in allowed:
             continue
         if kind is not None and key in owners:
-            message = f"`{key}` means nothing for {kind.value}; only {owners[key].value} has it"
+            have = " and ".join(step.value for step in owners[key])
+            has = "has" if len(owners[key]) == 1 else "have"
+            message = f"`{key}` means nothing for {kind.value}; only {have} {has} it"
         else:
             message = f"{quoted(key)} is not a key here; {expected_one_of(allowed)}"
             meant = nearest(key, (*allowed, *owners))
             message += f". Did you mean '{meant}'?" if meant else ""
         found.fail_key(key, message)
+
+
+def _owners() -> dict[str, list[StepKind]]:
+    """The steps that understand each key that not all understand."""
+    owners: dict[str, list[StepKind]] = {}
+    for step, keys in STEP_KEYS.items():
+        for key in keys:
+            owners.setdefault(key, []).append(step)
+    return owners
 
 
 def _place(found: Fields) -> dict[str, Any] | None:
@@ -162,6 +194,11 @@ def _template(at: At, known: Collection[str]) -> str | None:
         return value
     at.fail(f"there is no message {quoted(value)}; {expected_one_of(known, value)}")
     return None
+
+
+def _tell(at: At) -> tuple[tuple[str, str], ...] | None:
+    """A few words by name; what is written is passed on as it is written."""
+    return pairs(at, MAX_TELL, "{banner: red}", expected="a value, which is passed on as text")
 
 
 def _collection(at: At) -> Collecting | None:

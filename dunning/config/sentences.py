@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import time, timedelta
+from fractions import Fraction
 from typing import assert_never
 
 from dunning.config.timing import Timed, in_order, span_words
+from dunning.core.choosing import Terms, words
 from dunning.core.days import NAMES, Day, Wish
-from dunning.core.events import StepKind
-from dunning.core.policy import Collection, Invoice, Policy, Retries, Rung, Subscription
+from dunning.core.events import OnCancel, StepKind
+from dunning.core.holdout import Holdout
+from dunning.core.money import Money
+from dunning.core.places import walked
+from dunning.core.policy import (
+    ANY_METHOD,
+    Collection,
+    Invoice,
+    Policy,
+    Reach,
+    Retries,
+    Rung,
+    Subscription,
+)
+from dunning.core.worth import Term
 
 _DAYS = {
     Day.WEEKDAY: "a working day (Monday to Friday)",
@@ -24,12 +40,19 @@ _COLLECTION = {
 }
 _SUBSCRIPTION = {
     Subscription.CANCEL: "cancel the subscription",
+    Subscription.PAUSE: "pause the subscription, whose later invoices are voided,",
+    Subscription.UNPAID: "switch the service off, while later invoices wait as drafts,",
     Subscription.KEEP: "keep the subscription",
 }
 _INVOICE = {
     Invoice.UNCOLLECTIBLE: "mark the invoice uncollectible",
     Invoice.VOID: "void the invoice",
     Invoice.KEEP: "leave the invoice open",
+}
+_ON_CANCEL = {
+    OnCancel.KEEP: "what is owed is pursued all the same",
+    OnCancel.VOID: "the invoice is voided",
+    OnCancel.VOID_IF_WHOLLY_UNPAID: "the invoice is voided, unless a part of it was paid",
 }
 _CHARGE = {
     Retries.OURS: "try the charge again",
@@ -40,16 +63,81 @@ _CHARGE = {
 
 
 def describe(policy: Policy) -> list[str]:
-    """One sentence for each step, soonest first; times of day are the customer's."""
+    """One sentence for each step, soonest first, and for each other thing that is not usual.
+
+    Times of day are the customer's.
+    """
     sentences = [_sentence(policy, line) for line in in_order(policy)]
     if all(rung.do is not StepKind.GIVE_UP for rung in policy.timeline):
         end = Rung(do=StepKind.GIVE_UP, after=policy.window)
         sentences.append(_sentence(policy, Timed(len(policy.timeline), end, policy.window)))
+    sentences += _terms(policy)
+    if policy.holdout is not None:
+        sentences.append(_held_out(policy.holdout))
     return sentences
 
 
+def _held_out(holdout: Holdout) -> str:
+    share = f"{holdout.share / 100:g} % of the customers are held out, for comparison"
+    if holdout.policy is not None:
+        return f"{share}: policy {holdout.policy} walks their cases."
+    return f"{share}: no retries and no emails; access and giving up as above."
+
+
+def describe_branches(policy: Policy) -> dict[str, list[str]]:
+    """The sentences of each branch, in the order of the file; what it shares is not repeated."""
+    found = {}
+    for name, lines in policy.branches:
+        whole = walked(policy, name)
+        own = [line for line in in_order(whole) if line.index < len(lines)]
+        found[name] = [_sentence(whole, line) for line in own]
+    return found
+
+
+def describe_terms(terms: Terms) -> list[str]:
+    """What the file calls a customer's value, and its segments."""
+    told = []
+    value = terms.value
+    if value is not None and value.expected_years is not None:
+        parts = ["the yearly revenue", f"{_term(value.expected_years)} years"]
+        parts += [_term(value.margin)] if value.margin else []
+        cost = f", less {_term(value.acquisition_cost)}" if value.acquisition_cost else ""
+        told.append(f"Lifetime value: {' x '.join(parts)}{cost}.")
+    if value is not None and value.lifetime_revenue is not None:
+        where = f"the customer's metadata {value.lifetime_revenue}"
+        told.append(f"Lifetime revenue: {where}, else the invoices seen paid.")
+    return [*told, *(f"Segment {name}: {words(when)}." for name, when in terms.segments)]
+
+
+def _term(term: Term) -> str:
+    given = None if term.given is None else _given(term.given)
+    if term.metadata is None:
+        return given or ""
+    default = f", else {given}" if given else ""
+    return f"(the customer's metadata {term.metadata}{default})"
+
+
+def _given(given: Fraction | Money) -> str:
+    """`80%`, `5/2`, `120.00 USD`: a share of less than one as a percentage where it is whole."""
+    if isinstance(given, Fraction) and given < 1 and (given * 100).denominator == 1:
+        return f"{given * 100}%"
+    return str(given)
+
+
+MEANINGS = {
+    "hard_decline": "the bank says never again with this card",
+    "authentication": "the bank wants the customer to confirm the payment",
+    "data_to_fix": "the details of the card are wrong or out of date",
+    "funds": "there is not enough money",
+    "issuer_unavailable": "the bank could not answer for the moment",
+    "bank_debit": "a bank debit failed",
+    "unknown": "nobody says why",
+}
+
+
 def _sentence(policy: Policy, line: Timed) -> str:
-    return f"{_when(line)}{_moved(policy, line.rung)}: {_what(policy, line.rung)}."
+    only = f", only if {words(line.rung.when)}" if line.rung.when else ""
+    return f"{_when(line)}{_moved(policy, line.rung)}: {_what(policy, line.rung)}{only}."
 
 
 def _when(line: Timed) -> str:
@@ -102,19 +190,45 @@ def _what(policy: Policy, rung: Rung) -> str:
             between = f", between {_span(hours)}" if hours else ""
             return f"write to the customer ({rung.template}){between}"
         case StepKind.RESTRICT:
-            return "restrict access"
+            return f"restrict access{_whose(policy)}{_tell(rung)}"
         case StepKind.SUSPEND:
-            return f"suspend access; {_COLLECTION[rung.collection]}"
+            later = _COLLECTION[rung.collection]
+            return f"suspend access{_whose(policy)}; {later}{_tell(rung)}"
         case StepKind.GIVE_UP:
             return f"give up: {_SUBSCRIPTION[rung.subscription]} and {_INVOICE[rung.invoice]}"
         case StepKind.RESTORE:
             return "restore access"
         case StepKind.ANNOUNCE:
+            return f"tell the product: {rung.name}{_tell(rung)}"
+        case StepKind.SIGNAL:
             return "tell the billing system"
+        case StepKind.VOID:
+            return "void the invoice"
         case StepKind.RECONCILE:
             return "ask the provider how the invoice stands"
         case _:
             assert_never(rung.do)
+
+
+def _whose(policy: Policy) -> str:
+    return " to all that the customer has" if policy.access is Reach.CUSTOMER else ""
+
+
+def _tell(rung: Rung) -> str:
+    words = ", ".join(f"{name}: {value}" for name, value in rung.tell)
+    return f" ({words})" if words else ""
+
+
+def _terms(policy: Policy) -> Iterator[str]:
+    """What the policy says beside its timeline, where that is not the usual."""
+    if policy.on_cancel is not OnCancel.CLOSE:
+        yield f"If the customer cancels, {_ON_CANCEL[policy.on_cancel]}."
+    if policy.backup_methods:
+        listed = ", then ".join(policy.backup_methods)
+        order = "whatever its type" if policy.backup_methods == (ANY_METHOD,) else listed
+        also = ", or after the last retry before a door" if policy.backup_after_last_retry else ""
+        when = f"When the present method may not be charged any more{also}"
+        yield f"{when}: charge another saved method of the customer ({order}), each once."
 
 
 def _length(span: timedelta) -> str:

@@ -8,6 +8,7 @@ from datetime import time, timedelta
 
 from dunning.config.cursor import At, text
 from dunning.config.problems import nearest, quoted
+from dunning.core.choosing import Quantity, quantity_words
 from dunning.core.money import Money, currency_code
 from dunning.errors import MoneyError
 
@@ -108,6 +109,22 @@ def money(at: At) -> Money | None:
         at.fail(f"{quoted(value)} is not above zero")
         return None
     return amount
+
+
+def check_range(at: At, low: Quantity, high: Quantity) -> None:
+    """Refuse two bounds between which nothing lies."""
+    if isinstance(low, Money) and isinstance(high, Money):
+        if low.currency != high.currency:
+            at.fail(f"{low} and {high} are in two currencies; expected one")
+            return
+        empty = low.minor >= high.minor
+    elif isinstance(low, timedelta) and isinstance(high, timedelta):
+        empty = low >= high
+    else:
+        empty = isinstance(low, int) and isinstance(high, int) and low >= high
+    if empty:
+        shown = [quantity_words(each) for each in (low, high)]
+        at.fail(f"nothing is at least {shown[0]} and below {shown[1]}")
 
 
 def currency(at: At) -> str | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from dunning.core.events import Actor, Attempt, AttemptStatus, StepKind, StepResult
-from dunning.core.facts import Case
+from dunning.core.facts import BACKUP, Case
 from dunning.core.merge import DEBITS
 
 OUTSIDE = "outside"  # marked as paid elsewhere: a cheque, a transfer
 PROVIDER = "provider_retry"
 NEW_CARD = "new_card"  # our charge, made because the customer gave a new card
+BACKUP_METHOD = "backup_method"  # our charge of another method the customer had saved
 BY_HAND = "retry_by_hand"
 LINK = "link"  # the customer paid after one of our messages had reached them
 NATURAL = "natural"  # paid without any act of ours
@@ -37,8 +38,11 @@ def mechanism(case: Case, paid_at: datetime) -> str:
 
 
 def _own(step: str) -> str:
+    step = step.rpartition(".")[2]  # the third of whichever version of the timeline
     if step.startswith("retry:card"):
         return NEW_CARD
+    if step.startswith(BACKUP):
+        return BACKUP_METHOD
     return BY_HAND if step.startswith("retry:hand") else step
 
 

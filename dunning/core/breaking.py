@@ -22,7 +22,7 @@ from dunning.core.gate import Pulse
 # What waits. What gives access back never does; doors wait for the charges ahead of them anyway.
 HOLDS = frozenset((StepKind.RETRY, StepKind.EMAIL))
 # These steps ask the provider nothing, so that they say nothing of it.
-_ALONE = frozenset((StepKind.RESTRICT, StepKind.ANNOUNCE))
+_ALONE = frozenset((StepKind.RESTRICT, StepKind.ANNOUNCE, StepKind.SIGNAL))
 _TROUBLE = frozenset(("down", "refused", "unknown"))
 _SAYS_NOTHING = frozenset((StepResult.SKIPPED.value, "put_off"))
 _CHARGED = frozenset((StepResult.DONE, StepResult.DECLINED, StepResult.ACTION_NEEDED))

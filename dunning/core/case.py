@@ -17,26 +17,31 @@ from functools import lru_cache
 from typing import assert_never
 
 from dunning.core.events import (
+    ActEvent,
     Adopted,
     AttemptReported,
     BillingEvent,
-    CaseEvent,
     ChargeRefunded,
     ClosedByHand,
     CreditNoted,
     CustomerEvent,
     CustomerReported,
     DisputeReported,
+    Exempted,
+    ExemptionLifted,
     Held,
     InvoiceEvent,
     InvoiceReported,
     LinkOpened,
     MethodChanged,
     PaymentReceived,
+    PolicyChanged,
+    Promised,
     RefundReported,
     RenewalUpcoming,
     Resumed,
     RetryAsked,
+    StepAdvanced,
     StepDeferred,
     StepEnded,
     SubscriptionReported,
@@ -44,6 +49,7 @@ from dunning.core.events import (
 from dunning.core.facts import Case, Payment
 from dunning.core.merge import (
     later,
+    later_exemption,
     merge_payment,
     put_first,
     put_latest,
@@ -55,9 +61,9 @@ from dunning.core.merge import (
     with_customer,
     with_dispute,
     with_failure,
-    with_method,
     with_subscription,
 )
+from dunning.core.methods import with_method
 
 
 @lru_cache(maxsize=4096)
@@ -90,10 +96,27 @@ def advance(case: Case, event: BillingEvent) -> Case:
             | Adopted()
         ):
             return _about_invoice(case, event)
-        case MethodChanged() | CustomerReported() | SubscriptionReported() | RenewalUpcoming():
+        case (
+            MethodChanged()
+            | CustomerReported()
+            | SubscriptionReported()
+            | RenewalUpcoming()
+            | Exempted()
+            | ExemptionLifted()
+        ):
             return _about_customer(case, event)
-        case StepEnded() | StepDeferred() | Held() | Resumed() | RetryAsked() | ClosedByHand():
-            return _about_case(case, event)
+        case StepEnded() | StepDeferred():
+            return _about_step(case, event)
+        case (
+            Held()
+            | Resumed()
+            | Promised()
+            | RetryAsked()
+            | StepAdvanced()
+            | ClosedByHand()
+            | PolicyChanged()
+        ):
+            return _by_hand(case, event)
         case _:
             assert_never(event)
 
@@ -157,23 +180,41 @@ def _about_customer(case: Case, event: CustomerEvent) -> Case:
             return with_customer(case, event)
         case SubscriptionReported():
             return with_subscription(case, event)
+        case Exempted() | ExemptionLifted():
+            return replace(case, exemption=later_exemption(case.exemption, event))
         case RenewalUpcoming():
             return case
         case _:
             assert_never(event)
 
 
-def _about_case(case: Case, event: CaseEvent) -> Case:
+def _about_step(case: Case, event: StepEnded | StepDeferred) -> Case:
     match event:
         case StepEnded():
             return replace(case, done=put_first(case.done, event))
         case StepDeferred():
             return replace(case, deferred=put_latest(case.deferred, event, lambda e: e.id))
-        case Held() | Resumed():
+        case _:
+            assert_never(event)
+
+
+def _by_hand(case: Case, event: ActEvent) -> Case:
+    match event:
+        case Held():
             return replace(case, hold=later(case.hold, event))
+        case Resumed():
+            told = put_latest(case.resumptions, event, lambda e: e.id)
+            return replace(case, hold=later(case.hold, event), resumptions=told)
+        case Promised():
+            return replace(case, promises=put_latest(case.promises, event, lambda e: e.id))
         case RetryAsked():
             asked = put_latest(case.retries_asked, event, lambda e: e.id)
             return replace(case, retries_asked=asked)
+        case PolicyChanged():
+            changes = put_latest(case.policy_changes, event, lambda e: e.id)
+            return replace(case, policy_changes=changes)
+        case StepAdvanced():
+            return replace(case, advanced=put_latest(case.advanced, event, lambda e: e.step))
         case ClosedByHand():
             known = case.closed_by_hand
             first = event if known is None else min(known, event, key=lambda e: (e.at, e.id))

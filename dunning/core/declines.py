@@ -9,40 +9,59 @@ How rows are merged:
 * a `vague` row (`card_declined`) speaks only when nothing better does;
 * `network_overrides` names network codes that know better than the row: when one of them came,
   the row is set aside. This is the only way a further source can make a verdict laxer;
+* what a policy says of a code (`Override`) stands in for the row, and then merges like any other;
 * kind `any` code `*` stands for a code without a row; Visa, Mastercard and bank debits have `*`
   rows of their own. Such a code is never an error: all these lists are open.
 """
 
 from __future__ import annotations
 
-import csv
-import enum
-import functools
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import resources
 
+from dunning.core.decline_table import (
+    ANY_CODE,
+    CERTAINTIES,
+    FALLBACKS,
+    FILE,
+    NETWORKS_OWN,
+    RAW_ANSWERS,
+    STRICTNESS,
+    TRUTH,
+    Advice,
+    Index,
+    Override,
+    Row,
+    index,
+    permits_charge,
+    plain,
+    read_rows,
+    read_wait,
+    table,
+)
 from dunning.core.events import Decline
-from dunning.errors import ConfigError
 
-FILE = "declines.csv"
-ANY_CODE = "*"
-FALLBACKS = ("any", "visa", "mastercard", "bank_debit_any")  # kinds that must have a `*` row
-
-
-class Advice(enum.StrEnum):
-    """What a refusal means for this way to pay, from the laxest to the strictest."""
-
-    RETRY = "retry"  # another try may work by itself
-    WAIT = "wait"  # another try may work once time has passed: money, limits
-    AUTHENTICATE = "authenticate"  # only the customer can finish it, with the same card
-    NEW_METHOD = "new_method"  # the details must be corrected or replaced first
-    STOP = "stop"  # never again with this way to pay
-
-
-STRICTNESS: Mapping[Advice, int] = {advice: place for place, advice in enumerate(Advice)}
+__all__ = [
+    "ANY_CODE",
+    "CERTAINTIES",
+    "FALLBACKS",
+    "FILE",
+    "STRICTNESS",
+    "TRUTH",
+    "UNKNOWN",
+    "Advice",
+    "Heard",
+    "Override",
+    "Row",
+    "Verdict",
+    "advise",
+    "permits_charge",
+    "read_rows",
+    "read_wait",
+    "table",
+    "words_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +76,9 @@ class Verdict:
     quiet: bool  # True: no messages at all
     tell_ops: bool  # a person should look
     mapped: bool  # False: a code had no row of its own
+    forbidden: bool = False  # the network or scheme itself says never: nobody overrides that
+    network_wait: timedelta | None = None  # the part of `wait` that the network itself asked for
+    category: str = ""  # what kind of refusal it is, as the table has it; empty: nobody said
 
 
 UNKNOWN = Verdict(
@@ -70,134 +92,6 @@ UNKNOWN = Verdict(
     mapped=True,
 )
 """For a failed charge whose decline nobody told us, as invoice webhooks often do not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One code of one kind, as reviewed: what it means, what we advise, and on whose word."""
-
-    code: str
-    kind: str
-    meaning: str
-    category: str
-    advice: Advice
-    wait: timedelta | None
-    customer_may_know: bool
-    quiet: bool
-    tell_ops: bool
-    vague: bool
-    network_overrides: frozenset[str]  # "kind:code" of network rows that know better
-    aliases: tuple[str, ...]
-    reason: str
-    source: str
-    certainty: str  # of the code and its meaning: verified, judgement or unverified
-
-    @property
-    def name(self) -> str:
-        """How `network_overrides` refers to this row."""
-        return f"{self.kind}:{self.code}"
-
-
-# --- the table -----------------------------------------------------------------------------
-
-_TRUTH = {"yes": True, "no": False}
-_UNITS = {"h": "hours", "d": "days"}
-_WAIT = re.compile(r"([1-9][0-9]*)([hd])")
-_CERTAINTIES = frozenset(("verified", "judgement", "unverified"))
-_NEEDED = ("code", "kind", "meaning", "category", "reason", "source")
-
-
-def read_rows(lines: Iterable[str]) -> tuple[Row, ...]:
-    """Parse the table; ConfigError names the code and the fault of the first wrong row."""
-    rows = []
-    for number, cells in enumerate(csv.DictReader(lines, strict=True), start=1):
-        try:
-            rows.append(_row(cells))
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{FILE}, row {number} ({cells.get('code')!r}): {error!r}") from error
-    _check(rows)
-    return tuple(rows)
-
-
-def _row(cells: Mapping[str, str]) -> Row:
-    if None in cells:
-        raise ValueError("more cells than columns")
-    if empty := [name for name in _NEEDED if not cells[name].strip()]:
-        raise ValueError(f"empty: {', '.join(empty)}")
-    if cells["certainty"] not in _CERTAINTIES:
-        raise ValueError(f"certainty {cells['certainty']!r} is not one of {sorted(_CERTAINTIES)}")
-    return Row(
-        code=cells["code"],
-        kind=cells["kind"],
-        meaning=cells["meaning"],
-        category=cells["category"],
-        advice=Advice(cells["advice"]),
-        wait=_wait(cells["wait"]),
-        customer_may_know=_TRUTH[cells["customer_may_know"]],
-        quiet=_TRUTH[cells["quiet"]],
-        tell_ops=_TRUTH[cells["tell_ops"]],
-        vague=_TRUTH[cells["vague"]],
-        network_overrides=frozenset(cells["network_overrides"].split()),
-        aliases=tuple(cells["aliases"].split()),
-        reason=cells["reason"],
-        source=cells["source"],
-        certainty=cells["certainty"],
-    )
-
-
-def _wait(text: str) -> timedelta | None:
-    if not text:
-        return None
-    if not (match := _WAIT.fullmatch(text)):
-        raise ValueError(f"wait {text!r} is not a number of hours or days such as 24h or 2d")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-def _check(rows: list[Row]) -> None:
-    """Refuse what would make merging wrong; the rows are right one by one already."""
-    final = {row.name for row in rows if not row.network_overrides}
-    seen: set[tuple[str, str]] = set()
-    for row in rows:
-        for code in (row.code, *row.aliases):
-            key = (row.kind, _plain(code))
-            if key in seen:
-                raise ConfigError(f"{FILE}: {row.name} is there twice (as {code!r})")
-            seen.add(key)
-        if fault := _fault(row, final):
-            raise ConfigError(f"{FILE}: {row.name} {fault}")
-    if lost := [kind for kind in FALLBACKS if (kind, ANY_CODE) not in seen]:
-        raise ConfigError(f"{FILE}: no row for the other codes ({ANY_CODE}) of {', '.join(lost)}")
-
-
-def _fault(row: Row, final: set[str]) -> str | None:
-    mild = row.advice is Advice.RETRY and row.customer_may_know
-    if row.vague and (not mild or row.quiet or row.tell_ops):
-        # When a better word comes a vague one falls silent; that must never make us laxer.
-        return f"is vague, so it may say {Advice.RETRY} and nothing else"
-    for name in sorted(row.network_overrides):
-        if name not in final or name.partition(":")[0] not in _RAW_ANSWERS:
-            return f"is overridden by {name}, which is no row of a network, or overridden itself"
-    if permits_charge(row.advice) != (row.wait is not None):
-        return "needs a wait exactly if it permits a charge"
-    return None
-
-
-@functools.cache
-def table() -> tuple[Row, ...]:
-    """Every code we know, in the order of the file; read once."""
-    text = resources.files(__package__).joinpath(FILE).read_text(encoding="utf-8")
-    return read_rows(text.splitlines())
-
-
-@functools.cache
-def _index() -> Mapping[tuple[str, str], Row]:
-    return {(row.kind, _plain(code)): row for row in table() for code in (row.code, *row.aliases)}
-
-
-def _plain(code: str) -> str:
-    """One spelling for one code: providers differ in case, blanks, dashes and leading zeros."""
-    plain = re.sub(r"[\s_-]+", "_", code.strip(" \t\r\n.").casefold())
-    return plain.zfill(2) if plain.isdecimal() else plain
 
 
 # --- which words were said, and where each is looked up -------------------------------------
@@ -222,16 +116,11 @@ _NAMES = (
     "bank_debit_sepa",
     "bank_debit_bacs",
 )
-# Raw answers of a network mean different things per network (82 at Visa is not 82 at Mastercard),
-# so without a network whose table we have they say nothing. Likewise Canadian and Australian banks.
-_RAW_ANSWERS = frozenset(
-    ("visa", "mastercard", "bank_debit_ach", "bank_debit_sepa", "bank_debit_bacs")
-)
 _ADVICE_KINDS = {"mastercard": "mastercard_advice", "visa": "visa_category"}
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class Heard:
     """One word somebody said, and the row that explains it."""
 
     word: str
@@ -242,10 +131,10 @@ class _Heard:
         return self.row.code != ANY_CODE
 
 
-def _heard(decline: Decline) -> Iterator[_Heard]:
+def words_of(decline: Decline, rows: Index) -> Iterator[Heard]:
     """Every word of the decline with its row; a code without a row gets the `*` of its kind."""
-    bank = _BANK_KINDS.get(_plain(decline.method_type or ""))
-    network = _plain(decline.network or "").replace("_", "")
+    bank = _BANK_KINDS.get(plain(decline.method_type or ""))
+    network = plain(decline.network or "").replace("_", "")
     own = (bank, "bank_debit_any") if bank else ()
     other = "bank_debit_any" if bank else "any"
     raw = bank or network
@@ -258,45 +147,41 @@ def _heard(decline: Decline) -> Iterator[_Heard]:
         ("advice_code", decline.advice_code, ("advice_code",), "any"),
         (
             f"{decline.method_type if bank else network} code",
-            _said(decline.network_code, raw in _RAW_ANSWERS),
+            _said(decline.network_code, raw in RAW_ANSWERS),
             (raw,),
             raw,
         ),
         (f"{network} advice", _said(decline.network_advice_code, bool(advice)), (advice,), "any"),
     )
     for label, code, kinds, fallback in spoken:
-        if code and (plain := _plain(code)):
-            yield _Heard(f"{label} {code.strip()}", _find(plain, kinds, fallback))
+        if code and (same := plain(code)):
+            yield Heard(f"{label} {code.strip()}", _find(rows, same, kinds, fallback))
 
 
 def _said(code: str | None, understood: bool) -> str | None:
     return code if understood else None
 
 
-def _find(plain: str, kinds: tuple[str, ...], fallback: str) -> Row:
-    index = _index()
+def _find(rows: Index, code: str, kinds: tuple[str, ...], fallback: str) -> Row:
     for kind in kinds:
-        if plain != ANY_CODE and (row := index.get((kind, plain))):
+        if code != ANY_CODE and (row := rows.get((kind, code))):
             return row
     other = fallback if fallback in FALLBACKS else "bank_debit_any"
-    return index[other, ANY_CODE]
+    return rows[other, ANY_CODE]
 
 
 # --- the verdict ---------------------------------------------------------------------------
 
 
-def permits_charge(advice: Advice) -> bool:
-    """Whether the same way to pay may be charged again without the customer doing anything."""
-    return advice in (Advice.RETRY, Advice.WAIT)
-
-
-def advise(decline: Decline) -> Verdict:
+def advise(decline: Decline, overrides: tuple[Override, ...] = ()) -> Verdict:
     """Merge everything said about a declined charge. Never raises, whatever the codes are.
+
+    `overrides` are what the policy of the case says of some codes.
 
     `wait` counts from the attempt. Sources of the rules are in the rows; that the strictest wins
     is ours, since each network fines the merchant who heeds only another's milder word.
     """
-    heard = tuple(_heard(decline))
+    heard = tuple(words_of(decline, index(overrides)))
     if not heard:
         return UNKNOWN
     names = {one.row.name for one in heard}
@@ -316,22 +201,37 @@ def advise(decline: Decline) -> Verdict:
         quiet=any(one.row.quiet for one in speaking),
         tell_ops=any(one.row.tell_ops for one in speaking),
         mapped=not unknown,
+        forbidden=any(
+            one.row.advice is Advice.STOP and one.row.kind in NETWORKS_OWN for one in speaking
+        ),
+        network_wait=_asked_for(speaking) if wait else None,
+        category=strictest.row.category,
     )
 
 
-def _speaking(heard: list[_Heard]) -> tuple[_Heard, ...]:
+def _asked_for(speaking: Iterable[Heard]) -> timedelta | None:
+    """The wait that a network named; what only spaces the tries of a vague answer is ours."""
+    named = [
+        one.row.wait
+        for one in speaking
+        if one.row.kind in _ADVICE_KINDS.values() and one.row.advice is Advice.WAIT and one.row.wait
+    ]
+    return max(named, default=None)
+
+
+def _speaking(heard: list[Heard]) -> tuple[Heard, ...]:
     """Leave out the vague ones, unless there is nothing else."""
     return tuple(one for one in heard if not one.row.vague) or tuple(heard)
 
 
-def _sources(speaking: Iterable[_Heard], overridden: Iterable[_Heard]) -> tuple[str, ...]:
+def _sources(speaking: Iterable[Heard], overridden: Iterable[Heard]) -> tuple[str, ...]:
     return (
         *(one.word for one in speaking),
         *(f"{one.word} (set aside: the network's code knows better)" for one in overridden),
     )
 
 
-def _reason(strictest: _Heard, slowest: _Heard | None, unknown: tuple[_Heard, ...]) -> str:
+def _reason(strictest: Heard, slowest: Heard | None, unknown: tuple[Heard, ...]) -> str:
     row = strictest.row
     parts = [f"{row.meaning} ({strictest.word}). {row.reason}"]
     if slowest and slowest.row is not row and slowest.row.wait:
@@ -339,5 +239,5 @@ def _reason(strictest: _Heard, slowest: _Heard | None, unknown: tuple[_Heard, ..
         parts.append(f"Not before {hours} h after the try ({slowest.word}).")
     if unknown:
         words = ", ".join(one.word for one in unknown)
-        parts.append(f"Unknown: {words}; add a row to dunning/core/{FILE}.")
+        parts.append(f"Unknown: {words}; `declines` in the policy file can say what it means.")
     return " ".join(parts)

@@ -98,6 +98,8 @@ class _Sheet:
         self.balances: dict[Account, int] = {}
         self.ended: tuple[datetime, Cause] | None = None
         self.forgiven = 0  # taken off by credit notes: nobody can pay this part any more
+        self.overpaid = 0  # of what was forgiven, paid nevertheless: the first to go back
+        self.disputed: dict[str, int] = {}  # how much of that a dispute has taken
         self.owing: list[Move] = []  # refunds of money that has not been seen to come in yet
         self.parts: Counter[str] = Counter()
 
@@ -163,10 +165,13 @@ def _post(sheet: _Sheet, move: Move) -> None:
     elif cause is Cause.REFUND:
         _refund(sheet, move, at)
     elif move.back:
-        sheet.move(name, Account.DISPUTED, Account.RECOVERED, move.amount, cause, at)
+        over = sheet.disputed.pop(name, 0)
+        sheet.overpaid += over
+        sheet.move(name, Account.DISPUTED, Account.RECOVERED, move.amount - over, cause, at)
         _refund_the_rest(sheet, at)
     else:
-        sheet.move(name, Account.RECOVERED, Account.DISPUTED, move.amount, cause, at)
+        over = sheet.disputed[name] = _of_overpaid(sheet, move.amount)
+        sheet.move(name, Account.RECOVERED, Account.DISPUTED, move.amount - over, cause, at)
 
 
 def _paid(sheet: _Sheet, move: Move) -> None:
@@ -176,13 +181,23 @@ def _paid(sheet: _Sheet, move: Move) -> None:
         left -= sheet.move(move.name, pot, Account.RECOVERED, left, Cause.PAID, move.at)
     # What a credit note took off is not owed: more money than that is an overpayment.
     payable = max(sheet.balances.get(Account.WITHDRAWN, 0) - sheet.forgiven, 0)
-    left = min(left, payable)
-    sheet.move(move.name, Account.WITHDRAWN, Account.RECOVERED, left, Cause.PAID, move.at)
+    late = min(left, payable)
+    sheet.move(move.name, Account.WITHDRAWN, Account.RECOVERED, late, Cause.PAID, move.at)
+    sheet.overpaid = min(sheet.overpaid + left - late, sheet.forgiven)
     _refund_the_rest(sheet, move.at)
 
 
+def _of_overpaid(sheet: _Sheet, amount: int) -> int:
+    """What goes back is first what was too much: it was never counted as recovered."""
+    over = min(amount, sheet.overpaid)
+    sheet.overpaid -= over
+    return over
+
+
 def _refund(sheet: _Sheet, move: Move, at: datetime) -> None:
-    moved = sheet.move(move.name, Account.RECOVERED, Account.REFUNDED, move.amount, move.cause, at)
+    over = _of_overpaid(sheet, move.amount)
+    left = move.amount - over
+    moved = over + sheet.move(move.name, Account.RECOVERED, Account.REFUNDED, left, move.cause, at)
     if moved < move.amount:
         sheet.owing.append(replace(move, amount=move.amount - moved))
 

@@ -8,6 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from dunning.core.by_hand import (
+    ClosedByHand,
+    Exempted,
+    ExemptionLifted,
+    Held,
+    Promised,
+    Resumed,
+    RetryAsked,
+    StepAdvanced,
+)
 from dunning.core.words import (
     Actor,
     AttemptStatus,
@@ -15,6 +25,7 @@ from dunning.core.words import (
     InvoiceNews,
     InvoiceStatus,
     MethodNews,
+    OnCancel,
     Standing,
     StepKind,
     StepResult,
@@ -37,6 +48,8 @@ __all__ = [
     "Decline",
     "DisputeReported",
     "DisputeStatus",
+    "Exempted",
+    "ExemptionLifted",
     "Held",
     "InvoiceEvent",
     "InvoiceNews",
@@ -45,12 +58,15 @@ __all__ = [
     "LinkOpened",
     "MethodChanged",
     "MethodNews",
+    "OnCancel",
     "PaymentReceived",
+    "Promised",
     "RefundReported",
     "RenewalUpcoming",
     "Resumed",
     "RetryAsked",
     "Standing",
+    "StepAdvanced",
     "StepDeferred",
     "StepEnded",
     "StepKind",
@@ -101,6 +117,8 @@ class Bill:
     due_at: datetime | None = None
     issued_at: datetime | None = None
     products: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()  # prices by id, nickname and key, where the provider has such
+    intervals: tuple[str, ...] = ()  # month, year, …
     metadata: tuple[tuple[str, str], ...] = ()
 
 
@@ -221,7 +239,10 @@ class CreditNoted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodChanged:
-    """A customer's way of paying came, changed or went."""
+    """A customer's way of paying came, changed or went.
+
+    `off_session`: the customer agreed to charges while they are away.
+    """
 
     id: str
     at: datetime
@@ -235,6 +256,7 @@ class MethodChanged:
     exp_month: int | None = None
     exp_year: int | None = None
     country: str | None = None
+    off_session: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +273,8 @@ class CustomerReported:
     timezone: str | None = None
     default_method: str | None = None
     deleted: bool = False
-    metadata: tuple[tuple[str, str], ...] = ()
+    since: datetime | None = None  # a customer since then
+    metadata: tuple[tuple[str, str], ...] | None = None  # None: the message did not say
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,8 +292,11 @@ class SubscriptionReported:
     paused: bool = False
     default_method: str | None = None
     products: tuple[str, ...] = ()
+    plans: tuple[str, ...] = ()
+    intervals: tuple[str, ...] = ()
     started_at: datetime | None = None
-    recurring: int | None = None
+    recurring: int | None = None  # in a month
+    yearly: int | None = None
     currency: str | None = None
     metadata: tuple[tuple[str, str], ...] = ()
 
@@ -290,7 +316,7 @@ class RenewalUpcoming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnded:
-    """A step of ours ended. `id` is the step key."""
+    """A step of ours ended. `id` is the step key; `off`: giving up took the service away."""
 
     id: str
     at: datetime
@@ -298,6 +324,7 @@ class StepEnded:
     result: StepResult
     why: str = ""
     template: str | None = None
+    off: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,47 +335,6 @@ class StepDeferred:
     at: datetime
     until: datetime
     why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
-    """A person stopped the case until a date (None: until it is resumed), with a reason."""
-
-    id: str
-    at: datetime
-    until: datetime | None
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resumed:
-    """A person let a held case go on."""
-
-    id: str
-    at: datetime
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryAsked:
-    """A person wants a charge now."""
-
-    id: str
-    at: datetime
-    why: str
-    by: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedByHand:
-    """A person ended the case: the debt is no longer pursued."""
-
-    id: str
-    at: datetime
-    why: str
-    by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -372,8 +358,31 @@ class Adopted:
     standing: Standing = Standing.NORMAL
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyChanged:
+    """A person moved the open case to another version of its policy; see `core.places`.
+
+    `owed` are the kinds of steps of which the former policy still had one to do. Its doors, with a
+    notice at least, bound those of the policy it goes on under: none opens before these moments.
+    """
+
+    id: str  # by which change of the policy file: `policy:12`
+    at: datetime
+    policy: str
+    version: str
+    former_policy: str
+    former_version: str
+    why: str
+    by: str
+    suspends_from: datetime
+    gives_up_from: datetime
+    owed: tuple[StepKind, ...] = ()
+
+
 _Money = InvoiceReported | AttemptReported | PaymentReceived | RefundReported | ChargeRefunded
 InvoiceEvent = _Money | DisputeReported | CreditNoted | LinkOpened | Adopted
-CustomerEvent = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
-CaseEvent = StepEnded | StepDeferred | Held | Resumed | RetryAsked | ClosedByHand
+_Customer = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
+CustomerEvent = _Customer | Exempted | ExemptionLifted
+ActEvent = Held | Resumed | Promised | RetryAsked | StepAdvanced | ClosedByHand | PolicyChanged
+CaseEvent = StepEnded | StepDeferred | ActEvent
 BillingEvent = InvoiceEvent | CustomerEvent | CaseEvent

@@ -13,13 +13,20 @@ from dunning.core.events import (
     ClosedByHand,
     CreditNoted,
     DisputeReported,
+    Exempted,
+    ExemptionLifted,
     Held,
+    OnCancel,
+    PolicyChanged,
+    Promised,
     RefundReported,
     Resumed,
     RetryAsked,
+    StepAdvanced,
     StepDeferred,
     StepEnded,
 )
+from dunning.core.holdout import Drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,29 @@ class End:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A method the customer has saved; `off_session` once they agreed to charges while away."""
+
+    id: str
+    at: datetime  # when it was last heard of
+    since: datetime
+    type: str | None = None
+    fingerprint: str | None = None
+    off_session: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What of its policy a case carries along, as the meaning of its facts hangs on it.
+
+    `wide`: access is that of the whole customer, and not of one subscription.
+    """
+
+    on_cancel: OnCancel = OnCancel.CLOSE
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """The facts about one invoice. `(id, at)` pairs order the last word; amounts in minor units."""
 
@@ -61,6 +91,7 @@ class Case:
     provider: str
     invoice: str
     currency: str = ""
+    terms: Terms = Terms()
     words: tuple[Word, ...] = ()  # who and what it is about: the last word on each
 
     # the invoice
@@ -71,6 +102,8 @@ class Case:
     settled: int = 0  # the whole bill, as seen once nothing was left; may hold an overpayment
     refused_at: datetime | None = None  # the first failure, as the invoice or a card had it
     debit_begun_at: datetime | None = None  # when the first bank debit that failed had begun
+    overdue_at: datetime | None = None  # the due date of a bill to be paid by hand, once it passed
+    seen_automatic: bool = False  # whether the provider ever was to collect it by itself
     action_at: datetime | None = None  # when the customer was last asked to authenticate
     paid_at: datetime | None = None
     voided_at: datetime | None = None
@@ -89,18 +122,27 @@ class Case:
     method: str | None = None  # the newest one the customer gave
     method_at: datetime | None = None
     method_fixed_at: datetime | None = None  # details corrected or refreshed by the network
+    saved: tuple[Saved, ...] = ()  # all that are known, whichever would be charged
     methods_gone: tuple[tuple[str, datetime], ...] = ()
 
     # the relation
+    customer_since: datetime | None = None  # or since their first subscription
     ends: tuple[End, ...] = ()
     customer_deleted_at: datetime | None = None
 
     # people
     hold: Held | Resumed | None = None
+    resumptions: tuple[Resumed, ...] = ()  # each of them: a promise before it is withdrawn
+    promises: tuple[Promised, ...] = ()
+    exemption: Exempted | ExemptionLifted | None = None  # of the customer
+    advanced: tuple[StepAdvanced, ...] = ()
     retries_asked: tuple[RetryAsked, ...] = ()
     closed_by_hand: ClosedByHand | None = None
     link_opened_at: datetime | None = None
     adopted: Adopted | None = None  # taken over from whoever pursued the debt before
+    policy_changes: tuple[PolicyChanged, ...] = ()  # moved to another version since it began
+
+    drawn: Drawn | None = None  # the group of a hold-out, drawn when the case began
 
     # what we did
     done: tuple[StepEnded, ...] = ()
@@ -114,6 +156,13 @@ class Case:
         return None
 
     @property
+    def policy_change(self) -> PolicyChanged | None:
+        """The last move to another version of the policy; what was moved last decides."""
+        if not self.policy_changes:
+            return None
+        return max(self.policy_changes, key=lambda change: (change.at, change.id))
+
+    @property
     def gross(self) -> int:
         """The whole bill: what was ever asked for. While no bill was seen, the dearest try."""
         tried = max((attempt.amount for attempt in self.attempts), default=0)
@@ -123,9 +172,18 @@ class Case:
     def failed_at(self) -> datetime | None:
         """The first failure: every step is an offset from it.
 
-        A bank debit says when it began, days before it failed; that is only the last resort.
+        A bank debit says when it began, days before it failed; that is only the last resort. Of an
+        invoice that was only ever to be paid by hand it is the due date: that a try of the customer
+        failed before it says nothing.
         """
-        return self.refused_at or self.debit_begun_at
+        if self.by_hand and not self.seen_automatic:
+            return self.overdue_at or (self.adopted.failed_at if self.adopted else None)
+        return self.refused_at or self.debit_begun_at or self.overdue_at
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the customer is sent the bill and pays it by hand."""
+        return self.bill is not None and not self.bill.automatic
 
     @property
     def customer(self) -> str | None:
@@ -139,7 +197,12 @@ class Case:
 
     @property
     def scope(self) -> str:
-        """What access hangs on: the subscription, else the customer, else this invoice."""
+        """What access hangs on: the subscription, else the customer, else this invoice.
+
+        The customer, whatever they subscribe to, where the policy says so.
+        """
+        if self.terms.wide and self.customer:
+            return self.customer
         return self.subscription or self.customer or self.invoice
 
     @property
@@ -160,3 +223,12 @@ class Case:
         for payment in self.payments:
             known.update(x for x in (payment.id, payment.charge) if x)
         return frozenset(known)
+
+
+# The keys of charges of other saved methods, behind the case's name; see `core.backups`.
+BACKUP = "retry:backup:"
+
+
+def of_backup(case: Case, attempt: Attempt) -> bool:
+    """Whether the try was ours, with a method that is not the one this debt is paid with."""
+    return attempt.key is not None and attempt.key.startswith(f"{case.id}/{BACKUP}")

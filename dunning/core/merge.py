@@ -18,12 +18,12 @@ from dunning.core.events import (
     Decline,
     DisputeReported,
     DisputeStatus,
+    Exempted,
+    ExemptionLifted,
     Held,
     InvoiceNews,
     InvoiceReported,
     InvoiceStatus,
-    MethodChanged,
-    MethodNews,
     RefundReported,
     Resumed,
     StepEnded,
@@ -31,6 +31,7 @@ from dunning.core.events import (
     SubscriptionReported,
 )
 from dunning.core.facts import Case, End, Payment, Word
+from dunning.core.heard import words_of_customer, words_of_subscription
 from dunning.errors import MoneyError
 
 _ATTEMPT_RANK = {status: rank for rank, status in enumerate(AttemptStatus)}
@@ -110,20 +111,27 @@ def _last(known: Told | None, heard: Told) -> Told:
 
 
 def _order(item: _Identified) -> tuple[datetime, int, str, str]:
-    # Within one second a dispute that is further along, a refund that failed and a hold that was
-    # ended came later.
+    # Within one second a dispute that is further along, a refund that failed and a hold or an
+    # exemption that was ended came later.
     rank = 0
     if isinstance(item, DisputeReported):
         rank = _DISPUTE_RANK[item.status]
     elif isinstance(item, RefundReported | CreditNoted):
         rank = int(not item.live)
-    elif isinstance(item, Resumed):
+    elif isinstance(item, Resumed | ExemptionLifted):
         rank = 1
     return (item.at, rank, item.id, repr(item))
 
 
 def later(known: Held | Resumed | None, heard: Held | Resumed) -> Held | Resumed:
     """The last thing people said about holding the case."""
+    return heard if known is None else max(known, heard, key=_order)
+
+
+def later_exemption(
+    known: Exempted | ExemptionLifted | None, heard: Exempted | ExemptionLifted
+) -> Exempted | ExemptionLifted:
+    """The last thing people said about exempting the customer."""
     return heard if known is None else max(known, heard, key=_order)
 
 
@@ -219,6 +227,8 @@ def with_bill(case: Case, event: InvoiceReported) -> Case:
         billed=max(case.billed, whole if bill.remaining > 0 else 0),
         settled=max(case.settled, whole),
         paid_at=earliest(case.paid_at, _paid_at(event)),
+        overdue_at=earliest(case.overdue_at, _overdue_at(event)),
+        seen_automatic=case.seen_automatic or bill.automatic,
         voided_at=earliest(case.voided_at, None if echo else _voided_at(event)),
         uncollectible_at=earliest(
             case.uncollectible_at, None if echo else _uncollectible_at(event)
@@ -233,6 +243,17 @@ def _paid_at(event: InvoiceReported) -> datetime | None:
     if event.bill.status is InvoiceStatus.PAID:
         return event.bill.paid_at or event.at
     return None
+
+
+def _overdue_at(event: InvoiceReported) -> datetime | None:
+    """The due date, if it has passed with something left to be paid by hand."""
+    bill = event.bill
+    owed = bill.status is InvoiceStatus.OPEN and bill.remaining > 0
+    if bill.automatic or not owed:
+        return None
+    if bill.due_at is not None and bill.due_at <= event.at:
+        return bill.due_at
+    return event.at if event.news is InvoiceNews.OVERDUE else None
 
 
 def _voided_at(event: InvoiceReported) -> datetime | None:
@@ -326,23 +347,6 @@ def last_words(disputes: tuple[DisputeReported, ...]) -> tuple[DisputeReported, 
     return tuple(last[name] for name in sorted(last))
 
 
-def with_method(case: Case, event: MethodChanged) -> Case:
-    """Take news of the customer's ways to pay."""
-    match event.news:
-        case MethodNews.NEW:
-            known = (case.method_at, case.method or "")
-            if case.method_at is None or (event.at, event.method or "") > known:
-                return replace(case, method=event.method, method_at=event.at)
-            return case
-        case MethodNews.CHANGED | MethodNews.NETWORK_UPDATED:
-            return replace(case, method_fixed_at=latest(case.method_fixed_at, event.at))
-        case MethodNews.REMOVED | MethodNews.MANDATE_GONE:
-            gone = dict(case.methods_gone)
-            name = event.method or ""
-            gone[name] = max(gone.get(name, event.at), event.at)
-            return replace(case, methods_gone=tuple(sorted(gone.items())))
-
-
 def with_customer(case: Case, event: CustomerReported) -> Case:
     """Take what the provider knows of the customer."""
     told = with_words(
@@ -355,13 +359,17 @@ def with_customer(case: Case, event: CustomerReported) -> Case:
         locale=event.locale,
         country=event.country,
         timezone=event.timezone,
+        **words_of_customer(event),
     )
     deleted = earliest(case.customer_deleted_at, event.at if event.deleted else None)
-    return replace(told, customer_deleted_at=deleted)
+    since = earliest(case.customer_since, event.since)
+    return replace(told, customer_deleted_at=deleted, customer_since=since)
 
 
 def with_subscription(case: Case, event: SubscriptionReported) -> Case:
     """Take what the provider knows of a subscription; it ends once, at the earliest end."""
+    case = with_words(case, event.at, event.id, **words_of_subscription(event))
+    case = replace(case, customer_since=earliest(case.customer_since, event.started_at))
     if event.ended_at is None:
         return case
     heard = End(

@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dunning.core.events import Attempt, AttemptStatus, DisputeStatus, StepKind, StepResult
+from dunning.core.events import (
+    Attempt,
+    AttemptStatus,
+    ChargeRefunded,
+    DisputeReported,
+    DisputeStatus,
+    InvoiceStatus,
+    OnCancel,
+    RefundReported,
+    StepKind,
+    StepResult,
+)
 from dunning.core.facts import Case
 from dunning.core.merge import DEBITS, last_words
 
@@ -35,6 +46,7 @@ class Cause(enum.StrEnum):
     DISPUTE = "dispute"
 
 
+_SETTLED = (InvoiceStatus.PAID, InvoiceStatus.VOID)
 # From closing the invoice to the end of the give_up step, crashes and outages included.
 GIVING_UP_TAKES = timedelta(days=1)
 
@@ -53,13 +65,14 @@ class Move:
 
 def moves(case: Case, failed_at: datetime) -> list[Move]:
     """Everything that moved the invoice's money, in order of time."""
-    receipts = _receipts(case)
+    case, receipts = _without_strays(case, _receipts(case))
     notes = list(_credits(case))
     credited = sum(move.amount for move in notes)
+    paid = list(_payments(case, receipts, credited))
     found = [
-        *_payments(case, receipts, credited),
+        *paid,
         *notes,
-        *_endings(case, failed_at),
+        *_endings(case, failed_at, paid),
         *_refunds(case, receipts, failed_at),
         *_disputes(case, receipts, failed_at),
     ]
@@ -101,6 +114,36 @@ def _receipts(case: Case) -> list[_Receipt]:
         groups = [group for group in groups if group not in same]
         groups.append([receipt, *(one for group in same for one in group)])
     return [_one(group) for group in groups]
+
+
+def _without_strays(case: Case, receipts: list[_Receipt]) -> tuple[Case, list[_Receipt]]:
+    """Leave out charges the invoice was settled without, and what went back of them.
+
+    A debit may go through when a credit note or the merchant's own hand has ended the debt already.
+    The provider keeps such money for the customer: nothing was recovered by it, nothing is lost.
+    """
+    bill = case.bill
+    if bill is None or bill.status not in _SETTLED:
+        return case, receipts
+    beyond = sum(receipt.amount for receipt in receipts) - bill.paid
+    strays = frozenset[str]()
+    for receipt in sorted(receipts, key=lambda one: (one.at, sorted(one.names)), reverse=True):
+        if receipt.by_charge and receipt.amount <= beyond:
+            beyond -= receipt.amount
+            strays |= receipt.names
+    if not strays:
+        return case, receipts
+
+    def ours(told: RefundReported | ChargeRefunded | DisputeReported) -> bool:
+        return not strays & _names(told.charge, told.payment_intent)
+
+    case = replace(
+        case,
+        refunds=tuple(filter(ours, case.refunds)),
+        charge_refunds=tuple(filter(ours, case.charge_refunds)),
+        disputes=tuple(filter(ours, case.disputes)),
+    )
+    return case, [receipt for receipt in receipts if not receipt.names & strays]
 
 
 def _one(group: Sequence[_Receipt]) -> _Receipt:
@@ -177,7 +220,7 @@ def _growth(
 # --- the end of the debt -------------------------------------------------------------------
 
 
-def _endings(case: Case, failed_at: datetime) -> Iterator[Move]:
+def _endings(case: Case, failed_at: datetime, paid: Sequence[Move]) -> Iterator[Move]:
     """Everything that says the debt is no longer pursued, in whoever's words."""
 
     def ending(cause: Cause, at: datetime | None) -> Iterator[Move]:
@@ -199,9 +242,17 @@ def _endings(case: Case, failed_at: datetime) -> Iterator[Move]:
     yield from ending(Cause.CLOSED_BY_HAND, by_hand.at if by_hand else None)
     end = case.end
     if end is not None and not end.by_us:
-        involuntary = end.reason == "payment_failed"
-        cause = Cause.ENDED_FOR_NON_PAYMENT if involuntary else Cause.CANCELLED
-        yield from ending(cause, end.at)
+        if end.reason == "payment_failed":
+            yield from ending(Cause.ENDED_FOR_NON_PAYMENT, end.at)
+        elif not _owed_all_the_same(case, end.at, paid):
+            yield from ending(Cause.CANCELLED, end.at)
+
+
+def _owed_all_the_same(case: Case, cancelled_at: datetime, paid: Sequence[Move]) -> bool:
+    """Whether the policy pursues the debt of a customer who has cancelled."""
+    partly = any(move.at <= cancelled_at for move in paid)
+    said = case.terms.on_cancel
+    return said is OnCancel.KEEP or (said is OnCancel.VOID_IF_WHOLLY_UNPAID and partly)
 
 
 def given_up_at(case: Case) -> datetime | None:

@@ -3,20 +3,31 @@
 They count from the first failure. A case that was taken over from a running estate may be long
 past its doors: it is placed no further along than NOTICE before the next of them, and what lay
 before its place is left undone. Nothing at all is done before `Adopted.resumes_at`.
+
+A case that was moved to another version of its policy goes on at its place on the new timeline.
+What lay before the move is left undone, but for the last line of a kind of which the former policy
+still owed one: so one charge that waited is made, and never a burst. No door opens sooner than
+NOTICE after the move, unless the former policy had it sooner. Where the new timeline would have
+been there already, the case is put back so far before the door; of what lay before the move then
+comes what makes the door ready, and nothing twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dunning.core.events import Standing, StepKind
+from dunning.core.events import PolicyChanged, Standing, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Rung
+from dunning.core.steps import Step
 
 DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
 # Steps of which a timeline has one at most: others may be placed by them without a name.
 ONCE = (StepKind.RESTRICT, *DOORS)
+# What a branch has its own of, with its name in the key; the rest has one key in all branches.
+REPLACED = (StepKind.RETRY, StepKind.EMAIL, StepKind.ANNOUNCE)
 # From taking a case over to the first door it comes to, at least; less only where the policy
 # itself leaves less time from the failure.
 NOTICE = timedelta(days=7)
@@ -61,8 +72,22 @@ def _place(
     return base - rung.before if rung.before is not None else base + (rung.past or timedelta(0))
 
 
-def offsets(policy: Policy) -> list[tuple[Rung, timedelta]]:
+# What was worked out for a policy, by the object: a process has few, and plans with them all day.
+_KNOWN: dict[int, tuple[Policy, tuple[tuple[Rung, timedelta], ...]]] = {}
+_MANY = 512
+
+
+def offsets(policy: Policy) -> Sequence[tuple[Rung, timedelta]]:
     """Every line of the policy with its distance from the beginning, giving up included."""
+    known = _KNOWN.get(id(policy))
+    if known is None or known[0] is not policy:
+        if len(_KNOWN) >= _MANY:
+            _KNOWN.clear()
+        known = _KNOWN[id(policy)] = (policy, tuple(_offsets(policy)))
+    return known[1]
+
+
+def _offsets(policy: Policy) -> list[tuple[Rung, timedelta]]:
     found = []
     for rung, place in zip(policy.timeline, places(policy), strict=True):
         assert place is not None, "the loader lets no line hang on nothing"
@@ -73,8 +98,68 @@ def offsets(policy: Policy) -> list[tuple[Rung, timedelta]]:
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """The lines of `whole` that hold now, as a policy of their own.
+
+    `since` is when the case came to them; None when they have held from the beginning.
+    """
+
+    whole: Policy
+    policy: Policy
+    branch: str | None = None
+    since: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        """What the lines are called in the reason of a step."""
+        own = f", branch {self.branch}" if self.branch else ""
+        return f"policy {self.whole.name}{own}"
+
+    def key(self, case: Case, rung: Rung, number: int) -> str:
+        """The key of a line: the same in every branch, but for what each has its own of."""
+        own = f"{self.branch}." if self.branch and rung.do in REPLACED else ""
+        space = "" if rung.do in DOORS else namespace(case)
+        return f"{case.id}/{space}{own}{rung.do.value}:{number}"
+
+
+def walked(policy: Policy, branch: str | None) -> Policy:
+    """The policy with the lines of a branch in the place of what they stand for.
+
+    Restricting and doors that the branch has not stay where the timeline has them, but for those
+    that would come after the branch has given up.
+    """
+    if branch is None:
+        return replace(policy, branches=()) if policy.branches else policy
+    lines = dict(policy.branches)[branch]
+    own = {rung.do for rung in lines}
+    kept = [
+        replace(rung, after=place, before=None, past=None, anchor=None)
+        for rung, place in zip(policy.timeline, places(policy), strict=True)
+        if rung.do not in REPLACED and rung.do not in own and place is not None
+    ]
+    whole = replace(policy, timeline=(*lines, *kept), branches=())
+    if StepKind.GIVE_UP not in own:
+        return whole
+    end = places(whole)[[rung.do for rung in lines].index(StepKind.GIVE_UP)]
+    kept = [rung for rung in kept if end is None or (rung.after or end) <= end]
+    return replace(whole, timeline=(*lines, *kept))
+
+
+def every_way(policy: Policy) -> tuple[Way, ...]:
+    """The timeline and each branch, whatever the case."""
+    names = (None, *(name for name, _ in policy.branches))
+    return tuple(Way(whole=policy, policy=walked(policy, name), branch=name) for name in names)
+
+
 def starts_at(case: Case, policy: Policy) -> datetime:
     """The moment from which the policy's lines count for this case."""
+    start = _begun_at(case, policy)
+    change = case.policy_change
+    return start if change is None else start + _put_back(case, policy, start, change)
+
+
+def _begun_at(case: Case, policy: Policy) -> datetime:
     assert case.failed_at is not None
     adopted = case.adopted
     if adopted is None:
@@ -82,12 +167,108 @@ def starts_at(case: Case, policy: Policy) -> datetime:
     off = adopted.standing is not Standing.NORMAL
     ahead = min(
         offset
-        for rung, offset in offsets(policy)
+        for way in every_way(policy)
+        for rung, offset in offsets(way.policy)
         if rung.do in DOORS and not (off and rung.do is StepKind.SUSPEND)
     )
     # A policy whose door comes sooner than the notice begins anew.
     place = max(ahead - NOTICE, timedelta(0))
     return max(case.failed_at, adopted.resumes_at - place)
+
+
+def _put_back(case: Case, policy: Policy, start: datetime, change: PolicyChanged) -> timedelta:
+    """How much later the timeline counts, so that its next door keeps the notice."""
+    door = _next_door(case, policy, change)
+    if door is None:
+        return timedelta(0)
+    offset, kind = door
+    return max(_opens_from(change, kind) - (start + offset), timedelta(0))
+
+
+def _next_door(
+    case: Case, policy: Policy, change: PolicyChanged
+) -> tuple[timedelta, StepKind] | None:
+    """The next one as of the move: a timeline stays where it is once a door has opened."""
+    ended = {step.id for step in case.done if step.at <= change.at}
+    doors = (
+        (offset, rung.do)
+        for rung, offset in offsets(policy)
+        if rung.do in DOORS and f"{case.id}/{rung.do.value}:1" not in ended
+    )
+    return min(doors, default=None)
+
+
+def _opens_from(change: PolicyChanged, kind: StepKind) -> datetime:
+    return change.suspends_from if kind is StepKind.SUSPEND else change.gives_up_from
+
+
+def not_before(case: Case, kind: StepKind) -> datetime | None:
+    """The moment before which a door stays shut since the case was moved to this policy."""
+    change = case.policy_change
+    return None if change is None or kind not in DOORS else _opens_from(change, kind)
+
+
+def namespace(case: Case) -> str:
+    """What the names of lines begin with, so that lines of two versions are never taken for one.
+
+    Those of the version that the case began under, and doors of any, have plain names: what is
+    done once is not done again.
+    """
+    change = case.policy_change
+    if change is None:
+        return ""
+    first = min(case.policy_changes, key=lambda each: (each.at, each.id))
+    return "" if change.version == first.former_version else f"{change.version[:8]}."
+
+
+def left_behind(case: Case, policy: Policy, steps: Sequence[Step]) -> Mapping[str, str]:
+    """The lines of a timeline that lay before the case was moved to it, each with the reason."""
+    change = case.policy_change
+    if change is None:
+        return {}
+    lines = sorted(
+        (step for step in steps if step.kind not in DOORS), key=lambda s: (s.due_at, s.order)
+    )
+    past = [step for step in lines if step.due_at < change.at]
+    owed = {step.rung.do: step.key for step in past if step.rung and step.rung.do in change.owed}
+    left = {step.key: _BEFORE for step in past if step.key not in owed.values()}
+    left |= _not_again(case, policy, change, [step for step in lines if step not in past])
+    if any(s.kind is StepKind.RESTRICT and s.result is StepResult.DONE for s in case.done):
+        left |= {s.key: _RESTRICTED for s in lines if s.kind is StepKind.RESTRICT}
+    return left
+
+
+_BEFORE = "policy changed: its moment lay before the case was moved to this version"
+_RESTRICTED = "policy changed: access was restricted before"
+_TOLD = "policy changed: the customer was told so before"
+
+
+def _not_again(
+    case: Case, policy: Policy, change: PolicyChanged, steps: Sequence[Step]
+) -> dict[str, str]:
+    """What does not come again where the timeline was put back to keep a door's notice.
+
+    Of the lines that lay before the move those come that make the door ready: the last charge
+    ahead of it, and the messages that the customer has not had.
+    """
+    start, door = _begun_at(case, policy), _next_door(case, policy, change)
+    if door is None or not _put_back(case, policy, start, change):
+        return {}
+    before = [s for s in steps if s.rung and start + timedelta(seconds=s.order - 10) < change.at]
+    charges = [s for s in before if s.rung and s.rung.do is StepKind.RETRY]
+    ahead = [s for s in charges if timedelta(seconds=s.order - 10) < door[0]]
+    last = max(ahead, key=lambda step: step.order, default=None)
+    left = {step.key: _BEFORE for step in charges if step is not last}
+    sent = (StepResult.DONE, StepResult.DOUBTFUL)
+    told = {
+        step.template
+        for step in case.done
+        if step.kind is StepKind.EMAIL and step.result in sent and step.at <= change.at
+    }
+    if told:
+        told.add("payment_failed")  # whatever it was, they know
+    emails = (s for s in before if s.kind is StepKind.EMAIL and s.template in told)
+    return left | {step.key: _TOLD for step in emails}
 
 
 def why_left_out(case: Case, kind: StepKind, due_at: datetime) -> str | None:

@@ -8,22 +8,42 @@ A door (suspend, give up) never opens before the last chance ahead of it has bee
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from dunning.core.around import ALONE, Around
+from dunning.core.branches import way_of
 from dunning.core.calendar import Local, in_window
-from dunning.core.events import StepKind, StepResult
+from dunning.core.events import StepAdvanced, StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.freezing import Freeze, Stop, freeze
+from dunning.core.lines import left_undone
 from dunning.core.local import hours_of, local_of, moment_of
-from dunning.core.permission import why_no_charge, why_no_email
-from dunning.core.places import DOORS, offsets, starts_at, why_left_out
+from dunning.core.permission import (
+    template_for,
+    why_held_out,
+    why_no_access,
+    why_no_charge,
+    why_no_email,
+)
+from dunning.core.places import (
+    DOORS,
+    Way,
+    every_way,
+    left_behind,
+    not_before,
+    offsets,
+    starts_at,
+)
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.reactions import after_end, while_open
-from dunning.core.status import Freeze, Status, freeze, last_decline, status, verdict
-from dunning.core.steps import Step, fitting_template
+from dunning.core.spacing import is_try, spaced
+from dunning.core.status import Status, status
+from dunning.core.steps import Step
 
-CHARGES = (StepKind.RETRY, StepKind.ANNOUNCE)
+CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
+TAKES_ACCESS = (StepKind.RESTRICT, StepKind.SUSPEND)
 # A payment in process or a dispute: ask the provider once a day how it stands.
 FROZEN_CHECK = timedelta(days=1)
 
@@ -45,7 +65,13 @@ class Plan:
         return tuple(step for step in self.steps if step.due_at <= now and not step.held)
 
 
-def plan(case: Case, policy: Policy, now: datetime, known: Status | None = None) -> Plan:
+def plan(
+    case: Case,
+    policy: Policy,
+    now: datetime,
+    known: Status | None = None,
+    around: Around = ALONE,
+) -> Plan:
     """Every step of the case still to do. A case that has ended never plans a charge."""
     present = known or status(case)
     if not present.books.entries:
@@ -53,8 +79,9 @@ def plan(case: Case, policy: Policy, now: datetime, known: Status | None = None)
     if not present.state.is_open:
         left = _ready(case, after_end(case, policy, present))
         return Plan(steps=_in_window(case, policy, left, now))
-    ladder = _ladder(case, policy, now)
-    steps = _ready(case, [*while_open(case, policy, ladder), *ladder])
+    way = way_of(case, policy)
+    ladder = _ladder(case, way, now, present, around)
+    steps = _ready(case, [*while_open(case, way.policy, ladder), *ladder])
     if case.adopted is not None:
         resumes_at = case.adopted.resumes_at
         steps = _sorted(replace(step, due_at=max(step.due_at, resumes_at)) for step in steps)
@@ -103,8 +130,10 @@ def _one_charge(steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
 
     A held step is neither dropped nor used up: it is due as soon as what it waits for is done.
     """
-    doors = [step.order for step in steps if step.kind in DOORS]
-    waiting = {step.key for step in steps if step.rung and any(door < step.order for door in doors)}
+    doors = [step.order for step in steps if step.kind in DOORS and step.skip is None]
+    first = min(doors, default=None)
+    behind = (step for step in steps if step.rung and first is not None and first < step.order)
+    waiting = {step.key for step in behind}
     due = [step for step in steps if _stands(step, now) and step.key not in waiting]
     charges = [step for step in due if step.kind in CHARGES]
     waiting.update(step.key for step in charges[1:])
@@ -153,12 +182,17 @@ def _short(step: Step) -> str:
 
 def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step, ...]:
     """Put everything off to the end of the freeze; ask the provider daily if that is unknown."""
-    if standing.until is not None:
-        until = standing.until
-        return tuple(replace(step, due_at=max(step.due_at, until)) for step in steps)
+    until = standing.until
+    # Who is exempt is not charged by the provider either: to look, and to take over, goes on.
+    free = tuple(
+        step for step in steps if standing.stop is Stop.EXEMPT and step.kind is StepKind.RECONCILE
+    )
+    steps = tuple(step for step in steps if step not in free)
+    if until is not None:
+        return _sorted((*free, *(replace(step, due_at=max(step.due_at, until)) for step in steps)))
     held = tuple(replace(step, held=True) for step in steps)
-    if standing.why.startswith("on hold"):
-        return held
+    if standing.stop.by_people:
+        return (*free, *held)
     asked = [step.at for step in case.done if "/reconcile:frozen" in step.id]
     check = Step(
         key=f"{case.id}/reconcile:frozen:{len(asked) + 1}",
@@ -172,42 +206,79 @@ def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step
 # --- the timeline --------------------------------------------------------------------------
 
 
-def _ladder(case: Case, policy: Policy, now: datetime) -> list[Step]:
-    """The policy's lines as dated steps, with what must be dropped marked as such."""
+def _ladder(case: Case, way: Way, now: datetime, present: Status, around: Around) -> list[Step]:
+    """The lines that hold now as dated steps, with what must be dropped marked as such."""
     ended = {step.id: step.result for step in case.done}
-    whole = timeline(case, policy)
+    # Which line is owed since a move hangs on all of them.
+    whole = _lines(case, way, () if case.policy_changes else ended)
     opened = [
         step for step in whole if step.kind in DOORS and ended.get(step.key) is StepResult.DONE
     ]
-    steps = [step for step in whole if step.key not in ended]
-    return [_judged(case, policy, step, steps, opened, now) for step in steps]
+    behind = left_behind(case, way.whole, whole)
+    left = {key: why for key, why in behind.items() if key not in around.begun}
+    pulled = {told.step: told for told in case.advanced}
+    ahead = [_pulled(step, pulled.get(step.key)) for step in whole if step.key not in ended]
+    steps = left_undone(case, way, ahead, present, around)
+    steps = [replace(s, skip=left[s.key]) if s.key in left else s for s in steps]
+    standing = [step for step in steps if step.skip is None]
+    return [
+        *(step for step in steps if step.skip is not None),
+        *(_judged(case, way.policy, step, standing, opened, now) for step in standing),
+        *_begun_elsewhere(case, way, around.begun - ended.keys() - {step.key for step in whole}),
+    ]
+
+
+def _begun_elsewhere(case: Case, way: Way, begun: frozenset[str]) -> list[Step]:
+    """What was begun while other lines held, and whose ending nobody knows: it comes first."""
+    if not begun:
+        return []
+    why = "begun before the bank's answer changed; its ending is asked for"
+    found = {step.key: step for other in every_way(way.whole) for step in _lines(case, other)}
+    return [replace(found[key], why=why) for key in sorted(begun) if key in found]
 
 
 def timeline(case: Case, policy: Policy) -> list[Step]:
-    """Every line of the policy with its date for this case, done or not."""
+    """Every line that holds for this case now, with its date, done or not."""
+    return _lines(case, way_of(case, policy))
+
+
+def line_keys(case: Case, policy: Policy) -> frozenset[str]:
+    """The keys of every line of the policy, whichever branch it is in."""
+    return frozenset(step.key for way in every_way(policy) for step in _lines(case, way))
+
+
+def _lines(case: Case, way: Way, ended: Collection[str] = ()) -> list[Step]:
+    """The lines with their dates; of those that have `ended` only the doors: others need none."""
+    policy = way.policy
     number: Counter[StepKind] = Counter()
-    start = starts_at(case, policy)
+    start = starts_at(case, way.whole)
     local = local_of(case, policy)
     steps = []
     for rung, offset in offsets(policy):
         number[rung.do] += 1
-        steps.append(_dated(case, policy, rung, start, offset, local, number[rung.do]))
+        key = way.key(case, rung, number[rung.do])
+        if key in ended and rung.do not in DOORS:
+            continue
+        step = _dated(key, way, rung, start, offset, local, number[rung.do])
+        bound = not_before(case, rung.do)
+        if bound is not None and bound > step.due_at:
+            step = replace(step, due_at=bound)
+        steps.append(step)
     return steps
 
 
 def _dated(
-    case: Case,
-    policy: Policy,
+    key: str,
+    way: Way,
     rung: Rung,
     start: datetime,
     offset: timedelta,
     local: Local,
     number: int,
 ) -> Step:
-    key = f"{case.id}/{rung.do.value}:{number}"
-    kind = rung.do
+    policy, kind = way.policy, rung.do
     if kind is StepKind.RETRY and policy.retries is Retries.SIGNAL:
-        kind = StepKind.ANNOUNCE
+        kind = StepKind.SIGNAL
     return Step(
         key=key,
         kind=kind,
@@ -217,40 +288,44 @@ def _dated(
         order=10 + _seconds(offset),
         rung=rung,
         template=rung.template,
-        why=f"policy {policy.name}: {rung.do.value} {number} at {_span(offset)}",
+        why=f"{way.name}: {rung.do.value} {number} at {_span(offset)}",
     )
+
+
+def _pulled(step: Step, told: StepAdvanced | None) -> Step:
+    """Bring a step forward to when a person wanted it; what is due earlier stays so."""
+    if told is None or told.at >= step.due_at:
+        return step
+    why = f"brought forward by {told.by}: {told.why}"
+    return replace(step, due_at=told.at, why=f"{step.why}; {why}", moved=why)
 
 
 def _judged(
     case: Case, policy: Policy, step: Step, steps: list[Step], opened: list[Step], now: datetime
 ) -> Step:
     """Say whether the step may be done at all, and when at the earliest."""
-    if why := why_left_out(case, step.kind, step.due_at):
-        return replace(step, skip=why)
     if step.kind in CHARGES:
-        step = _spaced(case, step)
-        why = why_no_charge(case, policy) or _missed(step, steps, now)
+        if against := why_held_out(case) or why_no_charge(case, policy):
+            return replace(step, skip=against)
+        step = spaced(case, policy, step, [other for other in steps if other.kind in DOORS])
+        why = step.skip or _missed(step, steps, now)
         return replace(step, skip=why) if why else step
     if step.kind is StepKind.EMAIL:
-        template = fitting_template(step.template or "", verdict(case))
-        why = why_no_email(case)
+        template = template_for(case, step.template or "", policy)
+        why = why_held_out(case) or why_no_email(case, policy)
         # What was to be said before a door is not true any more once it has opened.
         late = next((door.kind.value for door in opened if door.order > step.order), None)
         why = why or (late and f"overtaken by {late}") or _missed(step, steps, now)
         same = template == step.template and why == step.skip
         return step if same else replace(step, template=template, skip=why)
+    if step.kind is StepKind.ANNOUNCE:
+        late = next((door.kind.value for door in opened if door.order > step.order), None)
+        return replace(step, skip=f"overtaken by {late}") if late else step
+    if step.kind in TAKES_ACCESS and (why := why_no_access(case)):
+        return replace(step, skip=why)
     if step.kind is StepKind.RESTRICT and (why := _overtaken(step, [*steps, *opened], now)):
         return replace(step, skip=why)
     return step
-
-
-def _spaced(case: Case, step: Step) -> Step:
-    """Leave the time between two charges that the bank's answer asks for."""
-    last, said = last_decline(case), verdict(case)
-    if last is None or said is None or said.wait is None:
-        return step
-    earliest = last.at + said.wait
-    return step if earliest <= step.due_at else replace(step, due_at=earliest)
 
 
 def _missed(step: Step, steps: list[Step], now: datetime) -> str | None:
@@ -275,7 +350,8 @@ def _missed(step: Step, steps: list[Step], now: datetime) -> str | None:
     ]
     if not later:
         return None
-    return f"missed: {_short(max(later, key=lambda other: other.order))} is due as well"
+    why = f"missed: {_short(max(later, key=lambda other: other.order))} is due as well"
+    return f"{why}; {step.moved}" if step.moved else why
 
 
 def _overtaken(step: Step, steps: list[Step], now: datetime) -> str | None:
@@ -296,5 +372,4 @@ def _span(offset: timedelta) -> str:
 
 def tried(case: Case) -> int:
     """How many charges of ours were really made for this case."""
-    made = (StepResult.DONE, StepResult.DECLINED, StepResult.ACTION_NEEDED, StepResult.PROCESSING)
-    return sum(1 for s in case.done if s.kind is StepKind.RETRY and s.result in made)
+    return sum(1 for step in case.done if is_try(step))

@@ -1,4 +1,4 @@
-"""Policy and its timeline; choosing one for a case.
+"""Policy and its timeline; `core.choosing` says which one a case gets.
 
 A policy is plain data. Its content hash is its version: a case keeps the hash it began under.
 """
@@ -8,14 +8,21 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import time, timedelta
 from typing import Any
 
+from dunning.core.choosing import ALWAYS, NO_TERMS, Terms, When
 from dunning.core.days import PATIENCE, PAYDAYS, Day, Wish, Works, monday_to_friday
-from dunning.core.events import StepKind
-from dunning.core.money import Money
+from dunning.core.decline_table import Advice, Override
+from dunning.core.events import OnCancel, StepKind
+from dunning.core.holdout import Holdout
+from dunning.core.limits import Limit
+from dunning.core.written import terms_from, terms_to, when_from, when_to
+
+# In `backup_methods`: whatever its type.
+ANY_METHOD = "any"
 
 
 class Retries(enum.StrEnum):
@@ -31,6 +38,8 @@ class Subscription(enum.StrEnum):
     """What giving up does to the subscription."""
 
     CANCEL = "cancel"
+    PAUSE = "pause"  # later invoices are voided until somebody lets it go on
+    UNPAID = "unpaid"  # later invoices wait as drafts
     KEEP = "keep"
 
 
@@ -40,6 +49,13 @@ class Invoice(enum.StrEnum):
     UNCOLLECTIBLE = "uncollectible"
     VOID = "void"
     KEEP = "keep"
+
+
+class Reach(enum.StrEnum):
+    """What restricting and suspending act on."""
+
+    SUBSCRIPTION = "subscription"
+    CUSTOMER = "customer"  # everything the customer has
 
 
 class Collection(enum.StrEnum):
@@ -58,7 +74,7 @@ class Rung:
     `anchor` is that other line: its name, or the step of a kind that there is once. `clock` is the
     customer's local time of day; `on` are preferred days, most wanted first, waited for no longer
     than `patience`. `jitter` is how much later it may come, by chance. `between`: only in these
-    hours of the customer's day.
+    hours of the customer's day. `when`: only if these conditions hold at its moment.
     """
 
     do: StepKind
@@ -76,13 +92,19 @@ class Rung:
     collection: Collection = Collection.KEEP_AS_DRAFT
     subscription: Subscription = Subscription.KEEP
     invoice: Invoice = Invoice.KEEP
+    tell: tuple[tuple[str, str], ...] = ()  # what the product hears with this step
+    when: When = ALWAYS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How a case is walked: no suspension before `grace`, given up at `window`.
 
-    `works` is what the program knows of working days; it is no part of what the policy says.
+    `branches` are the lines that are walked instead while the last decline means this; see
+    `core.branches`. `terms` are the words of the file that its conditions use. `limits` are its own
+    house ceiling and limits beside those of the networks; `declines` what it says of decline codes
+    in place of our table. `works` is what the program knows of working days; it is no part of what
+    the policy says.
     """
 
     name: str
@@ -93,6 +115,15 @@ class Policy:
     retries: Retries = Retries.OURS
     send_between: tuple[time, time] | None = None
     paydays: tuple[Wish, ...] = PAYDAYS
+    holdout: Holdout | None = None
+    access: Reach = Reach.SUBSCRIPTION
+    on_cancel: OnCancel = OnCancel.CLOSE
+    backup_methods: tuple[str, ...] = ()  # types of saved methods in their order; or ANY_METHOD
+    backup_after_last_retry: bool = False  # and not only once the present method is ruled out
+    limits: tuple[Limit, ...] = ()
+    declines: tuple[Override, ...] = ()
+    branches: tuple[tuple[str, tuple[Rung, ...]], ...] = ()
+    terms: Terms = NO_TERMS
     works: Works = field(default=monday_to_friday, compare=False, repr=False)
 
     @property
@@ -100,66 +131,6 @@ class Policy:
         """The content hash: equal for equal policies, whatever file they came from."""
         text = json.dumps(to_data(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class When:
-    """The conditions of one line of `choose`; what is None is not asked. All must hold."""
-
-    at_least: Money | None = None
-    below: Money | None = None
-    currency: tuple[str, ...] = ()
-    country: tuple[str, ...] = ()
-    product: tuple[str, ...] = ()
-    source: tuple[str, ...] = ()
-    metadata: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """One line of `choose`: the first whose conditions hold names the policy."""
-
-    policy: str
-    when: When = When()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What is known of an invoice when a policy is chosen for it."""
-
-    source: str
-    amount: Money
-    country: str | None = None
-    products: tuple[str, ...] = ()
-    metadata: tuple[tuple[str, str], ...] = ()
-
-
-def matches(when: When, subject: Subject) -> bool:
-    """Whether every condition holds. A bound in another currency does not hold."""
-    return (
-        _in_bounds(when, subject.amount)
-        and (not when.currency or subject.amount.currency in when.currency)
-        and (not when.country or (subject.country or "").upper() in when.country)
-        and (not when.product or not set(when.product).isdisjoint(subject.products))
-        and (not when.source or subject.source in when.source)
-        and set(when.metadata) <= set(subject.metadata)
-    )
-
-
-def _in_bounds(when: When, amount: Money) -> bool:
-    low, high = when.at_least, when.below
-    if low and (low.currency != amount.currency or amount.minor < low.minor):
-        return False
-    return not (high and (high.currency != amount.currency or amount.minor >= high.minor))
-
-
-def choose(choices: Sequence[Choice], subject: Subject) -> str:
-    """The name of the first policy that fits; the loader made sure the last line fits all."""
-    for choice in choices:
-        if matches(choice.when, subject):
-            return choice.policy
-    message = "no line of `choose` fits; the last one must match everything"
-    raise ValueError(message)
 
 
 # --- as data -------------------------------------------------------------------------------
@@ -189,7 +160,16 @@ def _each(codec: _Codec) -> _Codec:
     )
 
 
+def _record(kind: type[Any], codecs: Mapping[str, _Codec]) -> _Codec:
+    return (
+        lambda record: {key: write(getattr(record, key)) for key, (write, _) in codecs.items()},
+        lambda data: kind(**_read(data, codecs)),
+    )
+
+
 _text: _Codec = (str, str)
+_whole: _Codec = (int, int)
+_truth: _Codec = (bool, bool)
 _span: _Codec = (
     lambda span: span.days * 86_400 + span.seconds,
     lambda seconds: timedelta(seconds=seconds),
@@ -199,6 +179,7 @@ _wish: _Codec = (
     lambda wish: wish if isinstance(wish, int) else wish.value,
     lambda data: data if isinstance(data, int) else Day(data),
 )
+_pairs: _Codec = (dict, lambda data: tuple(sorted(data.items())))
 _hours: _Codec = (
     lambda hours: [clock.isoformat("minutes") for clock in hours or ()],
     lambda data: tuple(time.fromisoformat(text) for text in data) or None,
@@ -216,13 +197,21 @@ _RUNG: dict[str, _Codec] = {
     "subscription": _word(Subscription),
     "invoice": _word(Invoice),
 }
+_when: _Codec = (when_to, when_from)
+_terms: _Codec = (terms_to, terms_from)
 _LATER_RUNG: dict[str, _Codec] = {
     "name": _maybe(_text),
     "past": _maybe(_span),
     "patience": _span,
     "jitter": _span,
     "between": _hours,
+    "tell": _pairs,
+    "when": _when,
 }
+_branches: _Codec = (
+    lambda branches: [[name, [_rung_to(rung) for rung in lines]] for name, lines in branches],
+    lambda data: tuple((name, tuple(map(_rung_from, lines))) for name, lines in data),
+)
 _POLICY: dict[str, _Codec] = {
     "name": _text,
     "grace": _span,
@@ -231,20 +220,50 @@ _POLICY: dict[str, _Codec] = {
     "retries": _word(Retries),
     "send_between": _hours,
 }
-_LATER_POLICY: dict[str, _Codec] = {"paydays": _each(_wish)}
+_LIMIT = _record(
+    Limit,
+    {"name": _text, "kind": _text, "count": _whole, "window": _span, "source": _text}
+    | {"certainty": _text, "network": _maybe(_text), "method_type": _maybe(_text)}
+    | {"same_amount": _truth, "in_a_row": _truth, "counted": _text, "note": _text},
+)
+_OVERRIDE = _record(
+    Override,
+    {"code": _text, "advice": _word(Advice), "why": _text, "kind": _maybe(_text)}
+    | {"wait": _maybe(_span), "source": _maybe(_text), "category": _maybe(_text)},
+)
+_LATER_POLICY: dict[str, _Codec] = {
+    "paydays": _each(_wish),
+    "holdout": _maybe((Holdout.to_data, Holdout.from_data)),
+    "access": _word(Reach),
+    "on_cancel": _word(OnCancel),
+    "backup_methods": _each(_text),
+    "backup_after_last_retry": (bool, bool),
+    "limits": _each(_LIMIT),
+    "declines": _each(_OVERRIDE),
+    "branches": _branches,
+    "terms": _terms,
+}
 
 
 def to_data(policy: Policy) -> dict[str, Any]:
     """The policy as JSON-ready data, for its hash and for the row a case is pinned to."""
-    timeline = [_written(rung, _RUNG, _LATER_RUNG) for rung in policy.timeline]
+    timeline = [_rung_to(rung) for rung in policy.timeline]
     return _written(policy, _POLICY, _LATER_POLICY) | {"timeline": timeline}
 
 
 def from_data(data: Mapping[str, Any], works: Works = monday_to_friday) -> Policy:
     """Read back what `to_data` wrote; what is known of working days comes from elsewhere."""
-    timeline = tuple(Rung(**_read(rung, _RUNG | _LATER_RUNG)) for rung in data["timeline"])
+    timeline = tuple(map(_rung_from, data["timeline"]))
     rest = {key: value for key, value in data.items() if key != "timeline"}
     return Policy(**_read(rest, _POLICY | _LATER_POLICY), timeline=timeline, works=works)
+
+
+def _rung_to(rung: Rung) -> dict[str, Any]:
+    return _written(rung, _RUNG, _LATER_RUNG)
+
+
+def _rung_from(data: Mapping[str, Any]) -> Rung:
+    return Rung(**_read(data, _RUNG | _LATER_RUNG))
 
 
 def _written(

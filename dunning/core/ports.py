@@ -6,15 +6,50 @@ Adapters return values for business endings and raise `errors.ProviderError` for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from dunning.core.events import Attempt, Bill, BillingEvent, Decline, StepResult
-from dunning.core.facts import Case
-from dunning.core.policy import Policy
-from dunning.core.steps import Step
+from dunning.core.doing import Action, Asked, Doing, Ended, PutOff, Said
+from dunning.core.events import Attempt, Bill, BillingEvent, Decline, MethodChanged
+
+__all__ = [
+    "Action",
+    "ActionNeeded",
+    "Asked",
+    "Bounced",
+    "Channel",
+    "ChargeOutcome",
+    "Declined",
+    "Doing",
+    "Doubtful",
+    "Ended",
+    "Envelope",
+    "Health",
+    "Ignored",
+    "Incomplete",
+    "Letter",
+    "Links",
+    "NotKnown",
+    "NotOwed",
+    "NotSent",
+    "Pace",
+    "Paid",
+    "Processing",
+    "Provider",
+    "PutOff",
+    "Reader",
+    "Reading",
+    "Refused",
+    "Said",
+    "SendOutcome",
+    "Sent",
+    "Understood",
+    "Unreadable",
+    "Unsent",
+    "View",
+]
 
 # --- the pure half -------------------------------------------------------------------------
 
@@ -170,6 +205,15 @@ class View:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribed:
+    """A subscription that goes on; `paused_under` is the key of ours that paused it."""
+
+    id: str
+    paused: bool = False
+    paused_under: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """One fact about the provider's side for `doctor`: ok, warning or error, and what to do."""
 
@@ -204,8 +248,17 @@ class Provider(Protocol):
     def links(self, invoice: str, customer: str | None, *, return_url: str | None) -> Links:
         """Fresh links where the customer can pay this invoice or give a new card."""
 
+    def methods(self, customer: str) -> Sequence[MethodChanged]:
+        """What the customer has saved to pay with, as SAVED; which they agreed to while away."""
+
+    def subscriptions(self, customer: str) -> Sequence[Subscribed]:
+        """What the customer subscribes to now; what is over is left out."""
+
     def suspend(self, subscription: str, *, collection: str, key: str) -> None:
-        """Pause collection of the subscription; `collection` is the provider's behaviour."""
+        """Pause collection of the subscription, with our mark on it.
+
+        `collection` is the provider's behaviour: what becomes of the invoices meanwhile.
+        """
 
     def restore(self, subscription: str, *, key: str) -> None:
         """Undo `suspend`."""
@@ -222,9 +275,10 @@ class Provider(Protocol):
     def open_invoices(
         self, *, since: datetime | None = None, after: str | None = None
     ) -> Iterator[Bill]:
-        """Every open, attempted and unpaid invoice of the account, the newest first.
+        """Every open and unpaid invoice that was tried, or is overdue by hand, the newest first.
 
-        Only those made since then; only those behind `after`, to go on where a reading stopped.
+        Only those made, or due, since then; only those behind `after`, to go on where a reading
+        stopped.
         """
 
     def missed(self, since: datetime) -> Iterator[bytes]:
@@ -245,6 +299,9 @@ class Pace(Protocol):
 
     def limited(self, endpoint: str, retry_after: float | None) -> None:
         """The provider said that this was too much; with no endpoint: from the whole account."""
+
+    def answered(self, *, key_accepted: bool) -> None:
+        """The provider answered, and whether it took our key: everybody may want to know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,86 +365,3 @@ class Channel(Protocol):
 
     def send(self, letter: Letter) -> SendOutcome:
         """Send one message; business endings are values, nothing is raised for them."""
-
-
-# --- what a kind of step does ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a provider was asked for under a key, and how often: the same key, the same request."""
-
-    method: str | None
-    times: int = 1
-
-
-def _nowhere(_asked: Asked) -> None:
-    """Where nothing is remembered: a step acted on by itself."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doing:
-    """A step about to be acted on. `again`: an earlier try under its key may have happened.
-
-    `asked` is what that try asked for, None when it did not come so far. Whoever is about to ask
-    for something that must not be asked for twice says so to `asking` first, which remembers it,
-    and raises `LeaseLostError` when somebody else has the case by now.
-    """
-
-    case: Case
-    policy: Policy
-    step: Step
-    now: datetime
-    again: bool = False
-    first_started_at: datetime
-    tries: int = 1
-    refusals: int = 0  # of them, those that the provider said no to
-    asked: Asked | None = None
-    asking: Callable[[Asked], None] = field(default=_nowhere, repr=False, compare=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """A message that left, or could not, as it is kept."""
-
-    template: str
-    recipient: str
-    locale: str
-    subject: str
-    state: str
-    reference: str | None = None
-    why: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """The step is over, one way or another; `events` are facts learned on the way."""
-
-    result: StepResult
-    why: str = ""
-    events: tuple[BillingEvent, ...] = ()
-    said: Said | None = None
-    announce: str | None = None  # a call to the merchant's product
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PutOff:
-    """The step could not be done now. `unknown`: it may have happened; look before trying again.
-
-    `refused`: the provider said no to it, which counts where many are refused. `down`: it could
-    not be reached, which counts where nobody reaches it.
-    """
-
-    until: datetime
-    why: str
-    events: tuple[BillingEvent, ...] = ()
-    unknown: bool = False
-    refused: bool = False
-    down: bool = False
-
-
-class Action(Protocol):
-    """The code for a kind of step. May raise `ProviderError`; no transaction is open."""
-
-    def act(self, doing: Doing) -> Ended | PutOff:
-        """Do the step, having looked once more that it still makes sense."""

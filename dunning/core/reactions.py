@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from dunning.core.backups import backup_charges
 from dunning.core.calendar import in_window
 from dunning.core.declines import Advice
 from dunning.core.entries import Cause
-from dunning.core.events import AttemptStatus, StepEnded, StepKind, StepResult
+from dunning.core.events import AttemptStatus, OnCancel, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.freezing import exempt
 from dunning.core.local import local_of
-from dunning.core.permission import why_no_charge, why_no_email
+from dunning.core.permission import template_for, why_held_out, why_no_charge, why_no_email
 from dunning.core.policy import Policy, Retries
-from dunning.core.status import Access, State, Status, last_decline, verdict
+from dunning.core.status import Access, State, Status, last_decline, spoken_of
 from dunning.core.steps import Step, fitting_template
 
 # A customer hears at once that only they can help, unless a message is due within this time.
 SOON = timedelta(days=1)
+_VOIDS = (OnCancel.VOID, OnCancel.VOID_IF_WHOLLY_UNPAID)
 # Reasons to end a case after which nothing is owed, so the service comes back.
 _NOTHING_OWED = frozenset(
     (
@@ -40,6 +43,7 @@ def while_open(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[S
     )
     yield from _charge_new_card(case, policy)
     yield from _charges_by_hand(case, policy)
+    yield from backup_charges(case, policy, ladder)
     yield from _tell_of_advice(case, policy, ladder)
     yield from _tell_of_suspension(case, policy)
 
@@ -49,14 +53,22 @@ def after_end(case: Case, policy: Policy, present: Status) -> Iterator[Step]:
     ended_at = present.ended_at
     assert ended_at is not None
     recovered = present.state is State.RECOVERED
-    owes_nothing = recovered or (present.state is State.CLOSED and present.reason in _NOTHING_OWED)
-    if owes_nothing and present.access is not Access.FULL:
+    closed = present.state is State.CLOSED
+    owes_nothing = recovered or (closed and present.reason in _nothing_owed(case))
+    if owes_nothing and (present.access is not Access.FULL or _in_doubt(case)):
         yield Step(
             # A case may end, be restored, open again (a credit note is voided) and end again.
             key=f"{case.id}/restore:{_restored(case) + 1}",
             kind=StepKind.RESTORE,
             due_at=ended_at,
             why=f"{present.reason}: access comes back",
+        )
+    if closed and present.reason == Cause.CANCELLED and case.terms.on_cancel in _VOIDS:
+        yield Step(
+            key=f"{case.id}/void:1",
+            kind=StepKind.VOID,
+            due_at=ended_at,
+            why="the customer has cancelled, and the policy voids what they owe",
         )
     if recovered and _emails(case):
         yield Step(
@@ -65,7 +77,7 @@ def after_end(case: Case, policy: Policy, present: Status) -> Iterator[Step]:
             due_at=_window(case, policy, ended_at),
             template="recovered",
             why="the customer was told of the debt, so they are told it is settled",
-            skip=why_no_email(case),
+            skip=_spared(case, ended_at) or why_no_email(case, policy),
         )
     if recovered and not _succeeded(case):
         yield Step(
@@ -74,6 +86,32 @@ def after_end(case: Case, policy: Policy, present: Status) -> Iterator[Step]:
             due_at=ended_at,
             why="ask which charge it was: a later refund finds its case, a try of ours its end",
         )
+
+
+def _nothing_owed(case: Case) -> frozenset[str]:
+    """The ends after which access comes back: for who has cancelled only if it is theirs at all.
+
+    One subscription is gone by then; a customer may have others.
+    """
+    left = (Cause.CANCELLED.value,) if case.terms.wide else ()
+    return _NOTHING_OWED.union(left)
+
+
+def _in_doubt(case: Case) -> bool:
+    """Whether a suspension was begun, and nobody knows whether it came about."""
+    last = max((s.at for s in case.done if s.kind is StepKind.RESTORE), default=None)
+    return any(
+        step.kind is StepKind.SUSPEND
+        and step.result is StepResult.DOUBTFUL
+        and (last is None or step.at > last)
+        for step in case.done
+    )
+
+
+def _spared(case: Case, at: datetime) -> str | None:
+    """A customer who is exempt is not written to, not even to say that all is well."""
+    standing = exempt(case, at)
+    return standing.why if standing else None
 
 
 def _charge_new_card(case: Case, policy: Policy) -> Iterator[Step]:
@@ -101,7 +139,7 @@ def _charges_by_hand(case: Case, policy: Policy) -> Iterator[Step]:
     last = max(case.retries_asked, key=lambda asked: (asked.at, asked.id), default=None)
     for asked in case.retries_asked:
         key = f"{case.id}/retry:hand:{asked.id}"
-        skip = why_no_charge(case, policy)
+        skip = why_no_charge(case, policy, forced=asked.forced)
         if asked is not last:
             skip = "it was asked for again since"
         if any(attempt.at > asked.at and attempt.key != key for attempt in case.attempts):
@@ -110,19 +148,20 @@ def _charges_by_hand(case: Case, policy: Policy) -> Iterator[Step]:
             key=key,
             kind=_charge(policy),
             due_at=asked.at,
-            why=f"asked for by {asked.by}: {asked.why}",
+            why=f"{'forced' if asked.forced else 'asked for'} by {asked.by}: {asked.why}",
             skip=skip,
+            forced=asked.forced,
         )
 
 
 def _charge(policy: Policy) -> StepKind:
     """Where the billing system makes the charges, we say when."""
-    return StepKind.ANNOUNCE if policy.retries is Retries.SIGNAL else StepKind.RETRY
+    return StepKind.SIGNAL if policy.retries is Retries.SIGNAL else StepKind.RETRY
 
 
 def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[Step]:
     """Write when a later decline asks for something only the customer can do."""
-    last, said = last_decline(case), verdict(case)
+    last, said = last_decline(case), spoken_of(case, policy.declines)
     if last is None or said is None:
         return
     if said.advice not in (Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP):
@@ -143,22 +182,26 @@ def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Itera
         due_at=_window(case, policy, last.at),
         template=template,
         why=f"{said.advice.value}: {said.reason}",
-        skip=why_no_email(case),
+        skip=why_held_out(case) or why_no_email(case, policy),
     )
 
 
 def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
     if any(rung.template == "suspended" for rung in policy.timeline):
         return  # the timeline says it in its own time
+    key = f"{case.id}/email:suspended"
+    template = template_for(case, "suspended", policy)
+    if any(told.template == template and told.id != key for told in _emails(case)):
+        return  # a line that held before has said it
     for step in case.done:
         if step.kind is StepKind.SUSPEND and step.result is StepResult.DONE:
             yield Step(
-                key=f"{case.id}/email:suspended",
+                key=key,
                 kind=StepKind.EMAIL,
                 due_at=_window(case, policy, step.at),
-                template="suspended",
+                template=template,
                 why="the service was suspended",
-                skip=why_no_email(case),
+                skip=why_held_out(case) or why_no_email(case, policy),
             )
 
 

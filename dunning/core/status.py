@@ -15,23 +15,21 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 
-from dunning.core.declines import STRICTNESS, UNKNOWN, Advice, Verdict, advise
+from dunning.core.declines import STRICTNESS, UNKNOWN, Advice, Override, Verdict, advise
 from dunning.core.entries import Account, Books, Cause, books
 from dunning.core.events import (
     Attempt,
     AttemptStatus,
     Decline,
-    DisputeStatus,
-    Held,
     Standing,
+    StepEnded,
     StepKind,
     StepResult,
 )
-from dunning.core.facts import Case
-from dunning.core.merge import last_words
+from dunning.core.facts import Case, of_backup
 
 
 class State(enum.StrEnum):
@@ -123,15 +121,22 @@ def _ended_at(sheet: Books, state: State) -> datetime | None:
 _LEVEL = {StepKind.RESTRICT: Access.RESTRICTED, StepKind.SUSPEND: Access.SUSPENDED}
 
 
+def _level(step: StepEnded) -> Access | None:
+    """What a step that was done left of the service; None when it took nothing."""
+    if step.kind is StepKind.GIVE_UP:
+        return Access.SUSPENDED if step.off else None
+    return _LEVEL.get(step.kind)
+
+
 def _access(case: Case) -> Access:
     """The worst that was done to the service since it was last restored."""
     done = [step for step in case.done if step.result is StepResult.DONE]
     restored = max((s.at for s in done if s.kind is StepKind.RESTORE), default=None)
     taken = [
-        _LEVEL[step.kind]
+        level
         for step in done
         # What happened within one second: what was taken is what came back.
-        if step.kind in _LEVEL and (restored is None or step.at > restored)
+        if (level := _level(step)) and (restored is None or step.at > restored)
     ]
     if restored is None:
         taken.append(access_before(case))
@@ -152,103 +157,96 @@ def access_before(case: Case) -> Access:
 
 def counts(case: Case, attempt: Attempt) -> bool:
     """Whether an attempt still speaks about the card that would be charged now."""
+    if of_backup(case, attempt):
+        return False
     if case.method_at is None or attempt.at > case.method_at:
         return True
     # Within the second in which the card changed, the card's own name decides.
     same_second = attempt.at == case.method_at
-    return same_second and attempt.method in (None, case.method)
+    because = f"{case.id}/retry:card:{int(case.method_at.timestamp())}"
+    return same_second and (attempt.method in (None, case.method) or attempt.key == because)
 
 
+Overrides = tuple[Override, ...]
 _advised = lru_cache(maxsize=4096)(advise)  # a plan asks of the same declines many times
 _ASKED = Decline(code="authentication_required")
 
 
-def _said_of(attempt: Attempt) -> Verdict:
+def _said_of(attempt: Attempt, declines: Overrides) -> Verdict:
     if attempt.decline is not None:
-        return _advised(attempt.decline)
+        return _advised(attempt.decline, declines)
     # A try that waits for the customer to authenticate was not declined, so nobody says why.
-    return _advised(_ASKED) if attempt.status is AttemptStatus.ACTION_NEEDED else UNKNOWN
+    return _advised(_ASKED, declines) if attempt.status is AttemptStatus.ACTION_NEEDED else UNKNOWN
 
 
-def verdict(case: Case) -> Verdict | None:
-    """The strictest advice on the present way of paying; None when nobody told us of a decline.
+def verdict(case: Case, declines: Overrides) -> Verdict | None:
+    """The strictest advice on the present way of paying; None when nobody told us of a decline."""
+    standing = standing_decline(case, declines)
+    return standing[1] if standing else None
+
+
+_Standing = tuple[Attempt, Verdict] | None
+# A plan asks of one case again and again: the last answer, with the case it is about.
+_last: tuple[Case, Overrides, _Standing] | None = None
+
+
+def standing_decline(case: Case, declines: Overrides) -> tuple[Attempt, Verdict] | None:
+    """The failed try whose answer is the strictest that still counts, and what it says.
+
+    `declines` are the words of the policy the case is pinned to; nobody may forget to ask them.
 
     A detail the customer corrected, or the network refreshed, answers "new method"; it does not
     answer "stop". A new method answers both.
     """
+    global _last  # noqa: PLW0603 - read and written whole, so threads do not disturb each other
+    known = _last
+    if known is None or known[0] is not case or known[1] is not declines:
+        known = _last = (case, declines, _standing_decline(case, declines))
+    return known[2]
+
+
+def _standing_decline(case: Case, declines: Overrides) -> _Standing:
     verdicts = [
-        (attempt, _said_of(attempt))
+        (attempt, _said_of(attempt, declines))
         for attempt in case.attempts
         if attempt.status in (AttemptStatus.DECLINED, AttemptStatus.ACTION_NEEDED)
         and counts(case, attempt)
     ]
     fixed_at = case.method_fixed_at
     valid = [
-        (attempt.at, said)
+        (attempt, said)
         for attempt, said in verdicts
         if not (said.advice is Advice.NEW_METHOD and fixed_at is not None and fixed_at > attempt.at)
     ]
     if not valid:
         return None
-    newest = max(at for at, _ in valid)
+    newest = max(attempt.at for attempt, _ in valid)
     lasting = (Advice.NEW_METHOD, Advice.STOP)
-    standing = [said for at, said in valid if at == newest or said.advice in lasting]
-    return max(standing, key=lambda said: STRICTNESS[said.advice])
+    standing = [(a, said) for a, said in valid if a.at == newest or said.advice in lasting]
+    return max(standing, key=lambda each: STRICTNESS[each[1].advice])
+
+
+def spoken_of(case: Case, declines: Overrides) -> Verdict | None:
+    """What a message may ask the customer for; nothing where there is no card to speak of."""
+    return None if case.by_hand else verdict(case, declines)
 
 
 def last_decline(case: Case) -> Attempt | None:
-    """The newest attempt that failed, on whatever card."""
+    """The newest attempt that failed, on whatever card this debt is to be paid with."""
     failed = (AttemptStatus.DECLINED, AttemptStatus.ACTION_NEEDED)
-    return next((a for a in reversed(case.attempts) if a.status in failed), None)
+    own = (one for one in reversed(case.attempts) if not of_backup(case, one))
+    return next((one for one in own if one.status in failed), None)
 
 
 def method_gone(case: Case) -> bool:
     """Whether the card that would be charged was taken away, with nothing in its place."""
-    last = case.attempts[-1].method if case.attempts else None
-    present = case.method or last
+    own = (one for one in reversed(case.attempts) if not of_backup(case, one))
+    last = next((one for one in own if one.method), None)
+    present = case.method
+    # What was tried since the last news of a method is what would be tried again.
+    if last is not None and (case.method_at is None or last.at > case.method_at):
+        present = last.method
     return any(
         (not name or name == present) and (case.method_at is None or at > case.method_at)
         for name, at in case.methods_gone
-    )
-
-
-# --- what stops the clock ------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Freeze:
-    """The timeline stands still, until `until` or until something happens (None)."""
-
-    why: str
-    until: datetime | None
-    since: datetime
-
-
-def freeze(case: Case, now: datetime) -> Freeze | None:
-    """A dispute, a bank debit under way, or a person's hold stops every step."""
-    if isinstance(case.hold, Held) and (case.hold.until is None or case.hold.until > now):
-        return Freeze(f"on hold: {case.hold.why}", case.hold.until, case.hold.at)
-    for dispute in last_words(case.disputes):
-        if dispute.status is DisputeStatus.OPEN:
-            return Freeze("a charge of this invoice is disputed", None, dispute.opened_at)
-    for attempt in case.attempts:
-        if attempt.status is AttemptStatus.PROCESSING and not _settled(case, attempt):
-            return Freeze("a payment is in process", None, attempt.at)
-    return None
-
-
-# A try may be heard of before its charge exists: by its payment intent, or by our own key.
-_SAME_TRY = timedelta(minutes=5)
-
-
-def _settled(case: Case, waiting: Attempt) -> bool:
-    """Whether a try known without its charge has ended since, under the charge's own name."""
-    if waiting.charge is not None:
-        return False
-    names = {waiting.payment_intent, waiting.key} - {None}
-    return any(payment.id in names for payment in case.payments) or any(
-        not names.isdisjoint((other.payment_intent, other.key))
-        and other.status is not AttemptStatus.PROCESSING
-        and other.at >= waiting.at - _SAME_TRY
-        for other in case.attempts
     )

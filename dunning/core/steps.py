@@ -14,7 +14,8 @@ from dunning.core.policy import Rung
 class Step:
     """A planned step. `key` is also its idempotency key, wherever it is acted on.
 
-    `skip` says why it will not be done; `held` that its moment depends on something else.
+    `skip` says why it will not be done; `held` that its moment depends on something else; `moved`
+    why it is not at its own place; `forced` that a person overrides the advice and our ceiling.
     """
 
     key: str
@@ -24,8 +25,11 @@ class Step:
     order: int = 0
     rung: Rung | None = None
     template: str | None = None
+    method: str | None = None  # to be charged in place of the present one
     skip: str | None = None
     held: bool = False
+    moved: str | None = None
+    forced: bool = False
 
 
 # Which message says what the customer has to do, once the bank has said so.
@@ -37,11 +41,17 @@ _FOR_ADVICE = {
 }
 
 
-def fitting_template(template: str, said: Verdict | None) -> str:
+# Those that speak of a card, and have a twin for who pays by hand.
+_OF_CARDS = (*_ABOUT_THE_DEBT, "final_notice", "suspended")
+
+
+def fitting_template(template: str, said: Verdict | None, *, by_hand: bool = False) -> str:
     """The message to send: a plain one gives way to the one that says what will help.
 
     What only the merchant can mend is not put to the customer as a matter of their card.
     """
+    if by_hand:
+        return f"{template}_by_hand" if template in _OF_CARDS else template
     if template not in _ABOUT_THE_DEBT or said is None:
         return template
     if said.advice is Advice.STOP and said.tell_ops:

@@ -61,6 +61,7 @@ class Board:
 
     taken: tuple[int, ...] = ()
     lanes: Mapping[str, Standing] = field(default_factory=dict)
+    refused_at: int = 0  # when the key was last refused; 0 while it is accepted
 
 
 def lanes_of(limits: Limits, endpoint: str, *, background: bool) -> tuple[Lane, ...]:
@@ -108,7 +109,7 @@ def book(
             # The account's turns are all on the board; its lane only says what a 429 left behind.
             last = known.last if lane.name == ACCOUNT else at
             standing[lane.name] = replace(known, last=last)
-    return Board(taken=tuple(taken), lanes=standing), tuple(turns)
+    return replace(board, taken=tuple(taken), lanes=standing), tuple(turns)
 
 
 def slow(board: Board, name: str, now: int, pause: int | None) -> Board:

@@ -23,6 +23,7 @@ class InvoiceNews(enum.StrEnum):
     PAID = "paid"
     VOIDED = "voided"
     UNCOLLECTIBLE = "uncollectible"
+    OVERDUE = "overdue"  # to be paid by hand, and not paid by its due date
     UPDATED = "updated"
 
 
@@ -58,6 +59,7 @@ class MethodNews(enum.StrEnum):
     """What happened to a customer's way of paying."""
 
     NEW = "new"  # the customer gave one, or chose another as the default
+    SAVED = "saved"  # it is there, beside others; nobody gave it just now
     CHANGED = "changed"  # the customer or the merchant corrected it
     NETWORK_UPDATED = "network_updated"  # the card network sent fresh details by itself
     REMOVED = "removed"
@@ -73,8 +75,19 @@ class StepKind(enum.StrEnum):
     SUSPEND = "suspend"
     RESTORE = "restore"
     GIVE_UP = "give_up"
-    ANNOUNCE = "announce"
+    ANNOUNCE = "announce"  # a call to the merchant's product, with words of the policy
+    SIGNAL = "signal"  # we say when, the billing system charges
+    VOID = "void"  # the customer has cancelled, and the policy lets the debt go
     RECONCILE = "reconcile"
+
+
+class OnCancel(enum.StrEnum):
+    """What a cancellation by the customer does to what is owed."""
+
+    CLOSE = "close"  # it is not pursued any more; the invoice stays as it is at the provider
+    KEEP = "keep"  # it is owed all the same, and pursued
+    VOID = "void"
+    VOID_IF_WHOLLY_UNPAID = "void_if_wholly_unpaid"  # a part was paid: it is owed all the same
 
 
 class StepResult(enum.StrEnum):

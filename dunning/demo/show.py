@@ -11,6 +11,7 @@ from rich.table import Table
 from dunning.core.money import Money
 
 _MECHANISMS = {
+    "backup_method": "our charge of another method the customer had saved",
     "new_card": "our charge after the customer gave a new card",
     "link": "paid by the customer after a message of ours",
     "natural": "paid without any act of ours (not claimed)",

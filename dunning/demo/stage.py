@@ -6,15 +6,16 @@ import json
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from dunning import store
-from dunning.config import load_settings
+from dunning.config import PolicyFile, load_settings
+from dunning.config.stripe_keys import stripe_source
 from dunning.errors import DunningError
 from dunning.outbox import Heard
 from dunning.processes import Up, running
@@ -29,8 +30,12 @@ COMPANY = "dunning.sandbox.company"
 class Company:
     """The other side: a pretend Stripe account with customers, who read their mail."""
 
-    def __init__(self, *, customers: int, days: int, seed: int) -> None:
-        options = {"--customers": customers, "--days": days, "--seed": seed}
+    def __init__(
+        self, *, customers: int, days: int, seed: int, mix: Mapping[str, float] | None = None
+    ) -> None:
+        options: dict[str, object] = {"--customers": customers, "--days": days, "--seed": seed}
+        if mix is not None:
+            options["--mix"] = json.dumps(dict(mix))
         words = [str(word) for option in options.items() for word in option]
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", COMPANY, *words],
@@ -78,10 +83,21 @@ class Stage:
 
 
 @contextmanager
-def staged(*, customers: int, days: int, seed: int, data: Path) -> Iterator[Stage]:
-    """Start everything; nothing has happened yet."""
+def staged(
+    *,
+    customers: int,
+    days: int,
+    seed: int,
+    data: Path,
+    policies: PolicyFile | None = None,
+    mix: Mapping[str, float] | None = None,
+) -> Iterator[Stage]:
+    """Start everything; nothing has happened yet.
+
+    `policies` instead of the built-in ones; whatever accounts they are for, the demo has its own.
+    """
     with ExitStack() as stack:
-        company = Company(customers=customers, days=days, seed=seed)
+        company = Company(customers=customers, days=days, seed=seed, mix=mix)
         stack.callback(company.close)
         listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         web_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -99,7 +115,10 @@ def staged(*, customers: int, days: int, seed: int, data: Path) -> Iterator[Stag
         }
         settings = load_settings(environ, data)
         store.migrate(settings.database_url.reveal())
-        program = assemble(settings, environ=environ, product=_application)
+        if policies is not None:
+            own = stripe_source(environ)
+            policies = replace(policies, sources=(own,) if own else ())
+        program = assemble(settings, environ=environ, policies=policies, product=_application)
         stack.enter_context(running(Up(program), listener))
         webhook = f"{web_url}/webhooks/stripe"
         company.order("install", webhook=webhook, secret=SECRET, events=EVENTS)

@@ -36,6 +36,10 @@ TEMPLATES: tuple[str, ...] = (
     "final_notice",
     "suspended",
     "recovered",
+    "payment_failed_by_hand",
+    "reminder_by_hand",
+    "final_notice_by_hand",
+    "suspended_by_hand",
 )
 
 _BUILT_IN = Path(__file__).parent.parent / "templates"

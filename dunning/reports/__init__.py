@@ -1,4 +1,4 @@
-"""Reports: at-risk, recovered and lost revenue from the ledger, and the proof of the ledger.
+"""Reports: at-risk, recovered and lost revenue, uplift by hold-outs, the proof of the ledger.
 
 Read them within `snapshot(engine)`. Figures are integers of minor units, per currency.
 """
@@ -10,6 +10,7 @@ from dunning.reports.proof import verify_all
 from dunning.reports.recovered import recovered
 from dunning.reports.report import Column, Kind, Report, cells, columns, total_cells
 from dunning.reports.snapshot import snapshot
+from dunning.reports.uplift import uplift
 
 __all__ = [
     "Column",
@@ -27,5 +28,6 @@ __all__ = [
     "to_json",
     "to_xlsx",
     "total_cells",
+    "uplift",
     "verify_all",
 ]

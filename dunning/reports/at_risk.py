@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, SQLColumnExpression, case, func, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, func, select
 from sqlmodel import Session, col
 
 from dunning.clock import utc
@@ -22,7 +22,7 @@ from dunning.reports.report import (
 )
 from dunning.store import CaseRow
 
-BY = ("currency", "age", "state", "policy", "decline_code", "source")
+BY = ("currency", "age", "state", "policy", "decline_code", "standing", "source")
 # Whole days since the first failure, up to and with the number.
 _AGES = (("0-3d", 3), ("4-7d", 7), ("8-14d", 14), ("15-30d", 30))
 _OLDEST = "30d+"
@@ -37,6 +37,8 @@ DEFINITIONS = {
     "age": "Whole days since the first failed payment; 30d+ is more than 30.",
     "state": "in_grace: the service goes on; suspended: it is off until the invoice is paid.",
     "decline_code": "The provider's reason for the last charge that failed.",
+    "standing": "What the timeline stands still for: exempt (the customer is), hold or promise (a "
+    "person said so), dispute, in_process; goes_on when it does not.",
     "currency": "Amounts are minor units of their own currency; currencies are never added.",
 }
 _SHOWN = {
@@ -44,6 +46,7 @@ _SHOWN = {
     "state": "State",
     "policy": "Policy",
     "decline_code": "Decline code",
+    "standing": "Standing",
     "source": "Source",
     "currency": "Currency",
 }
@@ -109,6 +112,11 @@ def _sums(session: Session, keys: Sequence[str], scope: Scope, now: datetime) ->
     return rows
 
 
+def _stands(now: datetime) -> ColumnElement[bool]:
+    ends = col(CaseRow.standing_until)
+    return col(CaseRow.standing).is_not(None) & (ends.is_(None) | (ends > utc(now)))
+
+
 def _dimensions(now: datetime) -> Mapping[str, SQLColumnExpression[Any]]:
     opened = col(CaseRow.opened_at)
     young = [(opened > utc(now) - timedelta(days=most + 1), label) for label, most in _AGES]
@@ -117,6 +125,7 @@ def _dimensions(now: datetime) -> Mapping[str, SQLColumnExpression[Any]]:
         "state": col(CaseRow.state),
         "policy": col(CaseRow.policy),
         "decline_code": col(CaseRow.decline_code),
+        "standing": case((_stands(now), col(CaseRow.standing)), else_="goes_on"),
         "source": col(CaseRow.source),
         "currency": col(CaseRow.currency),
     }

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, exists, func, select
 from sqlmodel import Session, col
 
-from dunning.core.attribution import BY_HAND, LINK, NEW_CARD
+from dunning.core.attribution import BACKUP_METHOD, BY_HAND, LINK, NEW_CARD
 from dunning.core.money import currency_code
 from dunning.reports.buckets import begin_of
 from dunning.reports.periods import (
@@ -29,8 +29,8 @@ from dunning.store import CaseRow, EntryRow
 OUR_RETRY = "our_retry"
 UNKNOWN = "unknown"
 # What we did made the money come in; the rest is shown and never claimed.
-CLAIMED = (OUR_RETRY, BY_HAND, NEW_CARD, LINK)
-_OUR_STEPS = (BY_HAND, NEW_CARD)
+CLAIMED = (OUR_RETRY, BACKUP_METHOD, BY_HAND, NEW_CARD, LINK)
+_OUR_STEPS = (BACKUP_METHOD, BY_HAND, NEW_CARD)
 _RUNG = "retry:"
 
 
@@ -74,18 +74,23 @@ class Scope:
 # --- what a row of the ledger is grouped by ------------------------------------------------
 
 
+def is_rung(how: str) -> bool:
+    """Whether a planned charge of ours brought it in: of the timeline, or of a branch of it."""
+    return how.startswith(_RUNG) or f".{_RUNG}" in how
+
+
 def mechanism_of(how: str) -> str:
     """What brought the money in, all rungs of our ladder together."""
-    return OUR_RETRY if how.startswith(_RUNG) else how or UNKNOWN
+    return OUR_RETRY if is_rung(how) else how or UNKNOWN
 
 
 def step_of(how: str) -> str | None:
     """Which charge of ours brought the money in; None when none did."""
-    return how if how.startswith(_RUNG) or how in _OUR_STEPS else None
+    return how if is_rung(how) or how in _OUR_STEPS else None
 
 
 _how = col(EntryRow.how)
-_is_rung = _how.startswith(_RUNG, autoescape=True)
+_is_rung = _how.startswith(_RUNG, autoescape=True) | _how.contains(f".{_RUNG}", autoescape=True)
 # The same two functions for the database; a test holds them together.
 _DIMENSIONS: Mapping[str, SQLColumnExpression[Any]] = {
     "currency": col(EntryRow.currency),

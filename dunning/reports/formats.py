@@ -143,7 +143,7 @@ class _Pen:
             sheet.write_string(row, place, text, self.bold)
 
     def put(self, sheet: Any, row: int, place: int, value: object) -> None:
-        if isinstance(value, int) and abs(value) < _EXACT:
+        if isinstance(value, float) or (isinstance(value, int) and abs(value) < _EXACT):
             sheet.write_number(row, place, value)
         elif isinstance(value, datetime):
             sheet.write_string(row, place, rfc3339(value))

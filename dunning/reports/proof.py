@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sqlmodel import Session
 
-from dunning.cases import read_facts
+from dunning.case_rows import read_facts
 from dunning.core.entries import Account
 from dunning.core.facts import Case
 from dunning.core.status import Status, status

@@ -30,13 +30,15 @@ DEFINITIONS = {
     "the day it was opened until it is won, and for good when it is lost. An inquiry takes "
     "nothing.",
     "claimed": "The part of recovered that an act of ours brought in: our retries (our_retry, "
-    "new_card, retry_by_hand) and payments after a message of ours had reached the customer "
+    "new_card, backup_method, retry_by_hand) and payments after a message of ours had reached the "
+    "customer "
     "(link). What the provider's own retries, the customer alone (natural) or a payment outside "
     "of the provider brought in is recovered and not claimed.",
     "cases": "Cases with a payment in this row. A case paid in parts is counted once in each row "
     "it has a part in, and once in the total.",
     "mechanism": "our_retry: a planned charge of ours; new_card: our charge because the customer "
-    "gave a new card; retry_by_hand: a charge asked for by a person; link: the customer paid "
+    "gave a new card; backup_method: our charge of another saved method; retry_by_hand: a charge "
+    "asked for by a person; link: the customer paid "
     "after a message of ours; provider_retry: a charge of the provider's own; natural: paid "
     "without any act of ours; outside: marked as paid elsewhere; unknown: the ledger does not "
     "say. A refund or dispute takes back the newest money of its case first.",

@@ -26,6 +26,7 @@ class Kind(enum.StrEnum):
     MONEY = "money"  # integer minor units of the row's currency
     COUNT = "count"
     TIME = "time"
+    RATE = "rate"  # a share of one, as a number; the difference of two may be below zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Column:
     name: str
     heading: str
     kind: Kind = Kind.TEXT
+    rank: int = 0  # where a table has no room, the highest goes first; 0 stays
 
     @property
     def is_money(self) -> bool:
@@ -44,7 +46,7 @@ class Column:
     @property
     def is_number(self) -> bool:
         """Whether the column is set flush right."""
-        return self.kind in (Kind.MONEY, Kind.COUNT)
+        return self.kind in (Kind.MONEY, Kind.COUNT, Kind.RATE)
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def _texts(report: Report, row: Mapping[str, Any], missing: str = NOTHING) -> li
             texts.append(str(value).upper())
         elif column.kind is Kind.COUNT:
             texts.append(f"{value:,}")
+        elif column.kind is Kind.RATE:
+            texts.append(f"{value * 100:.1f} %")
         else:
             texts.append(time_text(value) if isinstance(value, datetime) else str(value))
     return texts

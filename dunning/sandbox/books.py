@@ -84,6 +84,8 @@ def _fold(line: Obj, entry: Obj) -> None:
         failed = entry["outcome"] not in ("succeed", "processing")
         if failed and line["first_failed_at"] is None:
             line["first_failed_at"] = entry["at"]
+    elif what == "overdue":
+        line["first_failed_at"] = line["first_failed_at"] or entry["at"]
     elif what == "paid":
         line["payments"].append({name: entry.get(name) for name in _KEPT})
         line["amount_paid"] += amount

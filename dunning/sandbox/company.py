@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=200)
     parser.add_argument("--days", type=float, default=45)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--mix", type=json.loads, default=None)
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
     # Ctrl-C is for the program that started us; it closes our input when it is done.
@@ -42,7 +43,11 @@ def main() -> None:
         mailbox = Mailbox()
         mailbox.attach(sandbox)
         population = Population(
-            sandbox, customers=options.customers, seed=options.seed, days=options.days
+            sandbox,
+            customers=options.customers,
+            seed=options.seed,
+            days=options.days,
+            mix=options.mix,
         )
         mailbox.feed(population.on_email)
         url = stack.enter_context(sandbox.serve())

@@ -229,11 +229,25 @@ def finalize(world: World, invoice: Obj, *, collect: bool = True) -> None:
         return
     open_payment(world, invoice)
     emit_updated(world, "invoice.updated", invoice, before)
-    if invoice["collection_method"] == "send_invoice" and invoice["auto_advance"]:
-        emit(world, "invoice.sent", invoice)
+    if invoice["collection_method"] == "send_invoice":
+        world.at(invoice["due_date"], "invoice.overdue", invoice["id"])
+        if invoice["auto_advance"]:
+            emit(world, "invoice.sent", invoice)
     collected = invoice["collection_method"] == "charge_automatically"
     if collect and invoice["auto_advance"] and collected:
         world.at(world.now, "invoice.collect", invoice["id"])
+
+
+@job("invoice.overdue")
+def _overdue_job(world: World, key: str) -> None:
+    """Nobody paid by hand by the due date."""
+    invoice = world.find("invoice", key)
+    if invoice is None or invoice["status"] != "open" or not invoice["amount_remaining"]:
+        return
+    world.books.write("overdue", world.now, key, invoice["currency"])
+    substates.payment_failed(world, invoice)
+    if world.settings.overdue_events:
+        emit(world, "invoice.overdue", invoice)
 
 
 def _settle_balance(invoice: Obj, customer: Obj) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -104,8 +105,14 @@ def quotas(shares: dict[Choice, float], count: int, chance: random.Random) -> li
     return chosen
 
 
-def make_people(count: int, seed: int, days: float, failure_share: float) -> list[Person]:
-    """All customers of a run; the same for the same arguments."""
+def make_people(
+    count: int,
+    seed: int,
+    days: float,
+    failure_share: float,
+    mix: Mapping[str, float] | None = None,
+) -> list[Person]:
+    """All customers of a run; the same for the same arguments. `mix`: other first declines."""
     chance = random.Random(f"people/{seed}")
     failing = round(count * failure_share)
     fails = [True] * failing + [False] * (count - failing)
@@ -129,12 +136,12 @@ def make_people(count: int, seed: int, days: float, failure_share: float) -> lis
                 fails=fails[index],
             )
         )
-    _give_troubles([person for person in people if person.fails], chance)
+    _give_troubles([person for person in people if person.fails], chance, mix or MIX)
     return people
 
 
-def _give_troubles(people: list[Person], chance: random.Random) -> None:
-    codes = quotas(MIX, len(people), chance)
+def _give_troubles(people: list[Person], chance: random.Random, mix: Mapping[str, float]) -> None:
+    codes = quotas(dict(mix), len(people), chance)
     behaviours = quotas(BEHAVIOURS, len(people), chance)
     for person, code, behaviour in zip(people, codes, behaviours, strict=True):
         person.decline, person.behaviour = code, behaviour

@@ -10,6 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import Counter
+from collections.abc import Mapping
 
 from dunning.sandbox import acts, substates
 from dunning.sandbox.api.catalog import new_price, new_product
@@ -24,6 +25,7 @@ from dunning.sandbox.jobs import job
 from dunning.sandbox.outcomes import SUCCEED, Attempt, Outcome, decline
 from dunning.sandbox.people import PLANS, Person, make_people
 from dunning.sandbox.periods import add_interval
+from dunning.sandbox.render import fingerprint
 from dunning.sandbox.sandbox import Sandbox
 from dunning.sandbox.subscriptions import new_subscription, schedule
 from dunning.sandbox.world import DAY, HOUR, World, log
@@ -43,11 +45,12 @@ class Population:
         seed: int = 7,
         days: float = 28,
         failure_share: float = 0.5,
+        mix: Mapping[str, float] | None = None,
     ) -> None:
         self.sandbox = sandbox
         self.world = sandbox.world
         self.seed = seed
-        self.people = make_people(customers, seed, days, failure_share)
+        self.people = make_people(customers, seed, days, failure_share, mix)
         self._by_customer: dict[str, Person] = {}
         self._by_email = {person.email: person for person in self.people}
         self._errands: queue.Queue[tuple[Person, str]] = queue.Queue()
@@ -98,6 +101,9 @@ class Population:
         # An expired card says so on its face; the others have years to go.
         year = 2025 if person.decline == "expired_card" else 2030 + person.index % 4
         method = new_card_method(world, card, 1 + person.index % 12, year)
+        # Three numbers serve for everybody, and yet each has a card of their own: what is asked of
+        # one card counts for that card.
+        method["card"]["fingerprint"] = fingerprint(f"{card.number}/{person.index}")
         method["customer"] = customer["id"]
         customer["invoice_settings"]["default_payment_method"] = method["id"]
         renewal = world.now + int(person.renews_after * DAY)

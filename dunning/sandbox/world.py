@@ -45,6 +45,8 @@ class Settings:
     finalize_after: int = HOUR
     bank_debit_seconds: int = 4 * DAY
     upcoming_seconds: int = 7 * DAY
+    # Stripe says that an invoice is overdue where an automation of the account asks for it.
+    overdue_events: bool = True
     shuffle: bool = False
     delivery_concurrency: int = 1
     delivery_timeout: float = 10.0

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from dunning.core.limits import LIMITS
+from dunning.core.limits import built_in
 from dunning.core.status import State
 
 if TYPE_CHECKING:
     from dunning.simulation.auditor import Evidence, Seen
 
 # Of one card and amount, by anyone: the ceiling of the house, whatever the network.
-_CEILING = next(limit for limit in LIMITS if limit.name == "house ceiling")
+_CEILING = next(limit for limit in built_in() if limit.is_house)
 
 
 @dataclass(slots=True)
@@ -140,9 +140,7 @@ def _limits(line: Line) -> Iterator[str]:
 def _ledger(case: str, line: Line, sums: Counter[str]) -> Iterator[str]:
     """I1: our ledger says of an invoice what the provider's books say."""
     told = line.told
-    back = {"refunded": told["refunded"], "disputed": told["disputed"]}
-    kept = told["amount_paid"] - sum(back.values())
-    accounts = {"recovered": kept, **back}
+    accounts = _money(line)
     short = {name: amount - sums[name] for name, amount in accounts.items()}
     # What was paid in the very second of the failure may have come before it; then neither it nor
     # what went back of it is of this case.
@@ -154,6 +152,31 @@ def _ledger(case: str, line: Line, sums: Counter[str]) -> Iterator[str]:
     for account, amount in accounts.items():
         if short[account]:
             yield f"I1 {case}: {account} is {sums[account]}, the provider says {amount}"
+
+
+def _money(line: Line) -> dict[str, int]:
+    """What the provider's books say was paid of the debt and kept, and what of it went back.
+
+    A charge that the invoice was settled without is no payment of it. What was paid beyond the
+    debt, since a credit note had taken it off, was not recovered, and is the first to go back.
+    """
+    told = line.told
+    over = max(0, told["amount_paid"] + told["credited"] - told["amount_due"])
+    back = {"refunded": 0, "disputed": 0}
+    ours = {str(one["charge"]) for one in told["payments"] if one["charge"]}
+    beyond: Counter[str] = Counter()  # of each charge: how much of the excess a dispute took
+    kept = told["amount_paid"] - over
+    for _, entry in line.places:
+        what, amount, charge = entry["what"], entry.get("amount", 0), str(entry.get("charge"))
+        if what not in back or charge not in ours:
+            continue
+        part = min(amount, over) if amount > 0 else -min(-amount, beyond[charge])
+        over -= part
+        if what == "disputed":
+            beyond[charge] += part
+        back[what] += amount - part
+        kept -= amount - part
+    return {"recovered": kept, **back}
 
 
 def _state(case: Any, line: Line) -> Iterator[str]:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 from sqlmodel import Session
 
-from dunning.cases import read_facts
+from dunning.case_rows import read_facts
 from dunning.core.calendar import zone_of
 from dunning.core.events import StepKind
 from dunning.core.policy import from_data
 from dunning.core.status import State
-from dunning.store import ActRow, PolicyRow
+from dunning.store import ActRow, ExemptionRow, PolicyRow
 from dunning.workdays import works_on
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def check(session: Session, seen: Seen, lines: Mapping[str, Line], evidence: Evi
     return [
         *_before_due(seen),
         *_while_held(session, seen, evidence.apart),
+        *_while_exempt(session, seen, evidence.apart),
         *_bursts(seen),
         *_next_steps(session, seen, evidence),
         *_recorded(seen),
@@ -48,15 +49,15 @@ def _before_due(seen: Seen) -> Iterator[str]:
 
 
 def _while_held(session: Session, seen: Seen, apart: timedelta) -> Iterator[str]:
-    """I2: nothing began while a person held the case, as far as the clocks can tell."""
+    """I2: nothing began while a case was held, or waited for a promise, as far as clocks tell."""
     acts: dict[str, list[ActRow]] = {}
     for act in session.scalars(select(ActRow).order_by(ActRow.id)):  # type: ignore[arg-type]
         acts.setdefault(act.case_id, []).append(act)
     for case, done in acts.items():
         for place, act in enumerate(done):
-            if act.act != "hold":
+            if act.act not in ("hold", "promise"):
                 continue
-            later = [one.at for one in done[place + 1 :] if one.act in ("resume", "hold")]
+            later = [one.at for one in done[place + 1 :] if one.act in ("resume", act.act)]
             until = min([*later, *([act.until] if act.until else [])], default=None)
             for row in seen.steps:
                 skipped = row.result == "skipped" or row.kind in ("restore", "reconcile")
@@ -68,13 +69,34 @@ def _while_held(session: Session, seen: Seen, apart: timedelta) -> Iterator[str]
                     yield f"I2 {row.key} began while the case was held"
 
 
+def _while_exempt(session: Session, seen: Seen, apart: timedelta) -> Iterator[str]:
+    """I2: nothing was done to a customer while a person had taken them out of dunning."""
+    told: dict[tuple[str, str], list[ExemptionRow]] = {}
+    rows = session.scalars(select(ExemptionRow).order_by(ExemptionRow.id))  # type: ignore[arg-type]
+    for said in rows:
+        told.setdefault((said.source, said.customer), []).append(said)
+    for row in seen.steps:
+        case = seen.by_case[row.case_id]
+        words = told.get((case.source, case.customer or ""), [])
+        if row.result == "skipped" or row.kind in ("restore", "reconcile"):
+            continue
+        began = row.first_started_at
+        for place, said in enumerate(words):
+            ends = [one.at for one in words[place + 1 : place + 2]]
+            until = min([*ends, *([said.until] if said.until else [])], default=None)
+            inside = said.at + apart < began and (until is None or began < until - apart)
+            if said.act == "exempt" and inside:
+                yield f"I2 {row.key} began while {said.customer} was exempt"
+
+
 def _bursts(seen: Seen) -> Iterator[str]:
     """I6: of rungs that were missed only the last is charged."""
     ladder: dict[str, list[Any]] = {}
     for row in seen.steps:
-        name = row.key.rpartition("/")[2]
-        if row.kind == StepKind.RETRY.value and name.removeprefix("retry:").isdigit():
-            ladder.setdefault(row.case_id, []).append(row)
+        branch, _, number = row.key.rpartition("/")[2].rpartition("retry:")
+        if row.kind == StepKind.RETRY.value and number.isdigit():
+            # Rungs of two branches are never due together: those before a branch began are left.
+            ladder.setdefault(f"{row.case_id}/{branch}", []).append(row)
     for rungs in ladder.values():
         made = sorted((row for row in rungs if row.result in _MADE), key=lambda one: one.due_at)
         for first, second in itertools.pairwise(made):

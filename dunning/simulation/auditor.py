@@ -217,6 +217,9 @@ def _access(seen: Seen, evidence: Evidence) -> Iterator[str]:
     told: dict[str, Access] = {}
     places = {call.key: call.id or 0 for call in seen.calls}
     newest: dict[str, int] = {}
+    below: dict[str, set[str]] = {}
+    for row in seen.cases:
+        below.setdefault(row.customer or "", set()).add(row.scope)
     for call in evidence.told:
         key, case = call.get("key"), call["data"]["case"]
         if key is not None:
@@ -224,13 +227,21 @@ def _access(seen: Seen, evidence: Evidence) -> Iterator[str]:
                 yield f"I2 {key} was told after what came later"
             newest[case] = max(newest.get(case, 0), places.get(key, 0))
         if call["type"] in _TOLD:
-            told[call["data"]["scope"]] = _TOLD[call["type"]]
+            about = call["data"]
+            # A word on the customer is one on all they have.
+            whole = about["scope"] == about["customer"]
+            for scope in (about["scope"], *(below.get(about["customer"], ()) if whole else ())):
+                told[scope] = _TOLD[call["type"]]
     is_now: dict[str, Access] = {}
     for row in seen.cases:
         both = (is_now.get(row.scope, Access.FULL), Access(row.access))
         is_now[row.scope] = max(both, key=ACCESS_ORDER.__getitem__)
         if row.state == State.RECOVERED.value and row.access != Access.FULL.value:
             yield f"I2 {row.id} is recovered, and its access is {row.access}"
+    for customer, scopes in below.items():
+        for scope in scopes & is_now.keys():
+            both = (is_now[scope], is_now.get(customer, Access.FULL))
+            is_now[scope] = max(both, key=ACCESS_ORDER.__getitem__)
     for scope, access in is_now.items():
         believed = told.get(scope, Access.FULL)
         if believed is not access:

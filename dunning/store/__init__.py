@@ -14,16 +14,17 @@ from dunning.store.engine import (
     transaction,
 )
 from dunning.store.partitions import day_of_id, first_id
-from dunning.store.records import FitRow, PruningRow, RollupRow, SeenRow, TallyRow
+from dunning.store.people import ActRow, ExemptionRow
+from dunning.store.records import FitRow, PruningRow, RevenueRow, RollupRow, SeenRow, TallyRow
 from dunning.store.shared import (
     BreakerChangeRow,
     BreakerRow,
     PaceRow,
+    PolicyFileRow,
     PulseRow,
     ScheduleRow,
 )
 from dunning.store.tables import (
-    ActRow,
     AttemptRow,
     CaseRow,
     CatchUpRow,
@@ -59,6 +60,7 @@ __all__ = [
     "Column",
     "CustomerRow",
     "EntryRow",
+    "ExemptionRow",
     "FitRow",
     "InboxRow",
     "LinkRow",
@@ -66,9 +68,11 @@ __all__ = [
     "MethodRow",
     "OutboxRow",
     "PaceRow",
+    "PolicyFileRow",
     "PolicyRow",
     "PruningRow",
     "PulseRow",
+    "RevenueRow",
     "RollupRow",
     "ScheduleRow",
     "SeenRow",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, Text
+from sqlalchemy import BigInteger, Column, Index, Text
 from sqlmodel import Field, SQLModel
 
 from dunning.store.tables import UTCDateTime
@@ -33,6 +33,19 @@ class TallyRow(SQLModel, table=True):
 
     case_id: str = Field(primary_key=True)
     entries: int
+
+
+class RevenueRow(SQLModel, table=True):
+    """What a customer has paid of one invoice; kept only where a policy file asks for it."""
+
+    __tablename__ = "revenues"
+    __table_args__ = (Index("ix_revenues_customer", "source", "customer"),)
+
+    source: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    customer: str
+    amount: int = Field(sa_type=BigInteger)
+    currency: str
 
 
 class RollupRow(SQLModel, table=True):

@@ -1,4 +1,4 @@
-"""The tables all processes share: the schedule of cases; a source's pace and its breaker."""
+"""What all processes share: the schedule, the policy in force; a source's pace and breaker."""
 
 from __future__ import annotations
 
@@ -82,3 +82,27 @@ class BreakerChangeRow(SQLModel, table=True):
     by: str
     why: str = _text()
     at: datetime = _when(nullable=False)
+
+
+class PolicyFileRow(SQLModel, table=True):
+    """A text that came into force: the newest row is what holds for new cases.
+
+    `open_cases` says which open cases were to be moved to it, and `finished_at` that they were.
+    """
+
+    __tablename__ = "policy_files"
+
+    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
+    kind: str  # first | file | apply | rollback
+    hash: str = Field(index=True)
+    name: str = _text()  # the file it came from
+    text: str = _text()
+    versions: str = _text()  # JSON: the version of each of its policies
+    by: str
+    why: str = _text()
+    at: datetime = _when(nullable=False)
+    open_cases: str = _text()  # JSON: the policies whose open cases go along; null: all
+    choose_again: bool = False
+    back_to: int | None = Field(default=None, sa_type=Integer)  # a rollback's: the row it is at
+    moved: int = 0
+    finished_at: datetime | None = _when()

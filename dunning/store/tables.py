@@ -135,6 +135,8 @@ class CustomerRow(SQLModel, table=True):
     method: str | None = None
     method_at: datetime | None = _when()
     method_fixed_at: datetime | None = _when()
+    since: datetime | None = _when()
+    pairs: str | None = _text(nullable=True)  # the metadata
 
 
 class SubscriptionRow(SQLModel, table=True):
@@ -154,6 +156,7 @@ class SubscriptionRow(SQLModel, table=True):
     ended_by_us: bool = False
     recurring: int | None = Field(default=None, sa_type=BigInteger)
     currency: str | None = None
+    details: str | None = _text(nullable=True)  # what conditions ask for
 
 
 class MethodRow(SQLModel, table=True):
@@ -206,14 +209,24 @@ class CaseRow(SQLModel, table=True):
     advice: str | None = None
     policy: str
     policy_version: str
+    policy_why: str | None = _text(nullable=True)
     opened_at: datetime = _when(nullable=False)
     recorded_at: datetime = _when(nullable=False)
     next_at: datetime | None = _when()
     next_step: str | None = None
     closed_at: datetime | None = _when()
     closed_reason: str | None = None
+    # The policy that holds customers out and how, the group (treated | held_out), and until when
+    # what comes in counts for the comparison.
+    holdout_of: str | None = None
+    holdout_terms: str | None = None
+    holdout_group: str | None = None
+    matures_at: datetime | None = _when()
     facts: str = _text()
     version: int = 0
+    # Why the timeline stands still, in a word, and until when (None: until something happens).
+    standing: str | None = None
+    standing_until: datetime | None = _when()
 
 
 class LinkRow(SQLModel, table=True):
@@ -278,6 +291,8 @@ class AttemptRow(SQLModel, table=True):
     decline_code: str | None = None
     network_code: str | None = None
     advice: str | None = None
+    method_type: str | None = None
+    network_advice_code: str | None = None
 
 
 class MessageRow(SQLModel, table=True):
@@ -350,21 +365,6 @@ class OutboxRow(SQLModel, table=True):
     wake_at: datetime = _when(nullable=False)
     sent_at: datetime | None = _when()
     error: str = _text()
-
-
-class ActRow(SQLModel, table=True):
-    """What a person did by hand, and why."""
-
-    __tablename__ = "acts"
-    __table_args__ = (Index("ix_acts_case", "case_id", "id"),)
-
-    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
-    case_id: str
-    act: str
-    by: str
-    why: str = _text()
-    until: datetime | None = _when()
-    at: datetime = _when(nullable=False)
 
 
 class CatchUpRow(SQLModel, table=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
@@ -21,12 +20,10 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """Whether the database answers and nothing is late; 503 when it is not so."""
+    """Whether all it depends on answers and nothing is late; 503 when it is not so."""
     watch: Watch = request.app.state.watch
     found = await watch.standing()
     words = told(found)
-    # Without a broker webhooks are kept all the same, and the work is late at most.
-    words["broker"] = await asyncio.to_thread(watch.broker)
     words["acting"] = acting(request.app.state.program)
     return JSONResponse(words, status_code=200 if words["ready"] else 503)
 

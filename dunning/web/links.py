@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from dunning import links
-from dunning.cases import locked
+from dunning.case_rows import locked
 from dunning.core.events import LinkOpened
 from dunning.core.status import State
 from dunning.errors import NotFoundError, ProviderError

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,8 +17,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from dunning import begun, breaker, inbox, outbox, schedule, store
+from dunning import begun, breaker, inbox, outbox, pace, schedule, store
 from dunning.clock import rfc3339
+from dunning.core.breaking import Signal
+from dunning.in_force import Refused
 from dunning.store import reading
 
 if TYPE_CHECKING:
@@ -44,7 +46,11 @@ class Standing:
     due: schedule.Backlog | None = None
     calls: outbox.Backlog | None = None
     unknown: begun.Unknown | None = None
-    held: Mapping[str, str] = field(default_factory=dict)  # by source, why
+    broker: str = "ok"  # or how it shows that it is away
+    held: Sequence[breaker.Standing] = ()
+    refused: Mapping[str, datetime] = field(default_factory=dict)  # by source: its key, and when
+    policy: str = ""  # the hash of the text in force
+    wrong: tuple[Refused, ...] = ()  # texts that are not
     version: str | None = None
     free_bytes: int | None = None
     troubles: list[Trouble] = field(default_factory=list)
@@ -55,7 +61,7 @@ class Watch:
 
     def __init__(self, program: Program, broker: Callable[[], str]) -> None:
         self._program = program
-        self.broker = broker
+        self._broker = broker
         self._asking: asyncio.Task[Standing] | None = None
 
     async def standing(self) -> Standing:
@@ -67,7 +73,7 @@ class Watch:
     def _ask(self) -> Standing:
         program = self._program
         now = program.clock.now()
-        free = self._free_bytes()
+        free, names = self._free_bytes(), list(program.sources)
         try:
             now = program.clock.fresh()
             with reading(program.engine) as session:
@@ -80,15 +86,17 @@ class Watch:
                         due=schedule.backlog(session, now, program.acting),
                         calls=outbox.backlog(session, now),
                         unknown=begun.unknown_steps(session),
-                        held={
-                            fuse.source: fuse.why
-                            for fuse in breaker.standings(session, list(program.sources), now)
-                            if fuse.open
-                        },
+                        held=[one for one in breaker.standings(session, names, now) if one.open],
+                        refused=pace.refused_keys(session, program.acting),
                     )
         except (SQLAlchemyError, OSError) as error:
             found = Standing(now=now, away=type(error).__name__, free_bytes=free)
+        # Asked with no transaction open; a broker that is silent is away within seconds.
+        found = replace(found, broker=self._broker())
+        policies = program.policies
+        found = replace(found, policy=policies.hash, wrong=policies.refused)
         found.troubles.extend(self._troubles(found))
+        found.troubles.extend(_around(found))
         return found
 
     # --- what is wrong -----------------------------------------------------------------------
@@ -148,6 +156,31 @@ class Watch:
         return None
 
 
+def _around(found: Standing) -> Iterator[Trouble]:
+    """What is wrong with those we depend on: nothing is late yet, and it will be."""
+    if found.broker.startswith("away"):
+        yield Trouble(
+            "broker_away",
+            f"the broker does not answer: {found.broker}",
+            "start it, or mend DUNNING_BROKER_URL; webhooks are kept, but nobody is told to work",
+        )
+    for source, at in found.refused.items():
+        yield Trouble(
+            "key_refused",
+            f"the provider does not accept the API key of {source}, last at {rfc3339(at)}",
+            "give a valid key and restart; no charge is made meanwhile, and no rung is used up",
+        )
+    for fuse in found.held:
+        # Who holds a source by hand knows of it, and does not want to be woken.
+        if fuse.signal != Signal.HAND.value:
+            yield Trouble(
+                "source_held",
+                f"charges and emails of {fuse.source} are held: {fuse.why}",
+                "mend what is wrong, and it goes on by itself; if nothing is: "
+                f"`dunning breaker release {fuse.source} --why …`",
+            )
+
+
 def told(found: Standing) -> dict[str, Any]:
     """The same for /readyz, in words."""
     ready = not found.troubles
@@ -155,6 +188,12 @@ def told(found: Standing) -> dict[str, Any]:
         "ready": ready,
         "problems": [{"code": t.code, "what": t.what, "do": t.do} for t in found.troubles],
         "database": "ok" if found.away is None else f"away ({found.away})",
+        "broker": found.broker,
+    }
+    words["policy"] = {
+        "in_force": found.policy,
+        # Not red either: what was in force stays so.
+        "refused": [{"file": r.name, "what": r.why, "do": r.do} for r in found.wrong],
     }
     if found.kept is not None and found.due is not None:
         words |= {
@@ -165,8 +204,7 @@ def told(found: Standing) -> dict[str, Any]:
                 "fetching": found.kept.new - found.kept.fresh,
                 "parked": found.kept.parked,
             },
-            # Not red by itself: what is held is held on purpose, and is released by itself.
-            "held": dict(found.held),
+            "held": {fuse.source: fuse.why for fuse in found.held},
         }
     return words
 
@@ -194,6 +232,8 @@ class _Families(Collector):
         found = self._found
         up = 0 if found.away else 1
         yield _gauge("dunning_database_up", "1 when the database answers", up)
+        broker = 0 if found.broker.startswith("away") else 1
+        yield _gauge("dunning_broker_up", "1 when the broker answers", broker)
         yield _gauge("dunning_ready", "1 when /readyz says so", 0 if found.troubles else 1)
         if found.free_bytes is not None:
             what = "Room on the disk of the embedded database, in bytes"

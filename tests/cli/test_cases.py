@@ -14,8 +14,8 @@ from tests.secrets import MARK
 
 KEYS = (
     "id source provider invoice customer subscription state access amount_due amount_at_risk "
-    "currency decline_code advice policy policy_version opened_at next_at next_step closed_at "
-    "closed_reason"
+    "currency decline_code advice policy policy_version holdout_of holdout_group opened_at "
+    "next_at next_step closed_at closed_reason standing standing_until"
 ).split()
 
 
@@ -191,7 +191,7 @@ def test_explain_says_what_holds_a_case_up(shell: Shell, books: Books) -> None:
     case = books.failing()
     shell.at(days(2))
     with transaction(books.engine) as session:
-        from dunning.cases import locked
+        from dunning.case_rows import locked
 
         books.book.apply_by_hand(session, locked(session, case), [held(days(1))], days(1))
     told = shell("cases", "explain", case, "--format", "json").json()

@@ -1,4 +1,4 @@
-"""`policy check` and `policy preview`."""
+"""`policy check`, `policy explain` and `policy preview`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import csv
 import io
 from typing import Any
 
+import pytest
+
+from dunning.config import RULES
 from tests.cli.conftest import Shell
 
 GOOD = """\
@@ -31,11 +34,8 @@ def preview(shell: Shell, *options: str) -> Any:
 # --- check -----------------------------------------------------------------------------------
 
 
-def test_the_built_in_policy_is_right_and_said_in_words(shell: Shell) -> None:
-    out = shell("policy", "check").out
-    assert "default.yaml is right: 1 policy." in out
-    assert "14 days after the first failure: suspend access" in out
-    assert "1. everything: standard" in out
+def test_the_built_in_policy_is_right(shell: Shell) -> None:
+    assert "default.yaml is right: 1 policy." in shell("policy", "check", "--strict").out
 
 
 def test_check_as_json(shell: Shell) -> None:
@@ -52,8 +52,29 @@ def test_check_as_json(shell: Shell) -> None:
 def test_warnings_are_no_errors(shell: Shell) -> None:
     (shell.folder / "p.yaml").write_text(GOOD)
     out = shell("policy", "check", "p.yaml").out
-    assert "warning: p.yaml:" in out
-    assert "The customer is never written to." in out
+    assert "p.yaml:7:7: warning: policies.quick.timeline: The customer is never written" in out
+    assert "[no-email]\n    why  Most customers do not know that a charge failed" in out
+    assert "\n    fix  Add `{at: 0h, do: email, template: payment_failed}`." in out
+
+
+def test_strict_leaves_with_1_on_any_warning(shell: Shell) -> None:
+    (shell.folder / "p.yaml").write_text(GOOD)
+    said = shell("policy", "check", "--strict", "p.yaml", code=1)
+    assert "p.yaml is right: 1 policy, 3 warnings." in said.out
+    told = shell("policy", "check", "--strict", "p.yaml", "--format", "json", code=1).json()
+    assert told["ok"] is True
+    assert set(told["warnings"][0]) == {
+        *("filename", "line", "column", "path", "rule", "sentence", "why", "advice")
+    }
+
+
+def test_the_rules_are_listed(shell: Shell) -> None:
+    out = shell("policy", "check", "--rules").out
+    listed = shell("policy", "check", "--rules", "--format", "json").json()
+    assert [rule["rule"] for rule in listed] == list(RULES)
+    for rule in listed:
+        assert f"  {rule['rule']}\n      why  {rule['why']}\n      fix  {rule['fix']}\n" in out
+        assert rule["subject"] in out
 
 
 def test_a_wrong_file_is_exit_1_with_its_places(shell: Shell) -> None:
@@ -81,6 +102,52 @@ def test_a_file_with_sources_needs_no_keys_to_be_checked(shell: Shell) -> None:
     sources = "sources:\n  - {name: eu, provider: stripe, api_key_env: EU_KEY}\n"
     (shell.folder / "p.yaml").write_text(GOOD + sources)
     assert shell("policy", "check", "p.yaml").err == ""
+
+
+# --- explain ---------------------------------------------------------------------------------
+
+
+def test_the_built_in_policy_in_words(shell: Shell) -> None:
+    out = shell("policy", "explain").out
+    assert "14 days after the first failure: suspend access" in out
+    assert "1. everything: standard" in out
+
+
+def test_one_policy_in_words(shell: Shell) -> None:
+    out = shell("policy", "explain", "--policy", "standard").out
+    assert "Policy standard" in out
+    assert "Which policy" not in out
+    assert "Did you mean 'standard'?" in shell(
+        "policy", "explain", "--policy", "standart", code=1
+    ).complaint  # fmt: skip
+
+
+def test_words_for_a_wiki_and_for_programs(shell: Shell) -> None:
+    (shell.folder / "p.yaml").write_text(GOOD.replace("quick", "quick_one"))
+    text = shell("policy", "explain", "p.yaml", "--format", "markdown").out
+    assert text.startswith("# p.yaml in words\n\n## Policy quick\\_one\n\nNo suspension before 2")
+    assert "\n- 1 day after the first failure: try the charge again.\n" in text
+    assert text.endswith("\n1. everything: quick\\_one\n")
+    told = shell("policy", "explain", "p.yaml", "--format", "json").json()
+    assert (told["file"], list(told["policies"])) == ("p.yaml", ["quick_one"])
+
+
+# --- templates -------------------------------------------------------------------------------
+
+
+def test_ready_files_are_listed_and_printed(shell: Shell) -> None:
+    listed = shell("policy", "templates", "--format", "json").json()
+    names = [each["name"] for each in listed]
+    assert names == [
+        *("default", "bank_debit", "business_annual", "consumer_monthly", "high_value")
+    ]
+    assert "consumer_monthly  Consumers who pay monthly by card" in shell("policy", "templates").out
+    for name in names:
+        (shell.folder / "p.yaml").write_text(shell("policy", "templates", name).out)
+        shell("policy", "check", "--strict", "p.yaml")
+        preview(shell, "--file", "p.yaml", "--decline", "lost_card")
+    complaint = shell("policy", "templates", "bank_debt", code=1).complaint
+    assert "Did you mean 'bank_debit'?" in complaint
 
 
 # --- preview ---------------------------------------------------------------------------------
@@ -155,3 +222,96 @@ def test_the_file_chooses_when_no_policy_is_named(shell: Shell) -> None:
 def test_an_unknown_policy_names_the_nearest(shell: Shell) -> None:
     complaint = shell("policy", "preview", "--policy", "standrd", "--amount", "1", code=1).complaint
     assert "it has standard. Did you mean 'standard'?" in complaint
+
+
+BRANCHED = """\
+version: 1
+value: {expected_years: 3}
+segments: {big: {lifetime_value: {at_least: 1000 USD}}}
+policies:
+  quick:
+    grace: 2d
+    window: 4d
+    timeline:
+      - {at: 1d, do: retry}
+      - {at: 2d, do: suspend}
+    branches:
+      funds:
+        - {at: 3d, do: retry, when: {tenure: {at_least: 30d}}}
+      bank_debit:
+        - {at: 1d, do: email, template: reminder}
+  yearly: {grace: 1d, window: 9d, timeline: [{at: 9d, do: give_up}]}
+  hand: {grace: 1d, window: 8d, timeline: [{at: 8d, do: give_up}]}
+  gold: {grace: 1d, window: 7d, timeline: [{at: 7d, do: give_up}]}
+  large: {grace: 1d, window: 6d, timeline: [{at: 6d, do: give_up}]}
+  once: {grace: 1d, window: 5d, timeline: [{at: 5d, do: give_up}]}
+choose:
+  - {when: {interval: year}, policy: yearly}
+  - {when: {by_hand: true}, policy: hand}
+  - {when: {plan: gold}, policy: gold}
+  - {when: {metadata: {tier: gold}}, policy: gold}
+  - {when: {segment: big}, policy: large}
+  - {when: {subscription: false}, policy: once}
+  - {policy: quick}
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "policy"),
+    [
+        ((), "quick"),
+        (("--interval", "year"), "yearly"),
+        (("--by-hand",), "hand"),
+        (("--plan", "silver", "--plan", "gold"), "gold"),
+        (("--metadata", "tier=gold"), "gold"),
+        (("--yearly", "400"), "large"),
+        (("--yearly", "300"), "quick"),
+        (("--one-off",), "once"),
+    ],
+)
+def test_the_policy_is_chosen_as_in_life(
+    shell: Shell, options: tuple[str, ...], policy: str
+) -> None:
+    (shell.folder / "p.yaml").write_text(BRANCHED)
+    assert preview(shell, "--file", "p.yaml", *options)["policy"] == policy
+
+
+def test_the_way_of_a_branch(shell: Shell) -> None:
+    (shell.folder / "p.yaml").write_text(BRANCHED)
+    asked = ("--file", "p.yaml", "--decline", "insufficient_funds")
+
+    def steps(*more: str) -> list[tuple[str, str]]:
+        timeline = preview(shell, *asked, *more)["timeline"]
+        return [(stop["step"], stop["result"]) for stop in timeline]
+
+    assert ("funds.retry:1", "declined") in steps("--tenure", "40d")
+    assert ("funds.retry:1", "skipped") in steps("--tenure", "20d")
+    assert ("funds.retry:1", "skipped") in steps("--method", "sepa_debit")  # the first that fits
+    begin = ("policy", "preview", "--amount", "49", "--tenure", "40d")
+    out = shell(*begin, "--file", "p.yaml", "--decline", "insufficient_funds").out
+    assert "try the charge again, only if" in out
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        (("--tenure", "long"), "'long' is no span"),
+        (("--metadata", "gold"), "'gold' is no pair"),
+        (("--yearly", "x"), "not a number"),
+    ],
+)
+def test_what_is_typed_wrong_is_said(shell: Shell, option: tuple[str, str], complaint: str) -> None:
+    said = shell("policy", "preview", "--amount", "49", *option, code=2)
+    assert complaint in said.err
+
+
+def test_branches_and_words_of_the_file_in_words(shell: Shell) -> None:
+    (shell.folder / "p.yaml").write_text(BRANCHED)
+    out = shell("policy", "explain", "p.yaml").out
+    assert "Policy quick, branch funds\n  While there is not enough money, instead of" in out
+    assert "try the charge again, only if the time as a customer is at least 30 days." in out
+    assert "Segment big: the lifetime value is at least 1,000.00 USD." in out
+    assert "5. the segment is big: large" in out
+    told = shell("policy", "explain", "p.yaml", "--format", "json").json()
+    assert list(told["policies"]["quick"]["branches"]) == ["funds", "bank_debit"]
+    assert told["choose"][1]["when"] == "the customer pays by hand"

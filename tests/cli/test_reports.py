@@ -126,3 +126,13 @@ def test_export_in_both_forms(shell: Shell, recovered: Books) -> None:
     assert (shell.folder / "e.csv").read_text().splitlines()[0].startswith("id,key,base,case")
     said = shell("ledger", "export", "--output", "no/e.csv", code=1)
     assert "cannot write no/e.csv" in said.complaint
+
+
+def test_uplift_without_a_hold_out(shell: Shell, recovered: Books) -> None:
+    assert shell("report", "uplift").out.startswith("No case of a policy with a hold-out")
+    told = shell("report", "uplift", "--by", "month", "--format", "json").json()
+    assert (told["report"], told["rows"], told["totals"]) == ("uplift", [], [])
+    assert "not enough" not in told["definitions"]["rate"]
+    assert "30 cases of 20 customers" in told["definitions"]["verdict"]
+    said = shell("report", "uplift", "--by", "mechanism", code=2)
+    assert "policy, month" in said.complaint

@@ -18,8 +18,8 @@ LINES = [
     ("version: 1", "version:", "1:1: version: is empty; expected version: 1"),
     ("version: 1", "version: [1]", "1:10: version: expected version: 1; found a list"),
     ("version: 1", "verson: 1\nversion: 1",
-     ("1:1: verson: 'verson' is not a key here; expected one of choose, defaults, policies,"
-     " sources, version. Did you mean 'version'?")),
+     ("1:1: verson: 'verson' is not a key here; expected one of choose, declines, defaults,"
+      " limits, policies, segments, sources, value, version. Did you mean 'version'?")),
     ("timezone: UTC", "timezone: Europe/Berln",
      ("2:22: defaults.timezone: 'Europe/Berln' is not a time zone; expected a name such as"
      " Europe/Berlin or UTC. Did you mean 'Europe/Berlin'?")),
@@ -47,8 +47,9 @@ LINES = [
     ("grace: 14d", "grace: 99999999999d", "5:12: policies.standard.grace: '99999999999d' is not"),
     ("grace: 14d", "grace:", "5:5: policies.standard.grace: is empty; expected a duration in"),
     ("grace: 14d", "grce: 14d",
-     ("5:5: policies.standard.grce: 'grce' is not a key here; expected one of grace, paydays,"
-     " retries, send_between, timeline, timezone, window. Did you mean 'grace'?")),
+     ("5:5: policies.standard.grce: 'grce' is not a key here; expected one of access,"
+      " backup_methods, branches, grace, holdout, on_cancel, paydays, retries, send_between,"
+      " timeline, timezone, window. Did you mean 'grace'?")),
     ("window: 28d", "window: 400d",
      "6:13: policies.standard.window: 400d; expected more than 0h, at most 365d"),
     ("window: 28d", "window: 13d",
@@ -59,20 +60,20 @@ LINES = [
     ("{at: 0h,  do: email,  template: payment_failed}", "retry",
      "8:9: policies.standard.timeline.0: expected keys and values; found 'retry'"),
     ("do: email,  template: payment_failed", "do: emial, template: payment_failed",
-     ("8:23: policies.standard.timeline.0.do: 'emial' is not a step; expected one of email,"
-     " give_up, restrict, retry, suspend. Did you mean 'email'?")),
+     ("8:23: policies.standard.timeline.0.do: 'emial' is not a step; expected one of"
+     " announce, email, give_up, restrict, retry, suspend. Did you mean 'email'?")),
     ("do: email,  template: payment_failed", "do: Retry",
-     ("8:23: policies.standard.timeline.0.do: 'Retry' is not a step; expected one of email,"
-     " give_up, restrict, retry, suspend. Did you mean 'retry'?")),
+     ("8:23: policies.standard.timeline.0.do: 'Retry' is not a step; expected one of"
+     " announce, email, give_up, restrict, retry, suspend. Did you mean 'retry'?")),
     ("do: email,  template: payment_failed", "do: restore",
-     "8:23: policies.standard.timeline.0.do: 'restore' is not a step; expected one of email,"),
+     "8:23: policies.standard.timeline.0.do: 'restore' is not a step; expected one of announce,"),
     ("template: payment_failed", "template: payment_faild",
      ("8:41: policies.standard.timeline.0.template: there is no message 'payment_faild'; expected"
      " one of final_notice, payment_failed, reminder. Did you mean 'payment_failed'?")),
     ("do: email,  template: payment_failed", "do: email",
      "8:9: policies.standard.timeline.0: `template` is missing; expected a message's name"),
     ("{at: 0h,  do: email,  template: payment_failed}", "{at: 0h, template: reminder}",
-     "8:9: policies.standard.timeline.0: `do` is missing; expected one of email, give_up,"),
+     "8:9: policies.standard.timeline.0: `do` is missing; expected one of announce, email,"),
     ("{at: 1d,  do: retry}", "{do: retry}",
      ("9:9: policies.standard.timeline.1: `at` is missing; expected a step such as"
      " {at: 3d, do: retry}, or `before: suspend 1d`")),
@@ -80,7 +81,8 @@ LINES = [
      "9:18: policies.standard.timeline.1.before: both `at` and `before`; expected one of them"),
     ("{at: 1d,  do: retry}", "{at: 1d, do: retry, tempalte: x}",
      ("9:29: policies.standard.timeline.1.tempalte: 'tempalte' is not a key here; expected one of"
-     " after, at, before, between, do, jitter, name, on, time, within. Did you mean 'template'?")),
+     " after, at, before, between, do, jitter, name, on, time, when, within. Did you mean"
+     " 'template'?")),
     ("{at: 1d,  do: retry}", "{at: 1d, do: retry, template: reminder}",
      ("9:29: policies.standard.timeline.1.template: `template` means nothing for retry; only email"
      " has it")),
@@ -179,8 +181,9 @@ LINES = [
     ("amount: {at_least: 500 USD}", "metadata: {}",
      "26:23: choose.0.when.metadata: 0 pairs; expected 1 to 20, such as {tier: gold}"),
     ("amount: {at_least: 500 USD}", "amuont: 500 USD",
-     ("26:13: choose.0.when.amuont: 'amuont' is not a key here; expected one of amount, country,"
-     " currency, metadata, product, source. Did you mean 'amount'?")),
+     ("26:13: choose.0.when.amuont: 'amuont' is not a condition; expected one of amount, by_hand,"
+     " country, currency, interval, lifetime_revenue, lifetime_value, metadata, method, plan,"
+     " product, segment, source, subscription, tag, tenure. Did you mean 'amount'?")),
     ("policy: patient}", "policy: patent}",
      ("26:51: choose.0.policy: there is no policy 'patent'; expected one of patient, standard. Did"
      " you mean 'patient'?")),
@@ -215,7 +218,7 @@ def test_a_problem_shows_its_line_with_a_caret() -> None:
     text = refusal(EXAMPLE.replace("do: email,  template: payment", "do: emial, template: payment"))
     assert text == (
         "p.yaml:8:23: policies.standard.timeline.0.do: 'emial' is not a step; expected one of"
-        " email, give_up, restrict, retry, suspend. Did you mean 'email'?\n"
+        " announce, email, give_up, restrict, retry, suspend. Did you mean 'email'?\n"
         "          - {at: 0h,  do: emial, template: payment_failed}\n"
         "                          ^"
     )

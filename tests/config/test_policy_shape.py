@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from dunning.config.choosing import AMOUNT_KEYS, WHEN_KEYS
+from dunning.config.conditions import BOUND_KEYS, CHOICE_KEYS
 from dunning.config.sources import SOURCE_KEYS
 from tests.config.files import heads, load, text_of
 
@@ -15,14 +15,16 @@ TAIL = "\nchoose: [{policy: p}]"
 WHOLE = [
     ("", "1:1: the file is empty; expected `version: 1` and `policies:`"),
     ("# nothing\n", "1:1: the file is empty"),
-    ("- a\n", ("1:1: expected keys and values with choose, defaults, policies, sources, version;"
+    ("- a\n", ("1:1: expected keys and values with choose, declines, defaults, limits,"
+     " policies, sources, version;"
      " found a list")),
-    ("retry\n", ("1:1: expected keys and values with choose, defaults, policies, sources, version;"
+    ("retry\n", ("1:1: expected keys and values with choose, declines, defaults, limits,"
+     " policies, sources, version;"
      " found 'retry'")),
     ("version: 1\n", "1:1: `policies` is missing; expected names with grace, window and timeline"),
     ("version: 1\npolicies: {}\n", "2:11: policies: 0 policies; expected 1 to 200"),
     ("version: 1\npolicies: [a]\n", "2:11: policies: expected keys and values; found a list"),
-    ("version: 1\npolicies:\n  p:\n", "3:3: policies.p: expected keys and values with grace,"),
+    ("version: 1\npolicies:\n  p:\n", "3:3: policies.p: expected keys and values with access,"),
     ("version: 1\npolicies:\n  p: {}" + TAIL, ("3:6: policies.p: `grace` is missing; expected when"
      " suspension may come, such as 14d")),
     ("version: 1\npolicies:\n  p: {}" + TAIL, ("3:6: policies.p: `window` is missing; expected when"
@@ -40,7 +42,7 @@ WHOLE = [
     ("version: 1\npolicies: {p: {}}\nchoose: [p]\n", ("3:10: choose.0: expected keys and values"
      " with policy, when; found 'p'")),
     ("version: 1\npolicies: {p: {}}\nchoose: [{when: p, policy: p}]\n", ("3:17: choose.0.when:"
-     " expected keys and values with amount, country,")),
+     " expected keys and values with amount, by_hand,")),
     ("version: 1\nsources: [stripe]\n", "2:11: sources.0: expected keys and values with api_key"),
     (text_of("{before: give_up 0h, do: give_up}"),
      "7:18: policies.p.timeline.0.before: give_up cannot be placed by itself"),
@@ -100,8 +102,8 @@ EMPTY = [
     "policies: {p: {timeline: [{before: , do: retry}]}}",
     "policies: {p: {timeline: [{at: 0h, do: email, template: }]}}",
     "choose: ", "choose: [~]", "choose: [{policy: ''}]", "choose: [{when: }]",
-    *(f"choose: [{{when: {{{key}: }}}}]" for key in WHEN_KEYS),
-    *(f"choose: [{{when: {{amount: {{{key}: }}}}}}]" for key in AMOUNT_KEYS),
+    *(f"choose: [{{when: {{{key}: }}}}]" for key in CHOICE_KEYS),
+    *(f"choose: [{{when: {{amount: {{{key}: }}}}}}]" for key in BOUND_KEYS),
     "choose: [{when: {metadata: {a: }}}]",
     "sources: ", "sources: [~]", *(f"sources: [{{{key}: }}]" for key in SOURCE_KEYS),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dunning.config import choosing, policy_file, rungs, schema, sources, values
+from dunning.config import choosing, conditions, policy_file, rungs, schema, sources, values
 from dunning.config.json_schema import FILE, to_text
 from dunning.core.events import StepKind
 
@@ -31,15 +31,16 @@ def test_it_knows_every_key_and_no_other() -> None:
     assert keys(made["properties"]["defaults"]) == set(policy_file.DEFAULT_KEYS)
     assert keys(parts["policy"]) == set(policy_file.POLICY_KEYS)
     assert keys(parts["choice"]) == set(choosing.CHOICE_KEYS)
-    assert keys(parts["choice"]["properties"]["when"]) == set(choosing.WHEN_KEYS)
+    assert keys(parts["choice"]["properties"]["when"]) == set(conditions.CHOICE_KEYS)
     assert keys(parts["source"]) == set(sources.SOURCE_KEYS)
     steps = {each["properties"]["do"]["const"]: keys(each) for each in parts["rung"]["oneOf"]}
     own = {kind.value: {*rungs.COMMON_KEYS, *more} for kind, more in rungs.STEP_KEYS.items()}
+    own["give_up"].remove("when")
     assert steps == own
 
 
 def test_every_kind_of_step_is_written_or_happens_by_itself() -> None:
-    by_itself = {StepKind.RESTORE, StepKind.ANNOUNCE, StepKind.RECONCILE}
+    by_itself = {StepKind.RESTORE, StepKind.SIGNAL, StepKind.VOID, StepKind.RECONCILE}
     assert set(rungs.STEP_KEYS) | by_itself == set(StepKind)
     assert not set(rungs.STEP_KEYS) & by_itself
 

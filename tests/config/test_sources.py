@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from dunning.config import PolicyFile, Secret, Source
+from dunning.core.choosing import Choice, OneOf, Subject, When, choose
 from dunning.core.money import Money
-from dunning.core.policy import Choice, Subject, When, choose
 from dunning.errors import ConfigError
 from tests.config.files import load, text_of
 
@@ -119,7 +119,7 @@ def test_a_source_s_own_policy_goes_first() -> None:
         "policies:\n", "policies:\n  q: {grace: 1d, window: 2d, timeline: [{at: 0h, do: retry}]}\n"
     )
     file = load(content, ENVIRON)
-    assert file.choices[0] == Choice(policy="p", when=When(source=("eu",)))
+    assert file.choices[0] == Choice(policy="p", when=When((OneOf("source", ("eu",)),)))
     for source, policy in (("eu", "p"), ("us", "q")):
         assert choose(file.choices, Subject(source=source, amount=Money(1, "usd"))) == policy
 

@@ -263,7 +263,14 @@ def _relation_ends(life: Life, at: datetime) -> None:
 
 def _by_hand(life: Life, at: datetime) -> None:
     until = at + timedelta(days=3)
-    acts = (h.held(at), h.held(at, until), h.resumed(at), h.retry_asked(at))
+    moved = h.policy_changed(at, number=1 + life.count % 2)
+    acts: tuple[BillingEvent, ...] = (
+        *(h.held(at), h.held(at, until), h.resumed(at), h.retry_asked(at)),
+        *(h.retry_asked(at, forced=True), h.promised(at), h.promised(at, until, 1000)),
+        *(h.exempted(at), h.exempted(at, until), h.unexempted(at)),
+        *(h.advanced("retry:2", at), h.advanced("email:2", at)),
+        moved,
+    )
     life.told.append(life.draw(st.sampled_from(acts)))
 
 

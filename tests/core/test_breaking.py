@@ -196,7 +196,7 @@ def test_an_email_tries_a_provider_but_is_not_sent_to_see_whether_declines_are_o
         (StepKind.EMAIL, "done", Counts(calls=1)),
         (StepKind.SUSPEND, "unknown", Counts(calls=1, troubled=1)),
         (StepKind.RESTRICT, "done", Counts()),
-        (StepKind.ANNOUNCE, "done", Counts()),
+        (StepKind.SIGNAL, "done", Counts()),
     ],
 )
 def test_what_each_ending_counts_as(kind: StepKind, ending: str, expected: Counts) -> None:

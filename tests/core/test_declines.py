@@ -223,7 +223,7 @@ def test_an_unknown_code_is_spaced_out_and_reported() -> None:
     assert not verdict.mapped
     assert verdict.tell_ops
     assert "decline_code brand_new_code" in verdict.reason
-    assert "dunning/core/declines.csv" in verdict.reason
+    assert "`declines` in the policy file" in verdict.reason
 
 
 def test_a_star_is_a_code_like_any_other() -> None:

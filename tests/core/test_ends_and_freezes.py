@@ -30,7 +30,7 @@ CARD_STEP = f"retry:card:{int(b.days(5).timestamp())}"
 
 def test_where_the_provider_charges_nothing_of_ours_does() -> None:
     walked = walk(b.case_of(FAILED), policy(*PLAIN.timeline, retries=Retries.PROVIDER))
-    assert walked.names(StepKind.RETRY, StepKind.ANNOUNCE) == []
+    assert walked.names(StepKind.RETRY, StepKind.SIGNAL) == []
 
 
 def test_ours_begin_when_the_provider_has_finished() -> None:
@@ -46,7 +46,7 @@ def test_where_the_billing_system_charges_we_only_say_when() -> None:
     asked = h.retry_asked(b.hours(2))
     walked = walk(b.case_of(FAILED), by, world=[asked, h.new_card(b.days(5))])
     assert walked.names(StepKind.RETRY) == []
-    told = dated(walked, StepKind.ANNOUNCE)
+    told = dated(walked, StepKind.SIGNAL)
     assert told == LADDER | {CARD_STEP: 5, f"retry:hand:{asked.id}": 2 / 24}
 
 

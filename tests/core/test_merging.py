@@ -135,6 +135,12 @@ CONTRADICTIONS: dict[str, list[BillingEvent]] = {
         replace(h.resumed(ONE), id="act_1"),
         h.held(b.T0),
     ],
+    "moved to other policies": [
+        h.policy_changed(ONE),
+        h.policy_changed(ONE, "3333333333333333", number=2),
+        h.policy_changed(ONE, "4444444444444444", number=2),
+        h.policy_changed(TWO, number=2),
+    ],
     "closed twice": [h.closed_by_hand(ONE), h.closed_by_hand(TWO)],
     "asked twice": [h.retry_asked(ONE), replace(h.retry_asked(ONE), at=TWO), h.retry_asked(TWO)],
     "a step that ended twice": [

@@ -5,29 +5,42 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 from datetime import time, timedelta
+from fractions import Fraction
 from typing import Any
 
 import pytest
 from hypothesis import given
 
+from dunning.core.choosing import (
+    Choice,
+    Has,
+    Is,
+    OneOf,
+    Subject,
+    Terms,
+    When,
+    Within,
+    choose,
+    matches,
+)
 from dunning.core.days import Day
-from dunning.core.events import StepKind
+from dunning.core.decline_table import Advice, Override
+from dunning.core.events import OnCancel, StepKind
+from dunning.core.holdout import Holdout
+from dunning.core.limits import built_in
 from dunning.core.money import Money
 from dunning.core.policy import (
-    Choice,
     Collection,
     Invoice,
     Policy,
+    Reach,
     Retries,
     Rung,
-    Subject,
     Subscription,
-    When,
-    choose,
     from_data,
-    matches,
     to_data,
 )
+from dunning.core.worth import Term, Value
 from tests.core.walking import policies
 from tests.policies import STANDARD, rung
 
@@ -49,6 +62,22 @@ LINE = Rung(
     subscription=Subscription.CANCEL,
     invoice=Invoice.VOID,
 )
+WHEN = When(
+    (
+        OneOf("decline", ("funds", "unknown")),
+        Within("amount", Money(2_000, "usd"), None),
+        Within("tenure", None, timedelta(days=90)),
+        Within("open_invoices", 2, 5),
+        Has("metadata", (("tier", "gold"),)),
+        Is("clicked", so=False),
+    )
+)
+VALUE = Value(
+    expected_years=Term(given=Fraction(5, 2), metadata="years"),
+    acquisition_cost=Term(given=Money(12_000, "usd")),
+    margin=Term(given=Fraction(4, 5)),
+    lifetime_revenue="ltr",
+)
 OTHER_LINE: dict[str, Any] = {
     "do": StepKind.RETRY,
     "name": "first",
@@ -65,6 +94,8 @@ OTHER_LINE: dict[str, Any] = {
     "collection": Collection.GO_ON,
     "subscription": Subscription.KEEP,
     "invoice": Invoice.KEEP,
+    "tell": (("banner", "red"), ("exports", "off")),
+    "when": WHEN,
 }
 OTHER: dict[str, Any] = {
     "name": "patient",
@@ -75,6 +106,24 @@ OTHER: dict[str, Any] = {
     "retries": Retries.SIGNAL,
     "send_between": (time(9), time(18, 1)),
     "paydays": (25,),
+    "holdout": Holdout(share=1_000, policy="gentle", salt="2026"),
+    "access": Reach.CUSTOMER,
+    "on_cancel": OnCancel.VOID,
+    "backup_methods": ("card", "sepa_debit"),
+    "backup_after_last_retry": True,
+    "limits": (replace(built_in()[0], count=5), replace(built_in()[1], name="ours", note="")),
+    "declines": (
+        Override(
+            code="do_not_honor",
+            advice=Advice.WAIT,
+            why="our acquirer says so",
+            wait=timedelta(days=2),
+            source="mail of 2026-03-01",
+        ),
+        Override(code="14", kind="visa", advice=Advice.STOP, why="as it says", category="x"),
+    ),
+    "branches": (("funds", (LINE,)), ("unknown", ())),
+    "terms": Terms(value=VALUE, segments=(("vip", WHEN),)),
 }
 
 
@@ -124,23 +173,23 @@ SUBJECT = Subject(
     ("when", "holds"),
     [
         (When(), True),
-        (When(at_least=Money(50_000, "usd")), True),
-        (When(at_least=Money(50_001, "usd")), False),
-        (When(below=Money(50_000, "usd")), False),
-        (When(below=Money(50_001, "usd")), True),
-        (When(at_least=Money(1, "eur")), False),
-        (When(below=Money(10**9, "eur")), False),
-        (When(currency=("eur", "usd")), True),
-        (When(currency=("eur",)), False),
-        (When(country=("DE", "AT")), True),
-        (When(country=("AT",)), False),
-        (When(product=("prod_1",)), True),
-        (When(product=("prod_2",)), False),
-        (When(source=("stripe",)), True),
-        (When(source=("stripe-eu",)), False),
-        (When(metadata=(("tier", "gold"),)), True),
-        (When(metadata=(("tier", "gold"), ("x", "z"))), False),
-        (When(currency=("usd",), country=("AT",)), False),
+        (When((Within("amount", Money(50_000, "usd"), None),)), True),
+        (When((Within("amount", Money(50_001, "usd"), None),)), False),
+        (When((Within("amount", None, Money(50_000, "usd")),)), False),
+        (When((Within("amount", None, Money(50_001, "usd")),)), True),
+        (When((Within("amount", Money(1, "eur"), None),)), False),
+        (When((Within("amount", None, Money(10**9, "eur")),)), False),
+        (When((OneOf("currency", ("eur", "usd")),)), True),
+        (When((OneOf("currency", ("eur",)),)), False),
+        (When((OneOf("country", ("DE", "AT")),)), True),
+        (When((OneOf("country", ("AT",)),)), False),
+        (When((OneOf("product", ("prod_1",)),)), True),
+        (When((OneOf("product", ("prod_2",)),)), False),
+        (When((OneOf("source", ("stripe",)),)), True),
+        (When((OneOf("source", ("stripe-eu",)),)), False),
+        (When((Has("metadata", (("tier", "gold"),)),)), True),
+        (When((Has("metadata", (("tier", "gold"), ("x", "z"))),)), False),
+        (When((OneOf("currency", ("usd",)), OneOf("country", ("AT",)))), False),
     ],
 )
 def test_all_conditions_of_a_line_must_hold(when: When, holds: bool) -> None:
@@ -149,14 +198,18 @@ def test_all_conditions_of_a_line_must_hold(when: When, holds: bool) -> None:
 
 def test_what_is_not_known_of_an_invoice_meets_no_condition() -> None:
     bare = Subject(source="stripe", amount=Money(1, "usd"))
-    for when in (When(country=("DE",)), When(product=("p",)), When(metadata=(("a", "b"),))):
+    for when in (
+        When((OneOf("country", ("DE",)),)),
+        When((OneOf("product", ("p",)),)),
+        When((Has("metadata", (("a", "b"),)),)),
+    ):
         assert not matches(when, bare)
 
 
 def test_the_first_line_that_fits_names_the_policy() -> None:
     lines = (
-        Choice(policy="patient", when=When(at_least=Money(50_000, "usd"))),
-        Choice(policy="strict", when=When(currency=("usd",))),
+        Choice(policy="patient", when=When((Within("amount", Money(50_000, "usd"), None),))),
+        Choice(policy="strict", when=When((OneOf("currency", ("usd",)),))),
         Choice(policy="standard"),
     )
     assert choose(lines, SUBJECT) == "patient"

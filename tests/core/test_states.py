@@ -59,13 +59,15 @@ TABLE: list[tuple[BillingEvent, str]] = [
     (b.voided(NOW), CLOSES),
     (b.uncollectible(NOW), CLOSES),
     (b.reported(InvoiceNews.UPDATED, NOW), SAME),
+    (b.reported(InvoiceNews.OVERDUE, NOW, b.bill(automatic=False, due_at=NOW)), OPENS),
     (b.partly_paid(1000, NOW), SAME),
     (b.reported(InvoiceNews.UPDATED, NOW, b.bill(status=InvoiceStatus.DRAFT)), SAME),
     (b.processing(NOW), SAME),
     (b.action_needed(NOW), OPENS),
     (b.declined(at=NOW), OPENS),
     (b.attempted(b.attempt(AttemptStatus.CANCELED, NOW)), SAME),
-    (b.succeeded(NOW), PAYS),
+    # A charge of an invoice that is void pays nothing: its money is kept for the customer.
+    (b.succeeded(NOW), "= recovered recovered = recovered ="),
     (b.payment(b.AMOUNT, NOW), PAYS),
     (b.payment(1000, NOW), SAME),
     (b.refund(b.AMOUNT, NOW), SAME),
@@ -91,6 +93,8 @@ TABLE: list[tuple[BillingEvent, str]] = [
     (h.step("retry:1", NOW, StepResult.DECLINED), SAME),
     (h.step("email:1", NOW), SAME),
     (h.step("announce:1", NOW), SAME),
+    (h.step("signal:1", NOW), SAME),
+    (h.step("void:1", NOW), SAME),
     (h.step("reconcile:open", NOW), SAME),
     *(
         (h.step(name, NOW, result), SAME)
@@ -99,12 +103,18 @@ TABLE: list[tuple[BillingEvent, str]] = [
         if result is not StepResult.DONE
     ),
     (h.deferred("suspend:1", NOW, b.days(31)), SAME),
+    (h.promised(NOW), SAME),
+    (h.promised(NOW, amount=1000), SAME),
+    (h.exempted(NOW), SAME),
+    (h.unexempted(NOW), SAME),
+    (h.advanced("retry:2", NOW), SAME),
     (h.held(NOW), SAME),
     (h.resumed(NOW), SAME),
     (h.retry_asked(NOW), SAME),
     (h.closed_by_hand(NOW), CLOSES),
     (h.link_opened(NOW), SAME),
     (h.adopted(NOW), SAME),
+    (h.policy_changed(NOW), SAME),
 ]
 
 

@@ -15,11 +15,12 @@ from dunning.core.events import (
     StepKind,
     StepResult,
 )
+from dunning.core.freezing import freeze
 from dunning.core.local import local_of
 from dunning.core.places import DOORS
 from dunning.core.plan import CHARGES, plan, timeline
 from dunning.core.policy import Policy
-from dunning.core.status import State, freeze, status
+from dunning.core.status import State, status
 from tests import builders as b
 from tests import happenings as h
 from tests.core.lives import lives

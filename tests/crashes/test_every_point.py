@@ -41,7 +41,7 @@ CHAINS = {
 # Those have a test of their own below.
 BY_THEMSELVES = {
     "worker.stopping", "migrate.before_commit", "move.batch", "move.before_commit",
-    "prune.batch", "reconcile.page",
+    "prune.batch", "reconcile.page", "policy.before_commit", "policy.committed", "policy.batch",
 }  # fmt: skip
 # Around the charges: in `is_declined_then_paid` the process that is started before one of them.
 AROUND_A_CHARGE = [

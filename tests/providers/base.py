@@ -81,6 +81,14 @@ class Harness(abc.ABC):
         """The customer gives a new card as their default; the id of the method."""
 
     @abc.abstractmethod
+    def other_card(self, failing: Failing) -> str:
+        """The customer saves another card for charges while they are away; its id."""
+
+    @abc.abstractmethod
+    def default(self, failing: Failing) -> str | None:
+        """The method that the provider would charge by itself, by its books."""
+
+    @abc.abstractmethod
     def pass_time(self, time: timedelta) -> None:
         """Move the provider's clock, and the adapter's with it."""
 

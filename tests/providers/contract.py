@@ -122,6 +122,35 @@ class ProviderContract(ChargeContract):
             assert bill.auto_advance is False
             assert bill.next_attempt_at is None
 
+    def test_what_we_paused_is_known_by_its_mark(self, harness: Harness, failing: Failing) -> None:
+        def of_customer() -> list[tuple[bool, str | None]]:
+            found = harness.provider.subscriptions(failing.customer)
+            mine = [one for one in found if one.id == failing.subscription]
+            return [(one.paused, one.paused_under) for one in mine]
+
+        key = "case_contract/suspend:1"
+        assert of_customer() == [(False, None)]
+        harness.provider.suspend(failing.subscription, collection="void", key=key)
+        assert of_customer() == [(True, key)]
+        harness.provider.restore(failing.subscription, key="case_contract/restore:1")
+        assert of_customer() == [(False, None)]
+        harness.customer_cancels(failing)
+        assert of_customer() == []
+
+    def test_another_saved_method_is_charged_and_does_not_become_the_default(
+        self, harness: Harness, failing: Failing
+    ) -> None:
+        other = harness.other_card(failing)
+        known = {one.method: one for one in harness.provider.methods(failing.customer)}
+        assert known[other].off_session
+        assert known[other].method_type == "card"
+        key = f"case_contract/retry:backup:{other}"
+        outcome = harness.provider.charge(failing.invoice, key=key, method=other, may_repeat=True)
+        assert isinstance(outcome, Paid)
+        assert outcome.attempt is not None
+        assert (outcome.attempt.method, outcome.attempt.key) == (other, key)
+        assert harness.default(failing) == failing.method
+
     def test_suspend_and_restore(self, harness: Harness, failing: Failing) -> None:
         for _ in range(2):
             harness.provider.suspend(

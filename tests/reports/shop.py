@@ -10,8 +10,10 @@ from typing import Any
 
 from sqlmodel import Session
 
-from dunning.cases import CaseBook, locked
+from dunning.case_rows import locked
+from dunning.cases import CaseBook
 from dunning.core.case import case_id
+from dunning.core.choosing import Subject
 from dunning.core.events import (
     Actor,
     Attempt,
@@ -34,7 +36,7 @@ from dunning.core.events import (
     StepResult,
     SubscriptionReported,
 )
-from dunning.core.policy import Policy, Subject
+from dunning.core.policy import Policy
 from dunning.reports import snapshot
 from dunning.store import engine_for, transaction
 from tests.policies import STANDARD

@@ -6,7 +6,7 @@ import pytest
 
 from dunning.store import SubscriptionRow
 from tests.scenarios.conftest import Begin
-from tests.world import World
+from tests.world import Customer, World
 
 
 def test_who_cancels_is_neither_charged_nor_written_to_again(world: World) -> None:
@@ -132,6 +132,8 @@ def test_a_payment_after_everybody_gave_up_is_booked_as_a_late_recovery(world: W
         ("subscription: cancel, invoice: void", "void", "canceled"),
         ("subscription: keep, invoice: uncollectible", "uncollectible", "active"),
         ("subscription: keep, invoice: keep", "open", "past_due"),
+        ("subscription: pause, invoice: uncollectible", "uncollectible", "active"),
+        ("subscription: unpaid, invoice: keep", "open", "past_due"),
     ],
 )
 def test_how_an_unpaid_invoice_ends_is_said_by_the_policy(
@@ -150,7 +152,166 @@ policies:
     ann = world.failing(times=9, at_once=["product case.opened"])
     world.passes(days=2.9, expect=[])
     assert world.invoice(ann).status == "open"
-    world.passes(days=0.2, expect=["give_up:1", "product case.lost"])
+    off = "pause" in end or "unpaid" in end
+    told = ["product access.suspended"] if off else []
+    world.passes(days=0.2, expect=["give_up:1", *told, "product case.lost"])
     assert world.invoice(ann).status == invoice
     assert world.stripe.v1.subscriptions.retrieve(ann.subscription).status == subscription
     assert world.balances(ann) == {"lost": 4900}
+
+
+def paused(world: World, who: Customer) -> str | None:
+    """What becomes of the subscription's later invoices while it is paused."""
+    pause = world.stripe.v1.subscriptions.retrieve(who.subscription).pause_collection
+    return pause.behavior if pause else None
+
+
+@pytest.mark.parametrize(
+    ("end", "behaviour", "later"), [("pause", "void", "void"), ("unpaid", "keep_as_draft", "draft")]
+)
+def test_a_late_payment_undoes_a_pause(begin: Begin, end: str, behaviour: str, later: str) -> None:
+    policy = f"""
+version: 1
+policies:
+  standard:
+    grace: 3d
+    window: 3d
+    timeline:
+      - {{at: 3d, do: give_up, subscription: {end}}}
+"""
+    world = begin(policy=policy)
+    ann = world.failing(times=1, at_once=["product case.opened"])
+    world.passes(days=3, expect=["give_up:1", "product access.suspended", "product case.lost"])
+    assert world.state(ann) == ("lost", "suspended", "given_up")
+    assert paused(world, ann) == behaviour
+    world.passes(days=31, expect=[])
+    newest = world.stripe.v1.invoices.list({"subscription": ann.subscription, "limit": 1}).data[0]
+    assert newest.status == later
+    world.pays(ann)
+    world.settles(expect=["restore:1", "product case.recovered", "product access.restored"])
+    assert paused(world, ann) is None
+    assert world.state(ann) == ("recovered", "full", "paid")
+
+
+def test_a_late_payment_does_not_bring_back_what_was_cancelled(begin: Begin) -> None:
+    policy = """
+version: 1
+policies:
+  standard:
+    grace: 3d
+    window: 4d
+    timeline:
+      - {at: 3d, do: suspend}
+      - {at: 4d, do: give_up, subscription: cancel}
+"""
+    world = begin(policy=policy)
+    ann = world.failing(times=1, at_once=["product case.opened"])
+    world.passes(days=5)
+    world.pays(ann)
+    world.passes(minutes=5)
+    assert world.state(ann) == ("recovered", "full", "paid")
+    assert world.stripe.v1.subscriptions.retrieve(ann.subscription).status == "canceled"
+
+
+CANCELLING = """
+version: 1
+policies:
+  standard:
+    grace: 4d
+    window: 6d
+    on_cancel: %s
+    timeline:
+      - {at: 2d, do: retry}
+      - {at: 4d, do: suspend}
+      - {at: 6d, do: give_up, subscription: cancel}
+"""
+OPENED = ["product case.opened"]
+
+
+def test_what_a_customer_owes_who_cancels_may_be_pursued_all_the_same(begin: Begin) -> None:
+    world = begin(policy=CANCELLING % "keep")
+    ann = world.failing(times=9, at_once=OPENED)
+    world.sandbox.cancels(ann.id)
+    world.settles(expect=[])
+    assert world.state(ann) == ("in_grace", "full", None)
+    assert world.balances(ann) == {"at_risk": 4900}
+    # The service is gone: there is nothing to suspend.
+    world.passes(days=4, expect=["retry:1 declined", "suspend:1 skipped"])
+    assert "subscription has ended" in world.step(ann, "suspend:1").why
+    world.passes(days=2, expect=["give_up:1", "product case.lost"])
+    assert world.balances(ann) == {"lost": 4900}
+
+
+def test_a_charge_after_the_cancellation_is_a_recovery_where_the_debt_is_kept(
+    begin: Begin,
+) -> None:
+    world = begin(policy=CANCELLING % "keep")
+    ann = world.failing(times=1, at_once=OPENED)
+    world.sandbox.cancels(ann.id)
+    world.passes(days=2, expect=["retry:1 paid", "product case.recovered"])
+    assert world.balances(ann) == {"recovered": 4900}
+
+
+@pytest.mark.parametrize("wish", ["void", "void_if_wholly_unpaid"])
+def test_a_cancellation_may_void_what_is_owed(begin: Begin, wish: str) -> None:
+    world = begin(policy=CANCELLING % wish)
+    ann = world.failing(times=9, at_once=OPENED)
+    world.sandbox.cancels(ann.id)
+    world.settles(expect=["void:1", "product case.closed"])
+    assert world.invoice(ann).status == "void"
+    assert world.state(ann) == ("closed", "full", "cancelled")
+    assert world.balances(ann) == {"withdrawn": 4900}
+    assert len(world.entries(ann)) == 2
+    world.passes(days=20, expect=[])
+
+
+def test_voiding_waits_for_stripe_and_happens_once(begin: Begin) -> None:
+    world = begin(policy=CANCELLING % "void")
+    ann = world.failing(times=9, at_once=OPENED)
+    world.sandbox.next_request({"status": 500}, path="/void", times=1)
+    world.sandbox.cancels(ann.id)
+    world.passes(hours=1)
+    assert world.step(ann, "void:1").result == "done"
+    assert world.invoice(ann).status == "void"
+    assert world.balances(ann) == {"withdrawn": 4900}
+
+
+def test_of_a_partly_paid_invoice_the_rest_stays_owed(begin: Begin) -> None:
+    world = begin(policy=CANCELLING % "void_if_wholly_unpaid")
+    ann = world.failing(times=1, at_once=OPENED)
+    world.passes(hours=3)
+    world.pays_part(ann, 900)
+    world.sandbox.cancels(ann.id)
+    world.settles(expect=[])
+    assert world.balances(ann) == {"at_risk": 4000, "recovered": 900}
+    assert world.invoice(ann).status == "open"
+    world.passes(days=2, expect=["retry:1 paid", "product case.recovered"])
+    assert world.balances(ann) == {"recovered": 4900}
+
+
+def test_of_a_partly_paid_invoice_the_rest_may_be_voided_as_well(begin: Begin) -> None:
+    world = begin(policy=CANCELLING % "void")
+    ann = world.failing(times=1, at_once=OPENED)
+    world.passes(hours=3)
+    world.pays_part(ann, 900)
+    world.sandbox.cancels(ann.id)
+    world.settles(expect=["void:1", "product case.closed"])
+    assert world.balances(ann) == {"withdrawn": 4000, "recovered": 900}
+
+
+def test_who_is_let_go_by_a_cancellation_keeps_what_else_they_have(begin: Begin) -> None:
+    """The whole customer was off for one subscription; that is gone now, and nothing is owed."""
+    wide = CANCELLING.replace("on_cancel: %s", "on_cancel: void\n    access: {scope: customer}")
+    world = begin(policy=wide)
+    yearly = world.customer(interval="year")
+    monthly = world.subscribe(yearly.id, yearly.method)
+    outcome = {"decline_code": "insufficient_funds"}
+    world.sandbox.next_charge(outcome, times=9, subscription=monthly.subscription)
+    world.renewal(monthly)
+    world.passes(days=5)
+    assert paused(world, yearly) == "keep_as_draft"
+    world.stripe.v1.subscriptions.cancel(monthly.subscription)
+    world.passes(minutes=5)
+    assert world.state(monthly) == ("closed", "full", "cancelled")
+    assert paused(world, yearly) is None
+    assert world.product.types[-2:] == ["case.closed", "access.restored"]

@@ -59,3 +59,34 @@ def test_a_link_that_somebody_changed_leads_nowhere(world: World) -> None:
     assert world.http.get(changed, timeout=10).status_code == 404
     assert world.http.get(link.replace("rcv_pay", "rcv_card"), timeout=10).status_code == 404
     world.passes(days=1, expect=["retry:1 paid", "product case.recovered", "email recovered"])
+
+
+def test_no_page_and_no_click_ever_charges(world: World) -> None:
+    """Only the timeline, a new card and a person charge; whoever opens a page only looks."""
+    ann = world.failing(times=2)
+    (message,) = world.mailbox.messages
+    link = world.link(message)
+    text = message.get_body(("plain",))
+    assert text is not None
+    links = re.findall(r"https?://\S+/r/\S+", text.get_content())
+    assert link in links
+    planned = world.case(ann)["next_at"]
+    for _ in range(3):
+        for one in links:
+            assert world.http.get(one, timeout=10).status_code == 200
+            assert world.http.head(one, timeout=10).ok
+            posted = world.http.post(one, data={"action": "pay"}, timeout=10)
+            assert posted.status_code == 405
+        for path in ("healthz", "readyz", "metrics"):
+            world.http.get(f"{link.partition('/r/')[0]}/{path}", timeout=10)
+    world.settles(expect=[])
+    assert world.tries(ann) == ["stripe decline"]
+    assert world.case(ann)["next_at"] == planned
+    # After a new card there is one charge for it, however often the page is opened then.
+    world.sandbox.new_card(ann.id)
+    world.settles(expect=[f"retry:card:{int(world.now.timestamp())} declined"])
+    for _ in range(3):
+        assert world.http.get(link, timeout=10).status_code == 200
+    world.settles(expect=[])
+    assert world.tries(ann) == ["stripe decline", "api decline"]
+    world.passes(days=1, expect=["retry:1 paid", "product case.recovered", "email recovered"])

@@ -249,6 +249,6 @@ def test_a_case_keeps_the_policy_it_began_under(world: World) -> None:
     """The version is the content's, and stands in the case."""
     ann = world.failing(times=9)
     version = world.case(ann)["policy_version"]
-    assert version == world.program.policies.policies["standard"].version
+    assert version == world.program.policies.current.policies["standard"].version
     world.passes(days=3)
     assert world.case(ann)["policy_version"] == version

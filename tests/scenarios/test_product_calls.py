@@ -31,11 +31,14 @@ def test_every_call_can_be_verified_and_says_what_it_is_about(world: World) -> N
         "customer": ann.id,
         "subscription": ann.subscription,
         "scope": ann.subscription,
+        "scope_kind": "subscription",
         "state": "in_grace",
         "access": "full",
         "reason": None,
         "amount_at_risk": 4900,
         "currency": "usd",
+        "why": "the payment failed",
+        "next": {"step": "email", "name": None, "at": "2026-04-02T11:00:00Z"},
     }
     world.passes(days=1, expect=["retry:1 paid", *PAID])
     assert world.product.calls[-1]["data"]["reason"] == "paid"

@@ -10,7 +10,7 @@ from typing import Any
 from sqlmodel import select
 
 from dunning.adopt import Adoption, Line, Terms
-from dunning.cases import read_facts
+from dunning.case_rows import read_facts
 from dunning.store import AttemptRow, CaseRow, EntryRow, MessageRow, OutboxRow, PolicyRow, StepRow
 from tests.scenarios.conftest import Begin
 from tests.scenarios.test_catching_up import asks

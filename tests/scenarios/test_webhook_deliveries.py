@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from dunning.cases import read_facts
+from dunning.case_rows import read_facts
 from dunning.config import load_settings
 from dunning.core.entries import books
 from dunning.inbox import Received, keep

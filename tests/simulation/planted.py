@@ -33,8 +33,7 @@ from dunning import (
 from dunning.actions import access, message, retry
 from dunning.actions.looking import Looked
 from dunning.core import case as facts_of
-from dunning.core import local, plan, reactions
-from dunning.core import status as status_of
+from dunning.core import freezing, local, merge, plan, reactions
 from dunning.core.events import BillingEvent, InvoiceReported, PaymentReceived, StepKind
 from dunning.core.facts import Case
 from dunning.core.ports import Doing, PutOff, View
@@ -250,7 +249,7 @@ def nothing_is_recalled(patch: Patch) -> None:
 
 
 def _without(word: str) -> Callable[..., Any]:
-    real = status_of.freeze
+    real = freezing.freeze
 
     def freeze(case: Case, now: datetime) -> Any:
         standing = real(case, now)
@@ -303,14 +302,14 @@ def the_next_step_is_not_computed_anew(patch: Patch) -> None:
 def missed_rungs_are_all_fired(patch: Patch) -> None:
     """After an outage every charge that was missed is made, at once."""
     patch(plan, "_missed", lambda *_: None)
-    patch(plan, "_spaced", lambda _case, step: step)
+    patch(plan, "spaced", lambda _case, _policy, step, _doors: step)
 
 
 @bug("policy=hammer")
 def a_card_may_be_asked_for_ever(patch: Patch) -> None:
     """Neither the limits of networks and house nor the time between two charges is kept."""
     patch(retry, "allowed", lambda *_, **__: None)
-    patch(plan, "_spaced", lambda _case, step: step)
+    patch(plan, "spaced", lambda _case, _policy, step, _doors: step)
 
 
 @bug("policy=gentle", "zone=(?!None)")
@@ -345,6 +344,12 @@ def a_payment_after_the_end_is_ignored(patch: Patch) -> None:
         return real(case, event)
 
     patch(hands, "advance", advance)
+
+
+@bug("processing:succeed", "credits who|voids", "posts fate=(delay|lose)")
+def the_last_view_wins(patch: Patch) -> None:
+    """Of two views of an invoice the one that came last counts, and not the newer one."""
+    patch(merge, "_newest", lambda _known, heard: heard)
 
 
 @bug("credits|refunds|pays a part|disputed")

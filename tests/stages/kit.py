@@ -16,8 +16,9 @@ from sqlmodel import Session, SQLModel, select
 
 from dunning.cases import CaseBook
 from dunning.core.case import case_id
+from dunning.core.choosing import Subject
 from dunning.core.events import BillingEvent
-from dunning.core.policy import Policy, Subject
+from dunning.core.policy import Policy
 from dunning.core.ports import Provider
 from dunning.inbox import Inbox, Received, keep
 from dunning.keeper import Keeper

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from sqlmodel import col, select
 
-from dunning.cases import CaseBook, locked, read_facts
+from dunning.case_rows import locked, read_facts
+from dunning.cases import CaseBook
+from dunning.core.choosing import Subject
 from dunning.core.events import BillingEvent
 from dunning.core.money import Money
-from dunning.core.policy import Policy, Subject
+from dunning.core.policy import Policy
 from dunning.errors import LeaseLostError, MoneyError, NotFoundError
 from dunning.schedule import Claim, claim_due
 from dunning.store import AttemptRow, CaseRow, EntryRow, LinkRow, PolicyRow, StepRow
@@ -80,6 +82,8 @@ def test_the_policy_is_chosen_by_what_is_known_of_the_invoice(stage: Stage) -> N
             country="DE",
             products=("prod_1",),
             metadata=(("plan", "gold"),),
+            subscription=True,
+            by_hand=False,
         )
     ]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from dunning.cases import locked
+from dunning.case_rows import locked
 from dunning.core.events import Bill, StepResult
 from dunning.outbox import BACKOFF, Call, Heard, backlog, claim_calls, settle_call
 from dunning.store import OutboxRow

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from time import monotonic
@@ -15,8 +16,8 @@ from sqlalchemy import Engine
 
 from dunning.core.turns import LATE, SECOND, Limits
 from dunning.errors import ProviderBusyError, ProviderDownError
-from dunning.pace import Pacer
-from dunning.store import engine_for
+from dunning.pace import Pacer, refused_keys
+from dunning.store import engine_for, reading
 
 STRIPE = Limits(account=100, endpoint=25)
 ENDPOINTS = (
@@ -247,11 +248,52 @@ def test_sources_have_turns_of_their_own(engine: Engine) -> None:
     assert time.steady() < 1_770_000_001
 
 
+def refused(engine: Engine) -> list[str]:
+    with reading(engine) as session:
+        return list(refused_keys(session, ["stripe", "other"]))
+
+
+def test_a_refused_key_is_known_to_all_until_it_is_accepted(engine: Engine) -> None:
+    time = Time()
+    time.awake = 1
+    one, other = pacer(engine, time), pacer(engine, time)
+    one.turn(ENDPOINTS[0])
+    one.answered(key_accepted=True)
+    assert refused(engine) == []
+    one.answered(key_accepted=False)
+    assert refused(engine) == ["stripe"]
+    one.limited("", None)  # what else is on the board stays, and the other way round
+    # Another process reads the board with its turn, and what it is answered takes it back.
+    other.turn(ENDPOINTS[0])
+    other.answered(key_accepted=True)
+    assert refused(engine) == []
+
+
+def test_a_key_that_is_refused_all_day_is_not_written_down_each_time(engine: Engine) -> None:
+    time = Time()
+    time.awake = 1
+    who = pacer(engine, time)
+
+    def last() -> datetime:
+        with reading(engine) as session:
+            return refused_keys(session, ["stripe"])["stripe"]
+
+    who.answered(key_accepted=False)
+    first = last()
+    time.rest(30)
+    who.answered(key_accepted=False)
+    assert last() == first
+    time.rest(40)
+    who.answered(key_accepted=False)
+    assert (last() - first).total_seconds() == 70
+
+
 def test_without_a_database_nothing_is_asked(tmp_path: Path) -> None:
     engine = engine_for(f"sqlite:///{tmp_path / 'empty.db'}")
     with pytest.raises(ProviderBusyError, match="no turn could be booked"):
         Pacer(engine, "stripe", STRIPE).turn(ENDPOINTS[0])
     Pacer(engine, "stripe", STRIPE).limited("", 1)
+    Pacer(engine, "stripe", STRIPE).answered(key_accepted=False)
     engine.dispose()
 
 

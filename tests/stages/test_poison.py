@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event as hooks
 
-from dunning.core.policy import Policy, Subject
+from dunning.core.choosing import Subject
+from dunning.core.policy import Policy
 from dunning.reports.proof import verify_all
 from dunning.store import CaseRow, CustomerRow, EntryRow, LinkRow
 from tests.providers.stripe.bodies import Body, event, invoice, paid_invoice
@@ -58,7 +59,7 @@ class Picky:
     def __init__(self, stage: Stage, amount: int) -> None:
         self._amount = amount
         self._choose = stage._choose
-        stage.book._choose = self
+        stage.book._policies.choose = self
 
     def __call__(self, subject: Subject) -> Policy:
         if subject.amount.minor == self._amount:

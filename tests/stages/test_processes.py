@@ -106,8 +106,10 @@ def test_a_broker_that_goes_and_comes_back_costs_nothing_but_time(
         private_redis.kill()
         assert posts(client, failed("b")) == 200
         ready = client.get("/readyz")
-        assert ready.status == 200
+        assert ready.status == 503
         assert ready.json()["broker"].startswith("away")
+        assert [each["code"] for each in ready.json()["problems"]] == ["broker_away"]
+        assert client.get("/healthz").status == 200
         private_redis.start()
         eventually(lambda: client.get("/readyz").json()["broker"] == "ok")
         assert posts(client, failed("c")) == 200

@@ -69,10 +69,12 @@ def listening(server: uvicorn.Server) -> Iterator[int]:
 
 
 @contextmanager
-def served(url: str, folder: Path, **options: Any) -> Iterator[Edge]:
+def served(
+    url: str, folder: Path, *, broker_url: str | None = None, **options: Any
+) -> Iterator[Edge]:
     options.setdefault("clock", ManualClock(AT))
     with program_on(url, folder, **options) as program:
-        broker = build_broker(None)
+        broker = build_broker(broker_url)
         with listening(web_server(program, Work(program, broker), "127.0.0.1", 0)) as port:
             yield Edge(port, program)
         broker.close()

@@ -8,8 +8,13 @@ from pathlib import Path
 
 from sqlmodel import select
 
+from dunning.core.events import StepKind
+from dunning.core.gate import Pulse
 from dunning.core.ports import Incomplete, Reading
+from dunning.core.turns import Limits
 from dunning.errors import ProviderDownError
+from dunning.in_force import Text
+from dunning.pace import Pacer
 from dunning.store import ScheduleRow, transaction
 from tests.providers.stripe.bodies import event, invoice, thin
 from tests.stages.kit import named
@@ -43,11 +48,12 @@ def test_ready_with_nothing_to_do(edge: Edge) -> None:
         "oldest_overdue_step": None,
         "inbox": {"new": 0, "fetching": 0, "parked": 0},
         "held": {},
+        "policy": {"in_force": edge.program.policies.hash, "refused": []},
         "acting": {"stripe": "no: without an API key it decides and shows only"},
     }
 
 
-def test_a_source_that_is_held_is_told_of_and_is_not_red(edge: Edge) -> None:
+def test_a_source_that_somebody_holds_is_told_of_and_is_not_red(edge: Edge) -> None:
     now = edge.clock.now()
     edge.program.breaker.hold("stripe", by="eve", why="an audit", now=now)
     ready = edge.get("/readyz")
@@ -57,6 +63,67 @@ def test_a_source_that_is_held_is_told_of_and_is_not_red(edge: Edge) -> None:
     edge.program.breaker.release("stripe", by="eve", why="over", now=now)
     assert edge.get("/readyz").json()["held"] == {}
     assert 'dunning_breaker_open{source="stripe"} 0.0' in edge.get("/metrics").body.decode()
+
+
+def codes(edge: Edge) -> list[str]:
+    ready = edge.get("/readyz")
+    found = [each["code"] for each in ready.json()["problems"]]
+    assert ready.status == (503 if found else 200)
+    assert f"dunning_ready {0 if found else 1}.0" in edge.get("/metrics").body.decode()
+    # Whoever receives goes on receiving: a load balancer does not ask this.
+    assert edge.get("/healthz").status == 200
+    return found
+
+
+def test_a_source_that_the_breaker_holds_is_red(edge: Edge) -> None:
+    assert codes(edge) == []
+    now = edge.clock.now()
+    fell = [Pulse("stripe", StepKind.RETRY, "down")] * 30
+    with transaction(edge.program.engine) as session:
+        edge.program.breaker.note(session, fell, now)
+    assert codes(edge) == ["source_held"]
+    (problem,) = edge.get("/readyz").json()["problems"]
+    assert problem["what"].startswith("charges and emails of stripe are held: ")
+    assert "dunning breaker release stripe" in problem["do"]
+    edge.program.breaker.release("stripe", by="eve", why="over", now=now)
+    assert codes(edge) == []
+
+
+def test_a_key_that_the_provider_refuses_is_red(migrated_url: str, tmp_path: Path) -> None:
+    with served(migrated_url, tmp_path, provider=acting()) as edge:
+        # As any process tells it that calls the provider; a receiver calls nobody.
+        worker = Pacer(edge.program.engine, "stripe", Limits(account=100, endpoint=25))
+        worker.answered(key_accepted=True)
+        assert codes(edge) == []
+        worker.answered(key_accepted=False)
+        assert codes(edge) == ["key_refused"]
+        (problem,) = edge.get("/readyz").json()["problems"]
+        assert "API key of stripe" in problem["what"]
+        assert "give a valid key" in problem["do"]
+        worker.answered(key_accepted=True)
+        assert codes(edge) == []
+
+
+def test_a_broker_that_is_away_is_red(migrated_url: str, tmp_path: Path) -> None:
+    with served(migrated_url, tmp_path, broker_url="redis://127.0.0.1:1/0") as edge:
+        assert codes(edge) == ["broker_away"]
+        (problem,) = edge.get("/readyz").json()["problems"]
+        assert problem["what"] == "the broker does not answer: away (ConnectionError)"
+        assert "DUNNING_BROKER_URL" in problem["do"]
+        assert "dunning_broker_up 0.0" in edge.get("/metrics").body.decode()
+        assert edge.hook(FAILED).status == 200
+
+
+def test_a_policy_file_that_is_wrong_is_told_of_and_is_not_red(edge: Edge) -> None:
+    wrong = Text("version: 3", "policies.yaml")
+    edge.program.policies.begin()
+    edge.program.policies.offer(wrong)
+    ready = edge.get("/readyz")
+    assert ready.status == 200
+    (told,) = ready.json()["policy"]["refused"]
+    assert told["file"] == "policies.yaml"
+    assert "version" in told["what"]
+    assert "policy check" in told["do"]
 
 
 def test_behind_with_a_webhook_nobody_handled(edge: Edge) -> None:

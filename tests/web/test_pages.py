@@ -12,7 +12,7 @@ from sqlalchemy import event as hooks
 from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 
-from dunning.cases import read_facts
+from dunning.case_rows import read_facts
 from dunning.core.ports import Links, Provider
 from dunning.errors import ProviderDownError
 from dunning.links import token_for

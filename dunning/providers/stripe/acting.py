@@ -14,24 +14,33 @@ from typing import TYPE_CHECKING
 import structlog
 
 from dunning.clock import Clock
-from dunning.core.events import Actor, Attempt, Bill
-from dunning.core.ports import ChargeOutcome, Health, Incomplete, Links, Pace, Reading, View
+from dunning.core.events import Actor, Attempt, Bill, MethodChanged
+from dunning.core.ports import (
+    ChargeOutcome,
+    Health,
+    Incomplete,
+    Links,
+    Pace,
+    Reading,
+    Subscribed,
+    View,
+)
 from dunning.errors import MalformedError, ProviderError, ProviderRefusedError
-from dunning.providers.stripe import health, objects, sdk, views
+from dunning.providers.stripe import health, objects, people, saved, sdk, views
 from dunning.providers.stripe import thin as thin_events
 from dunning.providers.stripe.calls import AskUnder, Calls
 from dunning.providers.stripe.charging import Charging
 from dunning.providers.stripe.fields import Fields
 from dunning.providers.stripe.missed import Missed
 from dunning.providers.stripe.outcomes import Ending, StripeRefusedError
-from dunning.providers.stripe.people import OUR_MARK
+from dunning.providers.stripe.people import OUR_MARK, PAUSE_MARK
 from dunning.providers.stripe.records import Records
 
 if TYPE_CHECKING:
     from requests import Session
     from requests.adapters import BaseAdapter
     from stripe import RequestOptions, StripeClient, StripeObject, V1Services
-    from stripe.params import SubscriptionUpdateParams
+    from stripe.params import SubscriptionListParams, SubscriptionUpdateParams
     from stripe.params.billing_portal import SessionCreateParams
 
 log = structlog.get_logger()
@@ -175,8 +184,9 @@ class StripeProvider:
     def open_invoices(
         self, *, since: datetime | None = None, after: str | None = None
     ) -> Iterator[Bill]:
-        """Every open, attempted and unpaid invoice of the account, the newest first."""
-        return Missed(self._client, self._sweeps).open_invoices(since=since, after=after)
+        """Every open and unpaid invoice that was tried, or is overdue by hand, the newest first."""
+        missed = Missed(self._client, self._sweeps)
+        return missed.open_invoices(self._clock.now(), since=since, after=after)
 
     def missed(self, since: datetime) -> Iterator[bytes]:
         """Bodies of the events since then, oldest first, as the webhook would have sent them."""
@@ -216,18 +226,48 @@ class StripeProvider:
         url = session.get("url")
         return url if isinstance(url, str) else None
 
+    def methods(self, customer: str) -> Sequence[MethodChanged]:
+        """What the customer has saved to pay with; see `saved`."""
+        with _usable():
+            return saved.methods(self._api, self._calls, customer)
+
     # --- the subscription --------------------------------------------------------------------
+    def subscriptions(self, customer: str) -> Sequence[Subscribed]:
+        """What the customer subscribes to now; Stripe leaves out what is over."""
+
+        def ask(after: str | None) -> StripeObject:
+            params: SubscriptionListParams = {"customer": customer, "limit": 100}
+            if after is not None:
+                params["starting_after"] = after
+            return self._api.subscriptions.list(params)
+
+        with _usable():
+            found = [one for page in self._calls.pages(ask) for one in page]
+            return [people.subscribed(one) for one in found if one.get("status") not in _OVER]
+
     def suspend(self, subscription: str, *, collection: str, key: str) -> None:
         """Pause collection; a subscription that is over has nothing left to pause."""
         if collection not in COLLECTIONS:
             allowed = ", ".join(COLLECTIONS)
             raise ProviderRefusedError(f"collection is {collection!r}; Stripe knows {allowed}")
-        self._change(subscription, {"pause_collection": {"behavior": collection}}, key)
+        self._change(
+            subscription,
+            {
+                "pause_collection": {"behavior": collection},
+                # Who paused it: another's pause is not ours to lift.
+                "metadata": {PAUSE_MARK: key[:_LONGEST_TEXT]},
+            },
+            key,
+        )
 
     def restore(self, subscription: str, *, key: str) -> None:
         """Collect again; a subscription that is over, or gone, has nothing to restore."""
         try:
-            self._change(subscription, {"pause_collection": ""}, key)
+            change: SubscriptionUpdateParams = {
+                "pause_collection": "",
+                "metadata": {PAUSE_MARK: ""},
+            }
+            self._change(subscription, change, key)
         except StripeRefusedError as exc:
             if exc.trouble.ending is not Ending.MISSING:
                 raise

@@ -32,6 +32,7 @@ _REFUND_LIVE: Final = {
     "failed": False,
     "canceled": False,
 }
+_NAMED: Final = {(3, "month"): "quarter", (6, "month"): "half_year", (12, "month"): "year"}
 _PAID_BY: Final = frozenset(("payment_intent", "charge", "payment_record"))
 _CREDIT_LIVE: Final = {"issued": True, "void": False}
 _DISPUTES: Final = {
@@ -60,7 +61,7 @@ def bill(invoice: Source) -> Bill:
     if status is InvoiceStatus.PAID and f.flag_or_none("paid_out_of_band"):
         # Before 2025-03-31 what was paid elsewhere stayed in `amount_remaining`.
         remaining, paid = 0, paid + remaining
-    times = f.inner("status_transitions")
+    times, lines = f.inner("status_transitions"), f.each("lines")
     return Bill(
         invoice=f.id("id"),
         status=status,
@@ -84,7 +85,9 @@ def bill(invoice: Source) -> Bill:
         uncollectible_at=times.time_or_none("marked_uncollectible_at"),
         due_at=f.time_or_none("due_date"),
         issued_at=times.time_or_none("finalized_at") or f.time_or_none("created"),
-        products=products_of(f.each("lines")),
+        products=products_of(lines),
+        plans=plans_of(lines),
+        intervals=intervals_of(lines),
         metadata=_metadata(f),
     )
 
@@ -155,6 +158,37 @@ def _line_products(line: Fields) -> Iterator[str | None]:
         if inner is not None:
             yield inner.id_or_none("id")
             yield inner.id_or_none("product")
+
+
+def plans_of(lines: tuple[Fields, ...]) -> tuple[str, ...]:
+    """How a merchant may call the prices of invoice lines or items: id, nickname, lookup key."""
+    found: list[str | None] = []
+    for line in lines:
+        found.append(agreed(line, line.inner("pricing").inner("price_details"), "price"))
+        for inner in _prices(line):
+            found.append(inner.id_or_none("id"))
+            found += [inner.text_or_none(name) for name in ("nickname", "lookup_key")]
+    return tuple(dict.fromkeys(name for name in found if name))
+
+
+def intervals_of(lines: tuple[Fields, ...]) -> tuple[str, ...]:
+    """How often they are billed: `month`, `quarter`, `2 weeks`; nothing where it is not said."""
+    found = []
+    for line in lines:
+        for inner in _prices(line):
+            terms = inner.inner("recurring") if inner.given("recurring") else inner
+            every = terms.count_or_none("interval_count") if terms.given("interval_count") else 1
+            if (unit := terms.word_or_none("interval")) and every:
+                found.append(_NAMED.get((every, unit), unit if every == 1 else f"{every} {unit}s"))
+    return tuple(dict.fromkeys(found))
+
+
+def _prices(line: Fields) -> Iterator[Fields]:
+    """The prices of a line that came whole, as a price or as a plan."""
+    for name in ("price", "plan"):
+        inner = line.expanded(name)
+        if inner is not None:
+            yield inner
 
 
 def upcoming(invoice: Source, *, id: str, at: datetime) -> RenewalUpcoming:

@@ -22,6 +22,7 @@ from dunning.core.events import (
     InvoiceNews,
     InvoiceReported,
     InvoiceStatus,
+    MethodChanged,
     MethodNews,
 )
 from dunning.core.ports import Ignored, Reading, Understood
@@ -233,7 +234,9 @@ def setup_done(told: News) -> Reading:
     customer, method = told.obj.id_or_none("customer"), told.obj.id_or_none("payment_method")
     if customer is None or method is None:
         return Ignored(why="the set-up is for no customer or left no payment method")
-    return Understood(events=(_named_method(told, customer, method, MethodNews.NEW),))
+    away = told.obj.word_or_none("usage") == "off_session"
+    new = _named_method(told, customer, method, MethodNews.NEW)
+    return Understood(events=(replace(new, off_session=away),))
 
 
 def mandate(told: News) -> Reading:
@@ -248,7 +251,7 @@ def mandate(told: News) -> Reading:
     return Understood(events=(_named_method(told, customer, method, MethodNews.MANDATE_GONE),))
 
 
-def _named_method(told: News, customer: str, method: str, news: MethodNews) -> BillingEvent:
+def _named_method(told: News, customer: str, method: str, news: MethodNews) -> MethodChanged:
     """News of a payment method that another object names; its facts if it is expanded there."""
     whole = told.obj.expanded("payment_method") or Fields({"id": method}, "payment_method")
     return people.method(whole, news, id=told.id, at=told.at, customer=customer)

@@ -58,20 +58,44 @@ class Missed:
         self._invoices = client.v1.invoices
         self._calls = calls
 
-    def open_invoices(self, *, since: datetime | None, after: str | None) -> Iterator[Bill]:
-        """Every open invoice that somebody tried to collect, the newest first."""
+    def open_invoices(
+        self, now: datetime, *, since: datetime | None, after: str | None
+    ) -> Iterator[Bill]:
+        """Every open invoice that somebody tried to collect, or that is overdue, newest first.
 
+        One to be paid by hand may be made long before it is due: those that came due since then
+        are asked for apart.
+        """
+        made: InvoiceListParams = {"status": "open", "limit": PAGE}
+        if since is not None:
+            made["created"] = {"gte": int(since.timestamp())}
+        yield from self._unpaid(made, now, after)
+        if since is not None:
+            due: InvoiceListParams = {
+                "status": "open",
+                "limit": PAGE,
+                "collection_method": "send_invoice",
+                "created": {"lt": int(since.timestamp())},
+                "due_date": {"gte": int(since.timestamp()), "lte": int(now.timestamp())},
+            }
+            yield from self._unpaid(due, now, None)
+
+    def _unpaid(
+        self, params: InvoiceListParams, now: datetime, after: str | None
+    ) -> Iterator[Bill]:
         def ask(last: str | None) -> StripeObject:
-            params: InvoiceListParams = {"status": "open", "limit": PAGE}
-            if since is not None:
-                params["created"] = {"gte": int(since.timestamp())}
-            if behind := last or after:
-                params["starting_after"] = behind
-            return self._invoices.list(params)
+            behind = last or after
+            wanted = {**params, "starting_after": behind} if behind else params
+            return self._invoices.list(wanted)
 
         for page in self._calls.pages(ask):
             for invoice in page:
-                if invoice.get("attempted") and invoice.get("amount_remaining"):
+                by_hand = invoice.get("collection_method") == "send_invoice"
+                overdue = (
+                    by_hand and (invoice.get("due_date") or now.timestamp()) <= now.timestamp()
+                )
+                tried = invoice.get("attempted") and not by_hand
+                if (tried or overdue) and invoice.get("amount_remaining"):
                     yield from _bill_or_warning(invoice)
 
     def since(self, moment: datetime) -> Iterator[bytes]:

@@ -95,6 +95,7 @@ RULES: Final[Mapping[str, Rule]] = MappingProxyType(
         "invoice.marked_uncollectible": Rule(
             _INVOICE, handlers.invoice(InvoiceNews.UNCOLLECTIBLE, *_GONE)
         ),
+        "invoice.overdue": Rule(_INVOICE, handlers.invoice(InvoiceNews.OVERDUE)),
         "invoice.updated": Rule(_INVOICE, handlers.invoice(InvoiceNews.UPDATED)),
         "invoice.upcoming": Rule(_INVOICE, handlers.upcoming),
         "invoice_payment.paid": Rule(("invoice_payment",), handlers.invoice_payment),

@@ -13,12 +13,14 @@ from dunning.core.events import (
     MethodNews,
     SubscriptionReported,
 )
+from dunning.core.ports import Subscribed
 from dunning.providers.stripe.attempts import brand
-from dunning.providers.stripe.bills import products_of
+from dunning.providers.stripe.bills import intervals_of, plans_of, products_of
 from dunning.providers.stripe.fields import MAX_AMOUNT, Fields, fields
 
 Source = Mapping[str, Any] | Fields
 
+PAUSE_MARK: Final = "dunning_paused_by"  # the key of ours under which we paused it
 OUR_MARK: Final = "dunning_reason"  # metadata we leave on a subscription that we end
 
 _ENDED: Final = frozenset(("canceled", "incomplete_expired"))
@@ -47,6 +49,7 @@ def customer(obj: Source, *, id: str, at: datetime, deleted: bool = False) -> Cu
         country=f.inner("address").text_or_none("country"),
         timezone=_timezone(f.inner("metadata")),
         default_method=default_method(f),
+        since=f.time_or_none("created"),
         metadata=f.metadata(),
     )
 
@@ -89,7 +92,7 @@ def subscription(
         # `canceled_at` is when somebody asked for the end, which may be long before it.
         ended_at = f.time_or_none("ended_at") or f.time_or_none("canceled_at") or at
     items = f.each("items")
-    recurring, currency = _recurring(items)
+    recurring, yearly, currency = _recurring(items)
     metadata = f.metadata()
     return SubscriptionReported(
         id=id,
@@ -103,12 +106,25 @@ def subscription(
         paused=status == "paused" or f.given("pause_collection"),
         default_method=f.id_or_none("default_payment_method") or f.id_or_none("default_source"),
         products=products_of(items),
+        plans=plans_of(items),
+        intervals=intervals_of(items),
         started_at=f.time_or_none("start_date")
         or f.time_or_none("start")
         or f.time_or_none("created"),
         recurring=recurring,
+        yearly=yearly,
         currency=f.currency_or_none() or currency,
         metadata=metadata,
+    )
+
+
+def subscribed(obj: Source) -> Subscribed:
+    """A subscription that goes on, and whether collecting is paused by us or by others."""
+    f = fields(obj, "subscription")
+    return Subscribed(
+        id=f.id("id"),
+        paused=f.word("status") == "paused" or f.given("pause_collection"),
+        paused_under=dict(f.metadata()).get(PAUSE_MARK) or None,
     )
 
 
@@ -116,8 +132,8 @@ def _end_reason(f: Fields) -> str | None:
     return f.inner("cancellation_details").word_or_none("reason")
 
 
-def _recurring(items: tuple[Fields, ...]) -> tuple[int | None, str | None]:
-    """What the items cost in a month, rounded half up, and in which currency.
+def _recurring(items: tuple[Fields, ...]) -> tuple[int | None, int | None, str | None]:
+    """What the items cost in a month and in a year, rounded half up, and in which currency.
 
     Nothing when one of them has no fixed price or quantity, or their currencies differ: then
     it is not known before the bill is made.
@@ -127,9 +143,14 @@ def _recurring(items: tuple[Fields, ...]) -> tuple[int | None, str | None]:
     one = currencies.pop() if len(currencies) == 1 else None
     amounts = [amount for amount, _ in parts if amount is not None]
     if one is None or len(amounts) < len(parts):
-        return None, one
-    total = int(sum(amounts) + Fraction(1, 2))
-    return total if total <= MAX_AMOUNT else None, one
+        return None, None, one
+    monthly, yearly = (_whole(sum(amounts, Fraction()) * months) for months in (1, 12))
+    return monthly, yearly, one
+
+
+def _whole(amount: Fraction) -> int | None:
+    rounded = int(amount + Fraction(1, 2))
+    return rounded if rounded <= MAX_AMOUNT else None
 
 
 def _monthly(item: Fields) -> tuple[Fraction | None, str | None]:
@@ -147,7 +168,15 @@ def _monthly(item: Fields) -> tuple[Fraction | None, str | None]:
     return unit * quantity * share / every, currency
 
 
-def method(obj: Source, news: MethodNews, *, id: str, at: datetime, customer: str) -> MethodChanged:
+def method(
+    obj: Source,
+    news: MethodNews,
+    *,
+    id: str,
+    at: datetime,
+    customer: str,
+    off_session: bool = False,
+) -> MethodChanged:
     """A payment method, or a legacy card, bank account or source, as news of the customer."""
     f = fields(obj, "payment_method")
     kind = _kind(f)
@@ -165,6 +194,7 @@ def method(obj: Source, news: MethodNews, *, id: str, at: datetime, customer: st
         exp_month=_between(facts, "exp_month", 1, 12),
         exp_year=_between(facts, "exp_year", 1970, 2200),
         country=facts.word_or_none("country"),
+        off_session=off_session,
     )
 
 

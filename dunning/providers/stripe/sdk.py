@@ -1,6 +1,7 @@
 """The official SDK, built to be safe: no retries of its own, short time-outs, no telemetry.
 
-Every request waits for its turn here, just before it is sent, and every 429 is told of.
+Every request waits for its turn here, just before it is sent, and every 429 is told of, as is every
+refusal of the key.
 """
 
 from __future__ import annotations
@@ -103,6 +104,8 @@ def _adapter(pace: Pace | None) -> HTTPAdapter:
             crashpoints.reach("provider.answered")
             say = log.debug if request.method == "GET" else log.info
             say("provider.answered", endpoint=endpoint, status=answer, request=_id_of(response))
+            if pace is not None:
+                pace.answered(key_accepted=answer != "401")
             if limited and pace is not None:
                 told = rates.excess(response.headers, response.content)
                 if told is not None:

@@ -12,6 +12,7 @@ EVENTS = (
     "invoice.paid",
     "invoice.voided",
     "invoice.marked_uncollectible",
+    "invoice.overdue",
     "invoice.updated",
     "invoice_payment.paid",
     "charge.failed",

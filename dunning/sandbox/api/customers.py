@@ -322,6 +322,7 @@ def create_setup(call: Call) -> Obj:
         customer_of(world, customer)
     intent = domain.new_setup_intent(world, customer, description=params.text("description"))
     intent["payment_method_types"] = params.words("payment_method_types") or ["card"]
+    intent["usage"] = params.text("usage") or "off_session"
     merge_metadata(intent, params)
     emit(world, "setup_intent.created", intent)
     method = _method_param(world, params)

@@ -230,6 +230,20 @@ class StripeHarness(Harness):
         self.pass_time(timedelta(minutes=10))
         return str(self.sandbox.new_card(failing.customer)["id"])
 
+    def other_card(self, failing: Failing) -> str:
+        wish: Any = {
+            "customer": failing.customer,
+            "payment_method": "pm_card_mastercard",
+            "usage": "off_session",
+            "confirm": True,
+        }
+        return str(self.api.setup_intents.create(wish).payment_method)
+
+    def default(self, failing: Failing) -> str | None:
+        customer: Any = self.api.customers.retrieve(failing.customer)
+        default = customer.invoice_settings.default_payment_method
+        return str(default) if default else None
+
     def pass_time(self, time: timedelta) -> None:
         self.sandbox.advance(int(time.total_seconds()))
 

@@ -70,6 +70,7 @@ ADA = CustomerReported(
     country="AT",
     timezone="Europe/Vienna",
     default_method="pm_1",
+    since=moment(CREATED),
     metadata=(("timezone", "Europe/Vienna"),),
 )
 
@@ -81,7 +82,7 @@ def test_a_customer(verb: str) -> None:
 
 def test_a_customer_of_whom_little_is_known() -> None:
     told = events("customer.created", {"id": "cus_1"})
-    assert told == (CustomerReported(id="evt_1", at=AT, customer="cus_1"),)
+    assert told == (CustomerReported(id="evt_1", at=AT, customer="cus_1", metadata=()),)
 
 
 def test_a_deleted_customer_leaves_only_the_id() -> None:
@@ -278,8 +279,11 @@ LIVE = SubscriptionReported(
     status="active",
     default_method="pm_1",
     products=("price_1", "prod_1"),
+    plans=("price_1",),
+    intervals=("month",),
     started_at=moment(CREATED),
     recurring=9800,
+    yearly=117_600,
     currency="eur",
     metadata=(("team", "blue"),),
 )

@@ -9,7 +9,7 @@ import pytest
 
 from dunning.core.ports import NotSent, Paid
 from dunning.core.turns import Limits
-from dunning.errors import ProviderBusyError
+from dunning.errors import ProviderBusyError, ProviderDownError
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.providers.stripe.rates import Excess, endpoint, excess, limits
 from tests.providers.base import KEY, Failing
@@ -27,6 +27,7 @@ class Counted:
         self.asked: list[tuple[str, bool]] = []
         self.told: list[tuple[str, float | None]] = []
         self.full = ""  # where no turn is free
+        self.keys: list[bool] = []  # of each answer, whether our key was accepted
 
     def turn(self, endpoint: str, *, background: bool = False) -> None:
         if endpoint == self.full:
@@ -35,6 +36,9 @@ class Counted:
 
     def limited(self, endpoint: str, retry_after: float | None) -> None:
         self.told.append((endpoint, retry_after))
+
+    def answered(self, *, key_accepted: bool) -> None:
+        self.keys.append(key_accepted)
 
 
 @pytest.fixture
@@ -192,6 +196,20 @@ def test_without_a_free_turn_nothing_is_sent(
     assert harness.tries(failing) == tries
     assert harness.slept == []
     assert pace.told == []
+
+
+def test_a_key_that_is_not_accepted_is_told_of(
+    harness: StripeHarness, provider: StripeProvider, pace: Counted
+) -> None:
+    failing = harness.failing()
+    assert isinstance(charged(provider, failing), Paid)
+    assert all(pace.keys)
+    pace.keys.clear()
+    other = harness.failing()
+    harness.sandbox.next_request({"status": 401}, path=f"/v1/invoices/{other.invoice}", times=1)
+    with pytest.raises(ProviderDownError, match="API key"):
+        provider.look(other.invoice)
+    assert pace.keys == [False]
 
 
 def test_a_key_that_is_not_accepted_uses_up_nothing(harness: StripeHarness) -> None:

@@ -1,0 +1,121 @@
+"""Which policy a case gets and why: when it begins, and once more when the first look is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlmodel import Session
+
+from dunning.core.around import ALONE, Around
+from dunning.core.choosing import Subject
+from dunning.core.events import StepKind
+from dunning.core.facts import Case
+from dunning.core.holdout import is_late
+from dunning.core.policy import Policy, Retries
+from dunning.core.status import Status
+from dunning.core.subject import subject_of
+from dunning.desk import Desk, Held, Row
+from dunning.hands import Hand, draw_group, walks_for
+from dunning.pinned import Pinned
+from dunning.store import CaseRow
+from dunning.surroundings import REVENUE, Wanted, around
+
+
+class Chosen(NamedTuple):
+    """The policy that a case gets, and which line of the file gave it, in words."""
+
+    policy: Policy
+    why: str = ""
+
+
+# Whoever charges is told so by the first look; another owner would come too late.
+_WE_CHARGE = frozenset((Retries.OURS, Retries.SIGNAL))
+
+
+def again(policy: Policy, chosen: Chosen, why: str | None) -> Chosen:
+    """What becomes of a case that began under a policy, when the first look has been taken."""
+    if chosen.policy.version == policy.version:
+        return Chosen(policy, why or "")
+    if (chosen.policy.retries in _WE_CHARGE) is not (policy.retries in _WE_CHARGE):
+        kept = f"kept, as {chosen.policy.name} ({chosen.why}) has another owner of the retries"
+        return Chosen(policy, f"{why}; {kept}" if why else kept)
+    before = f"{policy.name} ({why})" if why else policy.name
+    return Chosen(chosen.policy, f"{chosen.why}; chosen by the first look, before that {before}")
+
+
+def may_choose_again(before: Case, after: Case) -> bool:
+    """Whether more is known than when the case began, and nothing but looking was ever done."""
+    return looked_first(before, after) or is_late(before, after)
+
+
+def looked_first(before: Case, after: Case) -> bool:
+    """Whether the first look has just been taken, and nothing but looking was ever done."""
+    key = f"{after.id}/reconcile:open"
+    return (
+        after.adopted is None
+        and before.step(key) is None
+        and after.step(key) is not None
+        and all(step.kind is StepKind.RECONCILE for step in after.done)
+    )
+
+
+# Which policy a new case begins under, and why.
+Chooser = Callable[[Subject], Policy | Chosen]
+
+
+class Policies:
+    """Chooses policies, keeps them for the cases that have them, and looks up what they ask for."""
+
+    def __init__(
+        self, choose: Chooser, *, keeps_revenue: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.choose = choose
+        self.keeps_revenue = keeps_revenue
+        self._pinned = Pinned()
+        self.of = self._pinned.of
+        self.learn = self._pinned.learn
+
+    def begin(self, desk: Desk, hand: Hand, present: Status, now: datetime) -> dict[str, Any]:
+        """The columns of a case that say which policy it begins under."""
+        chosen = self._chosen(desk, hand.case, present)
+        return self._pin(desk, Chosen(draw_group(hand, chosen.policy), chosen.why), now)
+
+    def look_again(
+        self, desk: Desk, hand: Hand, present: Status, row: Row, now: datetime
+    ) -> dict[str, Any]:
+        """The first look may bring what an invoice event does not: whose it is, and of what."""
+        policy = self.of(desk.session, row["policy_version"])
+        chosen = self._chosen(desk, hand.case, present)
+        walks = walks_for(hand.case, chosen.policy)
+        found = again(policy, Chosen(walks, chosen.why), row["policy_why"])
+        if found.policy.version == walks.version:
+            draw_group(hand, chosen.policy)
+        return self._pin(desk, found, now)
+
+    def around(self, desk: Desk, helds: Iterable[Held]) -> dict[str, Around]:
+        """What the plans of cases in hand need to know beside them."""
+        session = desk.session
+        wanted = [Wanted(h.case, self._asks(session, h.row["policy_version"])) for h in helds]
+        return around(session, wanted, desk)
+
+    def around_stored(self, session: Session, case: Case, row: CaseRow) -> Around:
+        """The same of one case, as it is stored."""
+        wanted = Wanted(case, self._asks(session, row.policy_version))
+        return around(session, [wanted]).get(case.id, ALONE)
+
+    def _asks(self, session: Session, version: str) -> frozenset[str]:
+        return self._pinned.asks(session, version)
+
+    def _pin(self, desk: Desk, chosen: Chosen, now: datetime) -> dict[str, Any]:
+        version = self._pinned.pin(desk, chosen.policy, now)
+        name = chosen.policy.name
+        return {"policy": name, "policy_version": version, "policy_why": chosen.why or None}
+
+    def _chosen(self, desk: Desk, case: Case, present: Status) -> Chosen:
+        """What the file chooses for the case, by what is known of it now."""
+        asks = REVENUE if self.keeps_revenue() else frozenset[str]()
+        besides = around(desk.session, [Wanted(case, asks)], desk)
+        chosen = self.choose(subject_of(case, present, besides.get(case.id, ALONE)))
+        return chosen if isinstance(chosen, Chosen) else Chosen(chosen)

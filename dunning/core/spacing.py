@@ -1,0 +1,57 @@
+"""The time between two charges that the bank's answer asks for, and how far it may move one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from dunning.core.events import StepEnded, StepKind, StepResult
+from dunning.core.facts import Case
+from dunning.core.policy import Policy
+from dunning.core.status import last_decline, verdict
+from dunning.core.steps import Step
+
+# A door waits for its last chance, and a bank may ask for ten days. It waits no longer than that
+# past its own moment, or past a try of ours that came late: the customer's own tries, each of which
+# the bank answers anew, must not keep it shut for ever.
+MOST_PAST_DOOR = timedelta(days=10)
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+def spaced(case: Case, policy: Policy, step: Step, doors: Sequence[Step]) -> Step:
+    """Move a charge to when the bank's answer allows it; rule it out where no door waits so long.
+
+    The step says what moved it, so that nothing is late or left out without a word.
+    """
+    last, said = last_decline(case), verdict(case, policy.declines)
+    if last is None or said is None or said.wait is None:
+        return step
+    earliest = last.at + said.wait
+    if earliest <= step.due_at:
+        return step
+    because = f"{_span(said.wait)} after the try of {last.at:%Y-%m-%d %H:%M} UTC: {said.reason}"
+    ahead = (one for one in doors if one.order > step.order)
+    door = min(ahead, key=lambda one: one.order, default=None)
+    if door is not None and earliest > max(door.due_at, *_own(case)) + MOST_PAST_DOOR:
+        late = f"more than {MOST_PAST_DOOR.days} days past {door.kind.value}"
+        return replace(step, skip=f"ruled out: not before {earliest:%Y-%m-%d %H:%M} UTC, {late}")
+    moved = f"moved from {step.due_at:%Y-%m-%d %H:%M} UTC to {because}"
+    return replace(step, due_at=earliest, why=f"{step.why}; {moved}", moved=moved)
+
+
+def _own(case: Case) -> list[datetime]:
+    return [case.failed_at or _NEVER, *(step.at for step in case.done if is_try(step))]
+
+
+def _span(wait: timedelta) -> str:
+    hours = wait // timedelta(hours=1)
+    return f"{hours} h" if hours < 48 else f"{wait.days} days"
+
+
+_MADE = (StepResult.DONE, StepResult.DECLINED, StepResult.ACTION_NEEDED, StepResult.PROCESSING)
+
+
+def is_try(step: StepEnded) -> bool:
+    """Whether a step was a charge of ours that was really made."""
+    return step.kind is StepKind.RETRY and step.result in _MADE
