@@ -33,7 +33,7 @@ from dunning.core.facts import Case
 from dunning.core.plan import Plan, line_keys, plan
 from dunning.core.policy import Policy
 from dunning.core.status import State, Status, status
-from dunning.desk import Desk, Held, Recall, Row
+from dunning.desk import Desk, Held, Named, Recall, Row
 from dunning.errors import LeaseLostError
 from dunning.hands import (
     Hand,
@@ -284,7 +284,8 @@ class CaseBook:
     ) -> None:
         gather_for(desk, case_ids, told)
         if self._announces and any(changes_access(e) for events in told.values() for e in events):
-            desk.scopes.load(neighbourhood(held.case) for held in desk.cases.values())
+            about = (neighbourhood(held.case) for held in desk.cases.values())
+            desk.scopes.load(frozenset[Named]().union(*about))
         self._policies.learn(desk)
 
     def _conclude(

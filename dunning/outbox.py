@@ -63,9 +63,12 @@ def changes_access(event: BillingEvent) -> bool:
     return isinstance(event, StepEnded) and event.kind in _CHANGES_ACCESS
 
 
-def neighbourhood(case: Case) -> Named:
-    """Under what name the access of a case is found beside that of the customer's other cases."""
-    return Named(case.source, case.customer or case.scope)
+def neighbourhood(case: Case) -> frozenset[Named]:
+    """Under what names the cases are found whose access counts beside this one's.
+
+    Those of the customer, and of the scope: of some of them the customer may not be known yet.
+    """
+    return frozenset(Named(case.source, name) for name in (case.customer, case.scope) if name)
 
 
 def announce(desk: Desk, news: News, now: datetime) -> None:
@@ -119,12 +122,14 @@ def _tell_of_others(
 
 def _others(desk: Desk, case: Case) -> Iterator[Stand]:
     """The access that the customer's other cases leave: as stored, and as the batch has it."""
-    place = neighbourhood(case)
-    stands = dict(desk.scopes.get(place) or {})
+    places = neighbourhood(case)
+    stands: dict[str, Stand] = {}
+    for place in sorted(places):
+        stands |= desk.scopes.get(place) or {}
     for held in desk.cases.values():
         row = held.row
         stands.pop(row["id"], None)
-        if neighbourhood(held.case) == place:
+        if not places.isdisjoint(neighbourhood(held.case)):
             stands[row["id"]] = Stand(row["scope"], Access(row["access"]), row["policy_version"])
     stands.pop(case.id, None)
     yield from stands.values()
