@@ -16,7 +16,7 @@ from typing import Any
 from dunning.config.policy_file import PolicyFile
 from dunning.config.sentences import describe
 from dunning.config.timing import in_order, span_words
-from dunning.core.choosing import Choice
+from dunning.core.choosing import Choice, Terms, When, words
 from dunning.core.events import StepKind
 from dunning.core.money import Money
 from dunning.core.places import ONCE, offsets
@@ -24,10 +24,11 @@ from dunning.core.policy import Policy, Rung
 
 # What a key is called in the file, where that is not the name of its field.
 _KEYS = {"after": "at", "past": "after", "clock": "time", "patience": "within"}
+_FILE_KEYS = {"terms": ""}  # they are the keys of the file themselves
 _PLACE = ("after", "before", "past", "anchor")
 # What the program adds to a policy, or what is told in another way.
-_NOT_SAID = frozenset(("name", "works", "timeline"))
-_ELSEWHERE = frozenset(("filename", "policies", "choices", "marks"))
+_NOT_SAID = frozenset(("name", "works", "timeline", "terms", "declines", "limits"))
+_ELSEWHERE = frozenset(("filename", "policies", "choices", "marks", "lines"))
 # Lines that are placed by others may be one, if nothing is nearer.
 _FAR = 1e9
 _NOUNS = {
@@ -95,7 +96,7 @@ def _of_policy(name: str, old: Policy, new: Policy) -> Iterator[Difference]:
 
 def _changed(policy: str | None, what: str, was: Any, now: Any) -> Difference:
     told = _KEYS.get(what, what)
-    text = f"{told}: from {said(was)} to {said(now)}"
+    text = f"{told}: {_from_to(was, now)}"
     return Difference(
         policy=policy, kind=Kind.CHANGED, what=told, was=said(was), now=said(now), text=text
     )
@@ -147,11 +148,12 @@ def _of_ladder(
     pairs, gone, fresh = _paired(old[1], new[1])
     for was, now in pairs:
         yield from _of_line(policy, what, was, now)
+    where = _where(what)
     for rung in gone:
-        text = f"removed: {_sentence(old[0], rung)}"
+        text = f"{where}removed: {_sentence(old[0], rung)}"
         yield Difference(policy=policy, kind=Kind.REMOVED, what=what, was=line(rung), text=text)
     for rung in fresh:
-        text = f"added: {_sentence(new[0], rung)}"
+        text = f"{where}added: {_sentence(new[0], rung)}"
         yield Difference(policy=policy, kind=Kind.ADDED, what=what, now=line(rung), text=text)
 
 
@@ -187,7 +189,7 @@ def _apart(was: Rung, now: Rung) -> float | None:
 
 
 def _of_line(policy: str, what: str, was: Rung, now: Rung) -> Iterator[Difference]:
-    name = _name(was)
+    name = _where(what) + _name(was)
     if _place(was) != _place(now):
         text = f"{name}: moved from {_place(was)} to {_place(now)}"
         yield Difference(
@@ -198,10 +200,16 @@ def _of_line(policy: str, what: str, was: Rung, now: Rung) -> Iterator[Differenc
         if field.name in _PLACE or before == after:
             continue
         key = _KEYS.get(field.name, field.name)
-        text = f"{name} at {_place(now)}: {key} from {said(before)} to {said(after)}"
+        text = f"{name} at {_place(now)}: {key} {_from_to(before, after)}"
         yield Difference(
             policy=policy, kind=Kind.CHANGED, what=what, was=line(was), now=line(now), text=text
         )
+
+
+def _where(what: str) -> str:
+    """Which branch lines are of; nothing for those of the timeline."""
+    field, _, branch = what.partition(".")
+    return f"branch {branch}, " if field == "branches" else ""
 
 
 def _name(rung: Rung) -> str:
@@ -286,8 +294,7 @@ def _of_choices(old: PolicyFile, new: PolicyFile) -> Iterator[Difference]:
 
 
 def _choice(choice: Choice) -> str:
-    rest = ", ".join(f"{name} {value}" for name, value in _given(choice, ("policy",)))
-    return f"{rest or 'everything'}: {choice.policy}"
+    return f"{words(choice.when) or 'everything'}: {choice.policy}"
 
 
 def _of_the_file(old: PolicyFile, new: PolicyFile) -> Iterator[Difference]:
@@ -298,13 +305,13 @@ def _of_the_file(old: PolicyFile, new: PolicyFile) -> Iterator[Difference]:
         for key in dict.fromkeys((*was, *now)):
             if was.get(key) == now.get(key):
                 continue
-            what = f"{field.name}.{key}" if key else field.name
+            what = ".".join(part for part in (_FILE_KEYS.get(field.name, field.name), key) if part)
             if key not in was or was[key] is None:
                 kind, text = Kind.ADDED, f"{what} is new: {said(now[key])}"
             elif key not in now or now[key] is None:
                 kind, text = Kind.REMOVED, f"{what} is gone: {said(was[key])}"
             else:
-                kind, text = Kind.CHANGED, f"{what}: from {said(was[key])} to {said(now[key])}"
+                kind, text = Kind.CHANGED, f"{what}: {_from_to(was[key], now[key])}"
             yield Difference(
                 policy=None,
                 kind=kind,
@@ -322,6 +329,8 @@ def _keyed(value: Any) -> dict[str, Any]:
     """The named parts of a value; a single one has no name."""
     if isinstance(value, Mapping):
         return {str(key): each for key, each in value.items()}
+    if isinstance(value, Terms):
+        return {"value": value.value, **{f"segment {name}": when for name, when in value.segments}}
     if isinstance(value, tuple):
         return {str(getattr(each, "name", i + 1)): each for i, each in enumerate(value)}
     return {"": value}
@@ -345,11 +354,23 @@ def _given(record: Any, without: Sequence[str] = ()) -> Iterator[tuple[str, str]
             yield field.name, said(value)
 
 
+def _from_to(was: Any, now: Any) -> str:
+    """`from 2d to 3d`; of a record only the fields that differ."""
+    if isinstance(was, When) or isinstance(now, When):
+        return f"from '{said(was)}' to '{said(now)}'"
+    if is_dataclass(was) and type(was) is type(now) and not isinstance(was, Money):
+        pairs = [(f.name, getattr(was, f.name), getattr(now, f.name)) for f in fields(was)]
+        return ", ".join(f"{name} {_from_to(a, b)}" for name, a, b in pairs if a != b)
+    return f"from {said(was)} to {said(now)}"
+
+
 def said(value: Any) -> str:
     """Any value of a policy in words, as it would stand in the file."""
     match value:
         case None | () | "":
             return "nothing"
+        case When():
+            return words(value) or "always"
         case bool():
             return "yes" if value else "no"
         case enum.Enum():
