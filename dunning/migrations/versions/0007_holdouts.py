@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
@@ -16,6 +16,8 @@ def upgrade() -> None:
     op.add_column("cases", sa.Column("holdout_terms", sa.String(), nullable=True))
     op.add_column("cases", sa.Column("holdout_group", sa.String(), nullable=True))
     op.add_column("cases", sa.Column("matures_at", sa.DateTime(timezone=True), nullable=True))
+    # An older program would write a case's facts back without its group.
+    op.execute("UPDATE fits SET oldest = '0007' WHERE id = 1")
 
 
 def downgrade() -> None:

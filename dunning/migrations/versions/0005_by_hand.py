@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
+revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
@@ -31,7 +31,7 @@ def upgrade() -> None:
     op.add_column("attempts", sa.Column("method_type", sa.String(), nullable=True))
     op.add_column("attempts", sa.Column("network_advice_code", sa.String(), nullable=True))
     # An older program would write a case back without the promises and exemptions it knows not.
-    op.execute("UPDATE fits SET oldest = '0006' WHERE id = 1")
+    op.execute("UPDATE fits SET oldest = '0005' WHERE id = 1")
 
 
 def downgrade() -> None:

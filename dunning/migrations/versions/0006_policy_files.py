@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0006"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
@@ -32,6 +32,8 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("policy_files", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_policy_files_hash"), ["hash"], unique=False)
+    # An older program would write a case's facts back without its moves.
+    op.execute("UPDATE fits SET oldest = '0006' WHERE id = 1")
 
 
 def downgrade() -> None:
