@@ -57,7 +57,7 @@ class Root(TyperGroup):
 
 ORDER = (
     *("demo", "up", "doctor", "sandbox", "simulate"),
-    *("cases", "report", "ledger", "inbox", "reconcile", "adopt", "breaker"),
+    *("cases", "customers", "report", "ledger", "inbox", "reconcile", "adopt", "breaker"),
     *("policy", "message"),
     *("migrate", "web", "worker", "dispatch", "prune", "move", "bench"),
 )

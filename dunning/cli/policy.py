@@ -17,7 +17,7 @@ from dunning.cli import (
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Check the policy file, read it in words, try it on a customer.",
+    help="Check the policy file, see what a change would do, apply it, take it back.",
     epilog="""\
 Examples:
   dunning policy templates consumer_monthly > policies.yaml
@@ -25,6 +25,9 @@ Examples:
   dunning policy explain policies.yaml
   dunning policy preview --policy standard --amount 49.00 --currency USD \\
       --decline insufficient_funds --failed-at 2026-03-01T09:00Z
+  dunning policy diff policies.yaml              beside what is in force
+  dunning policy plan policies.yaml              what it would do to open cases
+  dunning policy apply policies.yaml --why "…"   and `rollback`, `history`
 
 The file is named in DUNNING_POLICY_FILE; without it the built-in default holds.""",
 )
