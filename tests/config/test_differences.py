@@ -37,8 +37,10 @@ CHANGES = (
     (
         "decline: funds",
         "decline: [funds, unknown]",
-        "retry at 5d: when from 'the meaning of the last decline is funds'"
-        " to 'the meaning of the last decline is funds or unknown'",
+        (
+            "retry at 5d: when from 'the meaning of the last decline is funds'"
+            " to 'the meaning of the last decline is funds or unknown'"
+        ),
     ),
     ("at: 2d, do", "at: 3d, do", "branch funds, retry: moved from 2d to 3d"),
     ("cancel", "pause", "give_up at 28d: subscription from cancel to pause"),
