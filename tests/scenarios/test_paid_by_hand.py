@@ -169,3 +169,22 @@ def test_one_long_overdue_is_taken_over_with_notice_of_what_comes(begin: Begin) 
     world.passes(days=2)
     assert world.case(who)["state"] == "suspended"
     assert world.tries(who) == []
+
+
+CHOSEN = """
+version: 1
+policies:
+  cards: {grace: 10d, window: 30d, timeline: [{at: 0h, do: restrict}]}
+  bills: {grace: 10d, window: 30d, timeline: [{at: 9d, do: email, template: reminder}]}
+choose:
+  - {when: {by_hand: true}, policy: bills}
+  - {policy: cards}
+"""
+
+
+def test_a_policy_of_their_own(begin: Begin) -> None:
+    world = begin(policy=CHOSEN)
+    who = invoiced(world)
+    world.passes(days=13.9, expect=[])
+    world.passes(days=0.2, expect=["product case.opened"])
+    assert world.case(who)["policy"] == "bills"

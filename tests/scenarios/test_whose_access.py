@@ -287,6 +287,15 @@ def test_a_one_off_invoice_does_not_take_the_subscription_that_is_paid(begin: Be
     assert world.stripe.v1.invoices.retrieve(case["invoice"]).status == "void"
 
 
+def test_a_one_off_invoice_may_have_a_policy_of_its_own(begin: Begin) -> None:
+    single = "choose: [{when: {subscription: false}, policy: standard}, {policy: renewals}]"
+    renewals = "  renewals: {grace: 3d, window: 9d, timeline: [{at: 0h, do: restrict}]}"
+    world = begin(policy="\n".join([ONE_OFF % "subscription", renewals, single]))
+    who = one_off(world)
+    (case,) = world.cases(customer=who.id)
+    assert case["policy"] == "standard"
+
+
 def test_a_one_off_invoice_takes_the_customers_access_where_the_policy_says_so(
     begin: Begin,
 ) -> None:
