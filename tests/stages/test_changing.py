@@ -14,9 +14,10 @@ from dunning.case_rows import read_facts
 from dunning.changing import Moved, Mover, Order, bring_into_force
 from dunning.config import read_policy_text
 from dunning.crashpoints import Killed
+from dunning.foreseen import Asked, Outcome, target_of
 from dunning.in_force import Text, loader
 from dunning.messages import Messages
-from dunning.planning import Asked, Outcome, look, target_of
+from dunning.planning import look
 from dunning.reports import snapshot
 from dunning.store import ActRow, CaseRow, PolicyFileRow
 from tests.providers.stripe.bodies import event, invoice
