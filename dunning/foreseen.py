@@ -5,6 +5,7 @@ No database here: the processes that plan pages of cases start in a fraction of 
 
 from __future__ import annotations
 
+import gc
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -300,6 +301,7 @@ def start(given: Given) -> None:
     global _planner  # noqa: PLW0603 - one process, one planner
     policies = {policy.name: policy for policy in map(_policy, given.made)}
     _planner = Planner(given.asked, given.bodies, target_of(policies, given.choices, given.terms))
+    gc.freeze()  # what is loaded by now stays: it need not be looked through again
 
 
 def plan_page(rows: Sequence[Row]) -> Outcome:

@@ -232,4 +232,5 @@ BACKUP = "retry:backup:"
 
 def of_backup(case: Case, attempt: Attempt) -> bool:
     """Whether the try was ours, with a method that is not the one this debt is paid with."""
-    return attempt.key is not None and attempt.key.startswith(f"{case.id}/{BACKUP}")
+    key = attempt.key
+    return key is not None and BACKUP in key and key.startswith(f"{case.id}/{BACKUP}")

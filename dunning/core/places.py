@@ -17,10 +17,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from dunning.core.events import PolicyChanged, Standing, StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.local import Hours, hours_of
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.remembered import per_policy
 from dunning.core.steps import Step
@@ -107,12 +108,9 @@ class Line:
     name: str
     offset: timedelta
     order: int  # its place in seconds: it decides between steps of one moment
+    hours: Hours
+    is_door: bool  # a door has one name in all versions
     why: str
-
-    @property
-    def is_door(self) -> bool:
-        """Whether it is one of the doors, of which each has one name in all versions."""
-        return self.rung.do in DOORS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,12 +172,15 @@ def _lines(whole: Policy, policy: Policy, branch: str | None) -> tuple[Line, ...
         number[rung.do] += 1
         signals = rung.do is StepKind.RETRY and policy.retries is Retries.SIGNAL
         own = f"{branch}." if branch and rung.do in REPLACED else ""
+        kind = StepKind.SIGNAL if signals else rung.do
         line = Line(
             rung=rung,
-            kind=StepKind.SIGNAL if signals else rung.do,
+            kind=kind,
             name=f"{own}{rung.do.value}:{number[rung.do]}",
             offset=offset,
             order=10 + _seconds(offset),
+            hours=hours_of(rung, kind, policy),
+            is_door=rung.do in DOORS,
             why=f"{told}: {rung.do.value} {number[rung.do]} at {_span(offset)}",
         )
         lines.append(line)
@@ -199,7 +200,8 @@ def _span(offset: timedelta) -> str:
 
 def starts_at(case: Case, policy: Policy) -> datetime:
     """The moment from which the policy's lines count for this case."""
-    start = _begun_at(case, policy)
+    # One kind of UTC for all moments: two kinds take ten times as long to compare.
+    start = _begun_at(case, policy).astimezone(UTC)
     change = case.policy_change
     if change is None:
         return start
@@ -267,12 +269,13 @@ def left_behind(case: Case, policy: Policy, steps: Sequence[Step]) -> Mapping[st
     change = case.policy_change
     if change is None:
         return {}
-    lines = sorted(
-        (step for step in steps if step.kind not in DOORS), key=lambda s: (s.due_at, s.order)
-    )
+    lines = [step for step in steps if step.kind not in DOORS]
     past = [step for step in lines if step.due_at < change.at]
-    owed = {step.rung.do: step.key for step in past if step.rung and step.rung.do in change.owed}
-    left = {step.key: _BEFORE for step in past if step.key not in owed.values()}
+    left = {step.key: _BEFORE for step in past}
+    for kind in change.owed:
+        several = [step for step in past if step.rung and step.rung.do is kind]
+        if several:
+            del left[max(several, key=lambda step: (step.due_at, step.order)).key]
     left |= _not_again(case, policy, change, [step for step in lines if step.due_at >= change.at])
     if any(s.kind is StepKind.RESTRICT and s.result is StepResult.DONE for s in case.done):
         left |= {s.key: _RESTRICTED for s in lines if s.kind is StepKind.RESTRICT}

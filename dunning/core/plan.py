@@ -270,17 +270,16 @@ def _lines(case: Case, way: Way, ended: Collection[str] = ()) -> list[Step]:
         key = f"{case.id}/{line.name}" if line.is_door else space + line.name
         if key in ended and not line.is_door:
             continue
-        hours = hours_of(line.rung, line.kind, way.policy)
         step = Step(
             key=key,
             kind=line.kind,
-            due_at=moment_of(line.rung, start + line.offset, key, local, hours),
+            due_at=moment_of(line.rung, start + line.offset, key, local, line.hours),
             order=line.order,
             rung=line.rung,
             template=line.rung.template,
             why=line.why,
         )
-        bound = not_before(case, step.kind)
+        bound = not_before(case, line.kind) if line.is_door else None
         steps.append(step if bound is None else _not_before(step, bound))
     return steps
 
@@ -304,8 +303,10 @@ class _Judge:
     now: datetime
     no_charge: str | None = field(init=False)
     no_email: str | None = field(init=False)
+    doors: list[Step] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.doors = [step for step in self.steps if step.kind in DOORS]
         held_out = why_held_out(self.case)
         self.no_charge = held_out or why_no_charge(self.case, self.policy)
         self.no_email = held_out or why_no_email(self.case, self.policy)
@@ -328,8 +329,7 @@ class _Judge:
     def _charge(self, step: Step) -> Step:
         if self.no_charge:
             return step._replace(skip=self.no_charge)
-        doors = [other for other in self.steps if other.kind in DOORS]
-        step = spaced(self.case, self.policy, step, doors)
+        step = spaced(self.case, self.policy, step, self.doors)
         why = step.skip or _missed(step, self.steps, self.now)
         return step._replace(skip=why) if why else step
 
