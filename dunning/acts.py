@@ -7,7 +7,7 @@ makes no sense is refused, with the rule that forbids it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -154,7 +154,7 @@ class ByHand:
             _not_begun(on, step)
             why = f"skipped by {person.by.strip()}: {person.why.strip()}"
             # Its moment is the person's: nothing is put on record before it is due.
-            left_out = replace(step, skip=why, due_at=min(step.due_at, person.now))
+            left_out = step._replace(skip=why, due_at=min(step.due_at, person.now))
             return record_skip(on.session, on.case, left_out, on.row.policy_version, person.now)
 
         return self._do(name, "skip", person, make, about=wanted)

@@ -26,9 +26,10 @@ from dunning.config import PolicyFile
 from dunning.core.changes import Person, change_to, look_ahead
 from dunning.core.events import PolicyChanged
 from dunning.errors import NotFoundError, RefusedError
+from dunning.foreseen import Asked, Planner, Row, Target
 from dunning.in_force import Text, alone, newest, versions_of
 from dunning.pinned import row_of
-from dunning.planning import OPEN, Asked, Planner, Row, Target, bodies
+from dunning.planning import OPEN, bodies, with_around
 from dunning.store import (
     ActRow,
     CaseRow,
@@ -271,20 +272,19 @@ class Mover:
         author, told = self._order.author, {}
         who = Person(id=f"policy:{done.row}", at=now, why=author.why.strip(), by=author.by.strip())
         planner = self._planner_for(session, rows)
-        for row in rows:
+        for row, shown in zip(
+            rows, with_around(session, planner, list(map(_shown, rows))), strict=True
+        ):
             case = read_facts(row)
-            shown = Row(
-                row.id, row.customer, row.policy, row.policy_version, row.currency, 0, row.facts
-            )
             new = planner.goes_to(shown, case)
             if new.hash == row.policy_version:
                 continue
             old = planner.version(row.policy_version)
-            change = look_ahead(case, old, new, who)
+            change = look_ahead(case, old, new, who, around=shown.around)
             if change is not None and change.suspends_sooner and row.id not in self._listed:
                 done.unlisted.add(row.id)
                 continue
-            told[row.id] = change.event if change else change_to(case, old, new, who)
+            told[row.id] = change.event if change else change_to(case, old, new, who, shown.around)
         return told
 
     def _planner_for(self, session: Session, rows: Sequence[CaseRow]) -> Planner:
@@ -313,6 +313,19 @@ class Mover:
             "until": None,
             "at": event.at,
         }
+
+
+def _shown(row: CaseRow) -> Row:
+    return Row(
+        id=row.id,
+        source=row.source,
+        customer=row.customer,
+        policy=row.policy,
+        version=row.policy_version,
+        currency=row.currency,
+        at_risk=0,
+        facts=row.facts,
+    )
 
 
 def _busy(session: Session, names: Sequence[str]) -> set[str]:

@@ -9,292 +9,29 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from multiprocessing import get_context
-from typing import NamedTuple
 
-from pydantic import TypeAdapter
 from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, col
 
-from dunning.core.changes import Change, Person, Version, look_ahead
-from dunning.core.choosing import NO_TERMS, Choice, Terms, choose
-from dunning.core.events import PolicyChanged, StepKind
-from dunning.core.facts import Case
-from dunning.core.policy import Policy, from_data, to_data
-from dunning.core.status import State, status
-from dunning.core.subject import subject_of
+from dunning.core.around import ALONE
+from dunning.core.policy import to_data
+from dunning.core.status import State
+from dunning.foreseen import Asked, Given, Outcome, Planner, Row, Target, plan_page, start
 from dunning.store import CaseRow, PolicyRow
-from dunning.workdays import works_on
+from dunning.surroundings import Wanted, around
 
-_FACTS = TypeAdapter(Case)
 PAGE = 500
 # Below so many cases the start of another process costs more than it brings.
 FEW = 3_000
 SHOWN = 20
-SOON = timedelta(hours=24)
 OPEN = tuple(state.value for state in State if state.is_open)
 BASIS = (
     "as if every charge failed and nobody paid, wrote or called; what a hold of a source or a "
     "card network's limit puts off is not foreseen"
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Which open cases, and how each finds its policy in the new file."""
-
-    now: datetime
-    policies: tuple[str, ...] | None = None  # only cases under these; None: all
-    source: str | None = None
-    choose_again: bool = False
-    # Instead: back to the version each had when this row of `policy_files` was the newest.
-    back_to: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The policies that cases would go on under, by name, and the rules that choose one."""
-
-    versions: Mapping[str, Version]
-    choices: tuple[Choice, ...]
-    terms: Terms = NO_TERMS
-
-    def of(self, policy: str, case: Case, asked: Asked) -> Version:
-        """The policy of the same name; chosen anew where it is gone, or that is asked for."""
-        if not asked.choose_again and policy in self.versions:
-            return self.versions[policy]
-        return self.versions[choose(self.choices, subject_of(case, status(case)), self.terms)]
-
-
-def target_of(
-    policies: Mapping[str, Policy], choices: Sequence[Choice], terms: Terms = NO_TERMS
-) -> Target:
-    """The policies of a file as what cases would be moved to."""
-    versions = {name: Version(policy, policy.version) for name, policy in policies.items()}
-    return Target(versions, tuple(choices), terms)
-
-
-def file_of(change: PolicyChanged) -> int:
-    """Which row of `policy_files` moved the case."""
-    return int(change.id.removeprefix("policy:"))
-
-
-def version_before(case: Case, row: int) -> str | None:
-    """The version a case had when this row was the newest; None: it was not moved since."""
-    since = [change for change in case.policy_changes if file_of(change) > row]
-    return min(since, key=file_of).former_version if since else None
-
-
-class Row(NamedTuple):
-    """What is read of a case."""
-
-    id: str
-    customer: str | None
-    policy: str
-    version: str
-    currency: str
-    at_risk: int
-    facts: str
-
-
-@dataclass(slots=True)
-class Kind:
-    """How the steps of one kind differ, over all cases."""
-
-    before: int = 0
-    after: int = 0
-    cases_more: int = 0
-    cases_fewer: int = 0
-    earlier: Counter[int] = field(default_factory=Counter)  # by how many seconds, how often
-    later: Counter[int] = field(default_factory=Counter)
-    soon_before: int = 0  # within a day of now
-    soon_after: int = 0
-
-    def add(self, was: Sequence[datetime], now: Sequence[datetime], soon: datetime) -> None:
-        """Count one case; the first of one is set beside the first of the other, and so on."""
-        self.before += len(was)
-        self.after += len(now)
-        self.cases_more += len(now) > len(was)
-        self.cases_fewer += len(now) < len(was)
-        self.soon_before += sum(moment <= soon for moment in was)
-        self.soon_after += sum(moment <= soon for moment in now)
-        for old, new in zip(was, now, strict=False):
-            if new < old:
-                self.earlier[int((old - new).total_seconds())] += 1
-            elif new > old:
-                self.later[int((new - old).total_seconds())] += 1
-
-    def merge(self, other: Kind) -> None:
-        """Add what was counted elsewhere."""
-        for name in ("before", "after", "cases_more", "cases_fewer", "soon_before", "soon_after"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.earlier.update(other.earlier)
-        self.later.update(other.later)
-
-
-def median(counted: Mapping[int, int]) -> int | None:
-    """The middle of values that were counted; of two, the lower."""
-    left = (sum(counted.values()) + 1) // 2
-    for value in sorted(counted):
-        left -= counted[value]
-        if left <= 0:
-            return value
-    return None
-
-
-@dataclass(slots=True)
-class Money:
-    """The cases of one currency that would go on under another version."""
-
-    cases: int = 0
-    at_risk: int = 0
-
-    def add(self, cases: int, at_risk: int) -> None:
-        """Count some more."""
-        self.cases += cases
-        self.at_risk += at_risk
-
-
-class Sooner(NamedTuple):
-    """A customer who would lose access sooner, or only now at all (`before` None)."""
-
-    after: datetime
-    case: str
-    customer: str | None
-    currency: str
-    at_risk: int
-    before: datetime | None
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What the file would change, so far."""
-
-    cases: int = 0
-    moves: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
-    standing: int = 0  # of them on hold, disputed or in process without an end: not foreseen
-    kinds: dict[StepKind, Kind] = field(default_factory=dict)
-    money: dict[str, Money] = field(default_factory=dict)
-    sooner: list[Sooner] = field(default_factory=list)
-
-    @property
-    def changed(self) -> int:
-        """How many cases would go on under another version."""
-        return sum(self.moves.values())
-
-    def add(self, row: Row, new: Version, change: Change | None, soon: datetime) -> None:
-        """Count one case that would change its version."""
-        self.moves[row.policy, row.version, new.policy.name, new.hash] += 1
-        self.money.setdefault(row.currency, Money()).add(1, row.at_risk)
-        if change is None:
-            self.standing += 1
-            return
-        was, now = change.before.steps, change.after.steps
-        for kind in {*was, *now}:
-            told = self.kinds.setdefault(kind, Kind())
-            told.add(was.get(kind, ()), now.get(kind, ()), soon)
-        if change.suspends_sooner:
-            after = change.after.first(StepKind.SUSPEND)
-            assert after is not None
-            before = change.before.first(StepKind.SUSPEND)
-            who = (row.id, row.customer, row.currency, row.at_risk)
-            self.sooner.append(Sooner(after, *who, before))
-
-    def merge(self, other: Outcome) -> None:
-        """Add what was found elsewhere."""
-        self.cases += other.cases
-        self.moves.update(other.moves)
-        self.standing += other.standing
-        for kind, told in other.kinds.items():
-            self.kinds.setdefault(kind, Kind()).merge(told)
-        for currency, money in other.money.items():
-            self.money.setdefault(currency, Money()).add(money.cases, money.at_risk)
-        self.sooner.extend(other.sooner)
-
-
-# --- planning ----------------------------------------------------------------------------------
-
-
-class Planner:
-    """Plans cases before and after; holds the policies that they are under."""
-
-    def __init__(self, asked: Asked, bodies: Mapping[str, str], target: Target) -> None:
-        self._asked = asked
-        self._target = target
-        self._pinned = {name: Version(_policy(body), name) for name, body in bodies.items()}
-        self._who = Person(id="plan", at=asked.now, why="plan", by="plan")
-
-    def plan(self, rows: Iterable[Row]) -> Outcome:
-        """What would change for these cases."""
-        found = Outcome()
-        soon = self._asked.now + SOON
-        for row in rows:
-            found.cases += 1
-            if self._stays(row):
-                continue
-            case = _FACTS.validate_json(row.facts)
-            new = self.goes_to(row, case)
-            if new.hash != row.version:
-                change = look_ahead(case, self._pinned[row.version], new, self._who)
-                found.add(row, new, change, soon)
-        return found
-
-    def __contains__(self, version: str) -> bool:
-        """Whether the policy of that version is known here."""
-        return version in self._pinned
-
-    def version(self, version: str) -> Version:
-        """The policy that a case is under."""
-        return self._pinned[version]
-
-    def goes_to(self, row: Row, case: Case) -> Version:
-        """The version under which a case goes on."""
-        if self._asked.back_to is None:
-            return self._target.of(row.policy, case, self._asked)
-        former = version_before(case, self._asked.back_to)
-        return self._pinned[former or row.version]
-
-    def _stays(self, row: Row) -> bool:
-        """Whether that is plain without a look at its facts."""
-        same = self._target.versions.get(row.policy)
-        named = not self._asked.choose_again and self._asked.back_to is None
-        return named and same is not None and same.hash == row.version
-
-
-def _policy(body: str) -> Policy:
-    return from_data(json.loads(body), works_on)
-
-
-# --- many processes ------------------------------------------------------------------------------
-
-_planner: Planner | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """What a process needs once; policies travel as they are stored."""
-
-    asked: Asked
-    bodies: Mapping[str, str]
-    made: Sequence[str]
-    choices: tuple[Choice, ...]
-    terms: Terms
-
-
-def _start(given: _Given) -> None:
-    global _planner  # noqa: PLW0603 - one process, one planner
-    policies = {policy.name: policy for policy in map(_policy, given.made)}
-    _planner = Planner(given.asked, given.bodies, target_of(policies, given.choices, given.terms))
-
-
-def _plan(rows: Sequence[Row]) -> Outcome:
-    assert _planner is not None
-    return _planner.plan(rows)
 
 
 Progress = Callable[[int, int], None]
@@ -315,30 +52,30 @@ def look(
     whole = session.execute(select(func.count()).where(*where)).scalar_one()
     known = bodies(session)
     found = Outcome()
-    pages = _pages(session, where, page)
+    planner = Planner(asked, known, target)
+    pages = (with_around(session, planner, rows) for rows in _pages(session, where, page))
     count = processes or os.cpu_count() or 1
     if whole <= few or count == 1:
-        planner = Planner(asked, known, target)
         for rows in pages:
             found.merge(planner.plan(rows))
             progress(found.cases, whole)
     else:
         made = [json.dumps(to_data(version.policy)) for version in target.versions.values()]
-        for part in _spread(pages, _Given(asked, known, made, target.choices, target.terms), count):
+        for part in _spread(pages, Given(asked, known, made, target.choices, target.terms), count):
             found.merge(part)
             progress(found.cases, whole)
     found.sooner.sort()
     return found
 
 
-def _spread(pages: Iterator[Sequence[Row]], given: _Given, count: int) -> Iterator[Outcome]:
+def _spread(pages: Iterator[Sequence[Row]], given: Given, count: int) -> Iterator[Outcome]:
     """Hand pages out, a few ahead of those who plan them."""
     with ProcessPoolExecutor(
-        count, mp_context=get_context("spawn"), initializer=_start, initargs=(given,)
+        count, mp_context=get_context("spawn"), initializer=start, initargs=(given,)
     ) as pool:
         under_way: set[Future[Outcome]] = set()
         for rows in pages:
-            under_way.add(pool.submit(_plan, rows))
+            under_way.add(pool.submit(plan_page, rows))
             if len(under_way) > 3 * count:
                 done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                 yield from (each.result() for each in done)
@@ -360,12 +97,22 @@ def bodies(session: Session) -> dict[str, str]:
     return {row.version: row.body for row in session.execute(query)}
 
 
+def with_around(session: Session, planner: Planner, rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows with what their policies ask for; as they are where none asks."""
+    wanted = (
+        Wanted(row.id, (row.source, row.customer or ""), row.currency, planner.asks(row))
+        for row in rows
+    )
+    found = around(session, wanted)
+    return [row._replace(around=found.get(row.id, ALONE)) for row in rows] if found else rows
+
+
 def _pages(
     session: Session, where: Sequence[ColumnElement[bool]], size: int
 ) -> Iterator[Sequence[Row]]:
     table = (
-        CaseRow.id, CaseRow.customer, CaseRow.policy, CaseRow.policy_version, CaseRow.currency,
-        CaseRow.amount_at_risk, CaseRow.facts,
+        CaseRow.id, CaseRow.source, CaseRow.customer, CaseRow.policy, CaseRow.policy_version,
+        CaseRow.currency, CaseRow.amount_at_risk, CaseRow.facts,
     )  # fmt: skip
     query = select(*(col(column) for column in table)).where(*where)
     rows = session.execute(query, execution_options={"yield_per": size})

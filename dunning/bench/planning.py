@@ -39,9 +39,10 @@ from dunning.core.facts import Case
 from dunning.core.plan import plan
 from dunning.core.policy import Policy
 from dunning.core.status import status
+from dunning.foreseen import Asked, target_of
 from dunning.messages import Messages
 from dunning.pinned import row_of
-from dunning.planning import Asked, look, target_of
+from dunning.planning import look
 from dunning.reports.snapshot import snapshot
 from dunning.store import CaseRow, PolicyRow, add_rows, engine_for, put_rows, table_of, transaction
 

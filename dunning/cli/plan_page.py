@@ -8,7 +8,7 @@ from dunning.cli.output import Column, heading, item, say, table
 from dunning.cli.words import NOTHING, amount_text, count_text, moment_text
 
 if TYPE_CHECKING:
-    from dunning.planning import Asked, Outcome, Sooner
+    from dunning.foreseen import Asked, Outcome, Sooner
 
 KEYS = (
     *("kind", "before", "after", "cases_more", "cases_fewer"),
@@ -19,7 +19,7 @@ KEYS = (
 
 def kinds(found: Outcome) -> list[dict[str, Any]]:
     """For each kind of step how many there were to come, and how they differ."""
-    from dunning.planning import median
+    from dunning.foreseen import median
 
     return [
         {

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from dunning.changing import Moved, Order
     from dunning.config import PolicyFile
     from dunning.config.differences import Difference
-    from dunning.planning import Asked, Outcome, Target
+    from dunning.foreseen import Asked, Outcome, Target
 
 PolicyOption = Annotated[
     list[str] | None,
@@ -96,7 +96,7 @@ def plan(
 
     Example: dunning policy plan policies.yaml
     """
-    from dunning.planning import Asked, target_of
+    from dunning.foreseen import Asked, target_of
 
     loaded = load_file(file)
     with opened(data) as here:
@@ -261,7 +261,7 @@ def _carry_out(
 ) -> None:
     """Show what would happen, ask, and do it."""
     from dunning.changing import bring_into_force
-    from dunning.planning import Asked, Outcome, target_of
+    from dunning.foreseen import Asked, Outcome, target_of
 
     target = target_of(order.file.policies, order.file.choices, order.file.terms)
     asked = Asked(

@@ -18,7 +18,7 @@ from dunning.core.declines import UNKNOWN, Verdict
 from dunning.core.events import Attempt, AttemptStatus
 from dunning.core.facts import Case
 from dunning.core.merge import DEBITS
-from dunning.core.places import Way, walked
+from dunning.core.places import Way, every_way
 from dunning.core.policy import Policy
 from dunning.core.status import standing_decline
 
@@ -40,11 +40,13 @@ BRANCHES = tuple(dict.fromkeys((*MEANINGS.values(), BANK_DEBIT)))
 
 def way_of(case: Case, policy: Policy) -> Way:
     """The lines that hold for the case as its facts are."""
+    ways = every_way(policy)
     if not policy.branches:
-        return Way(whole=policy, policy=policy)
+        return ways[0]
     name = _named(policy, meanings(case, policy))
+    way = next(way for way in ways if way.branch == name)
     since = _since(case, policy, name)
-    return Way(whole=policy, policy=walked(policy, name), branch=name, since=since)
+    return replace(way, since=since) if since else way
 
 
 def whens_of(policy: Policy) -> list[When]:

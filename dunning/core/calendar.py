@@ -29,6 +29,7 @@ def known_zone(name: str) -> ZoneInfo | None:
         return None
 
 
+@lru_cache(maxsize=4_096)
 def zone_of(customer: str | None, country: str | None, otherwise: str) -> ZoneInfo:
     """The customer's own zone when it is known and real, else their country's, else `otherwise`.
 
@@ -66,14 +67,23 @@ class Local:
 
 def at_time(moment: datetime, clock: time, zone: ZoneInfo) -> datetime:
     """The first time the customer's clock shows `clock` at or after `moment`, in UTC."""
-    today = moment.astimezone(zone).date()
+    shown = _showings(moment.astimezone(zone).date(), clock, zone)
+    return next((each for each in shown if each >= moment), shown[-1])
+
+
+# Many cases ask for the same hour of the same day: most of what a plan costs was to find it.
+@lru_cache(maxsize=16_384)
+def _showings(today: date, clock: time, zone: ZoneInfo) -> tuple[datetime, ...]:
+    """When the customer's clock shows `clock` around a day, in the order in which to take them."""
     # Where clocks go back over midnight a date comes twice, and its times with it.
-    for day in (today - timedelta(days=1), today, today + timedelta(days=1)):
-        for fold in (0, 1):
-            candidate = datetime.combine(day, clock.replace(fold=fold), tzinfo=zone)
-            if candidate.astimezone(UTC) >= moment and _is_shown(candidate, fold):
-                return candidate.astimezone(UTC)
-    return datetime.combine(today + timedelta(days=2), clock, tzinfo=zone).astimezone(UTC)
+    near = [
+        datetime.combine(day, clock.replace(fold=fold), tzinfo=zone)
+        for day in (today - timedelta(days=1), today, today + timedelta(days=1))
+        for fold in (0, 1)
+    ]
+    last = datetime.combine(today + timedelta(days=2), clock, tzinfo=zone)
+    shown = [each for each in near if _is_shown(each, each.fold)]
+    return tuple(each.astimezone(UTC) for each in (*shown, last))
 
 
 def _is_shown(local: datetime, fold: int) -> bool:
@@ -86,14 +96,18 @@ def on_day(
 ) -> datetime:
     """Move to the first wanted day within so many days, same time of day. None fits: unmoved."""
     shown = moment.astimezone(local.zone)
-    for wish in wishes:
-        for shift in range(patience.days + 1):
-            day = shown.date() + timedelta(days=shift)
-            if local.is_day(wish, day):
-                clock = shown.time().replace(fold=shown.fold)
-                found = datetime.combine(day, clock, tzinfo=local.zone).astimezone(UTC)
-                return max(found, moment)
-    return moment
+    day = _wanted_day(shown.date(), tuple(wishes), local, patience.days)
+    if day is None:
+        return moment
+    clock = shown.time().replace(fold=shown.fold)
+    return max(datetime.combine(day, clock, tzinfo=local.zone).astimezone(UTC), moment)
+
+
+@lru_cache(maxsize=16_384)
+def _wanted_day(first: date, wishes: tuple[Wish, ...], local: Local, most: int) -> date | None:
+    """The first of the most wanted days within so many days."""
+    days = [first + timedelta(days=shift) for shift in range(most + 1)]
+    return next((day for wish in wishes for day in days if local.is_day(wish, day)), None)
 
 
 def in_window(moment: datetime, between: tuple[time, time] | None, zone: ZoneInfo) -> datetime:

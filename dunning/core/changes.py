@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from dunning.core.around import ALONE, Around
 from dunning.core.calendar import in_window
 from dunning.core.events import PolicyChanged, StepKind
 from dunning.core.facts import Case
@@ -70,7 +71,12 @@ class Change:
 
 
 def look_ahead(
-    case: Case, old: Version, new: Version, person: Person, known: Status | None = None
+    case: Case,
+    old: Version,
+    new: Version,
+    person: Person,
+    known: Status | None = None,
+    around: Around = ALONE,
 ) -> Change | None:
     """What the case would live through if it were moved now; None: it stands still, who knows.
 
@@ -80,22 +86,23 @@ def look_ahead(
     standing, begins = freeze(case, person.at), person.at
     if standing is not None and standing.until is None:
         return None
-    ahead = plan(case, old.policy, begins, known)
+    ahead = plan(case, old.policy, begins, known, around)
     event = _news(case, old, new, person, ahead)
     if standing is not None and standing.until is not None and standing.until > begins:
         begins = standing.until
-        ahead = plan(case, old.policy, begins, known)
+        ahead = plan(case, old.policy, begins, known, around)
     moved = replace(case, policy_changes=(*case.policy_changes, event))
-    then = plan(moved, new.policy, begins, known)
+    then = plan(moved, new.policy, begins, known, around)
     before = _future(case, old.policy, ahead, begins)
     return Change(event, before, _future(moved, new.policy, then, begins))
 
 
 def change_to(
-    case: Case, old: Version, new: Version, person: Person, known: Status | None = None
+    case: Case, old: Version, new: Version, person: Person, around: Around = ALONE
 ) -> PolicyChanged:
     """The news that the case goes on under another version, with what the former one owes it."""
-    return _news(case, old, new, person, plan(case, old.policy, person.at, known))
+    ahead = plan(case, old.policy, person.at, around=around)
+    return _news(case, old, new, person, ahead)
 
 
 def _news(case: Case, old: Version, new: Version, person: Person, ahead: Plan) -> PolicyChanged:
@@ -160,16 +167,15 @@ def _apart(case: Case, policy: Policy, steps: list[Step], now: datetime) -> list
     while charges:
         if made:
             earliest = made[-1].due_at + wait
-            charges = [replace(s, due_at=max(s.due_at, earliest)) for s in charges]
+            charges = [s._replace(due_at=max(s.due_at, earliest)) for s in charges]
         moment = max(min(step.due_at for step in charges), now)
         due = sorted((s for s in charges if s.due_at <= moment), key=lambda step: step.order)
         first = next(s for i, s in enumerate(due) if not _missed(s, due[i + 1 :], doors))
-        made.append(replace(first, due_at=moment))
+        made.append(first._replace(due_at=moment))
         gone = {s.key for s in due if s.order < first.order} | {first.key}
         charges = [step for step in charges if step.key not in gone]
     held = [
-        replace(
-            door,
+        door._replace(
             due_at=max([door.due_at, *(s.due_at for s in made if s.order < door.order)]),
         )
         for door in doors

@@ -158,9 +158,10 @@ class Case:
     @property
     def policy_change(self) -> PolicyChanged | None:
         """The last move to another version of the policy; what was moved last decides."""
-        if not self.policy_changes:
-            return None
-        return max(self.policy_changes, key=lambda change: (change.at, change.id))
+        changes = self.policy_changes
+        if len(changes) > 1:
+            return max(changes, key=lambda change: (change.at, change.id))
+        return changes[0] if changes else None
 
     @property
     def gross(self) -> int:
@@ -231,4 +232,5 @@ BACKUP = "retry:backup:"
 
 def of_backup(case: Case, attempt: Attempt) -> bool:
     """Whether the try was ours, with a method that is not the one this debt is paid with."""
-    return attempt.key is not None and attempt.key.startswith(f"{case.id}/{BACKUP}")
+    key = attempt.key
+    return key is not None and BACKUP in key and key.startswith(f"{case.id}/{BACKUP}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from datetime import datetime
 
 from dunning.core.around import Around
@@ -20,13 +19,13 @@ from dunning.core.subject import subject_at
 
 def left_undone(
     case: Case, way: Way, steps: Sequence[Step], present: Status, around: Around
-) -> list[Step]:
-    """The lines with the reason on each that is not to be done, whenever its moment comes.
+) -> dict[str, str]:
+    """The lines that are not to be done, whenever their moment comes, by key with the reason.
 
     What was begun is not ruled out any more: how it ended has to be found out.
     """
     subject = None
-    if any(rung.when for rung in way.policy.timeline):
+    if way.asks:
         subject = subject_at(case, way.policy, present, around)
     said = _said(case) if way.since else frozenset()
 
@@ -40,8 +39,9 @@ def left_undone(
             why = _unfulfilled(step, subject, way)
         return why
 
-    reasons = [(step, why_not(step)) for step in steps]
-    return [replace(step, skip=why) if why else step for step, why in reasons]
+    if subject is None and way.since is None and case.adopted is None:
+        return {}
+    return {step.key: why for step in steps if (why := why_not(step))}
 
 
 def has_when(step: Step) -> bool:

@@ -343,6 +343,8 @@ def with_dispute(case: Case, event: DisputeReported) -> Case:
 
 def last_words(disputes: tuple[DisputeReported, ...]) -> tuple[DisputeReported, ...]:
     """How each dispute stands now."""
+    if not disputes:
+        return ()
     last = {told.dispute: told for told in sorted(disputes, key=_order)}
     return tuple(last[name] for name in sorted(last))
 

@@ -14,13 +14,16 @@ comes what makes the door ready, and nothing twice.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from dunning.core.events import PolicyChanged, Standing, StepKind, StepResult
 from dunning.core.facts import Case
-from dunning.core.policy import Policy, Rung
+from dunning.core.local import Hours, hours_of
+from dunning.core.policy import Policy, Retries, Rung
+from dunning.core.remembered import per_policy
 from dunning.core.steps import Step
 
 DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
@@ -74,22 +77,10 @@ def _place(
 
 _Door = tuple[timedelta, StepKind]  # its distance from the beginning, and which it is
 
-# What was worked out for a policy, by the object: a process has few, and plans with them all day.
-_KNOWN: dict[int, tuple[Policy, tuple[tuple[Rung, timedelta], ...]]] = {}
-_MANY = 512
 
-
+@per_policy
 def offsets(policy: Policy) -> Sequence[tuple[Rung, timedelta]]:
     """Every line of the policy with its distance from the beginning, giving up included."""
-    known = _KNOWN.get(id(policy))
-    if known is None or known[0] is not policy:
-        if len(_KNOWN) >= _MANY:
-            _KNOWN.clear()
-        known = _KNOWN[id(policy)] = (policy, tuple(_offsets(policy)))
-    return known[1]
-
-
-def _offsets(policy: Policy) -> list[tuple[Rung, timedelta]]:
     found = []
     for rung, place in zip(policy.timeline, places(policy), strict=True):
         assert place is not None, "the loader lets no line hang on nothing"
@@ -97,7 +88,29 @@ def _offsets(policy: Policy) -> list[tuple[Rung, timedelta]]:
         found.append((rung, max(place, least)))
     if all(rung.do is not StepKind.GIVE_UP for rung in policy.timeline):
         found.append((Rung(do=StepKind.GIVE_UP, after=policy.window), policy.window))
-    return found
+    return tuple(found)
+
+
+@per_policy
+def _doors(policy: Policy) -> Sequence[_Door]:
+    return sorted((offset, rung.do) for rung, offset in offsets(policy) if rung.do in DOORS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of a way with all that is the same for every case.
+
+    `name` is its key behind the case's: the same in every branch, but for what each has its own of.
+    """
+
+    rung: Rung
+    kind: StepKind  # what is done: where others make the charges, to say when
+    name: str
+    offset: timedelta
+    order: int  # its place in seconds: it decides between steps of one moment
+    hours: Hours
+    is_door: bool  # a door has one name in all versions
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,19 +123,9 @@ class Way:
     whole: Policy
     policy: Policy
     branch: str | None = None
+    lines: tuple[Line, ...]
+    asks: bool = False  # whether any of them has a condition
     since: datetime | None = None
-
-    @property
-    def name(self) -> str:
-        """What the lines are called in the reason of a step."""
-        own = f", branch {self.branch}" if self.branch else ""
-        return f"policy {self.whole.name}{own}"
-
-    def key(self, case: Case, rung: Rung, number: int) -> str:
-        """The key of a line: the same in every branch, but for what each has its own of."""
-        own = f"{self.branch}." if self.branch and rung.do in REPLACED else ""
-        space = "" if rung.do in DOORS else namespace(case)
-        return f"{case.id}/{space}{own}{rung.do.value}:{number}"
 
 
 def walked(policy: Policy, branch: str | None) -> Policy:
@@ -148,15 +151,57 @@ def walked(policy: Policy, branch: str | None) -> Policy:
     return replace(whole, timeline=(*lines, *kept))
 
 
+@per_policy
 def every_way(policy: Policy) -> tuple[Way, ...]:
     """The timeline and each branch, whatever the case."""
-    names = (None, *(name for name, _ in policy.branches))
-    return tuple(Way(whole=policy, policy=walked(policy, name), branch=name) for name in names)
+    return tuple(_way(policy, name) for name in (None, *(name for name, _ in policy.branches)))
+
+
+def _way(whole: Policy, branch: str | None) -> Way:
+    policy = walked(whole, branch)
+    lines = _lines(whole, policy, branch)
+    asks = any(rung.when for rung in policy.timeline)
+    return Way(whole=whole, policy=policy, branch=branch, lines=lines, asks=asks)
+
+
+def _lines(whole: Policy, policy: Policy, branch: str | None) -> tuple[Line, ...]:
+    number: Counter[StepKind] = Counter()
+    told = f"policy {whole.name}, branch {branch}" if branch else f"policy {whole.name}"
+    lines = []
+    for rung, offset in offsets(policy):
+        number[rung.do] += 1
+        signals = rung.do is StepKind.RETRY and policy.retries is Retries.SIGNAL
+        own = f"{branch}." if branch and rung.do in REPLACED else ""
+        kind = StepKind.SIGNAL if signals else rung.do
+        line = Line(
+            rung=rung,
+            kind=kind,
+            name=f"{own}{rung.do.value}:{number[rung.do]}",
+            offset=offset,
+            order=10 + _seconds(offset),
+            hours=hours_of(rung, kind, policy),
+            is_door=rung.do in DOORS,
+            why=f"{told}: {rung.do.value} {number[rung.do]} at {_span(offset)}",
+        )
+        lines.append(line)
+    return tuple(lines)
+
+
+def _seconds(span: timedelta) -> int:
+    return span.days * 86_400 + span.seconds
+
+
+def _span(offset: timedelta) -> str:
+    hours, rest = divmod(_seconds(offset), 3600)
+    if rest:
+        return f"{_seconds(offset) // 60}m"
+    return f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
 
 
 def starts_at(case: Case, policy: Policy) -> datetime:
     """The moment from which the policy's lines count for this case."""
-    start = _begun_at(case, policy)
+    # One kind of UTC for all moments: two kinds take ten times as long to compare.
+    start = _begun_at(case, policy).astimezone(UTC)
     change = case.policy_change
     if change is None:
         return start
@@ -172,8 +217,8 @@ def _begun_at(case: Case, policy: Policy) -> datetime:
     ahead = min(
         offset
         for way in every_way(policy)
-        for rung, offset in offsets(way.policy)
-        if rung.do in DOORS and not (off and rung.do is StepKind.SUSPEND)
+        for offset, kind in _doors(way.policy)
+        if not (off and kind is StepKind.SUSPEND)
     )
     # A policy whose door comes sooner than the notice begins anew.
     place = max(ahead - NOTICE, timedelta(0))
@@ -191,12 +236,8 @@ def _put_back(change: PolicyChanged, start: datetime, door: _Door | None) -> tim
 def _next_door(case: Case, policy: Policy, change: PolicyChanged) -> _Door | None:
     """The next one as of the move: a timeline stays where it is once a door has opened."""
     ended = {step.id for step in case.done if step.at <= change.at}
-    doors = (
-        (offset, rung.do)
-        for rung, offset in offsets(policy)
-        if rung.do in DOORS and f"{case.id}/{rung.do.value}:1" not in ended
-    )
-    return min(doors, default=None)
+    left = (door for door in _doors(policy) if f"{case.id}/{door[1].value}:1" not in ended)
+    return next(left, None)
 
 
 def _opens_from(change: PolicyChanged, kind: StepKind) -> datetime:
@@ -218,7 +259,8 @@ def namespace(case: Case) -> str:
     change = case.policy_change
     if change is None:
         return ""
-    first = min(case.policy_changes, key=lambda each: (each.at, each.id))
+    several = case.policy_changes
+    first = several[0] if len(several) == 1 else min(several, key=lambda each: (each.at, each.id))
     return "" if change.version == first.former_version else f"{change.version[:8]}."
 
 
@@ -227,13 +269,14 @@ def left_behind(case: Case, policy: Policy, steps: Sequence[Step]) -> Mapping[st
     change = case.policy_change
     if change is None:
         return {}
-    lines = sorted(
-        (step for step in steps if step.kind not in DOORS), key=lambda s: (s.due_at, s.order)
-    )
+    lines = [step for step in steps if step.kind not in DOORS]
     past = [step for step in lines if step.due_at < change.at]
-    owed = {step.rung.do: step.key for step in past if step.rung and step.rung.do in change.owed}
-    left = {step.key: _BEFORE for step in past if step.key not in owed.values()}
-    left |= _not_again(case, policy, change, [step for step in lines if step not in past])
+    left = {step.key: _BEFORE for step in past}
+    for kind in change.owed:
+        several = [step for step in past if step.rung and step.rung.do is kind]
+        if several:
+            del left[max(several, key=lambda step: (step.due_at, step.order)).key]
+    left |= _not_again(case, policy, change, [step for step in lines if step.due_at >= change.at])
     if any(s.kind is StepKind.RESTRICT and s.result is StepResult.DONE for s in case.done):
         left |= {s.key: _RESTRICTED for s in lines if s.kind is StepKind.RESTRICT}
     return left

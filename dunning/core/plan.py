@@ -7,14 +7,14 @@ A door (suspend, give up) never opens before the last chance ahead of it has bee
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from operator import attrgetter
 
 from dunning.core.around import ALONE, Around
 from dunning.core.branches import way_of
-from dunning.core.calendar import Local, in_window
+from dunning.core.calendar import in_window
 from dunning.core.events import StepAdvanced, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.freezing import Freeze, Stop, freeze
@@ -32,11 +32,11 @@ from dunning.core.places import (
     Way,
     every_way,
     left_behind,
+    namespace,
     not_before,
-    offsets,
     starts_at,
 )
-from dunning.core.policy import Policy, Retries, Rung
+from dunning.core.policy import Policy
 from dunning.core.reactions import after_end, while_open
 from dunning.core.spacing import is_try, spaced
 from dunning.core.status import Status, status
@@ -84,45 +84,56 @@ def plan(
     steps = _ready(case, [*while_open(case, way.policy, ladder), *ladder])
     if case.adopted is not None:
         resumes_at = case.adopted.resumes_at
-        steps = _sorted(replace(step, due_at=max(step.due_at, resumes_at)) for step in steps)
+        steps = _sorted(_not_before(step, resumes_at) for step in steps)
     steps = _bar_doors(steps)
     standing = freeze(case, now)
     if standing:
         steps = _frozen(case, steps, standing)
-    steps = _one_message(_one_charge(steps, now), now)
-    return Plan(steps=_in_window(case, policy, steps, now), frozen=standing)
+    return Plan(steps=_as_of_now(case, policy, steps, now), frozen=standing)
 
 
 def _ready(case: Case, steps: Iterable[Step]) -> tuple[Step, ...]:
     """Take out what is done, put off what was deferred, and sort."""
     ended = {step.id for step in case.done}
     until = {step.id: step.until for step in case.deferred}
-    left = [
-        replace(step, due_at=max(step.due_at, until[step.key])) if step.key in until else step
+    return _sorted(
+        _not_before(step, until[step.key]) if step.key in until else step
         for step in steps
         if step.key not in ended
-    ]
-    return _sorted(left)
+    )
+
+
+def _not_before(step: Step, moment: datetime) -> Step:
+    return step._replace(due_at=moment) if moment > step.due_at else step
 
 
 def _bar_doors(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """Hold a door until every charge that belongs before it has been tried or ruled out."""
-    held: list[Step] = []
-    for step in steps:
-        due = step.due_at
-        if step.kind in DOORS:
-            before = [
-                other.due_at
-                for other in steps
-                if other.kind in CHARGES and other.order < step.order and other.skip is None
-            ]
-            due = max([due, *before])
-        held.append(step if due == step.due_at else replace(step, due_at=due))
-    return _sorted(held)
+    chances = [step for step in steps if step.kind in CHARGES and step.skip is None]
+    if not chances:
+        return steps
+
+    def held(door: Step) -> Step:
+        before = (step.due_at for step in chances if step.order < door.order)
+        return _not_before(door, max(before, default=door.due_at))
+
+    return _sorted(held(step) if step.kind in DOORS else step for step in steps)
+
+
+_IN_ORDER = attrgetter("due_at", "order", "key")
 
 
 def _sorted(steps: Iterable[Step]) -> tuple[Step, ...]:
-    return tuple(sorted(steps, key=lambda step: (step.due_at, step.order, step.key)))
+    return tuple(sorted(steps, key=_IN_ORDER))
+
+
+def _as_of_now(
+    case: Case, policy: Policy, steps: tuple[Step, ...], now: datetime
+) -> tuple[Step, ...]:
+    """Of what is due, one charge at a time, one message for all, and each in its hours."""
+    if not any(_stands(step, now) for step in steps):
+        return steps
+    return _in_window(case, policy, _one_message(_one_charge(steps, now), now), now)
 
 
 def _one_charge(steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
@@ -143,7 +154,7 @@ def _one_charge(steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
         if door.kind in DOORS and any(charge.order < door.order for charge in charges)
     )
     return tuple(
-        replace(step, held=True) if step.key in waiting and _stands(step, now) else step
+        step._replace(held=True) if step.key in waiting and _stands(step, now) else step
         for step in steps
     )
 
@@ -154,7 +165,7 @@ def _one_message(steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
     if not emails:
         return steps
     why = f"missed: {_short(emails[-1])} is due as well"
-    return tuple(replace(step, skip=why) if step in emails[:-1] else step for step in steps)
+    return tuple(step._replace(skip=why) if step in emails[:-1] else step for step in steps)
 
 
 def _stands(step: Step, now: datetime) -> bool:
@@ -171,7 +182,7 @@ def _in_window(
         if not _stands(step, now):
             return step
         opens = in_window(now, hours_of(step.rung, step.kind, policy), zone)
-        return replace(step, due_at=opens) if opens > now else step
+        return step._replace(due_at=opens) if opens > now else step
 
     return _sorted(opened(step) for step in steps)
 
@@ -189,10 +200,10 @@ def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step
     )
     steps = tuple(step for step in steps if step not in free)
     if until is not None:
-        return _sorted((*free, *(replace(step, due_at=max(step.due_at, until)) for step in steps)))
-    held = tuple(replace(step, held=True) for step in steps)
+        return _sorted((*free, *(_not_before(step, until) for step in steps)))
+    held = tuple(step._replace(held=True) for step in steps)
     if standing.stop.by_people:
-        return (*free, *held)
+        return _sorted((*free, *held))
     asked = [step.at for step in case.done if "/reconcile:frozen" in step.id]
     check = Step(
         key=f"{case.id}/reconcile:frozen:{len(asked) + 1}",
@@ -200,7 +211,7 @@ def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step
         due_at=max([standing.since, *asked]) + FROZEN_CHECK,
         why=f"{standing.why}: ask the provider how it stands",
     )
-    return (*_ready(case, [check]), *held)
+    return _sorted((*_ready(case, [check]), *held))
 
 
 # --- the timeline --------------------------------------------------------------------------
@@ -216,14 +227,16 @@ def _ladder(case: Case, way: Way, now: datetime, present: Status, around: Around
     ]
     behind = left_behind(case, way.whole, whole)
     left = {key: why for key, why in behind.items() if key not in around.begun}
-    pulled = {told.step: told for told in case.advanced}
-    ahead = [_pulled(step, pulled.get(step.key)) for step in whole if step.key not in ended]
-    steps = left_undone(case, way, ahead, present, around)
-    steps = [replace(s, skip=left[s.key]) if s.key in left else s for s in steps]
-    standing = [step for step in steps if step.skip is None]
+    ahead = [step for step in whole if step.key not in ended]
+    if case.advanced:
+        pulled = {told.step: told for told in case.advanced}
+        ahead = [_pulled(step, pulled.get(step.key)) for step in ahead]
+    undone = left_undone(case, way, ahead, present, around) | left
+    standing = [step for step in ahead if step.key not in undone]
+    judge = _Judge(case, way.policy, standing, opened, now)
     return [
-        *(step for step in steps if step.skip is not None),
-        *(_judged(case, way.policy, step, standing, opened, now) for step in standing),
+        *(step._replace(skip=undone[step.key]) for step in ahead if step.key in undone),
+        *map(judge.judged, standing),
         *_begun_elsewhere(case, way, around.begun - ended.keys() - {step.key for step in whole}),
     ]
 
@@ -234,7 +247,7 @@ def _begun_elsewhere(case: Case, way: Way, begun: frozenset[str]) -> list[Step]:
         return []
     why = "begun before the bank's answer changed; its ending is asked for"
     found = {step.key: step for other in every_way(way.whole) for step in _lines(case, other)}
-    return [replace(found[key], why=why) for key in sorted(begun) if key in found]
+    return [found[key]._replace(why=why) for key in sorted(begun) if key in found]
 
 
 def timeline(case: Case, policy: Policy) -> list[Step]:
@@ -249,47 +262,26 @@ def line_keys(case: Case, policy: Policy) -> frozenset[str]:
 
 def _lines(case: Case, way: Way, ended: Collection[str] = ()) -> list[Step]:
     """The lines with their dates; of those that have `ended` only the doors: others need none."""
-    policy = way.policy
-    number: Counter[StepKind] = Counter()
     start = starts_at(case, way.whole)
-    local = local_of(case, policy)
+    local = local_of(case, way.policy)
+    space = f"{case.id}/{namespace(case)}"
     steps = []
-    for rung, offset in offsets(policy):
-        number[rung.do] += 1
-        key = way.key(case, rung, number[rung.do])
-        if key in ended and rung.do not in DOORS:
+    for line in way.lines:
+        key = f"{case.id}/{line.name}" if line.is_door else space + line.name
+        if key in ended and not line.is_door:
             continue
-        step = _dated(key, way, rung, start, offset, local, number[rung.do])
-        bound = not_before(case, rung.do)
-        if bound is not None and bound > step.due_at:
-            step = replace(step, due_at=bound)
-        steps.append(step)
+        step = Step(
+            key=key,
+            kind=line.kind,
+            due_at=moment_of(line.rung, start + line.offset, key, local, line.hours),
+            order=line.order,
+            rung=line.rung,
+            template=line.rung.template,
+            why=line.why,
+        )
+        bound = not_before(case, line.kind) if line.is_door else None
+        steps.append(step if bound is None else _not_before(step, bound))
     return steps
-
-
-def _dated(
-    key: str,
-    way: Way,
-    rung: Rung,
-    start: datetime,
-    offset: timedelta,
-    local: Local,
-    number: int,
-) -> Step:
-    policy, kind = way.policy, rung.do
-    if kind is StepKind.RETRY and policy.retries is Retries.SIGNAL:
-        kind = StepKind.SIGNAL
-    return Step(
-        key=key,
-        kind=kind,
-        due_at=moment_of(rung, start + offset, key, local, hours_of(rung, kind, policy)),
-        # The place on the timeline decides between steps of one moment, and what is a chance
-        # ahead of which door.
-        order=10 + _seconds(offset),
-        rung=rung,
-        template=rung.template,
-        why=f"{way.name}: {rung.do.value} {number} at {_span(offset)}",
-    )
 
 
 def _pulled(step: Step, told: StepAdvanced | None) -> Step:
@@ -297,35 +289,60 @@ def _pulled(step: Step, told: StepAdvanced | None) -> Step:
     if told is None or told.at >= step.due_at:
         return step
     why = f"brought forward by {told.by}: {told.why}"
-    return replace(step, due_at=told.at, why=f"{step.why}; {why}", moved=why)
+    return step._replace(due_at=told.at, why=f"{step.why}; {why}", moved=why)
 
 
-def _judged(
-    case: Case, policy: Policy, step: Step, steps: list[Step], opened: list[Step], now: datetime
-) -> Step:
-    """Say whether the step may be done at all, and when at the earliest."""
-    if step.kind in CHARGES:
-        if against := why_held_out(case) or why_no_charge(case, policy):
-            return replace(step, skip=against)
-        step = spaced(case, policy, step, [other for other in steps if other.kind in DOORS])
-        why = step.skip or _missed(step, steps, now)
-        return replace(step, skip=why) if why else step
-    if step.kind is StepKind.EMAIL:
-        template = template_for(case, step.template or "", policy)
-        why = why_held_out(case) or why_no_email(case, policy)
-        # What was to be said before a door is not true any more once it has opened.
-        late = next((door.kind.value for door in opened if door.order > step.order), None)
-        why = why or (late and f"overtaken by {late}") or _missed(step, steps, now)
+@dataclass(slots=True)
+class _Judge:
+    """Says whether a line that holds may be done at all, and when at the earliest."""
+
+    case: Case
+    policy: Policy
+    steps: list[Step]
+    opened: list[Step]
+    now: datetime
+    no_charge: str | None = field(init=False)
+    no_email: str | None = field(init=False)
+    doors: list[Step] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.doors = [step for step in self.steps if step.kind in DOORS]
+        held_out = why_held_out(self.case)
+        self.no_charge = held_out or why_no_charge(self.case, self.policy)
+        self.no_email = held_out or why_no_email(self.case, self.policy)
+
+    def judged(self, step: Step) -> Step:
+        """The step with its reason not to be done, if there is one, and when it may be."""
+        if step.kind in CHARGES:
+            return self._charge(step)
+        if step.kind is StepKind.EMAIL:
+            return self._email(step)
+        why = None
+        if step.kind is StepKind.ANNOUNCE:
+            why = self._late(step)
+        elif step.kind in TAKES_ACCESS:
+            why = why_no_access(self.case)
+        if why is None and step.kind is StepKind.RESTRICT:
+            why = _overtaken(step, [*self.steps, *self.opened], self.now)
+        return step._replace(skip=why) if why else step
+
+    def _charge(self, step: Step) -> Step:
+        if self.no_charge:
+            return step._replace(skip=self.no_charge)
+        step = spaced(self.case, self.policy, step, self.doors)
+        why = step.skip or _missed(step, self.steps, self.now)
+        return step._replace(skip=why) if why else step
+
+    def _email(self, step: Step) -> Step:
+        template = template_for(self.case, step.template or "", self.policy)
+        why = self.no_email or self._late(step) or _missed(step, self.steps, self.now)
         same = template == step.template and why == step.skip
-        return step if same else replace(step, template=template, skip=why)
-    if step.kind is StepKind.ANNOUNCE:
-        late = next((door.kind.value for door in opened if door.order > step.order), None)
-        return replace(step, skip=f"overtaken by {late}") if late else step
-    if step.kind in TAKES_ACCESS and (why := why_no_access(case)):
-        return replace(step, skip=why)
-    if step.kind is StepKind.RESTRICT and (why := _overtaken(step, [*steps, *opened], now)):
-        return replace(step, skip=why)
-    return step
+        return step if same else step._replace(template=template, skip=why)
+
+    def _late(self, step: Step) -> str | None:
+        """What was to be said before a door is not true any more once it has opened."""
+        late = next((door.kind.value for door in self.opened if door.order > step.order), None)
+        return f"overtaken by {late}" if late else None
 
 
 def _missed(step: Step, steps: list[Step], now: datetime) -> str | None:
@@ -357,17 +374,6 @@ def _missed(step: Step, steps: list[Step], now: datetime) -> str | None:
 def _overtaken(step: Step, steps: list[Step], now: datetime) -> str | None:
     door = any(s.kind in DOORS and s.order >= step.order and s.due_at <= now for s in steps)
     return "overtaken by suspension" if door else None
-
-
-def _seconds(span: timedelta) -> int:
-    return span.days * 86_400 + span.seconds
-
-
-def _span(offset: timedelta) -> str:
-    hours, rest = divmod(_seconds(offset), 3600)
-    if rest:
-        return f"{_seconds(offset) // 60}m"
-    return f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
 
 
 def tried(case: Case) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from dunning.core.events import StepEnded, StepKind, StepResult
@@ -35,9 +34,9 @@ def spaced(case: Case, policy: Policy, step: Step, doors: Sequence[Step]) -> Ste
     door = min(ahead, key=lambda one: one.order, default=None)
     if door is not None and earliest > max(door.due_at, *_own(case)) + MOST_PAST_DOOR:
         late = f"more than {MOST_PAST_DOOR.days} days past {door.kind.value}"
-        return replace(step, skip=f"ruled out: not before {earliest:%Y-%m-%d %H:%M} UTC, {late}")
+        return step._replace(skip=f"ruled out: not before {earliest:%Y-%m-%d %H:%M} UTC, {late}")
     moved = f"moved from {step.due_at:%Y-%m-%d %H:%M} UTC to {because}"
-    return replace(step, due_at=earliest, why=f"{step.why}; {moved}", moved=moved)
+    return step._replace(due_at=earliest, why=f"{step.why}; {moved}", moved=moved)
 
 
 def _own(case: Case) -> list[datetime]:

@@ -186,7 +186,7 @@ def verdict(case: Case, declines: Overrides) -> Verdict | None:
 
 
 _Standing = tuple[Attempt, Verdict] | None
-# A plan asks of one case again and again: the last answer, with the case it is about.
+# A plan asks of one case again and again: the last answer, with all that it hangs on.
 _last: tuple[Case, Overrides, _Standing] | None = None
 
 
@@ -200,9 +200,20 @@ def standing_decline(case: Case, declines: Overrides) -> tuple[Attempt, Verdict]
     """
     global _last  # noqa: PLW0603 - read and written whole, so threads do not disturb each other
     known = _last
-    if known is None or known[0] is not case or known[1] is not declines:
+    if known is None or known[1] is not declines or not _same_ways_to_pay(known[0], case):
         known = _last = (case, declines, _standing_decline(case, declines))
     return known[2]
+
+
+def _same_ways_to_pay(one: Case, other: Case) -> bool:
+    """Whether nothing was heard of either that the other lacks, as far as a decline goes."""
+    return one is other or (
+        one.attempts is other.attempts
+        and one.id == other.id
+        and one.method == other.method
+        and one.method_at == other.method_at
+        and one.method_fixed_at == other.method_fixed_at
+    )
 
 
 def _standing_decline(case: Case, declines: Overrides) -> _Standing:

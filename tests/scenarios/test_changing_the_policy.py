@@ -11,9 +11,10 @@ from sqlmodel import col, select
 from dunning.acts import Person
 from dunning.changing import Mover, Order, bring_into_force
 from dunning.config import read_policy_text
+from dunning.foreseen import Asked, Outcome, Target, target_of
 from dunning.in_force import Text, loader
 from dunning.messages import Messages
-from dunning.planning import Asked, Outcome, Target, look, target_of
+from dunning.planning import look
 from dunning.reports import snapshot
 from dunning.store import StepRow
 from tests.world import Customer, World

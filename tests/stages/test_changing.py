@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -13,10 +14,12 @@ from dunning.acts import Person
 from dunning.case_rows import read_facts
 from dunning.changing import Moved, Mover, Order, bring_into_force
 from dunning.config import read_policy_text
+from dunning.core.events import StepKind
 from dunning.crashpoints import Killed
+from dunning.foreseen import Asked, Outcome, target_of
 from dunning.in_force import Text, loader
 from dunning.messages import Messages
-from dunning.planning import Asked, Outcome, look, target_of
+from dunning.planning import look
 from dunning.reports import snapshot
 from dunning.store import ActRow, CaseRow, PolicyFileRow
 from tests.providers.stripe.bodies import event, invoice
@@ -142,3 +145,21 @@ def test_many_processes_plan_as_one_does(stage: Stage) -> None:
     assert alone.cases == together.cases == MANY
     assert (together.kinds, together.money) == (alone.kinds, alone.money)
     assert sorted(together.sooner) == sorted(alone.sooner)
+
+
+# The final notice only for who leaves two invoices unpaid.
+IF_TWO = BUILT_IN.replace("final_notice}", "final_notice, when: {open_invoices: {at_least: 2}}}")
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_conditions_on_what_is_around_a_case_are_foreseen(stage: Stage, together: bool) -> None:
+    """One customer has two open invoices, the others have one."""
+    body = renamed(event("invoice.payment_failed", invoice()), "1")
+    stage.hears(named(json.loads(json.dumps(body).replace('"in_1"', '"in_more"')), "evt_more"))
+    file = loader(tuple(Messages().names()))(Text(IF_TWO, "two.yaml"))
+    target = target_of(file.policies, file.choices)
+    few = 0 if together else MANY + 1
+    with snapshot(stage.engine) as session:
+        found = look(session, target, Asked(now=stage.clock.now()), processes=2, few=few, page=2)
+    assert (found.cases, found.changed) == (MANY + 1, MANY + 1)
+    assert found.kinds[StepKind.EMAIL].cases_fewer == MANY - 1
