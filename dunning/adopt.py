@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from operator import attrgetter
@@ -141,9 +141,15 @@ class Adoption:
     # --- parts -----------------------------------------------------------------------------
 
     def _fresh(self, view: View, failed_at: datetime) -> InvoiceReported:
-        name = f"open:{view.bill.invoice}"
-        news = InvoiceNews.PAYMENT_FAILED if view.bill.automatic else InvoiceNews.OVERDUE
-        return InvoiceReported(id=name, at=failed_at, news=news, bill=view.bill)
+        """The failure, as its webhook would have told it.
+
+        What is paid or credited by now may have come after it, and is told by the view.
+        """
+        bill = view.bill
+        whole = bill.remaining + bill.paid + bill.credited
+        untouched = replace(bill, remaining=whole, paid=0, credited=0)
+        news = InvoiceNews.PAYMENT_FAILED if bill.automatic else InvoiceNews.OVERDUE
+        return InvoiceReported(id=f"open:{bill.invoice}", at=failed_at, news=news, bill=untouched)
 
     def _adopted(self, view: View, failed_at: datetime, now: datetime) -> Adopted:
         name = case_id(self.source, view.bill.invoice)

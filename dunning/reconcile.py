@@ -169,14 +169,17 @@ class Pass:
             line = adoption.take(bill)
             self.found.adopted += line.outcome == "adopted"
             return
-        if read_facts(row).bill == bill:
+        facts = read_facts(row)
+        if facts.bill == bill:
             return
         self.found.cases += 1
         if self.dry:
             return
         now = self.now()
         name = f"open:{bill.invoice}"
-        news = InvoiceReported(id=name, at=now, news=InvoiceNews.UPDATED, bill=bill)
+        # Our clock may be behind: this view is newer than the one we have, whatever it says.
+        at = now if facts.bill_at is None else max(now, facts.bill_at + timedelta(seconds=1))
+        news = InvoiceReported(id=name, at=at, news=InvoiceNews.UPDATED, bill=bill)
         with transaction(self.engine) as session:
             self.cases.apply(session, source, provider.name, [news], now)
 

@@ -69,6 +69,12 @@ def _may_have_paid(case: Case, row: Row) -> bool:
     return doubtful and case.paid_at is not None and not succeeded
 
 
+def _paid_by_others(case: Case) -> bool:
+    """Whether the charges that are known paid all that was paid: then none of ours is missing."""
+    known = (one.amount for one in case.attempts if one.status is AttemptStatus.SUCCEEDED)
+    return case.paid_at is not None and case.bill is not None and sum(known) >= case.bill.paid
+
+
 def _ending_of(case: Case, row: Row, attempt: Attempt | None) -> tuple[StepResult, str]:
     if attempt is not None:
         return _KNOWN_ENDINGS[attempt.status]
@@ -77,6 +83,10 @@ def _ending_of(case: Case, row: Row, attempt: Attempt | None) -> tuple[StepResul
     left = row["state"] == "running" or row["asked"] is not None
     if begun and row["kind"] == StepKind.EMAIL.value and left:
         return StepResult.DOUBTFUL, "the worker that sent it died before it could say so"
+    # One that is running and has not asked yet is not going to: it looks whether it still runs.
+    asked = begun and row["asked"] is not None
+    if asked and row["kind"] == StepKind.RETRY.value and not _paid_by_others(case):
+        return StepResult.DOUBTFUL, "it was asked for, and the case ended before anybody knew more"
     # Also one that was put off: an answer may have got lost, or a part of it been done.
     if row["kind"] == StepKind.SUSPEND.value:
         return StepResult.DOUBTFUL, "it may have come about before the case ended"

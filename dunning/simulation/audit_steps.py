@@ -32,7 +32,7 @@ def check(session: Session, seen: Seen, lines: Mapping[str, Line], evidence: Evi
         *_before_due(seen),
         *_while_held(session, seen, evidence.apart),
         *_while_exempt(session, seen, evidence.apart),
-        *_bursts(seen),
+        *bursts(seen),
         *_next_steps(session, seen, evidence),
         *_recorded(seen),
         *disputed(seen, evidence.apart),
@@ -89,7 +89,7 @@ def _while_exempt(session: Session, seen: Seen, apart: timedelta) -> Iterator[st
                 yield f"I2 {row.key} began while {said.customer} was exempt"
 
 
-def _bursts(seen: Seen) -> Iterator[str]:
+def bursts(seen: Seen) -> Iterator[str]:
     """I6: of rungs that were missed only the last is charged."""
     ladder: dict[str, list[Any]] = {}
     for row in seen.steps:
@@ -100,11 +100,12 @@ def _bursts(seen: Seen) -> Iterator[str]:
     for rungs in ladder.values():
         made = sorted((row for row in rungs if row.result in _MADE), key=lambda one: one.due_at)
         for first, second in itertools.pairwise(made):
+            # The last chance ahead of a door that is still to open is charged: what is due behind
+            # the door waits for it. By when each began, since a bank's answer moves charges alone.
             door = any(
                 row.case_id == first.case_id
                 and row.kind in ("suspend", "give_up")
-                and row.due_at >= first.due_at
-                and row.due_at <= second.due_at
+                and first.first_started_at <= row.first_started_at <= second.first_started_at
                 for row in seen.steps
             )
             if first.first_started_at >= second.due_at and not door:

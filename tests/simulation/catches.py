@@ -20,7 +20,7 @@ CATCHES: dict[str, tuple[int, ...]] = {
     "an_event_is_kept_each_time_it_comes": (0,),
     "some_events_are_answered_and_not_kept": (0,),
     "nothing_is_swept": (25,),
-    "a_debit_in_process_stops_nothing": (2,),
+    "a_debit_in_process_stops_nothing": (17,),
     "a_dispute_stops_nothing": (42,),
     "a_hold_stops_nothing": (221,),
     "the_next_step_is_not_computed_anew": (8,),

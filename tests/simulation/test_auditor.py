@@ -72,3 +72,35 @@ def test_a_step_in_the_middle_of_a_dispute_is_named() -> None:
 def test_a_dispute_is_over_when_the_provider_closed_it(behind: timedelta) -> None:
     """A retry in the second of the news is none too early, and a clock that is behind no proof."""
     assert list(audit_steps.disputed(_seen(CLOSED - behind, behind), behind)) == []
+
+
+def _charged(began: dict[str, timedelta]) -> Seen:
+    """Steps that were due one after the other, and were all missed; when each began after all."""
+    steps = [
+        StepRow(
+            key=f"{CASE}/{name}",
+            case_id=CASE,
+            kind=name.partition(":")[0],
+            state="ended",
+            result="declined" if name.startswith("retry") else "done",
+            due_at=OPENED + number * HOUR,
+            first_started_at=OPENED + 9 * HOUR + after,
+            started_at=OPENED + 9 * HOUR + after,
+        )
+        for number, (name, after) in enumerate(began.items())
+    ]
+    return Seen(cases=[], steps=steps, entries=[], messages=[], calls=[], inbox=[])
+
+
+def test_two_rungs_that_were_missed_are_a_burst_unless_a_door_opens_between() -> None:
+    seconds = [timedelta(seconds=number) for number in range(3)]
+    burst = [f"I6 {CASE}/retry:1 was charged although {CASE}/retry:2 was due as well"]
+    assert list(audit_steps.bursts(_charged({"retry:1": seconds[0], "retry:2": seconds[2]}))) == (
+        burst
+    )
+    # A bank's answer had moved the first past the door, which then waited for it.
+    between = {"suspend:1": seconds[1], "retry:1": seconds[0], "retry:2": seconds[2]}
+    assert list(audit_steps.bursts(_charged(between))) == []
+    # One that had opened by then was no reason to wait.
+    before = {"retry:1": seconds[1], "suspend:1": seconds[0], "retry:2": seconds[2]}
+    assert list(audit_steps.bursts(_charged(before))) == burst

@@ -118,6 +118,35 @@ def test_an_invoice_that_failed_just_now_is_a_case_like_any(stage: Stage) -> Non
     assert stage.case().next_at == T0
 
 
+def test_what_was_paid_and_credited_since_the_failure_was_owed_when_it_failed(
+    stage: Stage,
+) -> None:
+    stage.clock.time = days(1)
+    books, told = found_late(T0), b.bill(paid=1000, credited=400, attempt_count=1)
+    view = books.views[told.invoice]
+    books.bills = [told]
+    seen = (b.reported(at=hours(23), told=told), *view.events[1:], b.payment(1000, hours(5)))
+    books.views[told.invoice] = View(bill=told, events=seen)
+    asks(stage, books, T0)
+    entries = [(row.cause, row.amount, row.occurred_at) for row in stage.all(EntryRow)]
+    assert entries == [
+        ("failed", 4900, T0),
+        ("paid", 1000, hours(5)),
+        ("credited", 400, hours(23)),
+    ]
+
+
+def test_a_view_read_by_a_slow_clock_is_newer_than_the_one_there_was(stage: Stage) -> None:
+    stage.tell(b.failed(hours(1)))
+    stage.clock.time = T0 - timedelta(hours=1)
+    asks(stage, Books(bills=[b.bill(paid=1000)]), T0 - timedelta(days=1))
+    assert stage.case().amount_at_risk == 3900
+    assert [(row.cause, row.amount) for row in stage.all(EntryRow)] == [
+        ("failed", 4900),
+        ("paid", 1000),
+    ]
+
+
 def test_no_further_back_than_the_provider_remembers(stage: Stage) -> None:
     books = Books()
     stage.clock.time = days(90)

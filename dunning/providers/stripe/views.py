@@ -37,6 +37,7 @@ _FAILED = frozenset((AttemptStatus.DECLINED, AttemptStatus.ACTION_NEEDED))
 def view(invoice: Obj, tries: Sequence[Attempt], own: Mapping[str, Attempt], now: datetime) -> View:
     """Everything one reading says; `invoice` has its payments and people filled in."""
     told = objects.bill(invoice)
+    now = _no_older(invoice, told, tries, now)
     ours = {attempt.id: attempt for attempt in own.values()}
     known = [ours.get(attempt.id, attempt) for attempt in tries]
     declined = frozenset(a.method for a in tries if a.status in _FAILED and a.method)
@@ -46,6 +47,12 @@ def view(invoice: Obj, tries: Sequence[Attempt], own: Mapping[str, Attempt], now
         method=choose_method(invoice, declined),
         own_attempts=dict(own),
     )
+
+
+def _no_older(invoice: Obj, told: Bill, tries: Sequence[Attempt], now: datetime) -> datetime:
+    """When it was read: our clock may be behind, and no view is older than what it shows."""
+    paid = objects.payments_of(invoice, told, id="", at=now)
+    return max([now, *(one.at for one in tries), *(one.at for one in paid)])
 
 
 # --- the events of a reading -----------------------------------------------------------------
