@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import json
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -115,8 +116,8 @@ class Kind:
         self.after += len(now)
         self.cases_more += len(now) > len(was)
         self.cases_fewer += len(now) < len(was)
-        self.soon_before += sum(moment <= soon for moment in was)
-        self.soon_after += sum(moment <= soon for moment in now)
+        self.soon_before += bisect_right(was, soon)
+        self.soon_after += bisect_right(now, soon)
         for old, new in zip(was, now, strict=False):
             if new < old:
                 self.earlier[int((old - new).total_seconds())] += 1

@@ -235,9 +235,12 @@ def _put_back(change: PolicyChanged, start: datetime, door: _Door | None) -> tim
 
 def _next_door(case: Case, policy: Policy, change: PolicyChanged) -> _Door | None:
     """The next one as of the move: a timeline stays where it is once a door has opened."""
-    ended = {step.id for step in case.done if step.at <= change.at}
-    left = (door for door in _doors(policy) if f"{case.id}/{door[1].value}:1" not in ended)
-    return next(left, None)
+    ended = {step.id: step.at for step in case.done}
+    for offset, kind in _doors(policy):
+        at = ended.get(f"{case.id}/{kind.value}:1")
+        if at is None or at > change.at:
+            return offset, kind
+    return None
 
 
 def _opens_from(change: PolicyChanged, kind: StepKind) -> datetime:

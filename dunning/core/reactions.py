@@ -161,10 +161,11 @@ def _charge(policy: Policy) -> StepKind:
 
 def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[Step]:
     """Write when a later decline asks for something only the customer can do."""
-    last, said = last_decline(case), spoken_of(case, policy.declines)
-    if last is None or said is None:
+    said = spoken_of(case, policy.declines)
+    if said is None or said.advice not in (Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP):
         return
-    if said.advice not in (Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP):
+    last = last_decline(case)
+    if last is None:
         return
     template = fitting_template("payment_failed", said)
     emails = _emails(case)
@@ -187,22 +188,26 @@ def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Itera
 
 
 def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
-    if any(rung.template == "suspended" for rung in policy.timeline):
-        return  # the timeline says it in its own time
+    suspended = [
+        step
+        for step in case.done
+        if step.kind is StepKind.SUSPEND and step.result is StepResult.DONE
+    ]
+    if not suspended or any(rung.template == "suspended" for rung in policy.timeline):
+        return  # or the timeline says it in its own time
     key = f"{case.id}/email:suspended"
     template = template_for(case, "suspended", policy)
     if any(told.template == template and told.id != key for told in _emails(case)):
         return  # a line that held before has said it
-    for step in case.done:
-        if step.kind is StepKind.SUSPEND and step.result is StepResult.DONE:
-            yield Step(
-                key=key,
-                kind=StepKind.EMAIL,
-                due_at=_window(case, policy, step.at),
-                template=template,
-                why="the service was suspended",
-                skip=why_held_out(case) or why_no_email(case, policy),
-            )
+    for step in suspended:
+        yield Step(
+            key=key,
+            kind=StepKind.EMAIL,
+            due_at=_window(case, policy, step.at),
+            template=template,
+            why="the service was suspended",
+            skip=why_held_out(case) or why_no_email(case, policy),
+        )
 
 
 def _restored(case: Case) -> int:
