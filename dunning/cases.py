@@ -33,6 +33,7 @@ from dunning.core.facts import Case
 from dunning.core.plan import Plan, line_keys, plan
 from dunning.core.policy import Policy
 from dunning.core.status import State, Status, status
+from dunning.core.terms import under
 from dunning.desk import Desk, Held, Named, Recall, Row
 from dunning.errors import LeaseLostError
 from dunning.hands import (
@@ -41,7 +42,6 @@ from dunning.hands import (
     call_off,
     complete,
     tell_when_durable,
-    under,
 )
 from dunning.mirror import Mirror
 from dunning.outbox import News, announce, changes_access, neighbourhood

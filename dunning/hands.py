@@ -13,9 +13,9 @@ from sqlalchemy import event as hooks
 from dunning import metrics
 from dunning.core.case import advance
 from dunning.core.events import BillingEvent, RenewalUpcoming, SubscriptionReported
-from dunning.core.facts import Case, Terms
+from dunning.core.facts import Case
 from dunning.core.holdout import Drawn, draw, walked_by
-from dunning.core.policy import Policy, Reach
+from dunning.core.policy import Policy
 from dunning.desk import Desk, Held, Line, Named, Waiting
 from dunning.errors import MoneyError
 from dunning.mirror import Mirror
@@ -38,12 +38,6 @@ def advance_hand(hand: Hand, event: BillingEvent) -> None:
     _same_currency(hand.case, event)
     hand.case = advance(hand.case, event)
     hand.heard.append(event.id)
-
-
-def under(case: Case, policy: Policy) -> Case:
-    """The case with the terms of its policy; the same one where it has them."""
-    terms = Terms(on_cancel=policy.on_cancel, wide=policy.access is Reach.CUSTOMER)
-    return case if case.terms == terms else replace(case, terms=terms)
 
 
 def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:

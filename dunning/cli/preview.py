@@ -34,6 +34,7 @@ from dunning.core.policy import Policy
 from dunning.core.status import status
 from dunning.core.steps import Step
 from dunning.core.subject import subject_of
+from dunning.core.terms import under
 
 # A policy has at most a few dozen lines; more turns would be a fault of ours.
 TURNS = 1_000
@@ -71,7 +72,7 @@ def chosen_for(asked: Asked, choices: Sequence[Choice], terms: Terms) -> str:
 
 def live_through(policy: Policy, asked: Asked) -> Preview:
     """Walk the case until nothing is planned any more."""
-    case = begun(asked)
+    case = under(begun(asked), policy)
     now, stops = asked.failed_at, []
     for turn in range(TURNS):
         ahead = plan(case, policy, now)

@@ -21,6 +21,7 @@ from dunning.core.plan import CHARGES, Plan, plan, timeline
 from dunning.core.policy import Policy
 from dunning.core.status import Status, status, verdict
 from dunning.core.steps import Step
+from dunning.core.terms import under
 
 # These follow from what is found on the way, not from the policy.
 _BESIDE = frozenset((StepKind.RECONCILE, StepKind.RESTORE))
@@ -91,7 +92,9 @@ def look_ahead(
     if standing is not None and standing.until is not None and standing.until > begins:
         begins = standing.until
         ahead = plan(case, old.policy, begins, known, around)
-    moved = replace(case, policy_changes=(*case.policy_changes, event))
+    moved = under(replace(case, policy_changes=(*case.policy_changes, event)), new.policy)
+    if moved.terms != case.terms:
+        known = status(moved)
     then = plan(moved, new.policy, begins, known, around)
     before = _future(case, old.policy, ahead, begins)
     return Change(event, before, _future(moved, new.policy, then, begins))

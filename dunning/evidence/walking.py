@@ -32,6 +32,7 @@ from dunning.core.plan import plan
 from dunning.core.policy import Policy
 from dunning.core.status import status
 from dunning.core.steps import Step
+from dunning.core.terms import under
 
 # A policy has at most a few dozen lines; more turns would be a fault of ours.
 TURNS = 1_000
@@ -90,7 +91,7 @@ def start_of(case: Case, amount: int) -> Start:
 
 def walk(start: Start, policy: Policy, drawn: Drawn | None = None) -> list[Act]:
     """Everything we would do if nobody ever paid, giving up at the end."""
-    case = replace(_begun(start), drawn=drawn)
+    case = under(replace(_begun(start), drawn=drawn), policy)
     now, acts = start.failed_at, list[Act]()
     open_ = status(case)  # it stays so until it is given up: nothing comes in
     for turn in range(TURNS):

@@ -166,6 +166,9 @@ def _money(line: Line) -> dict[str, int]:
     ours = {str(one["charge"]) for one in told["payments"] if one["charge"]}
     beyond: Counter[str] = Counter()  # of each charge: how much of the excess a dispute took
     kept = told["amount_paid"] - over
+    if not line.places:  # the provider tells of its movements in simulations only
+        whole = {name: told[name] for name in back}
+        return {"recovered": kept - sum(whole.values()), **whole}
     for _, entry in line.places:
         what, amount, charge = entry["what"], entry.get("amount", 0), str(entry.get("charge"))
         if what not in back or charge not in ours:

@@ -15,6 +15,7 @@ from dunning.store import ActRow, ExemptionRow, StepRow, transaction
 from tests.builders import AMOUNT, CUSTOMER, attempt, attempted, bill, days, failed, hours, paid
 from tests.cli.conftest import Books, Shell, columns
 from tests.happenings import step
+from tests.secrets import SIGNING
 
 OTHER_CUSTOMER = "cus_nobody"
 
@@ -35,7 +36,7 @@ def line(shell: Shell, case: str, name: str) -> Any:
 @pytest.fixture
 def ready(shell: Shell) -> Shell:
     """A shell of a program that knows its one account."""
-    shell.env(STRIPE_WEBHOOK_SECRET="whsec_c3RhbmQtaW4tZm9yLXRlc3Rz")
+    shell.env(STRIPE_WEBHOOK_SECRET=SIGNING)
     return shell
 
 

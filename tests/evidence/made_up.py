@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from dunning.core.choosing import Subject
 from dunning.core.events import Decline, StepKind
+from dunning.core.facts import Word
 from dunning.core.money import Money
 from dunning.core.policy import Policy
 from dunning.evidence.cells import stretches
@@ -79,6 +80,7 @@ _STARTS = {
         amount=4900,
         currency="usd",
         decline=Decline(code=code),
+        words=(Word(about="subscription", value="sub_1", at=BEGAN, id="evt_1"),),
     )
     for day in range(10)
     for code in sorted(set(CODES))

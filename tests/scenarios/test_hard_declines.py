@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scenarios.conftest import Begin
 from tests.world import World
 
 NO_CHARGES = [
@@ -80,20 +79,6 @@ def test_somebody_without_any_card_is_asked_for_one_and_nothing_is_charged(world
     expect = ["retry:1 declined", "email new_card_needed", *NO_CHARGES[1:]]
     world.passes(days=28, expect=expect)
     assert world.tries(ann) == ["stripe no_method"]
-
-
-def test_an_invoice_sent_by_post_is_never_charged(begin: Begin) -> None:
-    world = begin()
-    ann = world.customer()
-    bill = world.stripe.v1.invoices.create(
-        {"customer": ann.id, "collection_method": "send_invoice", "days_until_due": 5}
-    )
-    world.stripe.v1.invoice_items.create(
-        {"customer": ann.id, "invoice": bill.id, "amount": 1000, "currency": "usd"}
-    )
-    world.stripe.v1.invoices.finalize_invoice(bill.id)
-    world.passes(days=20, expect=[])
-    assert world.cases() == []
 
 
 def test_what_only_the_merchant_can_mend_is_not_put_to_the_customer(world: World) -> None:

@@ -24,6 +24,7 @@ ELSEWHERE = (
     "call.",
     "migrate.",
     "move.",
+    "policy.",
     "prune.",
     "rollup.",
     "worker.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.providers.stripe.bodies import (
     NOBODY,
+    NOW,
     US,
     Body,
     Shape,
@@ -55,6 +56,9 @@ def _invoice_samples() -> dict[str, Body]:
     whole = invoice("old", charge=charge("old"), payment_intent=intent("old"))
     listed = paid_invoice(payments={"object": "list", "data": [invoice_payment()]})
     return found | {
+        "overdue": event(
+            "invoice.overdue", invoice(collection_method="send_invoice", due_date=NOW - 86_400)
+        ),
         "failed 2018": event("invoice.payment_failed", invoice_of_2018()),
         "failed expanded": event("invoice.payment_failed", whole),
         "succeeded": event("invoice.payment_succeeded", paid_invoice("old")),

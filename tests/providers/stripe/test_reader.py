@@ -310,7 +310,7 @@ UNUSED = set(
     invoice.created invoice.deleted invoice.discount_added invoice.discount_removed
     invoice.finalization_failed invoice.finalized invoice.line_item_added
     invoice.line_item_pricing_changed invoice.line_item_quantity_changed
-    invoice.line_item_removed invoice.overdue invoice.overpaid
+    invoice.line_item_removed invoice.overpaid
     invoice.payment_attempt_required invoice.sent invoice.will_be_due
     invoice_payment.canceled invoice_payment.open
     payment_intent.amount_capturable_updated payment_intent.created
