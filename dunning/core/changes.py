@@ -5,14 +5,14 @@ The future of a case is its plan: exact where every charge fails and nobody pays
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from dunning.core.around import ALONE, Around
 from dunning.core.calendar import in_window
 from dunning.core.events import PolicyChanged, StepKind
-from dunning.core.facts import Case
+from dunning.core.facts import Case, moved_to
 from dunning.core.freezing import freeze
 from dunning.core.local import local_of
 from dunning.core.permission import why_no_email
@@ -92,10 +92,10 @@ def look_ahead(
     if standing is not None and standing.until is not None and standing.until > begins:
         begins = standing.until
         ahead = plan(case, old.policy, begins, known, around)
-    moved = under(replace(case, policy_changes=(*case.policy_changes, event)), new.policy)
+    moved = under(moved_to(case, event), new.policy)
     if moved.terms != case.terms:
         known = status(moved)
-    then = plan(moved, new.policy, begins, known, around)
+    then = plan(moved, new.policy, begins, known, around, brief=True)
     before = _future(case, old.policy, ahead, begins)
     return Change(event, before, _future(moved, new.policy, then, begins))
 

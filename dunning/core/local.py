@@ -34,6 +34,15 @@ def moment_of(rung: Rung, start: datetime, key: str, local: Local, hours: Hours)
     return in_window(due, hours, local.zone)
 
 
+def latest(rung: Rung) -> timedelta:
+    """No more than this can a line be moved by its clock, days, chance and hours."""
+    days = rung.patience if rung.on else timedelta(0)
+    return 2 * _CLOCKS + days + rung.jitter
+
+
+# A time of day comes within so long, whatever is done to the clocks.
+_CLOCKS = timedelta(days=2)
+
 Hours = tuple[time, time] | None
 
 

@@ -8,7 +8,7 @@ A door (suspend, give up) never opens before the last chance ahead of it has bee
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 
@@ -29,17 +29,18 @@ from dunning.core.permission import (
 )
 from dunning.core.places import (
     DOORS,
+    Placed,
     Way,
     every_way,
     left_behind,
     namespace,
     not_before,
-    starts_at,
+    placed,
 )
 from dunning.core.policy import Policy
 from dunning.core.reactions import after_end, while_open
 from dunning.core.spacing import is_try, spaced
-from dunning.core.status import Status, status
+from dunning.core.status import State, Status, status
 from dunning.core.steps import Step
 
 CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
@@ -71,16 +72,21 @@ def plan(
     now: datetime,
     known: Status | None = None,
     around: Around = ALONE,
+    *,
+    brief: bool = False,
 ) -> Plan:
-    """Every step of the case still to do. A case that has ended never plans a charge."""
+    """Every step of the case still to do. A case that has ended never plans a charge.
+
+    `brief`: without most of the lines that lay before a move and will never be done.
+    """
     present = known or status(case)
-    if not present.books.entries:
+    if present.state is State.NONE:
         return Plan()
     if not present.state.is_open:
         left = _ready(case, after_end(case, policy, present))
         return Plan(steps=_in_window(case, policy, left, now))
     way = way_of(case, policy)
-    ladder = _ladder(case, way, now, present, around)
+    ladder = _ladder(case, way, now, present, around, brief=brief)
     steps = _ready(case, [*while_open(case, way.policy, ladder), *ladder])
     if case.adopted is not None:
         resumes_at = case.adopted.resumes_at
@@ -217,15 +223,18 @@ def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step
 # --- the timeline --------------------------------------------------------------------------
 
 
-def _ladder(case: Case, way: Way, now: datetime, present: Status, around: Around) -> list[Step]:
+def _ladder(
+    case: Case, way: Way, now: datetime, present: Status, around: Around, *, brief: bool
+) -> list[Step]:
     """The lines that hold now as dated steps, with what must be dropped marked as such."""
     ended = {step.id: step.result for step in case.done}
     # Which line is owed since a move hangs on all of them.
-    whole = _lines(case, way, () if case.policy_changes else ended)
+    place = placed(case, way.whole)
+    whole = _lines(case, _left(way, place) if brief else way, place, () if place.change else ended)
     opened = [
         step for step in whole if step.kind in DOORS and ended.get(step.key) is StepResult.DONE
     ]
-    behind = left_behind(case, way.whole, whole)
+    behind = left_behind(case, place, whole)
     left = {key: why for key, why in behind.items() if key not in around.begun}
     ahead = [step for step in whole if step.key not in ended]
     if case.advanced:
@@ -241,28 +250,41 @@ def _ladder(case: Case, way: Way, now: datetime, present: Status, around: Around
     ]
 
 
+def _left(way: Way, place: Placed) -> Way:
+    """The way without the lines that surely lay before the case was moved to it."""
+    change = place.change
+    if change is None or change.owed:
+        return way
+    gone = change.at - place.start
+    left = [line for line in way.lines if line.is_door or line.latest >= gone]
+    return replace(way, lines=tuple(left)) if len(left) < len(way.lines) else way
+
+
 def _begun_elsewhere(case: Case, way: Way, begun: frozenset[str]) -> list[Step]:
     """What was begun while other lines held, and whose ending nobody knows: it comes first."""
     if not begun:
         return []
     why = "begun before the bank's answer changed; its ending is asked for"
-    found = {step.key: step for other in every_way(way.whole) for step in _lines(case, other)}
+    place = placed(case, way.whole)
+    ways = every_way(way.whole)
+    found = {step.key: step for other in ways for step in _lines(case, other, place)}
     return [found[key]._replace(why=why) for key in sorted(begun) if key in found]
 
 
 def timeline(case: Case, policy: Policy) -> list[Step]:
     """Every line that holds for this case now, with its date, done or not."""
-    return _lines(case, way_of(case, policy))
+    return _lines(case, way_of(case, policy), placed(case, policy))
 
 
 def line_keys(case: Case, policy: Policy) -> frozenset[str]:
     """The keys of every line of the policy, whichever branch it is in."""
-    return frozenset(step.key for way in every_way(policy) for step in _lines(case, way))
+    place = placed(case, policy)
+    return frozenset(step.key for way in every_way(policy) for step in _lines(case, way, place))
 
 
-def _lines(case: Case, way: Way, ended: Collection[str] = ()) -> list[Step]:
+def _lines(case: Case, way: Way, place: Placed, ended: Collection[str] = ()) -> list[Step]:
     """The lines with their dates; of those that have `ended` only the doors: others need none."""
-    start = starts_at(case, way.whole)
+    start = place.start
     local = local_of(case, way.policy)
     space = f"{case.id}/{namespace(case)}"
     steps = []
