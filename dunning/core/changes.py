@@ -16,8 +16,8 @@ from dunning.core.facts import Case, moved_to
 from dunning.core.freezing import freeze
 from dunning.core.local import local_of
 from dunning.core.permission import why_no_email
-from dunning.core.places import DOORS, NOTICE, starts_at
-from dunning.core.plan import CHARGES, Plan, plan, timeline
+from dunning.core.places import CHARGES, DOORS, NOTICE, starts_at
+from dunning.core.plan import Plan, plan, timeline
 from dunning.core.policy import Policy
 from dunning.core.status import Status, status, verdict
 from dunning.core.steps import Step
@@ -129,9 +129,9 @@ def _news(case: Case, old: Version, new: Version, person: Person, ahead: Plan) -
 def _owed(case: Case, policy: Policy, ahead: Plan, now: datetime) -> tuple[StepKind, ...]:
     """The kinds of which a line whose moment has come is still to be done: late, or put off."""
     left = [step for step in ahead.steps if step.rung and step.skip is None]
-    start = starts_at(case, policy)
+    gone = (now - starts_at(case, policy)).total_seconds()
     # A line is never due before its place; most cases have none whose place has come.
-    near = {s.key for s in left if start + timedelta(seconds=s.order - 10) <= now}
+    near = {step.key for step in left if step.order - 10 <= gone}
     if not near:
         return ()
     due = {step.key for step in timeline(case, policy) if step.due_at <= now}

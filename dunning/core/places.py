@@ -27,6 +27,7 @@ from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.remembered import per_policy
 from dunning.core.steps import Step
 
+CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
 DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
 # Steps of which a timeline has one at most: others may be placed by them without a name.
 ONCE = (StepKind.RESTRICT, *DOORS)
@@ -301,9 +302,15 @@ def left_behind(case: Case, place: Placed, steps: Sequence[Step]) -> Mapping[str
             del left[max(several, key=lambda step: (step.due_at, step.order)).key]
     if place.put_back:
         left |= _not_again(case, place, change, [s for s in lines if s.due_at >= change.at])
-    if any(s.kind is StepKind.RESTRICT and s.result is StepResult.DONE for s in case.done):
-        left |= {s.key: _RESTRICTED for s in lines if s.kind is StepKind.RESTRICT}
+    soft = [step.key for step in lines if step.kind is StepKind.RESTRICT]
+    if soft and _restricted(case):
+        left |= dict.fromkeys(soft, _RESTRICTED)
     return left
+
+
+def _restricted(case: Case) -> bool:
+    done = (step.result for step in case.done if step.kind is StepKind.RESTRICT)
+    return StepResult.DONE in done
 
 
 _BEFORE = "policy changed: its moment lay before the case was moved to this version"
