@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from pydantic import TypeAdapter
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from dunning.clock import rfc3339
 from dunning.core.facts import Case
+from dunning.documents import parse_facts
 from dunning.errors import NotFoundError
 from dunning.store import CaseRow, among, guard, table_of
-
-FACTS = TypeAdapter(Case)
 
 
 def read_facts(row: CaseRow) -> Case:
     """The facts of a stored case."""
-    return FACTS.validate_json(row.facts)
+    return parse_facts(row.facts)
 
 
 COLUMNS = tuple(column.name for column in table_of(CaseRow).c)

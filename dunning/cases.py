@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from dunning import ledger
-from dunning.case_rows import COLUMNS, FACTS, guard_cases, read_facts
+from dunning.case_rows import COLUMNS, guard_cases, read_facts
 from dunning.chosen import Chooser, Policies, may_choose_again
 from dunning.columns import (
     columns_of,
@@ -35,6 +35,7 @@ from dunning.core.policy import Policy
 from dunning.core.status import State, Status, status
 from dunning.core.terms import under
 from dunning.desk import Desk, Held, Named, Recall, Row
+from dunning.documents import parse_facts, write_facts
 from dunning.errors import LeaseLostError
 from dunning.hands import (
     Hand,
@@ -187,7 +188,7 @@ class CaseBook:
 
     def desk(self, session: Session) -> Desk:
         """An empty desk for one transaction: gather, take what is to be taken in, write."""
-        return Desk(session, FACTS.validate_json, self._recall)
+        return Desk(session, parse_facts, self._recall)
 
     def gather(self, desk: Desk, told: Mapping[str, Sequence[BillingEvent]]) -> None:
         """Load all that events, by source, may touch; the guard over their names comes before."""
@@ -252,7 +253,7 @@ class CaseBook:
                 policy = self.policy_of(desk.session, held.row["policy_version"])
                 ahead = plan(held.case, policy, now, held.present, besides.get(name, ALONE))
                 row = {**held.row, **next_columns(held.case, ahead)}
-                row["facts"] = FACTS.dump_json(held.case).decode()
+                row["facts"] = write_facts(held.case)
                 desk.cases.put(name, replace(held, row=row))
                 if not is_held(desk.schedule.get(name), now):
                     desk.schedule.put(name, free_cursor(held.case, ahead.next_at))

@@ -323,7 +323,9 @@ def _shown(row: CaseRow) -> Row:
         policy=row.policy,
         version=row.policy_version,
         currency=row.currency,
-        at_risk=0,
+        at_risk=row.amount_at_risk,
+        state=row.state,
+        access=row.access,
         facts=row.facts,
     )
 

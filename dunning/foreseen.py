@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from pydantic import TypeAdapter
-
 from dunning.core.around import ALONE, Around
 from dunning.core.branches import asks, asks_revenue
 from dunning.core.changes import Change, Person, Version, look_ahead
@@ -23,11 +21,11 @@ from dunning.core.choosing import NO_TERMS, Choice, Terms, choose
 from dunning.core.events import PolicyChanged, StepKind
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, from_data
-from dunning.core.status import status
+from dunning.core.status import Access, State, as_stored, status
 from dunning.core.subject import subject_of
+from dunning.documents import parse_facts
 from dunning.workdays import works_on
 
-_FACTS = TypeAdapter(Case)
 SOON = timedelta(hours=24)
 
 
@@ -93,6 +91,8 @@ class Row(NamedTuple):
     version: str
     currency: str
     at_risk: int
+    state: str
+    access: str
     facts: str
     around: Around = ALONE
 
@@ -239,11 +239,12 @@ class Planner:
             found.cases += 1
             if self._stays(row):
                 continue
-            case = _FACTS.validate_json(row.facts)
+            case = parse_facts(row.facts)
             new = self.goes_to(row, case)
             if new.hash != row.version:
                 old = self._pinned[row.version]
-                change = look_ahead(case, old, new, self._who, around=row.around)
+                known = as_stored(case, State(row.state), Access(row.access), row.at_risk)
+                change = look_ahead(case, old, new, self._who, known, row.around)
                 found.add(row, new, change, soon)
         return found
 

@@ -112,7 +112,7 @@ def _pages(
 ) -> Iterator[Sequence[Row]]:
     table = (
         CaseRow.id, CaseRow.source, CaseRow.customer, CaseRow.policy, CaseRow.policy_version,
-        CaseRow.currency, CaseRow.amount_at_risk, CaseRow.facts,
+        CaseRow.currency, CaseRow.amount_at_risk, CaseRow.state, CaseRow.access, CaseRow.facts,
     )  # fmt: skip
     query = select(*(col(column) for column in table)).where(*where)
     rows = session.execute(query, execution_options={"yield_per": size})

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
 from sqlalchemy import Engine
 
 from dunning import store
@@ -39,6 +38,7 @@ from dunning.core.facts import Case
 from dunning.core.plan import plan
 from dunning.core.policy import Policy
 from dunning.core.status import status
+from dunning.documents import write_facts
 from dunning.foreseen import Asked, target_of
 from dunning.messages import Messages
 from dunning.pinned import row_of
@@ -52,7 +52,6 @@ COUNTRIES = ("US", "DE", "GB", "FR", "JP")
 DAYS = 27
 BATCH = 2_000
 GOAL = Goal("planning", "seconds to plan 100,000 open cases / 10", 1.0, most=True)
-_FACTS = TypeAdapter(Case)
 
 
 def measure(postgres: DurablePostgres, folder: Path, *, cases: int) -> Findings:
@@ -146,7 +145,7 @@ def _shape(policy: Policy, hours: int, code: str, country: str, now: datetime) -
         "policy_version": policy.version,
         "recorded_at": now,
         "version": 1,
-        "facts": _FACTS.dump_json(case).decode(),
+        "facts": write_facts(case),
     }
     return row | columns_of(case, present, policy) | next_columns(case, ahead)
 

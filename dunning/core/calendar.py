@@ -67,8 +67,15 @@ class Local:
 
 def at_time(moment: datetime, clock: time, zone: ZoneInfo) -> datetime:
     """The first time the customer's clock shows `clock` at or after `moment`, in UTC."""
-    shown = _showings(moment.astimezone(zone).date(), clock, zone)
-    return next((each for each in shown if each >= moment), shown[-1])
+    return _first_showing(moment, clock, moment.astimezone(zone).date(), zone)
+
+
+def _first_showing(moment: datetime, clock: time, today: date, zone: ZoneInfo) -> datetime:
+    shown = _showings(today, clock, zone)
+    for each in shown:
+        if each >= moment:
+            return each
+    return shown[-1]
 
 
 # Many cases ask for the same hour of the same day: most of what a plan costs was to find it.
@@ -115,7 +122,7 @@ def in_window(moment: datetime, between: tuple[time, time] | None, zone: ZoneInf
     if between is None:
         return moment
     opens, closes = between
-    shown = moment.astimezone(zone).time()
-    if opens <= shown < closes:
+    local = moment.astimezone(zone)
+    if opens <= local.time() < closes:
         return moment
-    return at_time(moment, opens, zone)
+    return _first_showing(moment, opens, local.date(), zone)

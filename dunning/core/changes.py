@@ -5,19 +5,19 @@ The future of a case is its plan: exact where every charge fails and nobody pays
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from dunning.core.around import ALONE, Around
 from dunning.core.calendar import in_window
 from dunning.core.events import PolicyChanged, StepKind
-from dunning.core.facts import Case
+from dunning.core.facts import Case, moved_to
 from dunning.core.freezing import freeze
 from dunning.core.local import local_of
 from dunning.core.permission import why_no_email
-from dunning.core.places import DOORS, NOTICE, starts_at
-from dunning.core.plan import CHARGES, Plan, plan, timeline
+from dunning.core.places import CHARGES, DOORS, NOTICE, starts_at
+from dunning.core.plan import Plan, plan, timeline
 from dunning.core.policy import Policy
 from dunning.core.status import Status, status, verdict
 from dunning.core.steps import Step
@@ -92,10 +92,10 @@ def look_ahead(
     if standing is not None and standing.until is not None and standing.until > begins:
         begins = standing.until
         ahead = plan(case, old.policy, begins, known, around)
-    moved = under(replace(case, policy_changes=(*case.policy_changes, event)), new.policy)
+    moved = under(moved_to(case, event), new.policy)
     if moved.terms != case.terms:
         known = status(moved)
-    then = plan(moved, new.policy, begins, known, around)
+    then = plan(moved, new.policy, begins, known, around, brief=True)
     before = _future(case, old.policy, ahead, begins)
     return Change(event, before, _future(moved, new.policy, then, begins))
 
@@ -129,9 +129,9 @@ def _news(case: Case, old: Version, new: Version, person: Person, ahead: Plan) -
 def _owed(case: Case, policy: Policy, ahead: Plan, now: datetime) -> tuple[StepKind, ...]:
     """The kinds of which a line whose moment has come is still to be done: late, or put off."""
     left = [step for step in ahead.steps if step.rung and step.skip is None]
-    start = starts_at(case, policy)
+    gone = (now - starts_at(case, policy)).total_seconds()
     # A line is never due before its place; most cases have none whose place has come.
-    near = {s.key for s in left if start + timedelta(seconds=s.order - 10) <= now}
+    near = {step.key for step in left if step.order - 10 <= gone}
     if not near:
         return ()
     due = {step.key for step in timeline(case, policy) if step.due_at <= now}

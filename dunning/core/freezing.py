@@ -69,6 +69,8 @@ def exempt(case: Case, now: datetime) -> Freeze | None:
 
 
 def _by_people(case: Case, now: datetime) -> Iterator[Freeze]:
+    if not (case.exemption or case.hold or case.promises):
+        return
     if (said := exempt(case, now)) is not None:
         yield said
     held = case.hold

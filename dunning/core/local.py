@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime, time, timedelta
+from functools import lru_cache
 
 from dunning.core.calendar import Local, at_time, in_window, on_day, zone_of
 from dunning.core.events import StepKind
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Rung
+from dunning.core.remembered import per_policy
 
 
 def local_of(case: Case, policy: Policy) -> Local:
     """How the days of the case's customer go, as far as it is known."""
-    country = case.word("country")
-    return Local(
-        zone=zone_of(case.word("timezone"), country, policy.timezone),
-        country=country,
-        paydays=policy.paydays,
-        works=policy.works,
-    )
+    return _locals(policy)(case.word("timezone"), case.word("country"))
+
+
+@per_policy
+def _locals(policy: Policy) -> Callable[[str | None, str | None], Local]:
+    @lru_cache(maxsize=1_024)
+    def known(timezone: str | None, country: str | None) -> Local:
+        return Local(
+            zone=zone_of(timezone, country, policy.timezone),
+            country=country,
+            paydays=policy.paydays,
+            works=policy.works,
+        )
+
+    return known
 
 
 def moment_of(rung: Rung, start: datetime, key: str, local: Local, hours: Hours) -> datetime:
@@ -33,6 +44,15 @@ def moment_of(rung: Rung, start: datetime, key: str, local: Local, hours: Hours)
         due += chance(key, rung.jitter)
     return in_window(due, hours, local.zone)
 
+
+def latest(rung: Rung) -> timedelta:
+    """No more than this can a line be moved by its clock, days, chance and hours."""
+    days = rung.patience if rung.on else timedelta(0)
+    return 2 * _CLOCKS + days + rung.jitter
+
+
+# A time of day comes within so long, whatever is done to the clocks.
+_CLOCKS = timedelta(days=2)
 
 Hours = tuple[time, time] | None
 

@@ -8,8 +8,8 @@ from dunning.core.declines import permits_charge
 from dunning.core.facts import Case
 from dunning.core.freezing import freeze
 from dunning.core.limits import allowed, in_force
-from dunning.core.places import DOORS, starts_at
-from dunning.core.plan import CHARGES, Plan
+from dunning.core.places import CHARGES, DOORS, starts_at
+from dunning.core.plan import Plan
 from dunning.core.policy import Policy
 from dunning.core.status import last_decline, status, verdict
 from dunning.core.steps import Step

@@ -18,14 +18,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from dunning.core.events import PolicyChanged, Standing, StepKind, StepResult
 from dunning.core.facts import Case
-from dunning.core.local import Hours, hours_of
+from dunning.core.local import Hours, hours_of, latest
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.remembered import per_policy
 from dunning.core.steps import Step
 
+CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
 DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
 # Steps of which a timeline has one at most: others may be placed by them without a name.
 ONCE = (StepKind.RESTRICT, *DOORS)
@@ -107,6 +109,7 @@ class Line:
     kind: StepKind  # what is done: where others make the charges, to say when
     name: str
     offset: timedelta
+    latest: timedelta  # no later than so long after the beginning does it come by itself
     order: int  # its place in seconds: it decides between steps of one moment
     hours: Hours
     is_door: bool  # a door has one name in all versions
@@ -178,6 +181,7 @@ def _lines(whole: Policy, policy: Policy, branch: str | None) -> tuple[Line, ...
             kind=kind,
             name=f"{own}{rung.do.value}:{number[rung.do]}",
             offset=offset,
+            latest=offset + latest(rung),
             order=10 + _seconds(offset),
             hours=hours_of(rung, kind, policy),
             is_door=rung.do in DOORS,
@@ -200,12 +204,29 @@ def _span(offset: timedelta) -> str:
 
 def starts_at(case: Case, policy: Policy) -> datetime:
     """The moment from which the policy's lines count for this case."""
+    return placed(case, policy).start
+
+
+class Placed(NamedTuple):
+    """Where a case stands on the timeline of its policy."""
+
+    start: datetime  # from here the lines count
+    change: PolicyChanged | None = None  # the move that brought it to this policy
+    door: _Door | None = None  # the next one as of the move
+    # How much later the timeline counts than it would, so that this door keeps the notice.
+    put_back: timedelta = timedelta(0)
+
+
+def placed(case: Case, policy: Policy) -> Placed:
+    """Place a case on its timeline."""
     # One kind of UTC for all moments: two kinds take ten times as long to compare.
     start = _begun_at(case, policy).astimezone(UTC)
     change = case.policy_change
     if change is None:
-        return start
-    return start + _put_back(change, start, _next_door(case, policy, change))
+        return Placed(start)
+    door = _next_door(case, policy, change)
+    put_back = _put_back(change, start, door)
+    return Placed(start + put_back, change, door, put_back)
 
 
 def _begun_at(case: Case, policy: Policy) -> datetime:
@@ -267,9 +288,9 @@ def namespace(case: Case) -> str:
     return "" if change.version == first.former_version else f"{change.version[:8]}."
 
 
-def left_behind(case: Case, policy: Policy, steps: Sequence[Step]) -> Mapping[str, str]:
+def left_behind(case: Case, place: Placed, steps: Sequence[Step]) -> Mapping[str, str]:
     """The lines of a timeline that lay before the case was moved to it, each with the reason."""
-    change = case.policy_change
+    change = place.change
     if change is None:
         return {}
     lines = [step for step in steps if step.kind not in DOORS]
@@ -279,10 +300,17 @@ def left_behind(case: Case, policy: Policy, steps: Sequence[Step]) -> Mapping[st
         several = [step for step in past if step.rung and step.rung.do is kind]
         if several:
             del left[max(several, key=lambda step: (step.due_at, step.order)).key]
-    left |= _not_again(case, policy, change, [step for step in lines if step.due_at >= change.at])
-    if any(s.kind is StepKind.RESTRICT and s.result is StepResult.DONE for s in case.done):
-        left |= {s.key: _RESTRICTED for s in lines if s.kind is StepKind.RESTRICT}
+    if place.put_back:
+        left |= _not_again(case, place, change, [s for s in lines if s.due_at >= change.at])
+    soft = [step.key for step in lines if step.kind is StepKind.RESTRICT]
+    if soft and _restricted(case):
+        left |= dict.fromkeys(soft, _RESTRICTED)
     return left
+
+
+def _restricted(case: Case) -> bool:
+    done = (step.result for step in case.done if step.kind is StepKind.RESTRICT)
+    return StepResult.DONE in done
 
 
 _BEFORE = "policy changed: its moment lay before the case was moved to this version"
@@ -291,16 +319,15 @@ _TOLD = "policy changed: the customer was told so before"
 
 
 def _not_again(
-    case: Case, policy: Policy, change: PolicyChanged, steps: Sequence[Step]
+    case: Case, place: Placed, change: PolicyChanged, steps: Sequence[Step]
 ) -> dict[str, str]:
     """What does not come again where the timeline was put back to keep a door's notice.
 
     Of the lines that lay before the move those come that make the door ready: the last charge
     ahead of it, and the messages that the customer has not had.
     """
-    start, door = _begun_at(case, policy), _next_door(case, policy, change)
-    if door is None or not _put_back(change, start, door):
-        return {}
+    start, door = place.start - place.put_back, place.door
+    assert door is not None
     before = [s for s in steps if s.rung and start + timedelta(seconds=s.order - 10) < change.at]
     charges = [s for s in before if s.rung and s.rung.do is StepKind.RETRY]
     ahead = [s for s in charges if timedelta(seconds=s.order - 10) < door[0]]

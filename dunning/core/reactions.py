@@ -41,9 +41,12 @@ def while_open(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[S
         due_at=case.failed_at,
         why="ask the provider what the event did not carry, and who owns the retries",
     )
-    yield from _charge_new_card(case, policy)
-    yield from _charges_by_hand(case, policy)
-    yield from backup_charges(case, policy, ladder)
+    if case.method_at is not None:
+        yield from _charge_new_card(case, policy)
+    if case.retries_asked:
+        yield from _charges_by_hand(case, policy)
+    if policy.backup_methods:
+        yield from backup_charges(case, policy, ladder)
     yield from _tell_of_advice(case, policy, ladder)
     yield from _tell_of_suspension(case, policy)
 
@@ -196,6 +199,8 @@ def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
     if not suspended or any(rung.template == "suspended" for rung in policy.timeline):
         return  # or the timeline says it in its own time
     key = f"{case.id}/email:suspended"
+    if case.step(key) is not None:
+        return
     template = template_for(case, "suspended", policy)
     if any(told.template == template and told.id != key for told in _emails(case)):
         return  # a line that held before has said it

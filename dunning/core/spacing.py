@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from dunning.core.events import StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
@@ -18,18 +19,34 @@ MOST_PAST_DOOR = timedelta(days=10)
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-def spaced(case: Case, policy: Policy, step: Step, doors: Sequence[Step]) -> Step:
+class Wait(NamedTuple):
+    """No charge before then, as the bank's last answer has it."""
+
+    until: datetime
+    span: timedelta
+    tried_at: datetime
+    reason: str
+
+
+def wait_of(case: Case, policy: Policy) -> Wait | None:
+    """How long the bank's answer asks to wait; None: it asks for nothing."""
+    said = verdict(case, policy.declines)
+    if said is None or said.wait is None:
+        return None
+    last = last_decline(case)
+    return None if last is None else Wait(last.at + said.wait, said.wait, last.at, said.reason)
+
+
+def spaced(case: Case, wait: Wait, step: Step, doors: Sequence[Step]) -> Step:
     """Move a charge to when the bank's answer allows it; rule it out where no door waits so long.
 
     The step says what moved it, so that nothing is late or left out without a word.
     """
-    last, said = last_decline(case), verdict(case, policy.declines)
-    if last is None or said is None or said.wait is None:
-        return step
-    earliest = last.at + said.wait
+    earliest = wait.until
     if earliest <= step.due_at:
         return step
-    because = f"{_span(said.wait)} after the try of {last.at:%Y-%m-%d %H:%M} UTC: {said.reason}"
+    tried_at = f"{wait.tried_at:%Y-%m-%d %H:%M} UTC"
+    because = f"{_span(wait.span)} after the try of {tried_at}: {wait.reason}"
     ahead = (one for one in doors if one.order > step.order)
     door = min(ahead, key=lambda one: one.order, default=None)
     if door is not None and earliest > max(door.due_at, *_own(case)) + MOST_PAST_DOOR:

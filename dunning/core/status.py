@@ -14,7 +14,7 @@ a case is open exactly while its books hold money at risk.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
@@ -67,12 +67,14 @@ class Status:
     reason: str  # why it ended; empty while it is open
     ended_at: datetime | None
     access: Access
-    books: Books
+    at_risk: int  # what is still owed and pursued, in minor units
+    case: Case = field(repr=False, compare=False)
+    sheet: Books | None = None
 
     @property
-    def at_risk(self) -> int:
-        """What is still owed and pursued, in minor units."""
-        return self.books.balance(Account.AT_RISK)
+    def books(self) -> Books:
+        """What the ledger should say of the case."""
+        return books(self.case) if self.sheet is None else self.sheet
 
 
 def status(case: Case) -> Status:
@@ -81,7 +83,21 @@ def status(case: Case) -> Status:
     access = _access(case)
     state, reason = _state(sheet, access)
     ended_at = None if state.is_open or state is State.NONE else _ended_at(sheet, state)
-    return Status(state=state, reason=reason, ended_at=ended_at, access=access, books=sheet)
+    return Status(
+        state=state,
+        reason=reason,
+        ended_at=ended_at,
+        access=access,
+        at_risk=sheet.balance(Account.AT_RISK),
+        case=case,
+        sheet=sheet,
+    )
+
+
+def as_stored(case: Case, state: State, access: Access, at_risk: int) -> Status:
+    """The status of an open case whose columns are at hand: its books are made if asked for."""
+    assert state.is_open
+    return Status(state=state, reason="", ended_at=None, access=access, at_risk=at_risk, case=case)
 
 
 _LOST = frozenset((Cause.GIVEN_UP, Cause.ENDED_FOR_NON_PAYMENT))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 from dunning.core.declines import Advice, Verdict
@@ -31,6 +33,19 @@ class Step(NamedTuple):
     held: bool = False
     moved: str | None = None
     forced: bool = False
+
+
+_IN_ORDER = attrgetter("due_at", "order", "key")
+
+
+def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """The steps, soonest first; those of one moment by their place."""
+    return tuple(sorted(steps, key=_IN_ORDER))
+
+
+def short_name(step: Step) -> str:
+    """Its key without the case's."""
+    return step.key.rpartition("/")[2]
 
 
 # Which message says what the customer has to do, once the bank has said so.

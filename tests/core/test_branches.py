@@ -16,8 +16,8 @@ from dunning.core.case import advance, new_case
 from dunning.core.declines import table
 from dunning.core.events import Actor, BillingEvent, MethodNews, StepKind, StepResult
 from dunning.core.facts import Case
-from dunning.core.places import DOORS
-from dunning.core.plan import CHARGES, plan, timeline
+from dunning.core.places import CHARGES, DOORS
+from dunning.core.plan import plan, timeline
 from dunning.core.policy import Policy
 from tests import builders as b
 from tests import happenings as h

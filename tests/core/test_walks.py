@@ -17,8 +17,8 @@ from dunning.core.events import (
 )
 from dunning.core.freezing import freeze
 from dunning.core.local import local_of
-from dunning.core.places import DOORS
-from dunning.core.plan import CHARGES, plan, timeline
+from dunning.core.places import CHARGES, DOORS
+from dunning.core.plan import plan, timeline
 from dunning.core.policy import Policy
 from dunning.core.status import State, status
 from tests import builders as b

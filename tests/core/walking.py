@@ -23,7 +23,8 @@ from dunning.core.events import (
     StepResult,
 )
 from dunning.core.facts import Case
-from dunning.core.plan import CHARGES, Plan, plan
+from dunning.core.places import CHARGES
+from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, Reach, Retries
 from dunning.core.steps import Step
 from tests import builders as b
