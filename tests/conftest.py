@@ -7,6 +7,7 @@ PostgreSQL whose user may create databases, and a Redis whose contents may be wi
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
@@ -46,6 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SHARED] = Shared(run.folder, OVERRIDES, "main")
     else:
         config.stash[SHARED] = Shared.from_worker(worker)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: many tests wait for servers, leases and deaths."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.hookimpl(optionalhook=True)
