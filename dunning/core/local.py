@@ -45,10 +45,11 @@ def moment_of(rung: Rung, start: datetime, key: str, local: Local, hours: Hours)
     return in_window(due, hours, local.zone)
 
 
-def latest(rung: Rung) -> timedelta:
+def latest(rung: Rung, hours: Hours) -> timedelta:
     """No more than this can a line be moved by its clock, days, chance and hours."""
-    days = rung.patience if rung.on else timedelta(0)
-    return 2 * _CLOCKS + days + rung.jitter
+    clock = _CLOCKS if rung.clock is not None else timedelta(0)
+    days = rung.patience + _CLOCKS if rung.on else timedelta(0)
+    return clock + days + rung.jitter + (_CLOCKS if hours is not None else timedelta(0))
 
 
 # A time of day comes within so long, whatever is done to the clocks.

@@ -176,14 +176,15 @@ def _lines(whole: Policy, policy: Policy, branch: str | None) -> tuple[Line, ...
         signals = rung.do is StepKind.RETRY and policy.retries is Retries.SIGNAL
         own = f"{branch}." if branch and rung.do in REPLACED else ""
         kind = StepKind.SIGNAL if signals else rung.do
+        hours = hours_of(rung, kind, policy)
         line = Line(
             rung=rung,
             kind=kind,
             name=f"{own}{rung.do.value}:{number[rung.do]}",
             offset=offset,
-            latest=offset + latest(rung),
+            latest=offset + latest(rung, hours),
             order=10 + _seconds(offset),
-            hours=hours_of(rung, kind, policy),
+            hours=hours,
             is_door=rung.do in DOORS,
             why=f"{told}: {rung.do.value} {number[rung.do]} at {_span(offset)}",
         )

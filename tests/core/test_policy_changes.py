@@ -278,6 +278,19 @@ def test_no_move_brings_a_burst_or_a_door_without_notice(
 
 
 @given(ANY, ANY, DAYS)
+def test_a_brief_plan_lacks_only_what_will_never_be_done(
+    old: Policy, new: Policy, at: float
+) -> None:
+    case = at_day(at, old)
+    if not any(s.kind is not StepKind.RECONCILE for s in plan(case, old, days(at)).steps):
+        return
+    told = moved(case, old, new, at)
+    whole, brief = plan(told, new, days(at)), plan(told, new, days(at), brief=True)
+    assert [s for s in brief.steps if s.skip is None] == [s for s in whole.steps if s.skip is None]
+    assert set(brief.steps) <= set(whole.steps)
+
+
+@given(ANY, ANY, DAYS)
 def test_what_is_foreseen_is_what_then_happens(old: Policy, new: Policy, at: float) -> None:
     """Every charge declined: a walk under the new version does what the plan said, when it said."""
     case = at_day(at, old)
