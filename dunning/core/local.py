@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 
-from dunning.core.calendar import Local, at_time, in_window, on_day, zone_of
+from dunning.core.calendar import ALL_HOURS, Hours, Local, at_time, on_day, opening, zone_of
 from dunning.core.events import StepKind
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Rung
@@ -31,17 +31,15 @@ def moment_of(rung: Rung, start: datetime, key: str, local: Local, hours: Hours)
         due = on_day(due, rung.on, local, rung.patience)
     if rung.jitter:
         due += chance(key, rung.jitter)
-    return in_window(due, hours, local.zone)
-
-
-Hours = tuple[time, time] | None
+    return opening(due, hours, local)
 
 
 def hours_of(rung: Rung | None, kind: StepKind, policy: Policy) -> Hours:
-    """Between which hours of the customer's day a step may begin; None: at any."""
-    if rung is not None and rung.between is not None:
-        return rung.between
-    return policy.send_between if kind is StepKind.EMAIL else None
+    """At which hours of the customer's day a step may begin, and for an email on which days."""
+    between = rung.between if rung is not None else None
+    if kind is StepKind.EMAIL:
+        return Hours(between or policy.send_between, policy.quiet_days)
+    return Hours(between) if between else ALL_HOURS
 
 
 def chance(key: str, most: timedelta) -> timedelta:

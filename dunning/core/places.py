@@ -19,9 +19,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from dunning.core.calendar import Hours
 from dunning.core.events import PolicyChanged, Standing, StepKind, StepResult
 from dunning.core.facts import Case
-from dunning.core.local import Hours, hours_of
+from dunning.core.local import hours_of
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.remembered import per_policy
 from dunning.core.steps import Step

@@ -14,7 +14,7 @@ from operator import attrgetter
 
 from dunning.core.around import ALONE, Around
 from dunning.core.branches import way_of
-from dunning.core.calendar import in_window
+from dunning.core.calendar import opening
 from dunning.core.events import StepAdvanced, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.freezing import Freeze, Stop, freeze
@@ -176,12 +176,12 @@ def _in_window(
     case: Case, policy: Policy, steps: tuple[Step, ...], now: datetime
 ) -> tuple[Step, ...]:
     """Let a step whose moment passed (an outage, a hold) wait for the next opening of its hours."""
-    zone = local_of(case, policy).zone
+    local = local_of(case, policy)
 
     def opened(step: Step) -> Step:
         if not _stands(step, now):
             return step
-        opens = in_window(now, hours_of(step.rung, step.kind, policy), zone)
+        opens = opening(now, hours_of(step.rung, step.kind, policy), local)
         return step._replace(due_at=opens) if opens > now else step
 
     return _sorted(opened(step) for step in steps)
