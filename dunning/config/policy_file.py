@@ -227,11 +227,12 @@ def _defaults(at: At) -> _Defaults:
 
 def _overridden(found: Fields, base: _Defaults) -> _Defaults:
     """The defaults, with what is said here instead. What is wrong is in the report."""
+    quiet = found.read("quiet_days", days.quiet, None)
     return _Defaults(
         timezone=found.read("timezone", values.timezone, base.timezone) or base.timezone,
         retries=found.read("retries", _retries, base.retries) or base.retries,
         send_between=found.read("send_between", values.span, base.send_between),
-        quiet_days=found.read("quiet_days", days.quiet, base.quiet_days),
+        quiet_days=base.quiet_days if quiet is None else quiet,
         paydays=found.read("paydays", days.paydays, base.paydays) or base.paydays,
     )
 

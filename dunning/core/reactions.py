@@ -217,8 +217,7 @@ def _restored(case: Case) -> int:
 
 def _emails(case: Case) -> list[StepEnded]:
     """Messages that reached, or may have reached, the customer."""
-    sent = (StepResult.DONE, StepResult.DOUBTFUL)
-    return [step for step in case.done if step.kind is StepKind.EMAIL and step.result in sent]
+    return [step for step in case.done if step.told]
 
 
 def _succeeded(case: Case) -> bool:
