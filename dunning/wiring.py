@@ -18,11 +18,13 @@ from sqlmodel import Session, col
 
 from dunning import links, metrics
 from dunning.actions.access import Announce, GiveUp, Restore, Restrict, Signal, Suspend, Void
-from dunning.actions.message import Sender, Write
+from dunning.actions.message import Write
 from dunning.actions.observed import Observed
 from dunning.actions.reconcile import Reconcile
 from dunning.actions.retry import Retry
+from dunning.actions.wording import Card, Sender
 from dunning.breaker import Breaker
+from dunning.case_rows import read_facts
 from dunning.cases import CaseBook
 from dunning.channels.email import EmailChannel
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
@@ -36,6 +38,7 @@ from dunning.config import (
 )
 from dunning.core.events import Actor, Attempt, AttemptStatus, StepKind
 from dunning.core.facts import Case
+from dunning.core.policy import Policy
 from dunning.core.ports import Action, Channel, Provider, Reader
 from dunning.core.status import Access, State
 from dunning.errors import ConfigError
@@ -147,7 +150,9 @@ def assemble(
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
     announces = product is not None
-    actions = _actions(settings, engine, acting, mail, messages, sources, announces=announces)
+    actions = _actions(
+        settings, engine, cases, acting, mail, messages, sources, announces=announces
+    )
     breaker = Breaker(engine, on=settings.breaker)
     lease = timedelta(seconds=settings.lease_seconds)
     executor = Executor(
@@ -264,6 +269,7 @@ def _product(settings: Settings) -> Deliver | None:
 def _actions(
     settings: Settings,
     engine: Engine,
+    cases: CaseBook,
     acting: Mapping[str, Provider],
     mail: Channel | None,
     messages: Messages,
@@ -289,7 +295,16 @@ def _actions(
     pages = {name: live.pages for name, live in sources.items()}
     actions: dict[StepKind, Action] = {
         StepKind.RETRY: Retry(acting, partial(_card_history, engine)),
-        StepKind.EMAIL: Write(acting, mail, messages, senders, link_for, pages),
+        StepKind.EMAIL: Write(
+            acting,
+            mail,
+            messages,
+            senders,
+            link_for,
+            pages,
+            stored=partial(_stored, engine, cases),
+            card_of=partial(_card, engine),
+        ),
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),
         StepKind.RESTORE: Restore(acting, partial(_held_by_others, engine)),
@@ -330,6 +345,28 @@ def _card_history(engine: Engine, source: str, method: str, known: frozenset[str
         )
         for row in rows
     ]
+
+
+def _card(engine: Engine, source: str, method: str) -> Card | None:
+    """What is printed on the card, as the provider told us when it was last heard of."""
+    with reading(engine) as session:
+        kept = session.get(MethodRow, (source, method))
+        if kept is None:
+            return None
+        return Card(
+            brand=kept.network,
+            last4=kept.last4,
+            exp_month=kept.exp_month,
+            exp_year=kept.exp_year,
+        )
+
+
+def _stored(engine: Engine, cases: CaseBook, names: Sequence[str]) -> list[tuple[Case, Policy]]:
+    """The cases as they are known now, in the order of their age, each with its policy."""
+    with reading(engine) as session:
+        query = select(CaseRow).where(col(CaseRow.id).in_(names)).order_by(col(CaseRow.opened_at))
+        rows = session.scalars(query).all()
+        return [(read_facts(row), cases.policy_of(session, row.policy_version)) for row in rows]
 
 
 def _held_by_others(engine: Engine, case: Case, subscription: str) -> bool:

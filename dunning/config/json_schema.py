@@ -32,7 +32,7 @@ from dunning.config.schema_parts import table as _table
 from dunning.config.schema_parts import words as _words
 from dunning.core import limits
 from dunning.core.branches import BRANCHES
-from dunning.core.days import Day
+from dunning.core.days import WEEK, Day, Quiet
 from dunning.core.decline_table import Advice
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.policy import Collection, Invoice, Reach, Retries, Subscription
@@ -166,6 +166,7 @@ def _overridable() -> Schema:
         "send_between": _pattern(
             values.SPAN, 'When emails may go out, the customer\'s time: "09:00-18:00".'
         ),
+        "quiet_days": _quiet(),
         "paydays": _one_or_more(_day(), days.MOST)
         | {"description": "What `payday` means: days such as 25 or last_day."},
     }
@@ -229,6 +230,14 @@ def _day() -> Schema:
     """A word, or a day of the month, with which an editor counts as a number."""
     words: list[str | int] = [each.value for each in Day]
     return {"enum": [*words, *range(1, 32)]}
+
+
+def _quiet() -> Schema:
+    one = {"enum": [each.value for each in Quiet]}
+    whole_week = {"allOf": [{"contains": {"const": day.value}} for day in WEEK]}
+    several = {"type": "array", "items": one, "uniqueItems": True, "not": whole_week}
+    about = "Days on which no email is written: [saturday, sunday, holiday]."
+    return {"anyOf": [one, several], "description": about}
 
 
 def _choice() -> Schema:

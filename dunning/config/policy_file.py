@@ -26,7 +26,7 @@ from dunning.config.worth import read_terms as read_words
 from dunning.config.yaml_tree import parse
 from dunning.core.branches import whens_of
 from dunning.core.choosing import NO_TERMS, Choice, OneOf, Terms, When
-from dunning.core.days import PAYDAYS, Wish
+from dunning.core.days import PAYDAYS, Quiet, Wish
 from dunning.core.decline_table import Override
 from dunning.core.limits import Limit
 from dunning.core.policy import Policy, Retries
@@ -39,7 +39,7 @@ VERSION = "1"
 
 RULES_KEYS = ("value", "segments", "declines", "limits")
 TOP_KEYS = ("version", "defaults", *RULES_KEYS, "policies", "choose", "sources")
-DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays")
+DEFAULT_KEYS = ("timezone", "retries", "send_between", "quiet_days", "paydays")
 POLICY_KEYS = ("grace", "window", "timeline", "branches", "holdout", *DEFAULT_KEYS, *TERMS_KEYS)
 PROVIDERS = ("stripe",)
 
@@ -71,6 +71,7 @@ class _Defaults:
     timezone: str = "UTC"
     retries: Retries = Retries.OURS
     send_between: tuple[time, time] | None = None
+    quiet_days: tuple[Quiet, ...] = ()
     paydays: tuple[Wish, ...] = PAYDAYS
 
 
@@ -226,10 +227,12 @@ def _defaults(at: At) -> _Defaults:
 
 def _overridden(found: Fields, base: _Defaults) -> _Defaults:
     """The defaults, with what is said here instead. What is wrong is in the report."""
+    quiet = found.read("quiet_days", days.quiet, None)
     return _Defaults(
         timezone=found.read("timezone", values.timezone, base.timezone) or base.timezone,
         retries=found.read("retries", _retries, base.retries) or base.retries,
         send_between=found.read("send_between", values.span, base.send_between),
+        quiet_days=base.quiet_days if quiet is None else quiet,
         paydays=found.read("paydays", days.paydays, base.paydays) or base.paydays,
     )
 
@@ -291,6 +294,7 @@ def _policy(
         timezone=own.timezone,
         retries=own.retries,
         send_between=own.send_between,
+        quiet_days=own.quiet_days,
         paydays=own.paydays,
         holdout=holdout,
         works=works_on,

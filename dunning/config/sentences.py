@@ -9,7 +9,7 @@ from typing import assert_never
 
 from dunning.config.timing import Timed, in_order, span_words
 from dunning.core.choosing import Terms, words
-from dunning.core.days import NAMES, Day, Wish
+from dunning.core.days import NAMES, Day, Quiet, Wish
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
 from dunning.core.money import Money
@@ -31,6 +31,7 @@ _DAYS = {
     Day.BUSINESS_DAY: "a day on which the customer's country works",
     Day.LAST_DAY: "the last day of a month",
 }
+_QUIET = {Quiet.HOLIDAY: "public holidays of the customer's country"}
 _STEPS = {"restrict": "restricting", "suspend": "suspension", "give_up": "giving up"}
 _COLLECTION = {
     Collection.KEEP_AS_DRAFT: "later invoices wait as drafts",
@@ -221,6 +222,10 @@ def _tell(rung: Rung) -> str:
 
 def _terms(policy: Policy) -> Iterator[str]:
     """What the policy says beside its timeline, where that is not the usual."""
+    if policy.quiet_days:
+        *others, last = [_QUIET.get(day, f"{day.value.capitalize()}s") for day in policy.quiet_days]
+        listed = f"{', '.join(others)} and {last}" if others else last
+        yield f"No email is written on {listed}: it waits for the next day that is none of them."
     if policy.on_cancel is not OnCancel.CLOSE:
         yield f"If the customer cancels, {_ON_CANCEL[policy.on_cancel]}."
     if policy.backup_methods:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from dunning.core.events import Actor, Attempt, AttemptStatus, StepKind, StepResult
+from dunning.core.events import Actor, Attempt, AttemptStatus, StepResult
 from dunning.core.facts import BACKUP, Case
 from dunning.core.merge import DEBITS
 
@@ -31,7 +31,7 @@ def mechanism(case: Case, paid_at: datetime) -> str:
     if attempt is not None and attempt.by is Actor.PROVIDER and _provider_retried(case):
         return PROVIDER
     written = any(
-        step.kind is StepKind.EMAIL and step.result is StepResult.DONE and step.at <= paid_at
+        step.told and step.result is not StepResult.DOUBTFUL and step.at <= paid_at
         for step in case.done
     )
     return LINK if written else NATURAL

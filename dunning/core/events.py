@@ -316,7 +316,10 @@ class RenewalUpcoming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnded:
-    """A step of ours ended. `id` is the step key; `off`: giving up took the service away."""
+    """A step of ours ended. `id` is the step key; `off`: giving up took the service away.
+
+    `said_in`: a message that was not sent, as that of another step said it on the same day.
+    """
 
     id: str
     at: datetime
@@ -325,6 +328,13 @@ class StepEnded:
     why: str = ""
     template: str | None = None
     off: bool = False
+    said_in: str | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether the customer heard this message, or may have, from this step or another."""
+        sent = self.result in (StepResult.DONE, StepResult.DOUBTFUL)
+        return self.kind is StepKind.EMAIL and (sent or self.said_in is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from dunning.core.calendar import Hours
 from dunning.core.events import PolicyChanged, Standing, StepKind, StepResult
 from dunning.core.facts import Case
-from dunning.core.local import Hours, hours_of, latest
+from dunning.core.local import hours_of, latest
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.remembered import per_policy
 from dunning.core.steps import Step
@@ -114,6 +115,7 @@ class Line:
     hours: Hours
     is_door: bool  # a door has one name in all versions
     why: str
+    is_notice: bool = False  # it announces a door: the customer is to read it before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,10 +188,17 @@ def _lines(whole: Policy, policy: Policy, branch: str | None) -> tuple[Line, ...
             order=10 + _seconds(offset),
             hours=hours,
             is_door=rung.do in DOORS,
+            is_notice=_announces(rung),
             why=f"{told}: {rung.do.value} {number[rung.do]} at {_span(offset)}",
         )
         lines.append(line)
     return tuple(lines)
+
+
+def _announces(rung: Rung) -> bool:
+    """Whether a line is an email that says that a door is about to open."""
+    placed_by_one = rung.before is not None and rung.anchor in DOORS
+    return rung.do is StepKind.EMAIL and (rung.template == "final_notice" or placed_by_one)
 
 
 def _seconds(span: timedelta) -> int:
@@ -334,12 +343,7 @@ def _not_again(
     ahead = [s for s in charges if timedelta(seconds=s.order - 10) < door[0]]
     last = max(ahead, key=lambda step: step.order, default=None)
     left = {step.key: _BEFORE for step in charges if step is not last}
-    sent = (StepResult.DONE, StepResult.DOUBTFUL)
-    told = {
-        step.template
-        for step in case.done
-        if step.kind is StepKind.EMAIL and step.result in sent and step.at <= change.at
-    }
+    told = {step.template for step in case.done if step.told and step.at <= change.at}
     if told:
         told.add("payment_failed")  # whatever it was, they know
     emails = (s for s in before if s.kind is StepKind.EMAIL and s.template in told)

@@ -14,7 +14,7 @@ from datetime import time, timedelta
 from typing import Any
 
 from dunning.core.choosing import ALWAYS, NO_TERMS, Terms, When
-from dunning.core.days import PATIENCE, PAYDAYS, Day, Wish, Works, monday_to_friday
+from dunning.core.days import PATIENCE, PAYDAYS, Day, Quiet, Wish, Works, monday_to_friday
 from dunning.core.decline_table import Advice, Override
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
@@ -114,6 +114,7 @@ class Policy:
     timezone: str = "UTC"
     retries: Retries = Retries.OURS
     send_between: tuple[time, time] | None = None
+    quiet_days: tuple[Quiet, ...] = ()  # on which no email is written
     paydays: tuple[Wish, ...] = PAYDAYS
     holdout: Holdout | None = None
     access: Reach = Reach.SUBSCRIPTION
@@ -232,6 +233,7 @@ _OVERRIDE = _record(
     | {"wait": _maybe(_span), "source": _maybe(_text), "category": _maybe(_text)},
 )
 _LATER_POLICY: dict[str, _Codec] = {
+    "quiet_days": _each(_word(Quiet)),
     "paydays": _each(_wish),
     "holdout": _maybe((Holdout.to_data, Holdout.from_data)),
     "access": _word(Reach),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from dunning.core.doing import Action, Asked, Doing, Ended, PutOff, Said
+from dunning.core.doing import Action, Asked, Doing, Ended, PutOff, Said, Saying
 from dunning.core.events import Attempt, Bill, BillingEvent, Decline, MethodChanged
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Reading",
     "Refused",
     "Said",
+    "Saying",
     "SendOutcome",
     "Sent",
     "Understood",

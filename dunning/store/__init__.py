@@ -1,7 +1,15 @@
 """Remembering in SQL: the tables, the engine, one transaction at a time, and the versions."""
 
 from dunning.store.arrays import Column
-from dunning.store.bulk import add_rows, among, change_rows, drop_rows, put_rows, table_of
+from dunning.store.bulk import (
+    add_rows,
+    among,
+    change_rows,
+    drop_rows,
+    new_rows,
+    put_rows,
+    table_of,
+)
 from dunning.store.engine import (
     POOLS,
     engine_for,
@@ -13,6 +21,7 @@ from dunning.store.engine import (
     reading,
     transaction,
 )
+from dunning.store.mail import MailDayRow
 from dunning.store.partitions import day_of_id, first_id
 from dunning.store.people import ActRow, ExemptionRow
 from dunning.store.records import FitRow, PruningRow, RevenueRow, RollupRow, SeenRow, TallyRow
@@ -64,6 +73,7 @@ __all__ = [
     "FitRow",
     "InboxRow",
     "LinkRow",
+    "MailDayRow",
     "MessageRow",
     "MethodRow",
     "OutboxRow",
@@ -95,6 +105,7 @@ __all__ = [
     "known_versions",
     "migrate",
     "misfit",
+    "new_rows",
     "newest_version",
     "put_rows",
     "reading",

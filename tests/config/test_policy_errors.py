@@ -36,6 +36,16 @@ LINES = [
      ("2:56: defaults.send_between: '9-18' is not a span of the day; expected two times of day,"
      ' such as "09:00-18:00"')),
     ('"09:00-18:00"', "09:00-24:00", "2:56: defaults.send_between: '09:00-24:00' is not a span"),
+    ("timezone: UTC", "timezone: UTC, quiet_days: [saturday, sundays]",
+     ("2:50: defaults.quiet_days.1: 'sundays' is not a quiet day; expected one of friday, holiday,"
+      " monday, saturday, sunday, thursday, tuesday, wednesday. Did you mean 'sunday'?")),
+    ("timezone: UTC", "timezone: UTC, quiet_days: payday",
+     "2:39: defaults.quiet_days: 'payday' is not a quiet day; expected one of friday, holiday,"),
+    ("timezone: UTC", "timezone: UTC, quiet_days: [sunday, sunday]",
+     "2:48: defaults.quiet_days.1: 'sunday' is given twice"),
+    ("timezone: UTC", ("timezone: UTC, quiet_days: [monday, tuesday, wednesday, thursday, friday,"
+     " saturday, sunday]"),
+     "2:39: defaults.quiet_days: every day of the week is quiet, so no email could ever be"),
     ("grace: 14d", "grace: 14 days",
      ("5:12: policies.standard.grace: '14 days' is not a duration; expected a duration in whole"
      " numbers, such as 45m, 0h, 36h, 3d or 2w")),
@@ -48,8 +58,8 @@ LINES = [
     ("grace: 14d", "grace:", "5:5: policies.standard.grace: is empty; expected a duration in"),
     ("grace: 14d", "grce: 14d",
      ("5:5: policies.standard.grce: 'grce' is not a key here; expected one of access,"
-      " backup_methods, branches, grace, holdout, on_cancel, paydays, retries, send_between,"
-      " timeline, timezone, window. Did you mean 'grace'?")),
+      " backup_methods, branches, grace, holdout, on_cancel, paydays, quiet_days, retries,"
+      " send_between, timeline, timezone, … (13 in all). Did you mean 'grace'?")),
     ("window: 28d", "window: 400d",
      "6:13: policies.standard.window: 400d; expected more than 0h, at most 365d"),
     ("window: 28d", "window: 13d",

@@ -23,7 +23,7 @@ from dunning.core.choosing import (
     choose,
     matches,
 )
-from dunning.core.days import Day
+from dunning.core.days import Day, Quiet
 from dunning.core.decline_table import Advice, Override
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
@@ -105,6 +105,7 @@ OTHER: dict[str, Any] = {
     "timezone": "Asia/Tokyo",
     "retries": Retries.SIGNAL,
     "send_between": (time(9), time(18, 1)),
+    "quiet_days": (Quiet.SUNDAY, Quiet.HOLIDAY),
     "paydays": (25,),
     "holdout": Holdout(share=1_000, policy="gentle", salt="2026"),
     "access": Reach.CUSTOMER,

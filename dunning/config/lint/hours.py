@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import time
 from itertools import pairwise
 
 from dunning.config.lint.rule import Found, Line, Rule, Way
 from dunning.config.timing import span_words
 from dunning.core.events import StepKind
-from dunning.core.local import Hours, hours_of
+from dunning.core.local import hours_of
 
 
 def jitter_overruns(way: Way) -> Iterator[Found]:
@@ -39,8 +40,8 @@ def wait_overruns(way: Way) -> Iterator[Found]:
                 )
 
 
-def _hours(way: Way, line: Line) -> Hours:
-    return hours_of(line.rung, line.rung.do, way.policy)
+def _hours(way: Way, line: Line) -> tuple[time, time] | None:
+    return hours_of(line.rung, line.rung.do, way.policy).between
 
 
 def day_is_lost(way: Way) -> Iterator[Found]:

@@ -1,0 +1,209 @@
+"""What a message may say: amounts, dates, the card, and why a payment failed, for one customer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from dunning.actions.looking import Looked
+from dunning.actions.speaking import Spoken
+from dunning.core.branches import BANK_DEBIT, meanings
+from dunning.core.brand import NO_BRAND, Brand
+from dunning.core.calendar import day_of
+from dunning.core.daily import THANKS
+from dunning.core.declines import Advice, Verdict
+from dunning.core.entries import Account
+from dunning.core.events import Attempt, BillingEvent, MethodChanged, StepKind
+from dunning.core.facts import Case
+from dunning.core.lines import has_when
+from dunning.core.local import local_of
+from dunning.core.money import Money
+from dunning.core.permission import why_no_access, why_no_charge
+from dunning.core.places import DOORS
+from dunning.core.plan import TAKES_ACCESS, plan, timeline
+from dunning.core.policy import Policy
+from dunning.core.ports import Doing, Links
+from dunning.core.status import last_decline, spoken_of
+from dunning.messages import Facts, InvoiceLine, customer_reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who writes: the same for every message of a source."""
+
+    address: str
+    company: str
+    support_email: str | None = None
+    brand: Brand = NO_BRAND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What is printed on a card, as far as it is known."""
+
+    brand: str | None = None
+    last4: str | None = None
+    exp_month: int | None = None
+    exp_year: int | None = None
+
+
+# A way to pay of a source, as it was last heard of.
+CardOf = Callable[[str, str], Card | None]
+
+
+def facts_of(
+    doing: Doing,
+    looked: Looked,
+    template: str,
+    sender: Sender,
+    told: Sequence[Spoken],
+    links: Mapping[str, Links],
+    card_of: CardOf,
+) -> Facts:
+    """Everything the message may say of this case, and of the others it speaks of."""
+    case, last = looked.case, last_decline(looked.case)
+    said = spoken_of(case, doing.policy.declines)
+    zone = local_of(case, doing.policy).zone
+    ahead = _dates(case, doing.policy, doing.now)
+    locale = case.word("locale") or "en"
+    code = last.decline.code or last.decline.error_code if last and last.decline else None
+    reason = customer_reason(said, code, locale) if said and last and last.decline else None
+    assert case.failed_at is not None
+
+    def local(kind: StepKind) -> date | None:
+        moment = ahead.get(kind)
+        return day_of(moment, zone) if moment else None
+
+    card = None if case.by_hand else _card(case, last, looked.events, card_of)
+    several = [_line(one, template, zone, links) for one in told] if len(told) > 1 else []
+    return Facts(
+        template=template,
+        company=sender.company,
+        brand=sender.brand,
+        customer_name=case.word("name"),
+        amount=_owed(looked, template),
+        invoice_number=case.word("number"),
+        what_for=what_for(case),
+        invoices=tuple(several),
+        failed_on=day_of(case.failed_at, zone),
+        pay_url=links[case.id].pay,
+        update_card_url=links[case.id].update_card,
+        suspend_on=local(StepKind.SUSPEND),
+        give_up_on=local(StepKind.GIVE_UP),
+        next_retry_on=local(StepKind.RETRY),
+        reason=reason,
+        cause=cause_of(case, doing.policy, said, code),
+        card_brand=card.brand if card else None,
+        card_last4=card.last4 if card else None,
+        card_expiry=_expiry(card),
+        support_email=sender.support_email,
+        locale=locale,
+    )
+
+
+def _owed(looked: Looked, template: str) -> Money:
+    """What is still owed; of a debt that is settled what came in."""
+    owed = looked.status.at_risk
+    if template == THANKS:
+        owed = looked.status.books.balance(Account.RECOVERED)
+    return Money(owed, looked.case.currency)
+
+
+def _line(one: Spoken, template: str, zone: ZoneInfo, links: Mapping[str, Links]) -> InvoiceLine:
+    assert one.case.failed_at is not None
+    return InvoiceLine(
+        number=one.case.word("number"),
+        what_for=what_for(one.case),
+        amount=_owed(one.looked, template),
+        since=day_of(one.case.failed_at, zone),
+        pay_url=links[one.case.id].pay,
+    )
+
+
+def what_for(case: Case) -> str | None:
+    """What the invoice is for in the merchant's words, where the provider told us."""
+    return case.word("what_for")
+
+
+# --- the card --------------------------------------------------------------------------------
+
+
+def _card(
+    case: Case, last: Attempt | None, fresh: Iterable[BillingEvent], card_of: CardOf
+) -> Card | None:
+    """The card that failed: what was read of it a moment ago, or what was heard of it before."""
+    method = (last.method if last else None) or case.method
+    if method is None:
+        return None
+    seen = [e for e in fresh if isinstance(e, MethodChanged) and e.method == method and e.last4]
+    if seen:
+        new = seen[-1]
+        found: Card | None = Card(
+            brand=new.network, last4=new.last4, exp_month=new.exp_month, exp_year=new.exp_year
+        )
+    else:
+        found = card_of(case.source, method)
+    digits = found.last4 if found else None
+    ascii_digits = digits is not None and len(digits) == 4 and digits.isascii()
+    return found if ascii_digits and digits is not None and digits.isdigit() else None
+
+
+def _expiry(card: Card | None) -> str | None:
+    if card is None or card.exp_month is None or card.exp_year is None:
+        return None
+    return f"{card.exp_month:02}/{card.exp_year}"
+
+
+_EXPIRED = frozenset(("expired_card", "expired_payment_method", "expired_payment_information"))
+_CAUSES = {"funds": "funds", "authentication": "authenticate"}
+
+
+def cause_of(case: Case, policy: Policy, said: Verdict | None, code: str | None) -> str | None:
+    """Why the payment failed, as far as it changes what the customer should do.
+
+    Where the customer may not know why, only what helps is told.
+    """
+    if case.by_hand or said is None:
+        return None
+    if said.advice is Advice.AUTHENTICATE:
+        return "authenticate"
+    needs_new = said.advice is Advice.NEW_METHOD or (
+        said.advice is Advice.STOP and not said.tell_ops
+    )
+    meant = meanings(case, policy)
+    if BANK_DEBIT in meant:
+        return BANK_DEBIT
+    if said.customer_may_know:
+        if (code or "").lower() in _EXPIRED:
+            return "expired"
+        known = (_CAUSES[word] for word in meant if word in _CAUSES)
+        if (word := next(known, None)) is not None and not needs_new:
+            return word
+    return "new_method" if needs_new else "unknown"
+
+
+# --- the dates -------------------------------------------------------------------------------
+
+
+def _dates(case: Case, policy: Policy, now: datetime) -> dict[StepKind, datetime]:
+    """The next moment of each kind of step, as the plan has it."""
+    found: dict[StepKind, datetime] = {}
+    charges = why_no_charge(case, policy) is None
+    planned = {step.key: step for step in plan(case, policy, now).steps}
+    for line in timeline(case, policy):
+        step = planned.get(line.key, line)
+        # Nor for a line whose condition does not hold, as far as is known.
+        if step.skip and has_when(step):
+            continue
+        if step.kind is StepKind.RETRY and not charges:
+            continue  # no date is promised for a charge that will not be made
+        if step.kind in TAKES_ACCESS and why_no_access(case):
+            continue
+        # A door waits for what belongs before it, so its date is that of the plan.
+        due_at = step.due_at if step.kind in DOORS else line.due_at
+        if due_at > now and case.step(step.key) is None and step.rung is not None:
+            known = found.get(step.rung.do)
+            found[step.rung.do] = min(known, due_at) if known else due_at
+    return found
