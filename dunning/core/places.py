@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from dunning.core.events import PolicyChanged, Standing, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.local import Hours, hours_of
+from dunning.core.notices import moment, term_space
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.remembered import per_policy
 from dunning.core.steps import Step
@@ -62,6 +63,8 @@ def _place(
     rung = policy.timeline[index]
     if rung.after is not None:
         return rung.after
+    if rung.anchor is None and rung.before is not None:
+        return -rung.before  # of a notice: before what lies ahead
     if rung.anchor is None or index in on_the_way:
         return None
     anchor = anchors.get(rung.anchor)
@@ -82,6 +85,9 @@ _Door = tuple[timedelta, StepKind]  # its distance from the beginning, and which
 def offsets(policy: Policy) -> Sequence[tuple[Rung, timedelta]]:
     """Every line of the policy with its distance from the beginning, giving up included."""
     found = []
+    if policy.kind.is_notice:
+        zipped = zip(policy.timeline, places(policy), strict=True)
+        return tuple((rung, place or timedelta(0)) for rung, place in zipped)
     for rung, place in zip(policy.timeline, places(policy), strict=True):
         assert place is not None, "the loader lets no line hang on nothing"
         least = policy.grace if rung.do is StepKind.SUSPEND else timedelta(0)
@@ -192,6 +198,8 @@ def _seconds(span: timedelta) -> int:
 
 
 def _span(offset: timedelta) -> str:
+    if offset < timedelta(0):
+        return f"{_span(-offset)} before"
     hours, rest = divmod(_seconds(offset), 3600)
     if rest:
         return f"{_seconds(offset) // 60}m"
@@ -209,6 +217,8 @@ def starts_at(case: Case, policy: Policy) -> datetime:
 
 
 def _begun_at(case: Case, policy: Policy) -> datetime:
+    if case.notice is not None:
+        return moment(case, policy.timezone)
     assert case.failed_at is not None
     adopted = case.adopted
     if adopted is None:
@@ -259,6 +269,12 @@ def namespace(case: Case) -> str:
     Those of the version that the case began under, and doors of any, have plain names: what is
     done once is not done again.
     """
+    if case.notice is not None:
+        return term_space(case) + _version_space(case)
+    return _version_space(case)
+
+
+def _version_space(case: Case) -> str:
     change = case.policy_change
     if change is None:
         return ""

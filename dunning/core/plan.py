@@ -20,6 +20,7 @@ from dunning.core.facts import Case
 from dunning.core.freezing import Freeze, Stop, freeze
 from dunning.core.lines import left_undone
 from dunning.core.local import hours_of, local_of, moment_of
+from dunning.core.notices import in_time, last_look
 from dunning.core.permission import (
     template_for,
     why_held_out,
@@ -75,7 +76,7 @@ def plan(
     """Every step of the case still to do. A case that has ended never plans a charge."""
     present = known or status(case)
     if not present.books.entries:
-        return Plan()
+        return Plan() if case.notice is None else _of_notice(case, policy, now, present, around)
     if not present.state.is_open:
         left = _ready(case, after_end(case, policy, present))
         return Plan(steps=_in_window(case, policy, left, now))
@@ -89,6 +90,19 @@ def plan(
     standing = freeze(case, now)
     if standing:
         steps = _frozen(case, steps, standing)
+    return Plan(steps=_as_of_now(case, policy, steps, now), frozen=standing)
+
+
+def _of_notice(case: Case, policy: Policy, now: datetime, present: Status, around: Around) -> Plan:
+    """The steps of a case that only tells of what lies ahead; see `core.notices`."""
+    if not present.state.is_open:
+        return Plan()
+    ladder = in_time(case, policy, _ladder(case, way_of(case, policy), now, present, around), now)
+    steps, standing = _ready(case, ladder), freeze(case, now)
+    if standing:
+        steps = _frozen(case, steps, standing)
+    # Whatever it stands still for, it ends with its moment.
+    steps = _sorted((*steps, *_ready(case, [last_look(case, policy)])))
     return Plan(steps=_as_of_now(case, policy, steps, now), frozen=standing)
 
 

@@ -19,6 +19,9 @@ from dunning.store.records import FitRow, PruningRow, RevenueRow, RollupRow, See
 from dunning.store.shared import (
     BreakerChangeRow,
     BreakerRow,
+    CatchUpRow,
+    LookAgainRow,
+    LookoutRow,
     PaceRow,
     PolicyFileRow,
     PulseRow,
@@ -27,7 +30,6 @@ from dunning.store.shared import (
 from dunning.store.tables import (
     AttemptRow,
     CaseRow,
-    CatchUpRow,
     CustomerRow,
     EntryRow,
     InboxRow,
@@ -64,6 +66,8 @@ __all__ = [
     "FitRow",
     "InboxRow",
     "LinkRow",
+    "LookAgainRow",
+    "LookoutRow",
     "MessageRow",
     "MethodRow",
     "OutboxRow",
