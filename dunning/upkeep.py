@@ -54,7 +54,16 @@ class Upkeep:
         # Not in the first moments: whoever starts it has other work to catch up with.
         while not self._stop.wait(self._every):
             self._sweeper.tick()
+            self._look_ahead()
             try:
                 prune.due(self._program.engine, self._program.clock.now(), self._limits)
             except (SQLAlchemyError, OSError) as error:
                 log.warning("prune.failed", why=f"{type(error).__name__}: {error}")
+
+    def _look_ahead(self) -> None:
+        """See what lies ahead of customers, of whom there is news or whose day it is."""
+        program = self._program
+        try:
+            program.lookout.run(program.clock.now(), stopped=self._stop.is_set)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("lookout.failed", why=f"{type(error).__name__}: {error}")

@@ -45,6 +45,7 @@ from dunning.errors import ConfigError
 from dunning.executor import Executor
 from dunning.in_force import Policies, Text, loader
 from dunning.inbox import Inbox
+from dunning.lookout import Lookout
 from dunning.messages import Messages
 from dunning.outbox import Deliver, Heard
 from dunning.pace import Pacer
@@ -82,6 +83,7 @@ class Program:
     sources: Mapping[str, LiveSource]
     cases: CaseBook
     inbox: Inbox
+    lookout: Lookout
     executor: Executor
     breaker: Breaker
     messages: Messages
@@ -146,6 +148,7 @@ def assemble(
         choose=in_force.choose,
         announces=product is not None,
         keeps_revenue=lambda: in_force.keeps_revenue,
+        watches=in_force.watches,
     )
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
@@ -166,6 +169,7 @@ def assemble(
         sources=sources,
         cases=cases,
         inbox=inbox,
+        lookout=Lookout(engine, cases, in_force.watch, {n: one.name for n, one in acting.items()}),
         executor=executor,
         breaker=breaker,
         messages=messages,

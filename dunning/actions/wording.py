@@ -69,7 +69,7 @@ def facts_of(
     ahead = _dates(case, doing.policy, doing.now)
     locale = case.word("locale") or "en"
     code = last.decline.code or last.decline.error_code if last and last.decline else None
-    reason = customer_reason(said, code, locale) if said and last and last.decline else None
+    reason = customer_reason(said, code) if said and last and last.decline else None
     assert case.failed_at is not None
 
     def local(kind: StepKind) -> date | None:

@@ -13,6 +13,7 @@ import typer
 from dunning.cli.output import heading, item, json_page, plain, say
 from dunning.cli.policy_files import FileArgument, load_file, policy_named
 from dunning.cli.rules import OWNERS
+from dunning.core.words import Kind
 
 if TYPE_CHECKING:
     from dunning.config import PolicyFile
@@ -92,11 +93,22 @@ def _policy(policy: Policy) -> list[Section]:
     return sections
 
 
+NOTICES = {
+    Kind.CARD_EXPIRY: "Told ahead of a card's last day, if a renewal is to be charged to it after"
+    " that. No money is at risk, and nothing is charged.",
+    Kind.RENEWAL: "Told ahead of a renewal: when, and how much. No money is at risk, and nothing is"
+    " charged.",
+}
+WHAT = {Kind.CARD_EXPIRY: "cards that expire", Kind.RENEWAL: "renewals"}
+
+
 def _terms(policy: Policy) -> str:
     hours = ""
     if policy.send_between is not None:
         opens, closes = policy.send_between
         hours = f" Emails go out between {opens:%H:%M} and {closes:%H:%M}."
+    if policy.kind.is_notice:
+        return f"{NOTICES[policy.kind]} Times are the customer's, else {policy.timezone}.{hours}"
     return (
         f"No suspension before {policy.grace.days} days, the end after {policy.window.days}; "
         f"{OWNERS[policy.retries]}. Times are the customer's, else {policy.timezone}.{hours}"
@@ -121,6 +133,8 @@ def _choosing(file: PolicyFile) -> list[Section]:
     lines = []
     for number, choice in enumerate(file.choices, 1):
         when = words(choice.when) or ("everything else" if number > 1 else "everything")
+        if choice.kind.is_notice:
+            when = f"of {WHAT[choice.kind]}: {words(choice.when) or 'all'}"
         lines.append(f"{when}: {choice.policy}")
     return [Section("Which policy a case gets: the first that fits", lines, numbered=True)]
 
@@ -169,6 +183,7 @@ def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
         "policies": {
             name: {
                 "version": policy.version,
+                "kind": policy.kind.value,
                 "grace_seconds": int(policy.grace.total_seconds()),
                 "window_seconds": int(policy.window.total_seconds()),
                 "retries": policy.retries.value,
@@ -182,6 +197,7 @@ def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
         "terms": describe_terms(file.terms),
         "rules": describe_rules(file.declines, file.limits),
         "choose": [
-            {"policy": choice.policy, "when": words(choice.when)} for choice in file.choices
+            {"policy": choice.policy, "kind": choice.kind.value, "when": words(choice.when)}
+            for choice in file.choices
         ],
     }

@@ -15,6 +15,7 @@ from dunning.config import (
     days,
     holdout,
     house_rules,
+    notices,
     policy_file,
     rungs,
     schema_conditions,
@@ -36,6 +37,7 @@ from dunning.core.days import WEEK, Day, Quiet
 from dunning.core.decline_table import Advice
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.policy import Collection, Invoice, Reach, Retries, Subscription
+from dunning.core.words import Kind
 
 FILE = Path(__file__).resolve().parent.parent / "policies" / "policy.schema.json"
 
@@ -80,7 +82,8 @@ def schema() -> Schema:
             "duration": _pattern(
                 values.DURATION, "A whole number with m, h, d or w: 45m, 0h, 36h, 3d, 2w."
             ),
-            "policy": _policy(),
+            "policy": {"oneOf": [_policy(), _notice()]},
+            "told": {"oneOf": [_told(kind) for kind in notices.TELLS]},
             "rung": {"oneOf": [_rung(kind, own) for kind, own in rungs.STEP_KEYS.items()]},
             "when": schema_conditions.when(conditions.LINE_KEYS),
             "choice": _choice(),
@@ -89,9 +92,34 @@ def schema() -> Schema:
     }
 
 
+def _notice() -> Schema:
+    """A policy that only tells of what lies ahead."""
+    kinds = [kind.value for kind in Kind if kind.is_notice]
+    about = {
+        "kind": {"enum": kinds, "description": "It tells of a card that expires, or of a renewal."},
+        "timeline": _list({"$ref": "#/$defs/told"}, rungs.MAX_RUNGS)
+        | {"description": "Counted back from the card's last day, or from the renewal."},
+    }
+    known = about | {key: one for key, one in _overridable().items() if key in notices.POLICY_KEYS}
+    return _table(known, required=("kind", "timeline"))
+
+
+def _told(kind: StepKind) -> Schema:
+    """A line of its timeline."""
+    own = _rung(kind, rungs.STEP_KEYS[kind])
+    known = {key: own["properties"][key] for key in notices.line_keys(kind)}
+    known["before"] = _duration("So long before what it tells of: 1h to 365d.")
+    known["when"] = schema_conditions.when(notices.WHEN_KEYS)
+    return _table(known, required=("before", *own["required"]))
+
+
 def _policy() -> Schema:
     return _table(
         {
+            "kind": {
+                "const": Kind.RECOVERY.value,
+                "description": "Of failed charges, as if left out.",
+            },
             "grace": _duration("Suspension is not before this."),
             "window": _duration("The case is given up at this."),
             "timeline": _list({"$ref": "#/$defs/rung"}, rungs.MAX_RUNGS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import time
+from datetime import time, timedelta
 from importlib import resources
 from pathlib import Path
 
-from dunning.config import days, values
+from dunning.config import days, notices, values
 from dunning.config.branches import Branch, read_branches
 from dunning.config.choosing import read_choices
 from dunning.config.conditions import Known, used_terms
@@ -30,6 +30,7 @@ from dunning.core.days import PAYDAYS, Quiet, Wish
 from dunning.core.decline_table import Override
 from dunning.core.limits import Limit
 from dunning.core.policy import Policy, Retries
+from dunning.core.words import Kind
 from dunning.errors import ConfigError
 from dunning.workdays import works_on
 
@@ -40,7 +41,8 @@ VERSION = "1"
 RULES_KEYS = ("value", "segments", "declines", "limits")
 TOP_KEYS = ("version", "defaults", *RULES_KEYS, "policies", "choose", "sources")
 DEFAULT_KEYS = ("timezone", "retries", "send_between", "quiet_days", "paydays")
-POLICY_KEYS = ("grace", "window", "timeline", "branches", "holdout", *DEFAULT_KEYS, *TERMS_KEYS)
+OWN_KEYS = ("kind", "grace", "window", "timeline", "branches", "holdout")
+POLICY_KEYS = (*OWN_KEYS, *DEFAULT_KEYS, *TERMS_KEYS)
 PROVIDERS = ("stripe",)
 
 BUILT_IN = "default.yaml"
@@ -162,13 +164,17 @@ def _load(
     known = replace(known, terms=terms)
     policies_at = top.get("policies")
     policies: dict[str, Policy] = {}
-    names: Collection[str] = ()
+    names: Mapping[str, Kind] = {}
     if policies_at is None:
         top.at.fail("`policies` is missing; expected names with grace, window and timeline")
     else:
         table = fields(policies_at)
-        names = tuple(table.table.entries) if table else ()
+        names = notices.kinds_of(table) if table else {}
         policies = _policies(table, defaults, templates, known) if table else {}
+        if names and all(kind.is_notice for kind in names.values()):
+            policies_at.fail(
+                "no policy is for failed charges; expected one without `kind` at least"
+            )
     sources_at = top.get("sources")
     if sources_at is not None:
         sources = read_sources(sources_at, environ, names, providers)
@@ -195,7 +201,10 @@ def _with_rules(
     policies: Mapping[str, Policy], declines: tuple[Override, ...], limits: tuple[Limit, ...]
 ) -> dict[str, Policy]:
     """Give what the file says of declines and limits to each policy: a case keeps what it had."""
-    ruled = {n: replace(p, declines=declines, limits=limits) for n, p in policies.items()}
+    ruled = {
+        name: policy if policy.kind.is_notice else replace(policy, declines=declines, limits=limits)
+        for name, policy in policies.items()
+    }
     for name, policy in ruled.items():
         holdout = policy.holdout
         if holdout is not None and holdout.policy is not None and holdout.policy in ruled:
@@ -269,6 +278,9 @@ def _policy(
     found = fields(at, POLICY_KEYS)
     if found is None:
         return None
+    kind = found.read("kind", notices.read_kind, Kind.RECOVERY)
+    if kind is not None and kind.is_notice:
+        return _notice(found, name, kind, defaults, templates, known)
     grace = found.need("grace", values.duration, "when suspension may come, such as 14d")
     window = found.need("window", values.duration, "when the case is given up, such as 28d")
     own = _overridden(found, defaults)
@@ -301,4 +313,34 @@ def _policy(
         **terms,
     )
     check_policy(policy, at.path, report)
+    return replace(policy, terms=used_terms(whens_of(policy), known.terms))
+
+
+def _notice(
+    found: Fields,
+    name: str,
+    kind: Kind,
+    defaults: _Defaults,
+    templates: Collection[str],
+    known: Known,
+) -> Policy | None:
+    """A policy that only tells of what lies ahead."""
+    report = found.at.report
+    problems = report.count
+    notices.check_keys(found, kind)
+    own = _overridden(found, defaults)
+    timeline = notices.read_timeline(found, kind, templates, known)
+    if report.count > problems:
+        return None
+    policy = Policy(
+        name=name,
+        kind=kind,
+        grace=timedelta(0),
+        window=timedelta(0),
+        timeline=timeline,
+        timezone=own.timezone,
+        send_between=own.send_between,
+        paydays=own.paydays,
+        works=works_on,
+    )
     return replace(policy, terms=used_terms(whens_of(policy), known.terms))

@@ -7,6 +7,7 @@ from datetime import time, timedelta
 from fractions import Fraction
 from typing import assert_never
 
+from dunning.config.notices import MOMENTS
 from dunning.config.timing import Timed, in_order, span_words
 from dunning.core.choosing import Terms, words
 from dunning.core.days import NAMES, Day, Quiet, Wish
@@ -24,6 +25,7 @@ from dunning.core.policy import (
     Rung,
     Subscription,
 )
+from dunning.core.words import Kind
 from dunning.core.worth import Term
 
 _DAYS = {
@@ -69,6 +71,8 @@ def describe(policy: Policy) -> list[str]:
     Times of day are the customer's.
     """
     sentences = [_sentence(policy, line) for line in in_order(policy)]
+    if policy.kind.is_notice:
+        return [*sentences, _ENDS[policy.kind]]
     if all(rung.do is not StepKind.GIVE_UP for rung in policy.timeline):
         end = Rung(do=StepKind.GIVE_UP, after=policy.window)
         sentences.append(_sentence(policy, Timed(len(policy.timeline), end, policy.window)))
@@ -125,6 +129,12 @@ def _given(given: Fraction | Money) -> str:
     return str(given)
 
 
+_ENDS = {
+    Kind.CARD_EXPIRY: "It ends with a new card, a later date, or no renewal after the card's last"
+    " day; access and charges stay as they are.",
+    Kind.RENEWAL: "It moves with the renewal, and ends with it or with a cancellation.",
+}
+
 MEANINGS = {
     "hard_decline": "the bank says never again with this card",
     "authentication": "the bank wants the customer to confirm the payment",
@@ -138,11 +148,13 @@ MEANINGS = {
 
 def _sentence(policy: Policy, line: Timed) -> str:
     only = f", only if {words(line.rung.when)}" if line.rung.when else ""
-    return f"{_when(line)}{_moved(policy, line.rung)}: {_what(policy, line.rung)}{only}."
+    return f"{_when(policy, line)}{_moved(policy, line.rung)}: {_what(policy, line.rung)}{only}."
 
 
-def _when(line: Timed) -> str:
+def _when(policy: Policy, line: Timed) -> str:
     rung, at = line.rung, line.offset
+    if rung.anchor is None and rung.before is not None:
+        return f"{_length(rung.before)} before {MOMENTS[policy.kind]}"
     if rung.anchor is not None:
         gap, side = (rung.before, "before") if rung.past is None else (rung.past, "after")
         step = _STEPS.get(rung.anchor, rung.anchor)

@@ -34,6 +34,7 @@ from dunning.core.events import (
     InvoiceReported,
     LinkOpened,
     MethodChanged,
+    NoticeReported,
     PaymentReceived,
     PolicyChanged,
     Promised,
@@ -64,6 +65,7 @@ from dunning.core.merge import (
     with_subscription,
 )
 from dunning.core.methods import with_method
+from dunning.core.notices import with_notice
 
 
 @lru_cache(maxsize=4096)
@@ -94,6 +96,7 @@ def advance(case: Case, event: BillingEvent) -> Case:
             | CreditNoted()
             | LinkOpened()
             | Adopted()
+            | NoticeReported()
         ):
             return _about_invoice(case, event)
         case (
@@ -134,6 +137,8 @@ def _about_invoice(case: Case, event: InvoiceEvent) -> Case:
             return replace(case, link_opened_at=first)
         case Adopted():
             return with_adoption(case, event)
+        case NoticeReported():
+            return with_notice(case, event)
         case (
             PaymentReceived()
             | RefundReported()

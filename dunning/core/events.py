@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from dunning.core.ahead import NoticeReported, Outlook
 from dunning.core.by_hand import (
     ClosedByHand,
     Exempted,
@@ -58,6 +59,7 @@ __all__ = [
     "LinkOpened",
     "MethodChanged",
     "MethodNews",
+    "NoticeReported",
     "OnCancel",
     "PaymentReceived",
     "Promised",
@@ -299,6 +301,7 @@ class SubscriptionReported:
     yearly: int | None = None
     currency: str | None = None
     metadata: tuple[tuple[str, str], ...] = ()
+    outlook: Outlook | None = None  # None: the message did not show it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,6 +315,7 @@ class RenewalUpcoming:
     amount: int
     currency: str
     due_at: datetime | None
+    period_end: datetime | None = None  # of the term that ends with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -386,7 +390,7 @@ class PolicyChanged:
 
 
 _Money = InvoiceReported | AttemptReported | PaymentReceived | RefundReported | ChargeRefunded
-InvoiceEvent = _Money | DisputeReported | CreditNoted | LinkOpened | Adopted
+InvoiceEvent = _Money | DisputeReported | CreditNoted | LinkOpened | Adopted | NoticeReported
 _Customer = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
 CustomerEvent = _Customer | Exempted | ExemptionLifted
 ActEvent = Held | Resumed | Promised | RetryAsked | StepAdvanced | ClosedByHand | PolicyChanged

@@ -17,6 +17,7 @@ from dunning.core.events import (
     Exempted,
     ExemptionLifted,
     Held,
+    NoticeReported,
     OnCancel,
     PolicyChanged,
     Promised,
@@ -142,6 +143,10 @@ class Case:
     link_opened_at: datetime | None = None
     adopted: Adopted | None = None  # taken over from whoever pursued the debt before
     policy_changes: tuple[PolicyChanged, ...] = ()  # moved to another version since it began
+
+    # what it tells of, where it is no recovery: the last look at it, and when the first was
+    notice: NoticeReported | None = None
+    noticed_at: datetime | None = None
 
     drawn: Drawn | None = None  # the group of a hold-out, drawn when the case began
 

@@ -24,6 +24,7 @@ from dunning.core.calendar import Hours
 from dunning.core.events import PolicyChanged, Standing, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.local import hours_of, latest
+from dunning.core.notices import moment, term_space
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.remembered import per_policy
 from dunning.core.steps import Step
@@ -65,6 +66,8 @@ def _place(
     rung = policy.timeline[index]
     if rung.after is not None:
         return rung.after
+    if rung.anchor is None and rung.before is not None:
+        return -rung.before  # of a notice: before what lies ahead
     if rung.anchor is None or index in on_the_way:
         return None
     anchor = anchors.get(rung.anchor)
@@ -85,6 +88,9 @@ _Door = tuple[timedelta, StepKind]  # its distance from the beginning, and which
 def offsets(policy: Policy) -> Sequence[tuple[Rung, timedelta]]:
     """Every line of the policy with its distance from the beginning, giving up included."""
     found = []
+    if policy.kind.is_notice:
+        zipped = zip(policy.timeline, places(policy), strict=True)
+        return tuple((rung, place or timedelta(0)) for rung, place in zipped)
     for rung, place in zip(policy.timeline, places(policy), strict=True):
         assert place is not None, "the loader lets no line hang on nothing"
         least = policy.grace if rung.do is StepKind.SUSPEND else timedelta(0)
@@ -206,6 +212,8 @@ def _seconds(span: timedelta) -> int:
 
 
 def _span(offset: timedelta) -> str:
+    if offset < timedelta(0):
+        return f"{_span(-offset)} before"
     hours, rest = divmod(_seconds(offset), 3600)
     if rest:
         return f"{_seconds(offset) // 60}m"
@@ -240,6 +248,8 @@ def placed(case: Case, policy: Policy) -> Placed:
 
 
 def _begun_at(case: Case, policy: Policy) -> datetime:
+    if case.notice is not None:
+        return moment(case, policy.timezone)
     assert case.failed_at is not None
     adopted = case.adopted
     if adopted is None:
@@ -290,6 +300,12 @@ def namespace(case: Case) -> str:
     Those of the version that the case began under, and doors of any, have plain names: what is
     done once is not done again.
     """
+    if case.notice is not None:
+        return term_space(case) + _version_space(case)
+    return _version_space(case)
+
+
+def _version_space(case: Case) -> str:
     change = case.policy_change
     if change is None:
         return ""

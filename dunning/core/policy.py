@@ -19,6 +19,7 @@ from dunning.core.decline_table import Advice, Override
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
 from dunning.core.limits import Limit
+from dunning.core.words import Kind
 from dunning.core.written import terms_from, terms_to, when_from, when_to
 
 # In `backup_methods`: whatever its type.
@@ -71,6 +72,7 @@ class Collection(enum.StrEnum):
 class Rung:
     """One line of a timeline: so long `after` the first failure, or `before` or `past` another.
 
+    Of a notice: so long `before` what lies ahead, without an `anchor`.
     `anchor` is that other line: its name, or the step of a kind that there is once. `clock` is the
     customer's local time of day; `on` are preferred days, most wanted first, waited for no longer
     than `patience`. `jitter` is how much later it may come, by chance. `between`: only in these
@@ -125,6 +127,7 @@ class Policy:
     declines: tuple[Override, ...] = ()
     branches: tuple[tuple[str, tuple[Rung, ...]], ...] = ()
     terms: Terms = NO_TERMS
+    kind: Kind = Kind.RECOVERY  # of the others the grace and the window are nothing
     works: Works = field(default=monday_to_friday, compare=False, repr=False)
 
     @property
@@ -234,6 +237,7 @@ _OVERRIDE = _record(
 )
 _LATER_POLICY: dict[str, _Codec] = {
     "quiet_days": _each(_word(Quiet)),
+    "kind": _word(Kind),
     "paydays": _each(_wish),
     "holdout": _maybe((Holdout.to_data, Holdout.from_data)),
     "access": _word(Reach),

@@ -28,6 +28,9 @@ from dunning.store.records import FitRow, PruningRow, RevenueRow, RollupRow, See
 from dunning.store.shared import (
     BreakerChangeRow,
     BreakerRow,
+    CatchUpRow,
+    LookAgainRow,
+    LookoutRow,
     PaceRow,
     PolicyFileRow,
     PulseRow,
@@ -36,7 +39,6 @@ from dunning.store.shared import (
 from dunning.store.tables import (
     AttemptRow,
     CaseRow,
-    CatchUpRow,
     CustomerRow,
     EntryRow,
     InboxRow,
@@ -73,6 +75,8 @@ __all__ = [
     "FitRow",
     "InboxRow",
     "LinkRow",
+    "LookAgainRow",
+    "LookoutRow",
     "MailDayRow",
     "MessageRow",
     "MethodRow",

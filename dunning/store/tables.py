@@ -137,13 +137,17 @@ class CustomerRow(SQLModel, table=True):
     method_fixed_at: datetime | None = _when()
     since: datetime | None = _when()
     pairs: str | None = _text(nullable=True)  # the metadata
+    default_method: str | None = None  # what is charged where a subscription says nothing
 
 
 class SubscriptionRow(SQLModel, table=True):
     """The subscription as last heard of."""
 
     __tablename__ = "subscriptions"
-    __table_args__ = (Index("ix_subscriptions_customer", "source", "customer"),)
+    __table_args__ = (
+        Index("ix_subscriptions_customer", "source", "customer"),
+        Index("ix_subscriptions_renews_at", "source", "renews_at", "id"),
+    )
 
     source: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
@@ -157,13 +161,19 @@ class SubscriptionRow(SQLModel, table=True):
     recurring: int | None = Field(default=None, sa_type=BigInteger)
     currency: str | None = None
     details: str | None = _text(nullable=True)  # what conditions ask for
+    outlook: str | None = _text(nullable=True)  # when it renews, and what is charged
+    renews_at: datetime | None = _when()  # of the outlook
+    upcoming: str | None = _text(nullable=True)  # the bill that was announced last
 
 
 class MethodRow(SQLModel, table=True):
     """A way to pay as last heard of: enough to find an expiring card."""
 
     __tablename__ = "payment_methods"
-    __table_args__ = (Index("ix_payment_methods_customer", "source", "customer"),)
+    __table_args__ = (
+        Index("ix_payment_methods_customer", "source", "customer"),
+        Index("ix_payment_methods_expiry", "source", "exp_year", "exp_month", "id"),
+    )
 
     source: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
@@ -196,7 +206,8 @@ class CaseRow(SQLModel, table=True):
     id: str = Field(primary_key=True)
     source: str
     provider: str
-    invoice: str
+    kind: str = Field(default="recovery", sa_column_kwargs={"server_default": "recovery"})
+    invoice: str  # of a notice: the name of what it tells of
     customer: str | None = None
     subscription: str | None = None
     scope: str
@@ -365,26 +376,3 @@ class OutboxRow(SQLModel, table=True):
     wake_at: datetime = _when(nullable=False)
     sent_at: datetime | None = _when()
     error: str = _text()
-
-
-class CatchUpRow(SQLModel, table=True):
-    """How far one way of asking a source for what was missed has come: by the clock, by hand."""
-
-    __tablename__ = "catch_ups"
-
-    source: str = Field(primary_key=True)
-    kind: str = Field(primary_key=True)  # sweep | run
-    state: str = "new"  # new | estate | events | invoices | done
-    since: datetime = _when(nullable=False)  # where the pass begins, or began
-    seen_to: datetime = _when(nullable=False)  # every event up to then is kept
-    invoice: str | None = None  # the last open invoice that was taken in
-    began_at: datetime | None = _when()
-    ended_at: datetime | None = _when()  # when the last whole pass ended
-    events: int = 0  # of the present or last pass
-    missed: int = 0  # of them, those a webhook should have brought
-    missed_types: str = _text()
-    in_a_row: int = 0  # passes, one after the other, that found such events
-    missed_in_all: int = 0
-    error: str = _text()  # why the last pass did not come to its end
-    wake_at: datetime | None = _when()  # when the next pass is due; while one goes on, its lease
-    lease_token: str | None = None

@@ -50,6 +50,7 @@ def on(month: int, day: int, hour: int = 12, minute: int = 0) -> datetime:
 
 
 def _choose(subject: Subject) -> Policy:
+    assert subject.amount is not None
     patient = subject.amount.minor >= 50_000
     return replace(STANDARD, name="patient") if patient else STANDARD
 

@@ -77,6 +77,7 @@ RULES = (
         " next step, the two change places for some customers.",
         fix="Make `jitter` smaller than the gap.",
         of_way=jitter_overruns,
+        of_notices=True,
     ),
     Rule(
         name="wait-overruns-next-step",
@@ -84,6 +85,7 @@ RULES = (
         " charge at a time is made, and of several emails the last is sent.",
         fix="Make `within` no longer than the gap.",
         of_way=wait_overruns,
+        of_notices=True,
     ),
     Rule(
         name="day-lost-to-hours",
@@ -98,5 +100,6 @@ RULES = (
         why="A time of day outside the hours is never kept; the step waits for their opening.",
         fix="Choose a time within the hours.",
         of_way=time_is_moved,
+        of_notices=True,
     ),
 )

@@ -202,6 +202,7 @@ def upcoming(invoice: Source, *, id: str, at: datetime) -> RenewalUpcoming:
         amount=f.amount("amount_due"),
         currency=f.currency(),
         due_at=f.time_or_none("next_payment_attempt") or f.time_or_none("due_date"),
+        period_end=f.time_or_none("period_end"),
     )
 
 
