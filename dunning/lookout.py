@@ -26,10 +26,10 @@ from dunning.core.notices import BEGINS_AHEAD, moment_of_ahead
 from dunning.core.outlook import Billed, Card, Person, news
 from dunning.core.watching import Watch
 from dunning.core.words import Kind
+from dunning.documents import parse_facts
 from dunning.errors import MoneyError
 from dunning.mirror import NO_DEFAULT
 from dunning.store import (
-from dunning.documents import parse_facts
     CaseRow,
     CustomerRow,
     LookAgainRow,
