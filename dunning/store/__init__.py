@@ -13,6 +13,7 @@ from dunning.store.engine import (
     reading,
     transaction,
 )
+from dunning.store.mailing import BadAddressRow, ReturnRow
 from dunning.store.partitions import day_of_id, first_id
 from dunning.store.people import ActRow, ExemptionRow
 from dunning.store.records import FitRow, PruningRow, RevenueRow, RollupRow, SeenRow, TallyRow
@@ -53,6 +54,7 @@ __all__ = [
     "POOLS",
     "ActRow",
     "AttemptRow",
+    "BadAddressRow",
     "BreakerChangeRow",
     "BreakerRow",
     "CaseRow",
@@ -72,6 +74,7 @@ __all__ = [
     "PolicyRow",
     "PruningRow",
     "PulseRow",
+    "ReturnRow",
     "RevenueRow",
     "RollupRow",
     "ScheduleRow",
