@@ -24,7 +24,7 @@ from dunning.actions.reconcile import Reconcile
 from dunning.actions.retry import Retry
 from dunning.breaker import Breaker
 from dunning.cases import CaseBook
-from dunning.channels.email import EmailChannel
+from dunning.channels.email import EmailChannel, Turns
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
 from dunning.clock import Clock, FollowedClock, SystemClock
 from dunning.config import (
@@ -97,7 +97,9 @@ class Program:
         return sorted(self.providers)
 
     def close(self) -> None:
-        """Let go of the database and of the providers."""
+        """Let go of the database, of the providers and of the mail server."""
+        if isinstance(self.mail, EmailChannel):
+            self.mail.close()
         for provider in self.providers.values():
             provider.close()
         self.engine.dispose()
@@ -137,7 +139,7 @@ def assemble(
     )
     sources = _sources(settings, file, clock, engine, providers)
     acting = {name: live.provider for name, live in sources.items() if live.provider}
-    mail = mail or _mail(settings)
+    mail = mail or _mail(settings, engine)
     product = product or _product(settings)
     cases = CaseBook(
         choose=in_force.choose,
@@ -228,8 +230,15 @@ def _provider(source: Source, settings: Settings, clock: Clock, engine: Engine) 
     raise ConfigError(message)
 
 
-def _mail(settings: Settings) -> Channel | None:
-    return EmailChannel(settings.smtp_url.reveal()) if settings.smtp_url else None
+def _mail(settings: Settings, engine: Engine) -> Channel | None:
+    if settings.smtp_url is None:
+        return None
+    # Beside a sandbox nothing is paced: its time does not pass while somebody waits for a turn.
+    return EmailChannel(
+        settings.smtp_url.reveal(),
+        connections=settings.mail_connections,
+        turns=None if settings.sandbox_url else Turns(engine, settings.mail_rate),
+    )
 
 
 def _product(settings: Settings) -> Deliver | None:
@@ -276,6 +285,8 @@ def _actions(
             address=address,
             company=settings.company or "Your supplier",
             support_email=settings.support_email,
+            reply_to=settings.mail_reply_to,
+            bcc=settings.mail_bcc,
         )
         for name, live in sources.items()
         if (address := live.config.sender or settings.mail_from)

@@ -175,16 +175,18 @@ def _concluded(doing: Doing, looked: Looked, said: Said, outcome: SendOutcome) -
             kept = _said(said, "doubtful", why, None)
             return Ended(result=StepResult.DOUBTFUL, why=why, events=seen, said=kept)
         case Unsent(why=why, full=True):
-            return PutOff(until=doing.now + _turn_after(doing), why=why, events=seen)
+            return PutOff(
+                until=doing.now + _turn_after(doing.step.key, doing.tries), why=why, events=seen
+            )
         case Unsent(why=why):
             wait = min(UNSENT_WAIT * 2 ** min(doing.tries, 8), LONGEST_WAIT)
             return PutOff(until=doing.now + wait, why=why, events=seen)
 
 
-def _turn_after(doing: Doing) -> timedelta:
+def _turn_after(key: str, tries: int) -> timedelta:
     """How long until there may be room: those who wait come back one after the other."""
-    longest = min(FULL_WAIT * 2 ** min(doing.tries, 8), FULL_LONGEST)
-    place = sha256(f"{doing.step.key} {doing.tries}".encode()).digest()[0] / 256
+    longest = min(FULL_WAIT * (1 << min(tries, 8)), FULL_LONGEST)
+    place = sha256(f"{key} {tries}".encode()).digest()[0] / 256
     return longest / 2 * (1 + place)
 
 
