@@ -13,6 +13,7 @@ import structlog
 
 from dunning import metrics
 from dunning.actions.looking import Looked, look
+from dunning.core.addresses import message_name
 from dunning.core.entries import Account
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
@@ -196,7 +197,7 @@ def _said(said: Said, state: str, why: str, reference: str | None) -> Said:
 
 def _message_id(key: str, sender: Sender) -> str:
     domain = sender.address.rpartition("@")[2].strip("> ") or "localhost"
-    return f"<{key.replace('/', '.').replace(':', '.')}@{domain}>"
+    return f"<{message_name(key)}@{domain}>"
 
 
 # --- what the message may say ----------------------------------------------------------------

@@ -33,6 +33,11 @@ def status_in(text: str) -> str | None:
     return found[1] if found else None
 
 
+def message_name(step_key: str) -> str:
+    """What stands before the @ of the Message-ID of a step's email."""
+    return step_key.replace("/", ".").replace(":", ".")
+
+
 def _ascii(domain: str) -> str:
     return ".".join(
         part if part.isascii() else "xn--" + part.encode("punycode").decode("ascii")

@@ -46,7 +46,8 @@ class Server:
             connection.ehlo_or_helo_if_needed()
             self._secure(connection)
             # Short words and their answers: waiting to fill a packet only delays them.
-            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if connection.sock is not None:
+                connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.user is not None:
                 connection.login(self.user, self.password or "")
         except OSError as error:  # SMTPException is one too

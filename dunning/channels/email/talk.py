@@ -102,6 +102,8 @@ def _say(connection: smtplib.SMTP, body: bytes) -> None:
     """Send the letter but for its dot, and the dot only to a server that is still there."""
     connection.send(re.sub(rb"(?m)^\.", b"..", body))
     sock = connection.sock
+    if sock is None:
+        raise OSError("the connection was closed")
     patience = sock.gettimeout()
     sock.settimeout(0)
     try:
