@@ -49,24 +49,28 @@ def list_(
     with reading(data) as view:
         from dunning.addresses import marks
 
-        found = list(marks(view.session, cleared=cleared))
-    if form is Format.JSON:
-        json_list(record(row) for row in found)
-    elif form is Format.CSV:
-        csv_list(KEYS, (record(row) for row in found))
-    elif not found:
-        say("No address is marked bad.")
-    else:
-        columns = [
-            Column("ADDRESS", lambda row: str(row.address)),
-            Column("SINCE (UTC)", lambda row: moment_text(row.since)),
-            Column("KIND", lambda row: str(row.kind)),
-            Column("BY", lambda row: str(row.by), rank=2),
-            Column("CLEARED (UTC)", lambda row: moment_text(row.cleared_at), rank=1),
-            Column("MESSAGE", lambda row: row.reference or NOTHING, rank=3),
-            Column("WHY", lambda row: row.cleared_why or row.why, fold=True),
-        ]
-        table(columns if cleared else [*columns[:4], *columns[5:]], found)
+        found = marks(view.session, cleared=cleared)
+        if form is Format.JSON:
+            json_list(record(row) for row in found)
+        elif form is Format.CSV:
+            csv_list(KEYS, (record(row) for row in found))
+        elif not found:
+            say("No address is marked bad.")
+        else:
+            table(_columns(cleared=cleared), found)
+
+
+def _columns(*, cleared: bool) -> list[Column]:
+    until = Column("CLEARED (UTC)", lambda row: moment_text(row.cleared_at), rank=1)
+    return [
+        Column("ADDRESS", lambda row: str(row.address)),
+        Column("SINCE (UTC)", lambda row: moment_text(row.since)),
+        Column("KIND", lambda row: str(row.kind)),
+        Column("BY", lambda row: str(row.by), rank=2),
+        *([until] if cleared else []),
+        Column("MESSAGE", lambda row: row.reference or NOTHING, rank=3),
+        Column("WHY", lambda row: row.cleared_why or row.why, fold=True),
+    ]
 
 
 def record(row: BadAddressRow) -> dict[str, Any]:

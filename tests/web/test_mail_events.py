@@ -70,7 +70,7 @@ def login(text: str = LOGIN) -> dict[str, str]:
 
 
 def post(edge: Edge, service: str, body: bytes, headers: dict[str, str] | None = None) -> Answer:
-    return edge.ask("POST", f"/mail/{service}", body, headers or {})
+    return edge.post(f"/mail/{service}", body, headers or {})
 
 
 def state(edge: Edge) -> str:
