@@ -37,7 +37,7 @@ def edge(migrated_url: str, tmp_path: Path) -> Iterator[Edge]:
         yield edge
 
 
-def mailgun(key: str = KEY, **event: Any) -> bytes:
+def mailgun(key: str = KEY, status: Any = None, **event: Any) -> bytes:
     signed = hmac.new(key.encode(), b"1772445601tok", hashlib.sha256).hexdigest()
     told = {
         "id": "ev-1",
@@ -46,7 +46,7 @@ def mailgun(key: str = KEY, **event: Any) -> bytes:
         "reason": "bounce",
         "recipient": TO,
         "message": {"headers": {"message-id": "case_a.email.1@acme.example"}},
-        "delivery-status": {"code": 550, "message": "5.1.1 no such user"},
+        "delivery-status": status or {"code": 550, "message": "5.1.1 no such user"},
         **event,
     }
     signature = {"timestamp": "1772445601", "token": "tok", "signature": signed}
@@ -91,7 +91,7 @@ def kept(edge: Edge) -> tuple[list[str], list[str]]:
         ("mailgun", mailgun(event="complained"), {}, "complained", (["complaint"], ["complaint"])),
         ("mailgun", mailgun(severity="temporary"), {}, "sent", (["delayed"], [])),
         ("mailgun", mailgun(event="delivered"), {}, "sent", ([], [])),
-        ("mailgun", mailgun(reason="suppress-bounce", **{"delivery-status": {}}), {}, "bounced",
+        ("mailgun", mailgun(reason="suppress-bounce", status={"code": 605}), {}, "bounced",
          (["permanent"], ["bounce"])),
         ("postmark", postmark(), login(), "bounced", (["permanent"], ["bounce"])),
         ("postmark", postmark(Details="smtp;554 5.7.1 spam"), login(), "bounced",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from email.headerregistry import Address
+from functools import lru_cache
 
 NAME_LENGTH = 60
 _LINE_LENGTH = 200
@@ -29,6 +30,7 @@ def parsed(text: str) -> Address:
     return address
 
 
+@lru_cache(maxsize=256)
 def own_address(which: str, text: str) -> Address:
     """`Acme <billing@acme.example>`, or the address alone, as the merchant configured it."""
     found = re.fullmatch(r"(?:([^<>\r\n\0]*)<)?([^<>\r\n\0]+?)>?\s*", text)

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from email import policy
 from email.headerregistry import Address
-from email.message import EmailMessage
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -37,6 +37,7 @@ _OWN_HEADERS = frozenset(
         *("mime-version", "auto-submitted", "content-type", "content-transfer-encoding"),
     )
 )
+_OURS = {"From": "sender", "Reply-To": "reply address"}
 _UNSUBSCRIBE: Final = "list-unsubscribe"
 _ONE_CLICK: Final = "list-unsubscribe-post"
 # RFC 2369 and 8058: addresses in angle brackets; one click needs an https one.
@@ -61,29 +62,43 @@ class Written:
 def written(letter: Letter, recipient: Address) -> Written:
     """Write it; `ValueError` says what about it cannot be written."""
     sender = own_address("sender", letter.sender)
-    ascii_only = (sender.addr_spec + recipient.addr_spec).isascii()
-    head = _head(letter, sender, recipient)
-    body = _folded(head, utf8=not ascii_only) + _parts(letter)
+    utf8 = not (sender.addr_spec + recipient.addr_spec).isascii()
+    body = _head(letter, sender, recipient, utf8=utf8) + _parts(letter)
     return Written(sender.addr_spec, recipient.addr_spec, body, _copies(letter, recipient))
 
 
-def _head(letter: Letter, sender: Address, recipient: Address) -> EmailMessage:
-    head = EmailMessage(policy=policy.SMTP)
-    head["From"] = sender
+def _head(letter: Letter, sender: Address, recipient: Address, *, utf8: bool) -> bytes:
     name = one_line(letter.to_name or "", NAME_LENGTH)
-    head["To"] = Address(name, recipient.username, recipient.domain)
-    if letter.reply_to:
-        head["Reply-To"] = own_address("reply address", letter.reply_to)
-    head["Subject"] = one_line(letter.subject, _SUBJECT_LENGTH)
-    head["Message-ID"] = message_id(letter.id, sender.domain)
-    head["Auto-Submitted"] = "auto-generated"  # no out-of-office replies, please
+    lines = [
+        _own_line("From", letter.sender, utf8),
+        _line("To", Address(name, recipient.username, recipient.domain), utf8),
+        _own_line("Reply-To", letter.reply_to, utf8) if letter.reply_to else b"",
+        _line("Subject", one_line(letter.subject, _SUBJECT_LENGTH), utf8),
+        _line("Message-ID", message_id(letter.id, sender.domain), utf8),
+        b"Auto-Submitted: auto-generated\r\n",  # no out-of-office replies, please
+    ]
     named = {header.lower(): value for header, value in letter.headers.items()}
     for header, value in letter.headers.items():
         if not re.fullmatch(r"[A-Za-z0-9-]+", header) or header.lower() in _OWN_HEADERS:
             raise ValueError(f"the header {header!r} may not be set")
         _check_unsubscribing(header.lower(), value, named)
-        head[header] = one_line(value, _HEADER_LENGTH)
-    return head
+        if header.lower() == _UNSUBSCRIBE:
+            # Folding would write a long address as encoded words, which is none any more.
+            lines.append(f"{header}: {value}\r\n".encode())
+        else:
+            lines.append(_line(header, one_line(value, _HEADER_LENGTH), utf8))
+    return b"".join(lines)
+
+
+def _line(header: str, value: str | Address, utf8: bool) -> bytes:
+    rules = policy.SMTPUTF8 if utf8 else policy.SMTP
+    return rules.fold_binary(*rules.header_store_parse(header, value))  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=256)
+def _own_line(header: str, text: str, utf8: bool) -> bytes:
+    """Our own address, which is in every letter and dear to write."""
+    return _line(header, own_address(_OURS[header], text), utf8)
 
 
 def _check_unsubscribing(header: str, value: str, named: dict[str, str]) -> None:
@@ -94,18 +109,6 @@ def _check_unsubscribing(header: str, value: str, named: dict[str, str]) -> None
         value != "List-Unsubscribe=One-Click" or "<https://" not in named.get(_UNSUBSCRIBE, "")
     ):
         raise ValueError("List-Unsubscribe-Post needs an https address in List-Unsubscribe")
-
-
-def _folded(head: EmailMessage, *, utf8: bool) -> bytes:
-    rules = policy.SMTPUTF8 if utf8 else policy.SMTP
-    lines = []
-    for name, value in head.items():
-        if name.lower() == _UNSUBSCRIBE:
-            # Folding would write a long address as encoded words, which is none any more.
-            lines.append(f"{name}: {value}\r\n".encode())
-        else:
-            lines.append(rules.fold_binary(name, value))
-    return b"".join(lines)
 
 
 def _parts(letter: Letter) -> bytes:
