@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session, col
 
 from dunning import begun, crashpoints, mail_days, metrics
+from dunning.addresses import mark
 from dunning.begun import Beginning, Done, Intent
 from dunning.case_rows import locked
 from dunning.cases import CaseBook
@@ -423,7 +424,11 @@ class Executor:
         self, session: Session, case: Case, doing: Doing, outcome: Ended, now: datetime
     ) -> None:
         if outcome.said:
-            session.add(begun.message(case, doing.step, outcome.said, now))
+            said = outcome.said
+            session.add(begun.message(case, doing.step, said, now))
+            if said.dead:
+                key = doing.step.key
+                mark(session, said.recipient, kind="refused", why=said.why, now=now, reference=key)
         if outcome.announce and self._announces:
             ahead = partial(plan, case, doing.policy, now)
             policy_of = partial(self._cases.policy_of, session)

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
-from dunning import links, metrics
+from dunning import addresses, links, metrics
 from dunning.actions.access import Announce, GiveUp, Restore, Restrict, Signal, Suspend, Void
 from dunning.actions.message import Write
 from dunning.actions.observed import Observed
@@ -26,7 +26,7 @@ from dunning.actions.wording import Card, Sender
 from dunning.breaker import Breaker
 from dunning.case_rows import read_facts
 from dunning.cases import CaseBook
-from dunning.channels.email import EmailChannel
+from dunning.channels.email import EmailChannel, Turns
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
 from dunning.clock import Clock, FollowedClock, SystemClock
 from dunning.config import (
@@ -102,7 +102,9 @@ class Program:
         return sorted(self.providers)
 
     def close(self) -> None:
-        """Let go of the database and of the providers."""
+        """Let go of the database, of the providers and of the mail server."""
+        if isinstance(self.mail, EmailChannel):
+            self.mail.close()
         for provider in self.providers.values():
             provider.close()
         self.engine.dispose()
@@ -142,7 +144,7 @@ def assemble(
     )
     sources = _sources(settings, file, clock, engine, providers)
     acting = {name: live.provider for name, live in sources.items() if live.provider}
-    mail = mail or _mail(settings)
+    mail = mail or _mail(settings, engine)
     product = product or _product(settings)
     cases = CaseBook(
         choose=in_force.choose,
@@ -237,8 +239,15 @@ def _provider(source: Source, settings: Settings, clock: Clock, engine: Engine) 
     raise ConfigError(message)
 
 
-def _mail(settings: Settings) -> Channel | None:
-    return EmailChannel(settings.smtp_url.reveal()) if settings.smtp_url else None
+def _mail(settings: Settings, engine: Engine) -> Channel | None:
+    if settings.smtp_url is None:
+        return None
+    # Beside a sandbox nothing is paced: its time does not pass while somebody waits for a turn.
+    return EmailChannel(
+        settings.smtp_url.reveal(),
+        connections=settings.mail_connections,
+        turns=None if settings.sandbox_url else Turns(engine, settings.mail_rate),
+    )
 
 
 def _product(settings: Settings) -> Deliver | None:
@@ -286,6 +295,8 @@ def _actions(
             address=address,
             company=settings.company or "Your supplier",
             support_email=settings.support_email,
+            reply_to=settings.mail_reply_to,
+            bcc=settings.mail_bcc,
         )
         for name, live in sources.items()
         if (address := live.config.sender or settings.mail_from)
@@ -308,6 +319,7 @@ def _actions(
             pages,
             stored=partial(_stored, engine, cases),
             card_of=partial(_card, engine),
+            why_bad=partial(_why_bad, engine),
         ),
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),
@@ -319,6 +331,15 @@ def _actions(
         StepKind.VOID: Void(acting),
     }
     return {kind: Observed(action) for kind, action in actions.items()}
+
+
+def _why_bad(engine: Engine, address: str) -> str | None:
+    """Why nobody writes to this address any more."""
+    with reading(engine) as session:
+        marked = addresses.is_bad(session, address)
+    return (
+        f"the address is marked bad since {marked.since:%Y-%m-%d}: {marked.why}" if marked else None
+    )
 
 
 def _card_history(engine: Engine, source: str, method: str, known: frozenset[str]) -> list[Attempt]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
+from hashlib import sha256
 
 import structlog
 
@@ -13,6 +14,7 @@ from dunning import metrics
 from dunning.actions.looking import Looked, look
 from dunning.actions.speaking import Stored, spoken
 from dunning.actions.wording import Card, CardOf, Sender, facts_of
+from dunning.core.addresses import message_name
 from dunning.core.daily import THANKS
 from dunning.core.events import StepResult
 from dunning.core.facts import Case
@@ -43,6 +45,9 @@ log = structlog.get_logger(__name__)
 
 UNSENT_WAIT = timedelta(minutes=2)
 LONGEST_WAIT = timedelta(hours=2)
+# Over the rate of the mail server: nothing is wrong, so it is asked again soon.
+FULL_WAIT = timedelta(seconds=10)
+FULL_LONGEST = timedelta(minutes=10)
 # Said once the debt is settled; everything else is about a debt and never follows a payment.
 AFTER_PAYMENT = frozenset((THANKS,))
 
@@ -117,7 +122,8 @@ class Write:
             text=rendered.text,
             html=rendered.html,
             id=_message_id(doing.step.key, sender),
-            reply_to=sender.support_email,
+            reply_to=sender.reply_to or sender.support_email,
+            bcc=sender.bcc,
             headers={"Date": format_datetime(doing.now)},
         )
         said = Said(
@@ -173,15 +179,26 @@ def _concluded(doing: Doing, looked: Looked, said: Said, outcome: SendOutcome) -
             kept = _said(said, "sent", "", reference)
             why = f"{said.template} to {said.recipient}"
             return Ended(result=StepResult.DONE, why=why, events=seen, said=kept)
-        case Bounced(why=why):
-            kept = _said(said, "bounced", why, None)
+        case Bounced(why=why, dead=dead):
+            kept = replace(_said(said, "bounced", why, None), dead=dead)
             return Ended(result=StepResult.SKIPPED, why=why, events=seen, said=kept)
         case Doubtful(why=why):
             kept = _said(said, "doubtful", why, None)
             return Ended(result=StepResult.DOUBTFUL, why=why, events=seen, said=kept)
+        case Unsent(why=why, full=True):
+            return PutOff(
+                until=doing.now + _turn_after(doing.step.key, doing.tries), why=why, events=seen
+            )
         case Unsent(why=why):
             wait = min(UNSENT_WAIT * 2 ** min(doing.tries, 8), LONGEST_WAIT)
             return PutOff(until=doing.now + wait, why=why, events=seen)
+
+
+def _turn_after(key: str, tries: int) -> timedelta:
+    """How long until there may be room: those who wait come back one after the other."""
+    longest = min(FULL_WAIT * (1 << min(tries, 8)), FULL_LONGEST)
+    place = sha256(f"{key} {tries}".encode()).digest()[0] / 256
+    return longest / 2 * (1 + place)
 
 
 def _said(said: Said, state: str, why: str, reference: str | None) -> Said:
@@ -190,4 +207,4 @@ def _said(said: Said, state: str, why: str, reference: str | None) -> Said:
 
 def _message_id(key: str, sender: Sender) -> str:
     domain = sender.address.rpartition("@")[2].strip("> ") or "localhost"
-    return f"<{key.replace('/', '.').replace(':', '.')}@{domain}>"
+    return f"<{message_name(key)}@{domain}>"

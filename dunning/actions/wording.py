@@ -36,6 +36,8 @@ class Sender:
     address: str
     company: str
     support_email: str | None = None
+    reply_to: str | None = None  # the support address, unless another one is set
+    bcc: tuple[str, ...] = ()  # staff who get every email too
     brand: Brand = NO_BRAND
 
 

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from dunning import __version__
 from dunning.cli import (
+    addresses,
     adopt,
     bench,
     breaker,
@@ -20,7 +21,9 @@ from dunning.cli import (
     inbox,
     keeping,
     ledger,
+    mail,
     message,
+    messages,
     policy,
     processes,
     reconcile,
@@ -57,7 +60,8 @@ class Root(TyperGroup):
 
 ORDER = (
     *("demo", "up", "doctor", "sandbox", "simulate"),
-    *("cases", "customers", "report", "ledger", "inbox", "reconcile", "adopt", "breaker"),
+    *("cases", "customers", "messages", "addresses", "report", "ledger", "inbox", "mail"),
+    *("reconcile", "adopt", "breaker"),
     *("policy", "message"),
     *("migrate", "web", "worker", "dispatch", "prune", "move", "bench"),
 )
@@ -113,9 +117,12 @@ def build() -> typer.Typer:
     for name, group, panel in (
         ("cases", by_hand.app, LOOK),
         ("customers", customers.app, LOOK),
+        ("messages", messages.app, LOOK),
+        ("addresses", addresses.app, LOOK),
         ("report", decline_codes.app, LOOK),
         ("ledger", ledger.app, LOOK),
         ("inbox", inbox.app, LOOK),
+        ("mail", mail.app, LOOK),
         ("breaker", breaker.app, LOOK),
         ("policy", policy.app, TUNE),
         ("message", message.app, TUNE),

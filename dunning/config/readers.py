@@ -11,6 +11,7 @@ from dunning.config import stripe_keys
 from dunning.config.addresses import wrong_mailbox, wrong_page, wrong_url
 from dunning.config.problems import expected_one_of, quoted
 from dunning.config.secret import Secret, Url
+from dunning.core.mail_rates import MailRates
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "console", "json")
@@ -56,6 +57,52 @@ def mailbox(value: str) -> str:
 def address(value: str) -> str:
     _refuse(wrong_mailbox(value, named=False))
     return value
+
+
+def addresses(value: str) -> tuple[str, ...]:
+    found = tuple(part.strip() for part in value.split(",") if part.strip())
+    for each in found:
+        _refuse(wrong_mailbox(each, named=False))
+    if not 0 < len(found) <= 10:
+        raise Wrong("names none, or more than 10; expected addresses with commas between")
+    return found
+
+
+def mail_rates(value: str) -> MailRates:
+    """`20/s,gmail.com=5/s`: all together, and to single domains."""
+    whole: float | None = None
+    own: dict[str, float] = {}
+    for part in (part.strip() for part in value.split(",") if part.strip()):
+        name, equals, rate = part.rpartition("=")
+        if equals:
+            (domain,) = hosts(name.strip()) or ("",)
+            own[domain] = _rate(rate.strip())
+        elif whole is not None:
+            raise Wrong("says twice how many in all; expected such as 20/s,gmail.com=5/s")
+        else:
+            whole = _rate(part)
+    return MailRates(whole=whole, domains=own)
+
+
+def _rate(text: str) -> float:
+    found = re.fullmatch(r"([0-9]{1,5})/([sm])", text)
+    if found is None or int(found[1]) == 0:
+        raise Wrong(f"{quoted(text)} is not a rate; expected such as 20/s or 300/m")
+    return int(found[1]) / (1 if found[2] == "s" else 60)
+
+
+def mail_secret(value: str) -> Secret:
+    if not 16 <= len(value) <= 200 or not value.isprintable():
+        raise Wrong("is not a signing key; expected the one that the mail service shows")
+    return Secret(value)
+
+
+def mail_login(value: str) -> Secret:
+    """USER:PASSWORD, as the mail service shows it when it calls."""
+    user, colon, password = value.partition(":")
+    if not colon or not user or len(password) < 16 or not value.isascii():
+        raise Wrong("is not a login; expected USER:PASSWORD with 16 or more characters behind it")
+    return Secret(value)
 
 
 def page(value: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from dunning.config.environment import Environment, join_environment
 from dunning.config.problems import nearest
 from dunning.config.readers import Wrong
 from dunning.config.secret import Secret, Url
+from dunning.core.mail_rates import MailRates
 from dunning.errors import ConfigError
 
 T = TypeVar("T")
@@ -33,6 +34,12 @@ class Settings:
     templates: Path | None = None
     smtp_url: Url | None = None
     mail_from: str | None = None
+    mail_reply_to: str | None = None
+    mail_bcc: tuple[str, ...] = ()
+    mail_rate: MailRates = field(default_factory=MailRates)
+    mail_connections: int = 8
+    mailgun_signing_key: Secret | None = None
+    postmark_login: Secret | None = None
     company: str | None = None
     support_email: str | None = None
     public_url: str | None = None
@@ -88,6 +95,19 @@ VARIABLES = (
              "where email goes out; smtps:// for TLS from the start"),
     Variable("DUNNING_MAIL_FROM", "mail_from", read.mailbox, "Billing <billing@example.com>",
              "the sender of the emails"),
+    Variable("DUNNING_MAIL_REPLY_TO", "mail_reply_to", read.mailbox,
+             "Accounts <accounts@example.com>",
+             "where answers to the emails go, if not to the support address"),
+    Variable("DUNNING_MAIL_BCC", "mail_bcc", read.addresses, "archive@example.com",
+             "gets a blind copy of every email to customers; several with commas"),
+    Variable("DUNNING_MAIL_RATE", "mail_rate", read.mail_rates, "20/s,gmail.com=5/s",
+             "how many emails leave at most, and to single domains; per s or per m"),
+    Variable("DUNNING_MAIL_CONNECTIONS", "mail_connections", read.number(1, 64), "8",
+             "how many connections to the mail server each worker keeps at most"),
+    Variable("DUNNING_MAILGUN_SIGNING_KEY", "mailgun_signing_key", read.mail_secret, "",
+             "Mailgun's webhook signing key; bounces and complaints come to /mail/mailgun"),
+    Variable("DUNNING_POSTMARK_LOGIN", "postmark_login", read.mail_login, "",
+             "USER:PASSWORD in the address of Postmark's webhook, which ends in /mail/postmark"),
     Variable("DUNNING_COMPANY", "company", read.line, "Example Ltd",
              "your name, as customers read it in emails"),
     Variable("DUNNING_SUPPORT_EMAIL", "support_email", read.address, "help@example.com",
@@ -196,19 +216,19 @@ def _unknown(found: Environment) -> list[str]:
 def _locate(values: dict[str, Any], found: Environment, cwd: Path) -> list[str]:
     """Make paths whole, put the database into the data folder, and see that files are there."""
     problems = []
-    for field in ("data", "policy_file", "templates"):
-        if field in values:
-            values[field] = cwd / values[field]
+    for each in ("data", "policy_file", "templates"):
+        if each in values:
+            values[each] = cwd / values[each]
     data = values.setdefault("data", cwd / "dunning-data")
     if "?" in str(data):
         problems.append("DUNNING_DATA: has a ? in it, which SQLite reads as options")
     values.setdefault("database_url", Url(f"sqlite:///{data / 'dunning.db'}"))
-    for field, name, check, what in (
+    for each, name, check, what in (
         ("policy_file", "DUNNING_POLICY_FILE", Path.is_file, "file"),
         ("templates", "DUNNING_TEMPLATES", Path.is_dir, "folder"),
     ):
-        if field in values and not check(values[field]):
-            problems.append(f"{found.place(name)}: there is no {what} {values[field]}")
+        if each in values and not check(values[each]):
+            problems.append(f"{found.place(name)}: there is no {what} {values[each]}")
     if data.exists() and not data.is_dir():
         problems.append(f"{found.place('DUNNING_DATA')}: {data} is not a folder")
     return problems

@@ -66,6 +66,7 @@ class Said:
     state: str
     reference: str | None = None
     why: str = ""
+    dead: bool = False  # nobody is at the address: it is marked bad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

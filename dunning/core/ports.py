@@ -325,7 +325,9 @@ class Letter:
     html: str
     id: str  # becomes the Message-ID, so a second sending can be recognised
     reply_to: str | None = None
+    # `List-Unsubscribe` and `List-Unsubscribe-Post` only where a law wants them.
     headers: Mapping[str, str] = field(default_factory=dict)
+    bcc: tuple[str, ...] = ()  # get it too, without a word of it in the letter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,16 +339,21 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounced:
-    """The channel will never take it for this address."""
+    """The channel will never take it for this address; `dead`: nor anything else."""
 
     why: str
+    dead: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsent:
-    """The channel is away or busy; certainly nothing went out."""
+    """The channel is away or busy; certainly nothing went out.
+
+    `full`: it is well, and so many letters go there just now that this one has to wait.
+    """
 
     why: str
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

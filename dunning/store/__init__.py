@@ -21,7 +21,7 @@ from dunning.store.engine import (
     reading,
     transaction,
 )
-from dunning.store.mail import MailDayRow
+from dunning.store.mailing import BadAddressRow, MailDayRow, ReturnRow
 from dunning.store.partitions import day_of_id, first_id
 from dunning.store.people import ActRow, ExemptionRow
 from dunning.store.records import FitRow, PruningRow, RevenueRow, RollupRow, SeenRow, TallyRow
@@ -64,6 +64,7 @@ __all__ = [
     "POOLS",
     "ActRow",
     "AttemptRow",
+    "BadAddressRow",
     "BreakerChangeRow",
     "BreakerRow",
     "CaseRow",
@@ -86,6 +87,7 @@ __all__ = [
     "PolicyRow",
     "PruningRow",
     "PulseRow",
+    "ReturnRow",
     "RevenueRow",
     "RollupRow",
     "ScheduleRow",

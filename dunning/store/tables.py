@@ -307,10 +307,13 @@ class AttemptRow(SQLModel, table=True):
 
 
 class MessageRow(SQLModel, table=True):
-    """What was said to whom. reserved -> sent | bounced | doubtful."""
+    """What was said to whom: sent | bounced | doubtful, and sent -> bounced | complained."""
 
     __tablename__ = "messages"
-    __table_args__ = (Index("ix_messages_case", "case_id", "at"),)
+    __table_args__ = (
+        Index("ix_messages_case", "case_id", "at"),
+        Index("ix_messages_recipient", "recipient", "at"),
+    )
 
     step_key: str = Field(primary_key=True)
     case_id: str

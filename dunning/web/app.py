@@ -19,6 +19,7 @@ from dunning import metrics
 from dunning.keeper import Keeper
 from dunning.web.health import healthz, numbers, readyz
 from dunning.web.links import follow
+from dunning.web.mail_events import MailEvents
 from dunning.web.problems import problem
 from dunning.web.standing import Watch
 from dunning.web.webhooks import PREFIX, Receiver
@@ -52,7 +53,11 @@ def build_app(
         yield
         await asyncio.to_thread(keeper.stop)
 
-    pages = _pages([Route("/r/{token}", follow, methods=["GET"]), *_watching()], lifespan)
+    routes = [
+        Route("/r/{token}", follow, methods=["GET"]),
+        Route("/mail/{service}", MailEvents(program).take, methods=["POST"]),
+    ]
+    pages = _pages([*routes, *_watching()], lifespan)
     pages.state.program, pages.state.watch = program, edge.watch
     return _Front(Receiver(edge), pages)
 
