@@ -297,6 +297,7 @@ def _actions(
             support_email=settings.support_email,
             reply_to=settings.mail_reply_to,
             bcc=settings.mail_bcc,
+            brand=live.config.brand,
         )
         for name, live in sources.items()
         if (address := live.config.sender or settings.mail_from)

@@ -39,7 +39,7 @@ from dunning.core.ports import (
 )
 from dunning.core.status import State
 from dunning.links import Pages
-from dunning.messages import Messages
+from dunning.messages import Messages, locale_for
 
 log = structlog.get_logger(__name__)
 
@@ -112,8 +112,14 @@ class Write:
             return Ended(result=StepResult.SKIPPED, why=why or "", events=looked.events)
         told = spoken(provider, self._stored, doing, looked, template)
         links = {one.case.id: self._links(provider, one.case, template) for one in told}
+        locale = locale_for(
+            looked.case.word("locale"),
+            looked.case.word("country"),
+            doing.policy.locale,
+            self._messages.languages(),
+        )
         facts = facts_of(doing, looked, template, sender, told, links, self._card_of)
-        rendered = self._messages.render(facts)
+        rendered = self._messages.render(replace(facts, locale=locale))
         letter = Letter(
             to=recipient,
             to_name=looked.case.word("name"),
@@ -129,7 +135,7 @@ class Write:
         said = Said(
             template=template,
             recipient=recipient,
-            locale=looked.case.word("locale") or "en",
+            locale=locale,
             subject=rendered.subject,
             state="sent",
         )

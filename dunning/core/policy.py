@@ -118,6 +118,7 @@ class Policy:
     send_between: tuple[time, time] | None = None
     quiet_days: tuple[Quiet, ...] = ()  # on which no email is written
     paydays: tuple[Wish, ...] = PAYDAYS
+    locale: str = "en"  # for customers of whom neither language nor country is known
     holdout: Holdout | None = None
     access: Reach = Reach.SUBSCRIPTION
     on_cancel: OnCancel = OnCancel.CLOSE
@@ -239,6 +240,7 @@ _LATER_POLICY: dict[str, _Codec] = {
     "quiet_days": _each(_word(Quiet)),
     "kind": _word(Kind),
     "paydays": _each(_wish),
+    "locale": _text,
     "holdout": _maybe((Holdout.to_data, Holdout.from_data)),
     "access": _word(Reach),
     "on_cancel": _word(OnCancel),

@@ -50,6 +50,7 @@ def words(facts: Facts, locale: Locale, language: Locale | None = None) -> dict[
         "customer_name": _greeted(facts.customer_name),
         "amount": format_list(totals, locale=spoken) if len(totals) > 1 else totals[0],
         "totals": totals,
+        "colon": _COLON.get(spoken.language, ":") + " ",
         "invoices": [_line(each, locale, spoken) for each in facts.invoices],
         "several_open": len(facts.invoices) > 1,
         "invoice_number": _clean(facts.invoice_number),
@@ -74,6 +75,10 @@ def words(facts: Facts, locale: Locale, language: Locale | None = None) -> dict[
     }
 
 
+# What stands between a label and its value.
+_COLON = {"fr": f"{_NO_BREAK_SPACE}:"}
+
+
 def _whose(facts: Facts) -> dict[str, Any]:
     """What there is to say of the merchant."""
     brand = facts.brand
@@ -81,15 +86,17 @@ def _whose(facts: Facts) -> dict[str, Any]:
     phone = _clean(brand.support_phone)
     dialled = re.sub(r"[^0-9+]", "", phone or "")
     page = brand.support_url
+    company = _clean(brand.name) or one_line(facts.company)
+    address = [line for each in brand.address if (line := one_line(each))]
     ways = [
         ("email", email, f"mailto:{email}" if email else None),
         ("url", page.split("://", 1)[1].rstrip("/") if page else None, page),
         ("phone", phone, f"tel:{dialled}" if dialled else None),
     ]
     return {
-        "company": _clean(brand.name) or one_line(facts.company),
+        "company": company,
         "logo_url": brand.logo_url,
-        "address": [line for each in brand.address if (line := one_line(each))],
+        "address": address[1:] if address[:1] == [company] else address,
         "support_email": email,
         "support_url": page,
         "support_phone": phone,
