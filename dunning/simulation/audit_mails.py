@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -12,7 +13,10 @@ from sqlmodel import Session
 
 from dunning.case_rows import read_facts
 from dunning.core.calendar import zone_of
-from dunning.core.policy import from_data
+from dunning.core.events import StepResult
+from dunning.core.places import every_way, namespace
+from dunning.core.plan import TO_READ
+from dunning.core.policy import Policy, from_data
 from dunning.store import CaseRow, MailDayRow, MessageRow, PolicyRow
 
 if TYPE_CHECKING:
@@ -28,6 +32,7 @@ def check(session: Session, seen: Seen, lines: Mapping[str, Line], evidence: Evi
         *_mails(seen, lines, evidence, spoken),
         *_two_a_day(session, seen, evidence),
         *_told_elsewhere(seen, spoken),
+        *_unread(session, seen, evidence),
     ]
 
 
@@ -81,12 +86,14 @@ def _local(name: str) -> str:
     return name.strip("<>").rpartition("@")[0]
 
 
+def _policies(session: Session) -> dict[str, Policy]:
+    rows = session.scalars(select(PolicyRow))
+    return {row.version: from_data(json.loads(row.body)) for row in rows}
+
+
 def _two_a_day(session: Session, seen: Seen, evidence: Evidence) -> Iterator[str]:
     """I3: nobody is written to twice on one day of theirs, whatever for."""
-    zones = {
-        row.version: from_data(json.loads(row.body)).timezone
-        for row in session.scalars(select(PolicyRow))
-    }
+    policies = _policies(session)
     steps = {_message_id(row.key): row for row in seen.steps}
     counted: Counter[tuple[str, str, str]] = Counter()
     for mail in evidence.mails:
@@ -96,7 +103,9 @@ def _two_a_day(session: Session, seen: Seen, evidence: Evidence) -> Iterator[str
         case = seen.by_case[step.case_id]
         facts = read_facts(case)
         known = facts.word("timezone"), facts.word("country")
-        day = mail.written.astimezone(zone_of(*known, zones[case.policy_version])).date()
+        day = mail.written.astimezone(
+            zone_of(*known, policies[case.policy_version].timezone)
+        ).date()
         counted[case.source, case.customer or case.id, day.isoformat()] += 1
     for (_, customer, day), count in counted.items():
         if count > 1:
@@ -113,3 +122,24 @@ def _told_elsewhere(seen: Seen, spoken: Mapping[str, list[str]]) -> Iterator[str
                 continue
             if step.said_in not in left or case.id not in spoken.get(step.said_in, ()):
                 yield f"I3 {step.id} was left out for {step.said_in}, which did not say it"
+
+
+def _unread(session: Session, seen: Seen, evidence: Evidence) -> Iterator[str]:
+    """I6: no door opened before the customer could read the message that announced it."""
+    policies = _policies(session)
+    for row in seen.cases:
+        case, policy = read_facts(row), policies[row.policy_version]
+        for way in every_way(policy):
+            doors = [line for line in way.lines if line.is_door]
+            for line in way.lines:
+                said = case.step(f"{row.id}/{namespace(case)}{line.name}")
+                if not line.is_notice or said is None or not said.told:
+                    continue
+                for door in doors:
+                    opened = case.step(f"{row.id}/{door.name}")
+                    if opened is None or opened.result is not StepResult.DONE:
+                        continue
+                    between = min(timedelta(seconds=door.order - line.order), TO_READ)
+                    after = opened.at - said.at
+                    if door.order > line.order and timedelta(0) <= after < between - evidence.apart:
+                        yield f"I6 {opened.id} came {after} after {said.id}, not {between}"
