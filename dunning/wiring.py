@@ -18,7 +18,7 @@ from sqlmodel import Session, col
 
 from dunning import addresses, links, metrics
 from dunning.actions.access import Announce, GiveUp, Restore, Restrict, Signal, Suspend, Void
-from dunning.actions.message import Write
+from dunning.actions.message import WhyBad, Write
 from dunning.actions.observed import Observed
 from dunning.actions.reconcile import Reconcile
 from dunning.actions.retry import Retry
@@ -121,6 +121,7 @@ def assemble(
     policy_text: str | None = None,
     policies: PolicyFile | None = None,
     messages: Messages | None = None,
+    why_bad: WhyBad | None = None,
     engine: Engine | None = None,
     role: str = "up",
 ) -> Program:
@@ -156,7 +157,15 @@ def assemble(
     inbox = Inbox(engine, cases, readers)
     announces = product is not None
     actions = _actions(
-        settings, engine, cases, acting, mail, messages, sources, announces=announces
+        settings,
+        engine,
+        cases,
+        acting,
+        mail,
+        messages,
+        sources,
+        why_bad=why_bad or partial(_why_bad, engine),
+        announces=announces,
     )
     breaker = Breaker(engine, on=settings.breaker)
     lease = timedelta(seconds=settings.lease_seconds)
@@ -288,6 +297,7 @@ def _actions(
     messages: Messages,
     sources: Mapping[str, LiveSource],
     *,
+    why_bad: WhyBad,
     announces: bool,
 ) -> dict[StepKind, Action]:
     senders = {
@@ -320,7 +330,7 @@ def _actions(
             pages,
             stored=partial(_stored, engine, cases),
             card_of=partial(_card, engine),
-            why_bad=partial(_why_bad, engine),
+            why_bad=why_bad,
         ),
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),

@@ -47,7 +47,7 @@ def _others(
     for case, policy in stored(doing.others):
         if asked == MOST or not _reads_it(own, case):
             continue
-        if not may_be_told(case, policy, template, doing.now):
+        if not may_be_told(case, policy, template, doing.now, looked=False):
             continue
         asked += 1
         looked = fold(case, provider.look(case.invoice))

@@ -137,12 +137,18 @@ def stronger(step: Step, others: Iterable[Step], day: MailDay, now: datetime) ->
     return Put(why, until=max(first.due_at, now) + SOON)
 
 
-def may_be_told(case: Case, policy: Policy, template: str, now: datetime) -> bool:
-    """Whether a message may speak of this case beside its own."""
+def may_be_told(
+    case: Case, policy: Policy, template: str, now: datetime, *, looked: bool = True
+) -> bool:
+    """Whether a message may speak of this case beside its own.
+
+    Before the provider was `looked` at, whether it is worth a look: of what is open a payment may
+    not have been heard of yet.
+    """
     if template == THANKS:
         thanked = case.step(thanks_key(case)) is not None
-        owed = any(step.told for step in case.done) and not thanked
-        return owed and status(case).state is State.RECOVERED and exempt(case, now) is None
+        due = any(step.told for step in case.done) and not thanked and exempt(case, now) is None
+        return due and (not looked or status(case).state is State.RECOVERED)
     return (
         status(case).state.is_open
         and freeze(case, now) is None

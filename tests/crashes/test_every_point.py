@@ -32,6 +32,7 @@ CHAINS = {
         ["rollup.written:1", "claim.committed:1", "broker.pushed:1", "message.taken:1"],
         ["message.done:1", "intent.before_commit:1", "intent.committed:1", "act.done:1"],
         ["outcome.before_commit:1", "outcome.committed:1"],
+        ["asking.before_commit:1", "asking.committed:2"],
     ],
     "acting": [
         ["call.sent:1", "call.answered:1", "mail.data:1", "mail.accepted:1"],

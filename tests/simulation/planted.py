@@ -25,12 +25,13 @@ from dunning import (
     hands,
     inbox,
     ledger,
+    mail_days,
     outbox,
     readers,
     received,
     schedule,
 )
-from dunning.actions import access, message, retry
+from dunning.actions import access, message, retry, speaking
 from dunning.actions.looking import Looked
 from dunning.core import case as facts_of
 from dunning.core import freezing, local, merge, plan, reactions
@@ -177,7 +178,10 @@ def what_was_begun_is_not_ended(patch: Patch) -> None:
 
 
 def _blind(_provider: Any, doing: Doing) -> Looked:
-    case = doing.case
+    return _unseen(doing.case)
+
+
+def _unseen(case: Case) -> Looked:
     assert case.bill is not None
     view = View(bill=case.bill, events=(), method=case.method)
     return Looked(view=view, case=case, status=status(case), events=())
@@ -200,6 +204,40 @@ def nobody_looks_before_an_email(patch: Patch) -> None:
 def nobody_looks_before_access_changes(patch: Patch) -> None:
     """The service is suspended, or the debt given up, on what we last heard."""
     patch(access, "look", _blind)
+
+
+# --- one email a day -----------------------------------------------------------------------------
+
+
+@bug("subscribes again")
+def a_day_is_anybodys(patch: Patch) -> None:
+    """Nobody takes the day before they write."""
+    patch(mail_days, "take", lambda *_: {})
+    patch(mail_days, "about_to_say", lambda *_: True)
+
+
+@bug("subscribes again", "posts fate=(delay|lose|refuse)", "pays who|voids")
+def nobody_looks_at_the_other_debts(patch: Patch) -> None:
+    """Of the other cases that a message speaks of, what we last heard is taken for what is."""
+    patch(speaking, "fold", lambda case, view: _unseen(case))
+
+
+@bug("subscribes again")
+def a_day_is_taken_by_who_sent_nothing(patch: Patch) -> None:
+    """What was to be said is taken for said, whatever became of it."""
+    real = executor.instead
+
+    def instead(case: Case, policy: Any, step: Step, taken: Any, now: datetime) -> Any:
+        every = replace(taken, left=True, cases=(case.id,), template=step.template)
+        return real(case, policy, step, every, now)
+
+    patch(executor, "instead", instead)
+
+
+@bug("policy=gentle")
+def a_door_does_not_wait_for_its_notice(patch: Patch) -> None:
+    """The customer may read of a suspension after it."""
+    patch(plan, "_await_notice", lambda _case, _way, steps, _now: steps)
 
 
 # --- the inbox -----------------------------------------------------------------------------------
