@@ -203,6 +203,8 @@ def update_subscription(call: Call) -> Obj:
     if params.text("trial_end") == "now" and subscription["status"] == "trialing":
         domain.end_trial_now(world, subscription)
         return subscription
+    if "trial_end" in params and subscription["trial_end"] != before["trial_end"]:
+        domain.try_until(world, subscription, subscription["trial_end"])
     emit_updated(world, "customer.subscription.updated", subscription, before)
     return subscription
 
