@@ -322,7 +322,7 @@ def resume(world: World, subscription: Obj) -> None:
 
 def try_until(world: World, subscription: Obj, end: int) -> None:
     """A trial that begins, or is made longer: the next bill is moved to its end."""
-    subscription["status"] = "trialing"
+    subscription["status"], subscription["trial_end"] = "trialing", end
     subscription["trial_start"] = subscription["trial_start"] or world.now
     subscription["billing_cycle_anchor"] = end
     set_period(subscription, world.now, end)

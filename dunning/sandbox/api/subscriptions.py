@@ -203,8 +203,8 @@ def update_subscription(call: Call) -> Obj:
     if params.text("trial_end") == "now" and subscription["status"] == "trialing":
         domain.end_trial_now(world, subscription)
         return subscription
-    if "trial_end" in params and subscription["trial_end"] != before["trial_end"]:
-        domain.try_until(world, subscription, subscription["trial_end"])
+    if params.text("trial_end") not in (None, "now"):
+        domain.try_until(world, subscription, params.number("trial_end") or world.now)
     emit_updated(world, "customer.subscription.updated", subscription, before)
     return subscription
 
