@@ -219,7 +219,7 @@ class CaseBook:
                     advance_hand(hand, event)
                 continue
             if isinstance(event, RenewalUpcoming):
-                mirror.announced(event)
+                mirror.take(event)
                 continue
             if self._policies.keeps_revenue() and isinstance(event, InvoiceReported):
                 mirror.paid(event)
@@ -314,7 +314,7 @@ class CaseBook:
         hand = Hand(held.case, held)
         mirror = Mirror(desk, held.case.source)
         for event in events:
-            if isinstance(event, CustomerNews):
+            if isinstance(event, CustomerNews | RenewalUpcoming):
                 mirror.take(event)
             advance_hand(hand, event)
         complete(desk, hand, mirror)

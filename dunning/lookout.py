@@ -110,7 +110,8 @@ class Lookout:
             if session.execute(select(table_of(LookAgainRow).c.source).limit(1)).first():
                 return now
             table = table_of(LookoutRow)
-            began = dict(session.execute(select(table.c.source, table.c.began_at)).tuples().all())
+            query = select(table.c.source, table.c.began_at)
+            began = {row.source: row.began_at for row in session.execute(query)}
         return min((began[s] + EVERY if s in began else now) for s in self._sources)
 
     # --- whom there is news of -------------------------------------------------------------
@@ -119,10 +120,10 @@ class Lookout:
         table = table_of(LookAgainRow)
         query = select(table.c.source, table.c.customer).order_by(table.c.since).limit(BATCH)
         with reading(self._engine) as session:
-            waiting = session.execute(query).tuples().all()
+            waiting = session.execute(query).all()
         found: defaultdict[str, list[str]] = defaultdict(list)
-        for source, customer in waiting:
-            found[source].append(customer)
+        for row in waiting:
+            found[row.source].append(row.customer)
         for source, customers in found.items():
             with transaction(self._engine) as session:
                 if source in self._sources:

@@ -51,7 +51,12 @@ class Mirror:
 
     def take(
         self,
-        event: MethodChanged | CustomerReported | SubscriptionReported | Exempted | ExemptionLifted,
+        event: MethodChanged
+        | CustomerReported
+        | SubscriptionReported
+        | RenewalUpcoming
+        | Exempted
+        | ExemptionLifted,
     ) -> None:
         """Remember news that is not of one invoice; what is older adds nothing."""
         if self._watching is not None:
@@ -66,6 +71,8 @@ class Mirror:
                 self._subscription(event)
             case MethodChanged():
                 self._method(event)
+            case RenewalUpcoming():
+                self._announced(event)
 
     def known(self, customer: str, subscription: str | None) -> Iterator[BillingEvent]:
         """What was heard before the case began, as the events it would have heard."""
@@ -93,7 +100,7 @@ class Mirror:
             told = {"customer": bill.customer, "amount": bill.paid, "currency": bill.currency}
             self._desk.revenues.put(key, {"source": key.source, "id": key.id, **told})
 
-    def announced(self, event: RenewalUpcoming) -> None:
+    def _announced(self, event: RenewalUpcoming) -> None:
         """Remember the bill that the provider announced for the end of a term."""
         ends = event.period_end or event.due_at
         if event.subscription is None or ends is None:
@@ -104,8 +111,6 @@ class Mirror:
         row["upcoming"] = max(row["upcoming"] or "", told)
         row["customer"] = row["customer"] or event.customer
         self._desk.subscriptions.put(key, row)
-        if self._watching is not None:
-            self._look_again(event.customer, self._watching)
 
     def _look_again(self, customer: str | None, now: datetime) -> None:
         if customer:

@@ -22,6 +22,7 @@ from sqlmodel import Session, col, select
 
 from dunning.acts import ByHand, Person
 from dunning.case_rows import summary
+from dunning.exempting import Exemptions
 from dunning.processes import Up
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.sandbox.sandbox import Sandbox
@@ -237,6 +238,16 @@ class World:
                 .order_by(col(EntryRow.id))
             ).all()
         return [(row.debit, row.credit, row.amount) for row in rows]
+
+    def entries_of_all(self) -> list[tuple[str, str, int]]:
+        """What the ledger says of everybody."""
+        with self.session() as session:
+            rows = session.exec(select(EntryRow).order_by(col(EntryRow.id))).all()
+        return [(row.debit, row.credit, row.amount) for row in rows]
+
+    def exempts(self, customer: str) -> None:
+        """Ops take a customer out of dunning."""
+        Exemptions(self.program.engine, self.program.cases).exempt("stripe", customer, self.ops)
 
     def balances(self, who: Customer) -> dict[str, int]:
         """The accounts of the customer's case that are not empty; `owed` left out."""

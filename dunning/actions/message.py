@@ -11,7 +11,9 @@ from hashlib import sha256
 import structlog
 
 from dunning import metrics
-from dunning.actions.looking import Looked, look
+from dunning.actions import notice
+from dunning.actions.looking import Seen, look
+from dunning.actions.notice import look_ahead
 from dunning.actions.speaking import Stored, spoken
 from dunning.actions.wording import Card, CardOf, Sender, facts_of
 from dunning.core.addresses import message_name
@@ -102,7 +104,7 @@ class Write:
         if self._channel is None or sender is None:
             return Ended(result=StepResult.SKIPPED, why="no way out: DUNNING_SMTP_URL is not set")
         provider = self._providers[doing.case.source]
-        looked = look(provider, doing)
+        looked = see(provider, doing)
         template = template_for(looked.case, doing.step.template or "", doing.policy)
         if stopped := _stopped(doing, looked, template):
             return stopped
@@ -151,6 +153,8 @@ class Write:
     def _links(self, provider: Provider, case: Case, template: str) -> Links:
         if template in AFTER_PAYMENT:
             return Links(pay=None, update_card=None)
+        if case.notice is not None:
+            return Links(pay=None, update_card=self._link_for(case, "card"))
         own = Links(pay=self._link_for(case, "pay"), update_card=self._link_for(case, "card"))
         if own.pay is not None:
             return own
@@ -162,8 +166,15 @@ class Write:
         return Links(pay=page, update_card=page)
 
 
-def _stopped(doing: Doing, looked: Looked, template: str) -> Ended | PutOff | None:
+def see(provider: Provider, doing: Doing) -> Seen:
+    """Look once more, just before it is sent."""
+    return look(provider, doing) if doing.case.notice is None else look_ahead(provider, doing)
+
+
+def _stopped(doing: Doing, looked: Seen, template: str) -> Ended | PutOff | None:
     """What the fresh view says against sending, if anything."""
+    if looked.case.notice is not None:
+        return notice.stopped(doing, looked)
     state = looked.status.state
     if template in AFTER_PAYMENT:
         if state is State.RECOVERED:
@@ -178,7 +189,7 @@ def _stopped(doing: Doing, looked: Looked, template: str) -> Ended | PutOff | No
     return None
 
 
-def _concluded(doing: Doing, looked: Looked, said: Said, outcome: SendOutcome) -> Ended | PutOff:
+def _concluded(doing: Doing, looked: Seen, said: Said, outcome: SendOutcome) -> Ended | PutOff:
     seen = looked.events
     match outcome:
         case Sent(reference=reference):

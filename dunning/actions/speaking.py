@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dunning.actions.looking import Looked, fold
+from dunning.actions.looking import Seen, fold
 from dunning.core.daily import may_be_told
 from dunning.core.facts import Case
 from dunning.core.policy import Policy
@@ -23,18 +23,19 @@ class Spoken:
 
     case: Case
     policy: Policy
-    looked: Looked
+    looked: Seen
 
 
 def spoken(
-    provider: Provider, stored: Stored, doing: Doing, looked: Looked, template: str
+    provider: Provider, stored: Stored, doing: Doing, looked: Seen, template: str
 ) -> list[Spoken]:
     """The case itself, and what else the customer owes and may be told of, the oldest first.
 
     Only what goes to the same address: what one person reads may not be for another's eyes.
     """
     own = Spoken(looked.case, doing.policy, looked)
-    if not doing.others:
+    # What lies ahead is told by itself, and never beside a debt.
+    if not doing.others or looked.case.notice is not None:
         return [own]
     found = [own, *_others(provider, stored, doing, looked.case, template)]
     return sorted(found, key=lambda one: (one.case.failed_at or doing.now, one.case.id))
@@ -45,7 +46,7 @@ def _others(
 ) -> Iterator[Spoken]:
     asked = 0
     for case, policy in stored(doing.others):
-        if asked == MOST or not _reads_it(own, case):
+        if asked == MOST or case.notice is not None or not _reads_it(own, case):
             continue
         if not may_be_told(case, policy, template, doing.now, looked=False):
             continue

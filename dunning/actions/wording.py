@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from dunning.actions.looking import Looked
+from dunning.actions import notice
+from dunning.actions.looking import Seen
 from dunning.actions.speaking import Spoken
 from dunning.core.branches import method_type
 from dunning.core.brand import NO_BRAND, Brand
@@ -56,7 +57,7 @@ CardOf = Callable[[str, str], Card | None]
 
 def facts_of(
     doing: Doing,
-    looked: Looked,
+    looked: Seen,
     template: str,
     sender: Sender,
     told: Sequence[Spoken],
@@ -64,6 +65,14 @@ def facts_of(
     card_of: CardOf,
 ) -> Facts:
     """Everything the message may say of this case, and of the others it speaks of."""
+    if looked.case.notice is not None:
+        return replace(
+            notice.facts(doing, looked, template),
+            company=sender.company,
+            brand=sender.brand,
+            update_card_url=links[looked.case.id].update_card,
+            support_email=sender.support_email,
+        )
     case, last = looked.case, last_decline(looked.case)
     said = spoken_of(case, doing.policy.declines)
     zone = local_of(case, doing.policy).zone
@@ -102,7 +111,7 @@ def facts_of(
     )
 
 
-def _owed(looked: Looked, template: str) -> Money:
+def _owed(looked: Seen, template: str) -> Money:
     """What is still owed; of a debt that is settled what came in."""
     owed = looked.status.at_risk
     if template == THANKS:

@@ -14,7 +14,8 @@ class Ahead:
     """A renewal, and the card that it will be charged to. The amount is None where unknown.
 
     `began_at` is the beginning of the term that `renews_at` ends. `exact`: the provider's calendar
-    says so of this very renewal; else it was reckoned on from an earlier one.
+    says so of this very renewal; else it was reckoned on from an earlier one. `first`: the term is
+    the first that the customer has.
     """
 
     customer: str
@@ -22,6 +23,7 @@ class Ahead:
     renews_at: datetime
     exact: bool = True
     began_at: datetime | None = None
+    first: bool = False
     amount: int | None = None
     currency: str = ""
     term: str | None = None  # month, year, 2 years
@@ -42,6 +44,7 @@ class Outlook:
 
     renews_at: datetime | None = None
     began_at: datetime | None = None
+    started_at: datetime | None = None  # the first term
     cancels_at: datetime | None = None  # it ends by itself at that moment
     method: str | None = None  # its own; None: the customer's default
     automatic: bool = True
@@ -52,7 +55,7 @@ class Outlook:
     anchor_day: int | None = None  # of the month, that months without it do not change
 
 
-_MOMENTS = ("renews_at", "began_at", "cancels_at")
+_MOMENTS = ("renews_at", "began_at", "started_at", "cancels_at")
 _PLAIN = {each.name: each.default for each in fields(Outlook)}
 
 

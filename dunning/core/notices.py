@@ -5,7 +5,7 @@ No money is at risk in them: they have no entries, no charges and no steps that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -95,27 +95,52 @@ def term_space(case: Case) -> str:
     return f"{told.ahead.renews_at:%Y%m%d}."
 
 
+_MONTHS: Mapping[str, int] = {"month": 1, "quarter": 3, "half_year": 6, "year": 12}
+_SPANS: Mapping[str, timedelta] = {"day": timedelta(days=1), "week": timedelta(weeks=1)}
+_MONTH = timedelta(days=31)
+
+
+def term_of(term: str | None) -> tuple[int, timedelta]:
+    """`quarter` or `2 weeks` as so many months, or else so long; neither where it is unknown."""
+    number, _, unit = (term or "").rpartition(" ")
+    times, unit = (int(number), unit.removesuffix("s")) if number.isdecimal() else (1, unit)
+    return _MONTHS.get(unit, 0) * times, _SPANS.get(unit, timedelta(0)) * times
+
+
+def _is_too_short(told: Ahead, lead: timedelta) -> bool:
+    """Whether so long before the renewal the term had not begun, as it never has.
+
+    A term that began late because the renewal was moved is told of: another date was said before.
+    """
+    if told.began_at is None or told.renews_at - lead >= told.began_at:
+        return False
+    months, span = term_of(told.term)
+    usual = months * _MONTH + span
+    return told.first or not usual or usual <= lead + timedelta(days=1)
+
+
 # --- how it ends -----------------------------------------------------------------------------
 
 
 def ending(case: Case) -> tuple[Over, datetime] | None:
-    """Why and when it came to an end, if it did."""
+    """Why and when it came to an end, if it did: what came first decides."""
+    return min(_endings(case), key=lambda ended: (ended[1], ended[0]), default=None)
+
+
+def _endings(case: Case) -> Iterator[tuple[Over, datetime]]:
     told = case.notice
     assert told is not None
-    by_hand = case.closed_by_hand
-    if by_hand is not None:
-        return Over.BY_HAND, by_hand.at
     if told.over is not None:
-        return told.over, told.at
+        yield told.over, told.at
+    if case.closed_by_hand is not None:
+        yield Over.BY_HAND, case.closed_by_hand.at
     said = case.exemption
     if isinstance(said, Exempted) and (said.until is None or said.until >= moment(case)):
-        return Over.EXEMPT, said.at
+        yield Over.EXEMPT, said.at
     if case.customer_deleted_at is not None:
-        return Over.CANCELLED, case.customer_deleted_at
-    end = case.end
-    if end is not None and end.at < told.ahead.renews_at:
-        return Over.CANCELLED, end.at
-    return None
+        yield Over.CANCELLED, case.customer_deleted_at
+    if case.end is not None and case.end.at < told.ahead.renews_at:
+        yield Over.CANCELLED, case.end.at
 
 
 def settles(kind: Kind) -> timedelta:
@@ -148,8 +173,7 @@ def in_time(case: Case, policy: Policy, steps: Iterable[Step], now: datetime) ->
             return None
         if max(step.due_at, now) >= at:
             return "the moment it tells of has come"
-        began = told.ahead.began_at
-        if told.kind is Kind.RENEWAL and began is not None and at - step.rung.before < began:
+        if told.kind is Kind.RENEWAL and _is_too_short(told.ahead, step.rung.before):
             return "its moment lies before the present term began: the term is too short for it"
         return None
 

@@ -13,14 +13,12 @@ from datetime import UTC, date, datetime, timedelta
 
 from dunning.core.ahead import Ahead, NoticeReported, Outlook
 from dunning.core.calendar import zone_of
-from dunning.core.notices import SETTLES, expires_at, moment_of_ahead
+from dunning.core.notices import SETTLES, expires_at, moment_of_ahead, term_of
 from dunning.core.words import Kind, Over
 
 # Subscriptions in these states are billed at the end of their term.
 LIVE = frozenset(("active", "trialing", "past_due"))
 CARD = "card"
-_MONTHS: Mapping[str, int] = {"month": 1, "quarter": 3, "half_year": 6, "year": 12}
-_SPANS: Mapping[str, timedelta] = {"day": timedelta(days=1), "week": timedelta(weeks=1)}
 _SAME = timedelta(days=1)  # a bill is made within the hours around the end of its term
 _FURTHEST = 1200  # terms that are counted on
 
@@ -160,6 +158,7 @@ def _ahead(person: Person, one: Billed, renews_at: datetime, card: Card | None) 
         renews_at=renews_at,
         exact=exact,
         began_at=outlook.began_at if exact else None,
+        first=exact and _is_first(outlook),
         amount=amount,
         currency=currency,
         term=outlook.term,
@@ -170,6 +169,11 @@ def _ahead(person: Person, one: Billed, renews_at: datetime, card: Card | None) 
         exp_month=card.exp_month if card else None,
         exp_year=card.exp_year if card else None,
     )
+
+
+def _is_first(outlook: Outlook) -> bool:
+    began, started = outlook.began_at, outlook.started_at
+    return began is not None and started is not None and began - started < _SAME
 
 
 def _amount(one: Billed, renews_at: datetime) -> tuple[int | None, str]:
@@ -192,11 +196,9 @@ def renewal_from(outlook: Outlook, moment: datetime) -> datetime | None:
     first = outlook.renews_at
     if first is None or first >= moment:
         return first
-    number, unit = _term(outlook.term)
-    if unit in _SPANS:
-        span = _SPANS[unit] * number
+    months, span = term_of(outlook.term)
+    if span:
         return first + span * -((first - moment) // span)
-    months = _MONTHS.get(unit, 0) * number
     if not months:
         return None
     turns = (_month_of(moment) - _month_of(first)) // months
@@ -205,12 +207,6 @@ def renewal_from(outlook: Outlook, moment: datetime) -> datetime | None:
         if found >= moment and count <= _FURTHEST:
             return found
     return None
-
-
-def _term(term: str | None) -> tuple[int, str]:
-    """`month` and `2 weeks` as a number and a unit."""
-    number, _, unit = (term or "").rpartition(" ")
-    return (int(number), unit.removesuffix("s")) if number.isdecimal() else (1, unit)
 
 
 def _month_of(moment: datetime) -> int:

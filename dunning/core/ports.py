@@ -246,14 +246,23 @@ class Provider(Protocol):
     def take_over(self, invoice: str, *, key: str) -> Bill:
         """Stop the provider's own retries of this invoice; the bill shows whether it worked."""
 
-    def links(self, invoice: str, customer: str | None, *, return_url: str | None) -> Links:
-        """Fresh links where the customer can pay this invoice or give a new card."""
+    def links(self, invoice: str | None, customer: str | None, *, return_url: str | None) -> Links:
+        """Fresh links where the customer can pay this invoice, if there is one, or give a card."""
 
     def methods(self, customer: str) -> Sequence[MethodChanged]:
         """What the customer has saved to pay with, as SAVED; which they agreed to while away."""
 
     def subscriptions(self, customer: str) -> Sequence[Subscribed]:
         """What the customer subscribes to now; what is over is left out."""
+
+    def ahead(self, customer: str, subscription: str) -> Sequence[BillingEvent]:
+        """What lies ahead of a customer: who they are, all they subscribe to, what they pay with.
+
+        And what the next bill of that subscription will be, where the provider says so.
+        """
+
+    def estate(self, after: str | None = None) -> Iterator[Sequence[BillingEvent]]:
+        """The same of every subscription of the account, page by page, behind that one."""
 
     def suspend(self, subscription: str, *, collection: str, key: str) -> None:
         """Pause collection of the subscription, with our mark on it.

@@ -9,6 +9,7 @@ from sqlmodel import Session
 from dunning.case_rows import read_facts
 from dunning.core.entries import Account
 from dunning.core.facts import Case
+from dunning.core.notices import kind_of
 from dunning.core.status import Status, status
 from dunning.errors import DunningError
 from dunning.ledger import Posting, Progress, Proof, verify
@@ -45,16 +46,18 @@ def read_posting(row: CaseRow, proof: Proof) -> Posting | None:
 def _disagreements(row: CaseRow, case: Case, present: Status) -> Iterator[str]:
     """The columns that money, access and reports go by, each against the facts."""
     opened = sum(e.amount for e in present.books.entries if e.debit is Account.OWED)
+    told = case.notice
     wanted = {
         "id": case.id,
+        "kind": kind_of(case).value,
         "source": case.source,
         "invoice": case.invoice,
-        "currency": case.currency,
+        "currency": case.currency if told is None else told.ahead.currency,
         "state": present.state.value,
         "access": present.access.value,
         "amount_due": opened,
         "amount_at_risk": present.at_risk,
-        "opened_at": case.failed_at,
+        "opened_at": case.failed_at if told is None else case.noticed_at,
         "closed_at": present.ended_at,
         "closed_reason": present.reason or None,
     }

@@ -76,7 +76,9 @@ def _follow(program: Program, token: str, *, clicked: bool) -> Response:
         return _page(200, "Nothing to pay", "This invoice is no longer open.")
     provider = program.providers.get(source)
     try:
-        fresh = provider.links(case.invoice, customer, return_url=None) if provider else None
+        # A notice tells of no invoice; there is a card to be given all the same.
+        invoice = case.invoice if case.notice is None else None
+        fresh = provider.links(invoice, customer, return_url=None) if provider else None
     except ProviderError as error:
         log.warning("link.unavailable", case=case_id, why=str(error))
         fresh = None

@@ -132,6 +132,7 @@ def _outlook(f: Fields, items: tuple[Fields, ...]) -> Outlook:
     return Outlook(
         renews_at=renews_at,
         began_at=f.time_or_none("current_period_start") or max(begins, default=None),
+        started_at=f.time_or_none("start_date"),
         cancels_at=f.time_or_none("cancel_at") or at_end,
         method=f.id_or_none("default_payment_method") or f.id_or_none("default_source"),
         automatic=f.word_or_none("collection_method") != "send_invoice",
