@@ -147,7 +147,9 @@ def assemble(
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
     announces = product is not None
-    actions = _actions(settings, engine, acting, mail, messages, sources, announces=announces)
+    actions = _actions(
+        settings, engine, acting, mail, messages, sources, clock, announces=announces
+    )
     breaker = Breaker(engine, on=settings.breaker)
     lease = timedelta(seconds=settings.lease_seconds)
     executor = Executor(
@@ -268,6 +270,7 @@ def _actions(
     mail: Channel | None,
     messages: Messages,
     sources: Mapping[str, LiveSource],
+    clock: Clock,
     *,
     announces: bool,
 ) -> dict[StepKind, Action]:
@@ -282,9 +285,10 @@ def _actions(
     }
 
     def link_for(case: Case, purpose: str) -> str | None:
-        if settings.public_url is None or settings.secret_key is None:
+        if settings.public_url is None or not settings.secret_keys:
             return None
-        return links.url_for(settings.public_url, settings.secret_key.reveal(), case, purpose)
+        key = settings.secret_keys[0].reveal()
+        return links.url_for(settings.public_url, key, case.id, purpose, clock.now())
 
     pages = {name: live.pages for name, live in sources.items()}
     actions: dict[StepKind, Action] = {

@@ -21,6 +21,7 @@ from dunning.core.events import (
     Adopted,
     AttemptReported,
     BillingEvent,
+    ButtonPressed,
     ChargeRefunded,
     ClosedByHand,
     CreditNoted,
@@ -32,8 +33,8 @@ from dunning.core.events import (
     Held,
     InvoiceEvent,
     InvoiceReported,
-    LinkOpened,
     MethodChanged,
+    PageOpened,
     PaymentReceived,
     PolicyChanged,
     Promised,
@@ -48,6 +49,7 @@ from dunning.core.events import (
 )
 from dunning.core.facts import Case, Payment
 from dunning.core.merge import (
+    earlier,
     later,
     later_exemption,
     merge_payment,
@@ -92,7 +94,8 @@ def advance(case: Case, event: BillingEvent) -> Case:
             | ChargeRefunded()
             | DisputeReported()
             | CreditNoted()
-            | LinkOpened()
+            | PageOpened()
+            | ButtonPressed()
             | Adopted()
         ):
             return _about_invoice(case, event)
@@ -129,9 +132,10 @@ def _about_invoice(case: Case, event: InvoiceEvent) -> Case:
         case AttemptReported():
             case = with_currency(case, event.attempt.currency)
             return with_failure(with_attempt(case, event), event)
-        case LinkOpened():
-            first = min(case.link_opened_at or event.at, event.at)
-            return replace(case, link_opened_at=first)
+        case PageOpened():
+            return replace(case, page_opened_at=min(case.page_opened_at or event.at, event.at))
+        case ButtonPressed():
+            return replace(case, presses=put_merged(case.presses, event, earlier))
         case Adopted():
             return with_adoption(case, event)
         case (
