@@ -6,18 +6,25 @@ value: it is never read as a template, it is one line long, and it is escaped in
 
 from __future__ import annotations
 
-from dunning.messages.facts import Facts, every_fact, few_facts
+from dunning.core.brand import Brand
+from dunning.messages.catalogues import Catalogues, words_for_templates
+from dunning.messages.facts import CAUSES, Facts, InvoiceLine, every_fact, few_facts
 from dunning.messages.reasons import customer_reason
 from dunning.messages.render import TEMPLATES, Messages, Rendered
 from dunning.messages.values import format_money
 
 __all__ = [
+    "CAUSES",
     "TEMPLATES",
+    "Brand",
+    "Catalogues",
     "Facts",
+    "InvoiceLine",
     "Messages",
     "Rendered",
     "customer_reason",
     "every_fact",
     "few_facts",
     "format_money",
+    "words_for_templates",
 ]
