@@ -108,6 +108,12 @@ class Pages:
         known = any(host == name or host.endswith(f".{name}") for name in self.hosts)
         return parts.scheme == "https" and port in {None, 443} and known
 
+    def patterns(self) -> tuple[str, ...]:
+        """The same for a browser's policy of contents."""
+        own = (_origin(self.sandbox),) if self.sandbox is not None else ()
+        known = (f"https://{part}{name}" for name in self.hosts for part in ("", "*."))
+        return (*known, *own)
+
 
 def _origin(url: str) -> str:
     parts = urlsplit(url)

@@ -145,8 +145,8 @@ def _facts(settings: Settings, name: str, customer: str, locale: str, reason: st
         next_retry_on=failed + timedelta(days=1),
         suspend_on=failed + timedelta(days=14),
         give_up_on=failed + timedelta(days=28),
-        pay_url=f"{base}/r/example-pay",
-        update_card_url=f"{base}/r/example-card",
+        pay_url=f"{base}/pay/example-pay",
+        update_card_url=f"{base}/pay/example-card",
         reason=reason,
         locale=locale,
     )

@@ -1,4 +1,4 @@
-"""What a policy says beside its timeline: whose access, what a cancellation does, other methods, promises."""
+"""What a policy says beside its timeline: access, cancelling, other methods, promises."""
 
 from __future__ import annotations
 

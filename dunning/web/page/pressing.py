@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from dunning.acts import ByHand, Person
-from dunning.case_rows import locked, read_facts
+from dunning.case_rows import locked
 from dunning.core.events import BillingEvent, ButtonPressed, PageOpened
 from dunning.core.facts import Case
 from dunning.core.promising import CUSTOMER
@@ -104,4 +104,3 @@ def chosen(invoices: Sequence[Invoice], name: str) -> Invoice | None:
     return next((one for one in invoices if one.name == name), None)
 
 
-__all__ = ["CARD", "PAY", "LedOn", "chosen", "lead_on", "opened", "promise"]

@@ -1,4 +1,4 @@
-"""What the page shows: whose link it is, and how the customer's invoices stand, from our records."""
+"""What the page shows: whose link it is and how the customer's invoices stand, by our records."""
 
 from __future__ import annotations
 

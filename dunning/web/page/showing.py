@@ -13,9 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from babel import Locale
-from babel.dates import format_date, format_skeleton
+from babel.dates import format_date
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from starlette.responses import HTMLResponse, Response
 
 from dunning.core.brand import Brand, palette
@@ -64,8 +64,8 @@ class Voice:
         return str(format_date(day, "long", self.locale))
 
     def weekday(self, day: date) -> str:
-        """A near date, of which the day of the week says most: Friday 4 December."""
-        return str(format_skeleton("MMMMEEEEd", day, locale=self.locale))
+        """A near date, of which the day of the week says most: Friday, 4 December 2026."""
+        return str(format_date(day, "full", self.locale))
 
 
 class Showing:
@@ -93,6 +93,10 @@ class Showing:
             if language != SOURCE or locale.language == SOURCE:
                 return Voice(locale, language)
         return Voice(Locale.parse(SOURCE), SOURCE)
+
+    def said(self, voice: Voice, sentence: str) -> str:
+        """One of our English sentences in this language."""
+        return str(self._catalogues.for_(voice.locale).gettext(sentence))
 
     def page(
         self,
@@ -175,6 +179,3 @@ def _mail(address: str) -> Markup:
 def clean(text: str | None) -> str | None:
     """A value from outside, on one line; None where nothing is left of it."""
     return (one_line(text) or None) if text is not None else None
-
-
-__all__ = ["WAITS", "Showing", "Voice", "clean", "escape", "redirect_headers"]
