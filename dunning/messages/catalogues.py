@@ -19,7 +19,7 @@ from markupsafe import Markup
 
 from dunning.errors import ConfigError
 
-TEMPLATES = Path(__file__).parent.parent / "templates"
+ROOT = Path(__file__).parent.parent / "templates"
 FOLDER = "locale"
 SOURCE = "en"  # the language that templates are written in
 _PLACEHOLDER = re.compile(r"%(?:\((\w+)\)s|%|(.?))")
@@ -39,10 +39,10 @@ class Catalogues:
         """Read what ops wrote at once, ConfigError if it is wrong; ours as they are asked for."""
         self._files: dict[str, list[Path]] = {}
         self._read: dict[str, Translations] = {}
-        for folder in folders or (TEMPLATES,):
+        for folder in folders or (ROOT,):
             for path in sorted((folder / FOLDER).glob("*.po")):
                 self._files.setdefault(_code(path), []).append(path)
-        self._raise(path for path in self.paths() if not path.is_relative_to(TEMPLATES))
+        self._raise(path for path in self.paths() if not path.is_relative_to(ROOT))
 
     def languages(self) -> tuple[str, ...]:
         """The codes of every language there is, English among them."""

@@ -11,7 +11,7 @@ from babel import Locale
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import write_po
 
-from dunning.messages.catalogues import FOLDER, TEMPLATES, CatalogueFile, is_translated
+from dunning.messages.catalogues import FOLDER, ROOT, CatalogueFile, is_translated
 from dunning.messages.reasons import all_reasons
 from dunning.messages.shelf import environment
 
@@ -34,8 +34,8 @@ class Sentence:
 
 def sentences(folder: Path | None = None) -> Iterator[Sentence]:
     """Everything to translate in our templates and in ops' folder."""
-    made = environment((TEMPLATES,), autoescape=False)
-    for root in (TEMPLATES, *((folder,) if folder else ())):
+    made = environment((ROOT,), autoescape=False)
+    for root in (ROOT, *((folder,) if folder else ())):
         paths = [path for path in sorted(root.rglob("*.jinja")) if path.parent.name != FOLDER]
         for path in paths:
             found = made.extract_translations(path.read_text("utf-8"))  # type: ignore[attr-defined]

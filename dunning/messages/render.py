@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ from markupsafe import Markup
 
 from dunning.errors import ConfigError
 from dunning.messages.catalogues import (
-    TEMPLATES as FOLDER,
-)
-from dunning.messages.catalogues import (
+    ROOT,
+    SOURCE,
     Catalogues,
     Translations,
     words_for_templates,
@@ -67,7 +67,7 @@ class Messages:
     def __init__(self, folder: Path | None = None) -> None:
         self._text = Shelf(folder, autoescape=False)
         self._html = Shelf(folder, autoescape=True)
-        self.catalogues = Catalogues((FOLDER,) if folder is None else (folder, FOLDER))
+        self.catalogues = Catalogues((ROOT,) if folder is None else (folder, ROOT))
         # Remote stylesheets would make rendering depend on the network.
         self._inliner = CSSInliner(load_remote_stylesheets=False)
         own = set() if folder is None else names_in(own_templates(folder))
@@ -81,9 +81,13 @@ class Messages:
         """Write the message; ConfigError with file and line when its template is wrong."""
         if facts.template not in self._names:
             raise ConfigError(_unknown_template(facts.template, self._names))
+        locale = locale_of(facts.locale)
         with explained(self._text.folders):
-            text = _Part(self._text, self.catalogues, facts)
-            html = _Part(self._html, self.catalogues, facts)
+            found = self._text.find(facts.template, locale)
+            same = self._html.find(facts.template, locale).template
+            spoken = self._spoken(facts, locale, found.language)
+            text = _Part(self._text, found.template, spoken)
+            html = _Part(self._html, same, spoken)
             subject = one_line(text.block("subject"), _SUBJECT_LENGTH)
             preheader = one_line(text.block("preheader"), _SUBJECT_LENGTH)
             return Rendered(
@@ -92,17 +96,31 @@ class Messages:
                 html=self._inliner.inline(
                     html.framed(html.body(), subject=subject, preheader=preheader)
                 ),
-                language=text.language,
+                language=spoken.words["language"],
             )
 
+    def _spoken(self, facts: Facts, locale: Locale, language: Locale | None) -> _Spoken:
+        """The words of a message whose template is in this language, or in all of them."""
+        translations = self.catalogues.for_(language or locale)
+        language = language or Locale.parse(self.catalogues.language_of(locale))
+        known = words(facts, locale, language)
+        known["reason"] = _reason(facts, known["reason"], translations)
+        known["language"] = str(language).replace("_", "-")
+        known["direction"] = language.text_direction
+        sides = ("left", "right") if language.text_direction == "ltr" else ("right", "left")
+        known["start"], known["end"] = sides
+        return _Spoken(locale, language, translations, known)
+
     def check(self) -> list[str]:
-        """Render every message in every language with all facts and with few; say what is wrong."""
+        """Render every message in every language, with all facts and few; say what is wrong."""
         wrong = self.catalogues.check()
         if wrong:
             return wrong
         for name in self._names:
             for language in self.catalogues.languages():
-                for facts in every_kind(name, language):
+                kinds = every_kind(name, language)
+                # A translation that is wrong is found above; templates are the same in all.
+                for facts in kinds if language == SOURCE else islice(kinds, 2):
                     try:
                         self.render(facts)
                     except ConfigError as error:
@@ -110,24 +128,29 @@ class Messages:
         return list(dict.fromkeys(wrong))
 
 
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """What is said, in which language; the same for both forms."""
+
+    locale: Locale
+    language: Locale
+    translations: Translations
+    words: dict[str, Any]
+
+
 class _Part:
     """One message in one of its two forms."""
 
-    def __init__(self, shelf: Shelf, catalogues: Catalogues, facts: Facts) -> None:
+    def __init__(self, shelf: Shelf, template: Template, spoken: _Spoken) -> None:
         self._shelf = shelf
-        self._locale = locale_of(facts.locale)
-        found = shelf.find(facts.template, self._locale)
-        self._template = found.template
-        spoken = found.language or Locale.parse(catalogues.language_of(self._locale))
-        translations = catalogues.for_(found.language or self._locale)
-        self.language = str(spoken).replace("_", "-")
-        self._words = words(facts, self._locale, spoken)
-        self._words.update(words_for_templates(translations, autoescape=shelf.form == "html"))
-        self._words["reason"] = _reason(facts, self._words["reason"], translations)
-        ltr = spoken.text_direction == "ltr"
-        self._words["language"] = self.language
-        self._words["direction"] = spoken.text_direction
-        self._words["start"], self._words["end"] = ("left", "right") if ltr else ("right", "left")
+        self._locale = spoken.locale
+        self._template = template
+        self._layout = shelf.find(f"layout.{shelf.form}", spoken.locale).template
+        escaped = shelf.form == "html"
+        self._words = {
+            **spoken.words,
+            **words_for_templates(spoken.translations, autoescape=escaped),
+        }
         self._add_shared()
 
     def _add_shared(self) -> None:
@@ -141,8 +164,10 @@ class _Part:
             pieces = source.make_module(self._words)
             known = {name: getattr(pieces, name) for name in _PIECES if hasattr(pieces, name)}
             self._words.update(known)
+        wanted = [self._shelf.mentions(each) for each in (self._template, self._layout, *shared)]
         for sentence, template in blocks.items():
-            self._words[sentence] = self._run(template, sentence)
+            if any(words is None or sentence in words for words in wanted):
+                self._words[sentence] = self._run(template, sentence)
 
     def _with_ours(self, name: str) -> list[Template]:
         """Ops' template of this name and ours behind it: theirs may lack what is newer."""
@@ -163,8 +188,7 @@ class _Part:
 
     def framed(self, content: str, **more: str) -> str:
         """The content inside the layout."""
-        layout = self._shelf.find(f"layout.{self._shelf.form}", self._locale).template
-        page = layout.render({**self._words, **more, "content": content})
+        page = self._layout.render({**self._words, **more, "content": content})
         return page.replace(PARAGRAPH_END, "") if self._shelf.form == "html" else page
 
     def _run(self, template: Template, block: str) -> str:

@@ -8,15 +8,15 @@ from functools import cached_property
 from pathlib import Path
 
 from babel import Locale, UnknownLocaleError
-from jinja2 import FileSystemLoader, StrictUndefined, Template
+from jinja2 import FileSystemLoader, StrictUndefined, Template, meta, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from dunning.errors import ConfigError
-from dunning.messages.catalogues import SOURCE, TEMPLATES
+from dunning.messages.catalogues import ROOT, SOURCE
 from dunning.messages.forms import HARD_BREAK, Paragraphs, printable
 from dunning.messages.values import languages
 
-EMAILS = TEMPLATES / "emails"
+EMAILS = ROOT / "emails"
 FRAME = frozenset(("shared", "layout.html", "layout.text", "parts.html", "parts.text"))
 
 
@@ -36,6 +36,7 @@ class Shelf:
         self.folders: Sequence[Path] = (EMAILS,) if folder is None else (folder, EMAILS)
         self._own = frozenset(own_templates(folder)) if folder is not None else frozenset()
         self.environment = environment(self.folders, autoescape=autoescape)
+        self._mentioned: dict[str, frozenset[str] | None] = {}
 
     def find(self, name: str, locale: Locale) -> Found:
         """The best template of this name: ops' for the language, ops' for all, ours."""
@@ -51,6 +52,19 @@ class Shelf:
         if f"{name}.jinja" not in self._own:
             return self.environment.get_template(f"{name}.jinja")
         return self._built_in.get_template(f"{name}.jinja")
+
+    def mentions(self, template: Template) -> frozenset[str] | None:
+        """The words a template asks for; None if it takes in others and nobody can tell."""
+        key = str(template.filename)
+        if key not in self._mentioned:
+            source = Path(key).read_text("utf-8")
+            parsed = self.environment.parse(source)
+            others = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+            known = None
+            if next(parsed.find_all(others), None) is None:
+                known = frozenset(meta.find_undeclared_variables(parsed))
+            self._mentioned[key] = known
+        return self._mentioned[key]
 
     @cached_property
     def _built_in(self) -> ImmutableSandboxedEnvironment:

@@ -81,15 +81,17 @@ def _whose(facts: Facts) -> dict[str, Any]:
     phone = _clean(brand.support_phone)
     dialled = re.sub(r"[^0-9+]", "", phone or "")
     page = brand.support_url
+    company = _clean(brand.name) or one_line(facts.company)
+    address = [line for each in brand.address if (line := one_line(each))]
     ways = [
         ("email", email, f"mailto:{email}" if email else None),
         ("url", page.split("://", 1)[1].rstrip("/") if page else None, page),
         ("phone", phone, f"tel:{dialled}" if dialled else None),
     ]
     return {
-        "company": _clean(brand.name) or one_line(facts.company),
+        "company": company,
         "logo_url": brand.logo_url,
-        "address": [line for each in brand.address if (line := one_line(each))],
+        "address": address[1:] if address[:1] == [company] else address,
         "support_email": email,
         "support_url": page,
         "support_phone": phone,
