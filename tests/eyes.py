@@ -1,4 +1,4 @@
-"""Looks at a page of ours as people do: on a phone and a desk, by day and at night, and with axe."""
+"""Looks at a page as people do: on a phone and a desk, by day and at night, and with axe."""
 
 from __future__ import annotations
 
@@ -121,7 +121,11 @@ class Eyes:
         for kind in ("mousePressed", "mouseReleased"):
             self.browser.call(
                 "Input.dispatchMouseEvent",
-                **{"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1},
+                type=kind,
+                x=place[0],
+                y=place[1],
+                button="left",
+                clickCount=1,
             )
         return self._arrives(before)
 

@@ -30,8 +30,8 @@ from dunning.core.money import Money
 from dunning.core.plan import plan
 from dunning.core.status import status
 from dunning.core.subject import subject_at, subject_of
-from dunning.core.worth import Term, Value, lifetime_value
 from dunning.core.visits import CARD
+from dunning.core.worth import Term, Value, lifetime_value
 from tests import builders as b
 from tests import happenings as h
 from tests.policies import policy, rung

@@ -1,10 +1,9 @@
-"""The customer's page in a real browser, without JavaScript: every state looked at, every button."""
+"""The customer's page in a real browser without JavaScript: every state, every button."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 

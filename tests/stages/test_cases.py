@@ -33,7 +33,7 @@ from tests.builders import (
     refund,
     voided,
 )
-from tests.happenings import customer, ended, page_opened, new_card, renewal, step, subscription
+from tests.happenings import customer, ended, new_card, page_opened, renewal, step, subscription
 from tests.policies import STANDARD, policy, rung
 from tests.stages.kit import Stage
 

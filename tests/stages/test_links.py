@@ -33,8 +33,9 @@ def test_a_token_names_its_case_its_purpose_and_its_moment(purpose: str) -> None
     assert named(token) == Named(CASE.id, purpose, T0 + timedelta(seconds=1))
 
 
-@given(st.datetimes(datetime(2026, 1, 1), datetime(2900, 1, 1), timezones=st.just(UTC)))
-def test_any_moment_comes_back_to_the_second(moment: datetime) -> None:
+@given(st.integers(0, 2**35 - 1))
+def test_any_moment_comes_back_to_the_second(seconds: int) -> None:
+    moment = datetime.fromtimestamp(seconds, UTC) + timedelta(milliseconds=999)
     found = named(token_for(SECRET, CASE.id, "pay", moment))
     assert found is not None
     assert found.issued_at == moment.replace(microsecond=0)
@@ -60,7 +61,7 @@ def test_the_address_is_the_page_and_the_token() -> None:
 
 
 def test_another_secret_makes_other_tokens() -> None:
-    assert TOKEN != token_for(OTHER, CASE.id, "pay", T0)
+    assert token_for(OTHER, CASE.id, "pay", T0) != TOKEN
     assert named(TOKEN, OTHER) is None
     assert named(TOKEN, *()) is not None
 

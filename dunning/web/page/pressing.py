@@ -102,5 +102,3 @@ def _promised(hands: ByHand, invoice: Invoice, said: Person, until: date) -> boo
 def chosen(invoices: Sequence[Invoice], name: str) -> Invoice | None:
     """The invoice of that name, if it is still owed."""
     return next((one for one in invoices if one.name == name), None)
-
-

@@ -22,7 +22,7 @@ from dunning.core.brand import Brand, palette
 from dunning.core.money import Money
 from dunning.links import Pages
 from dunning.messages import Catalogues, format_money, words_for_templates
-from dunning.messages.catalogues import SOURCE, TEMPLATES
+from dunning.messages.catalogues import ROOT, SOURCE
 from dunning.messages.values import locale_of, one_line
 
 _LANGUAGES_ASKED = 12
@@ -74,7 +74,7 @@ class Showing:
     def __init__(self, catalogues: Catalogues) -> None:
         self._catalogues = catalogues
         self._environment = Environment(
-            loader=FileSystemLoader(TEMPLATES),
+            loader=FileSystemLoader(ROOT),
             autoescape=True,
             undefined=StrictUndefined,
             extensions=["jinja2.ext.i18n"],
@@ -90,7 +90,8 @@ class Showing:
         for name in [wished] if wished else _asked_for(accepted):
             locale = locale_of(name)
             language = self._catalogues.language_of(locale)
-            if language != SOURCE or locale.language == SOURCE:
+            # What nobody has words for comes back as English, asked for or not.
+            if language != SOURCE or name[:2].lower() == SOURCE:
                 return Voice(locale, language)
         return Voice(Locale.parse(SOURCE), SOURCE)
 
