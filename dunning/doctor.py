@@ -366,7 +366,7 @@ def _links(settings: Settings) -> Iterator[Check]:
         name
         for name, value in (
             ("DUNNING_PUBLIC_URL", settings.public_url),
-            ("DUNNING_SECRET_KEY", settings.secret_key),
+            ("DUNNING_SECRET_KEY", settings.secret_keys or None),
         )
         if value is None
     ]
@@ -381,4 +381,4 @@ def _links(settings: Settings) -> Iterator[Check]:
     if urlsplit(url).scheme != "https" and urlsplit(url).hostname not in ("localhost", "127.0.0.1"):
         yield warning("links", f"{url} is not https", "use an https address: letters hold the link")
         return
-    yield ok("links", f"letters link to {url}/r/…")
+    yield ok("links", f"letters link to {url}/pay/…")

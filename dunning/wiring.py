@@ -164,6 +164,7 @@ def assemble(
         mail,
         messages,
         sources,
+        clock,
         why_bad=why_bad or partial(_why_bad, engine),
         announces=announces,
     )
@@ -296,6 +297,7 @@ def _actions(
     mail: Channel | None,
     messages: Messages,
     sources: Mapping[str, LiveSource],
+    clock: Clock,
     *,
     why_bad: WhyBad,
     announces: bool,
@@ -314,9 +316,10 @@ def _actions(
     }
 
     def link_for(case: Case, purpose: str) -> str | None:
-        if settings.public_url is None or settings.secret_key is None:
+        if settings.public_url is None or not settings.secret_keys:
             return None
-        return links.url_for(settings.public_url, settings.secret_key.reveal(), case, purpose)
+        key = settings.secret_keys[0].reveal()
+        return links.url_for(settings.public_url, key, case.id, purpose, clock.now())
 
     pages = {name: live.pages for name, live in sources.items()}
     actions: dict[StepKind, Action] = {

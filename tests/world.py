@@ -326,7 +326,7 @@ class World:
         """The first link of ours in a message's text."""
         part = message.get_body(("plain",))
         assert part is not None
-        found = re.search(r"https?://\S+/r/\S+", part.get_content())
+        found = re.search(r"https?://\S+/pay/\S+", part.get_content())
         assert found is not None, part.get_content()
         return found[0]
 

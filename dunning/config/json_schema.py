@@ -208,6 +208,9 @@ def _overridable() -> Schema:
 def _terms() -> Schema:
     backups = _one_or_more(_pattern(terms.METHOD), terms.MAX_METHODS)
     ways = _table({"order": backups, "also": {"const": terms.ALSO}}, required=("order",))
+    most = {"type": "integer", "minimum": 1, "maximum": terms.MOST_PROMISES}
+    within = _duration("How far ahead, from 1d to 31d.")
+    promises = _table({"within": within, "most": most}, required=("within",))
     return {
         "access": _table(
             {"scope": _words(Reach, "One subscription, or all that the customer has.")},
@@ -217,6 +220,8 @@ def _terms() -> Schema:
         "on_cancel": _words(OnCancel, "What the customer's cancellation does to what is owed."),
         "backup_methods": {"anyOf": [*backups["anyOf"], ways]}
         | {"description": "Other saved methods that may be charged, in this order; or `any`."},
+        "promises": {"anyOf": [{"const": terms.OFF}, within, promises]}
+        | {"description": "How far ahead customers may promise to pay on their page, how often."},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
 from dunning.config import stripe_keys
@@ -13,11 +14,23 @@ from dunning.config.problems import expected_one_of, quoted
 from dunning.config.secret import Secret, Url
 from dunning.core.mail_rates import MailRates
 
+Network = IPv4Network | IPv6Network
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "console", "json")
 MIN_SECRET = 32
 # As the Standard Webhooks have it: whsec_ and the base64 of a key of this many bytes.
 SIGNING_KEY_BYTES = (24, 64)
+# Nobody on the internet comes from these: whoever does is a proxy of one's own.
+PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
+    map(
+        ip_network,
+        (
+            *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+            *("::1/128", "fc00::/7", "fe80::/10"),
+        ),
+    )
+)
 
 
 class Wrong(ValueError):
@@ -148,10 +161,26 @@ def webhook_url(value: str) -> Url:
     return Url(value)
 
 
-def secret_key(value: str) -> Secret:
-    if len(value) < MIN_SECRET:
-        raise Wrong(f"is shorter than {MIN_SECRET} characters; expected a long random text")
-    return Secret(value)
+def secret_keys(value: str) -> tuple[Secret, ...]:
+    parts = stripe_keys.split(value)
+    if not parts or any(len(part) < MIN_SECRET for part in parts):
+        what = "holds one that is" if len(parts) > 1 else "is"
+        raise Wrong(f"{what} shorter than {MIN_SECRET} characters; expected a long random text")
+    return tuple(map(Secret, parts))
+
+
+def networks(value: str) -> tuple[Network, ...]:
+    """Networks such as 10.0.0.0/8, or single addresses; `none` for none of them."""
+    if value.strip().lower() == "none":
+        return ()
+    parts = stripe_keys.split(value)
+    try:
+        found = tuple(ip_network(part) for part in parts)
+    except ValueError:
+        found = ()
+    if not found:
+        raise Wrong("is no list of networks; expected such as 10.0.0.0/8, 192.0.2.7, or none")
+    return found
 
 
 def secrets(value: str) -> tuple[Secret, ...]:

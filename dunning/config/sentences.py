@@ -17,6 +17,7 @@ from dunning.core.money import Money
 from dunning.core.places import walked
 from dunning.core.policy import (
     ANY_METHOD,
+    PROMISE_WITHIN,
     Collection,
     Invoice,
     Policy,
@@ -246,6 +247,12 @@ def _terms(policy: Policy) -> Iterator[str]:
         also = ", or after the last retry before a door" if policy.backup_after_last_retry else ""
         when = f"When the present method may not be charged any more{also}"
         yield f"{when}: charge another saved method of the customer ({order}), each once."
+    if not policy.promise_within:
+        yield "Customers cannot promise a day of payment by themselves."
+    elif (policy.promise_within, policy.promise_most) != (PROMISE_WITHIN, 1):
+        times = "once" if policy.promise_most == 1 else f"{policy.promise_most} times at most"
+        within = _length(policy.promise_within)
+        yield f"On their page customers may promise to pay within {within}, {times} for an invoice."
 
 
 def _length(span: timedelta) -> str:

@@ -11,7 +11,7 @@ from dunning.config import readers as read
 from dunning.config import stripe_keys
 from dunning.config.environment import Environment, join_environment
 from dunning.config.problems import nearest
-from dunning.config.readers import Wrong
+from dunning.config.readers import Network, Wrong
 from dunning.config.secret import Secret, Url
 from dunning.core.mail_rates import MailRates
 from dunning.errors import ConfigError
@@ -43,7 +43,9 @@ class Settings:
     company: str | None = None
     support_email: str | None = None
     public_url: str | None = None
-    secret_key: Secret | None = None
+    secret_keys: tuple[Secret, ...] = ()  # the first signs
+    link_days: int = 60
+    trusted_proxies: tuple[Network, ...] = read.PRIVATE_NETWORKS
     product_webhook_url: Url | None = None
     product_webhook_secrets: tuple[Secret, ...] = ()
     sandbox_url: str | None = None
@@ -114,8 +116,12 @@ VARIABLES = (
              "where customers can ask back"),
     Variable("DUNNING_PUBLIC_URL", "public_url", read.page, "https://billing.example.com",
              "where customers reach this program; links in emails begin with it"),
-    Variable("DUNNING_SECRET_KEY", "secret_key", read.secret_key, "",
-             "32 or more random characters that sign the links in emails"),
+    Variable("DUNNING_SECRET_KEY", "secret_keys", read.secret_keys, "",
+             "32 or more random characters that sign links in emails; two with a comma: new, old"),
+    Variable("DUNNING_LINK_DAYS", "link_days", read.number(1, 3_650), "60",
+             "a link older than this only offers to send a fresh one to the address on record"),
+    Variable("DUNNING_TRUSTED_PROXIES", "trusted_proxies", read.networks, "10.0.0.0/8",
+             "whose X-Forwarded-For is believed; without it private networks, `none` for nobody"),
     Variable("DUNNING_PRODUCT_WEBHOOK_URL", "product_webhook_url", read.webhook_url,
              "https://app.example.com/dunning",
              "your product, told when access is to be restricted, suspended or restored"),

@@ -21,6 +21,7 @@ from dunning.core.events import (
     Adopted,
     AttemptReported,
     BillingEvent,
+    ButtonPressed,
     ChargeRefunded,
     ClosedByHand,
     CreditNoted,
@@ -32,9 +33,9 @@ from dunning.core.events import (
     Held,
     InvoiceEvent,
     InvoiceReported,
-    LinkOpened,
     MethodChanged,
     NoticeReported,
+    PageOpened,
     PaymentReceived,
     PolicyChanged,
     Promised,
@@ -49,6 +50,7 @@ from dunning.core.events import (
 )
 from dunning.core.facts import Case, Payment
 from dunning.core.merge import (
+    earlier,
     later,
     later_exemption,
     merge_payment,
@@ -94,7 +96,8 @@ def advance(case: Case, event: BillingEvent) -> Case:
             | ChargeRefunded()
             | DisputeReported()
             | CreditNoted()
-            | LinkOpened()
+            | PageOpened()
+            | ButtonPressed()
             | Adopted()
             | NoticeReported()
         ):
@@ -132,9 +135,10 @@ def _about_invoice(case: Case, event: InvoiceEvent) -> Case:
         case AttemptReported():
             case = with_currency(case, event.attempt.currency)
             return with_failure(with_attempt(case, event), event)
-        case LinkOpened():
-            first = min(case.link_opened_at or event.at, event.at)
-            return replace(case, link_opened_at=first)
+        case PageOpened():
+            return replace(case, page_opened_at=min(case.page_opened_at or event.at, event.at))
+        case ButtonPressed():
+            return replace(case, presses=put_merged(case.presses, event, earlier))
         case Adopted():
             return with_adoption(case, event)
         case NoticeReported():

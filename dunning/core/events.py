@@ -19,6 +19,7 @@ from dunning.core.by_hand import (
     RetryAsked,
     StepAdvanced,
 )
+from dunning.core.visits import ButtonPressed, PageOpened
 from dunning.core.words import (
     Actor,
     AttemptStatus,
@@ -40,6 +41,7 @@ __all__ = [
     "AttemptStatus",
     "Bill",
     "BillingEvent",
+    "ButtonPressed",
     "CaseEvent",
     "ChargeRefunded",
     "ClosedByHand",
@@ -56,11 +58,11 @@ __all__ = [
     "InvoiceNews",
     "InvoiceReported",
     "InvoiceStatus",
-    "LinkOpened",
     "MethodChanged",
     "MethodNews",
     "NoticeReported",
     "OnCancel",
+    "PageOpened",
     "PaymentReceived",
     "Promised",
     "RefundReported",
@@ -352,15 +354,6 @@ class StepDeferred:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkOpened:
-    """The customer followed the link of one of our messages."""
-
-    id: str
-    at: datetime
-    invoice: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Adopted:
     """The case was taken over from whoever pursued the debt before; see `core.places`."""
 
@@ -390,7 +383,9 @@ class PolicyChanged:
 
 
 _Money = InvoiceReported | AttemptReported | PaymentReceived | RefundReported | ChargeRefunded
-InvoiceEvent = _Money | DisputeReported | CreditNoted | LinkOpened | Adopted | NoticeReported
+InvoiceEvent = (
+    _Money | DisputeReported | CreditNoted | PageOpened | ButtonPressed | Adopted | NoticeReported
+)
 _Customer = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
 CustomerEvent = _Customer | Exempted | ExemptionLifted
 ActEvent = Held | Resumed | Promised | RetryAsked | StepAdvanced | ClosedByHand | PolicyChanged

@@ -59,6 +59,10 @@ class Reach(enum.StrEnum):
     CUSTOMER = "customer"  # everything the customer has
 
 
+# How far ahead customers may promise on their page where the policy does not say.
+PROMISE_WITHIN = timedelta(days=7)
+
+
 class Collection(enum.StrEnum):
     """What suspension does to the subscription's future invoices at the provider."""
 
@@ -105,7 +109,8 @@ class Policy:
     `branches` are the lines that are walked instead while the last decline means this; see
     `core.branches`. `terms` are the words of the file that its conditions use. `limits` are its own
     house ceiling and limits beside those of the networks; `declines` what it says of decline codes
-    in place of our table. `works` is what the program knows of working days; it is no part of what
+    in place of our table. `promise_within` and `promise_most` bound what customers themselves may
+    promise on their page. `works` is what the program knows of working days; it is no part of what
     the policy says.
     """
 
@@ -129,6 +134,8 @@ class Policy:
     branches: tuple[tuple[str, tuple[Rung, ...]], ...] = ()
     terms: Terms = NO_TERMS
     kind: Kind = Kind.RECOVERY  # of the others the grace and the window are nothing
+    promise_within: timedelta = PROMISE_WITHIN  # how far ahead; zero: it is not offered
+    promise_most: int = 1
     works: Works = field(default=monday_to_friday, compare=False, repr=False)
 
     @property
@@ -250,6 +257,8 @@ _LATER_POLICY: dict[str, _Codec] = {
     "declines": _each(_OVERRIDE),
     "branches": _branches,
     "terms": _terms,
+    "promise_within": _span,
+    "promise_most": _whole,
 }
 
 

@@ -88,7 +88,7 @@ def subject_at(case: Case, policy: Policy, present: Status, around: Around) -> S
         advice=said[1].advice.value if said else None,
         codes=_codes(last_decline(case)),
         outcome=_OUTCOMES.get(last.status, "none") if last else "none",
-        clicked=case.link_opened_at is not None,
+        clicked=case.clicked,
         open_invoices=around.open_invoices,
     )
 

@@ -43,6 +43,7 @@ TEMPLATES: tuple[str, ...] = (
     "card_expiring",
     "card_expiring_soon",
     "renewal_notice",
+    "new_link",
 )
 
 _SUBJECT_LENGTH = 150

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import traceback
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,12 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("DUNNING_SUPPORT_EMAIL", "help@b.example", "support_email", "help@b.example"),
     ("DUNNING_PUBLIC_URL", "https://b.example/pay/", "public_url", "https://b.example/pay"),
     ("DUNNING_PUBLIC_URL", "http://localhost:8000", "public_url", "http://localhost:8000"),
-    ("DUNNING_SECRET_KEY", KEY, "secret_key", Secret(KEY)),
+    ("DUNNING_SECRET_KEY", KEY, "secret_keys", (Secret(KEY),)),
+    ("DUNNING_SECRET_KEY", f"{KEY}, {KEY[::-1]}", "secret_keys", (Secret(KEY), Secret(KEY[::-1]))),
+    ("DUNNING_LINK_DAYS", "30", "link_days", 30),
+    ("DUNNING_TRUSTED_PROXIES", "192.0.2.7,2001:db8::/32", "trusted_proxies",
+     (ip_network("192.0.2.7"), ip_network("2001:db8::/32"))),
+    ("DUNNING_TRUSTED_PROXIES", "None", "trusted_proxies", ()),
     ("DUNNING_PRODUCT_WEBHOOK_URL", "https://h?y=1", "product_webhook_url", Url("https://h?y=1")),
     (
         "DUNNING_PRODUCT_WEBHOOK_SECRET",
@@ -172,6 +178,10 @@ BAD = [
     ("DUNNING_PUBLIC_URL", "https://u:hunter@h", "has more than scheme, host and path"),
     ("DUNNING_PUBLIC_URL", "https://h/?a=hunter", "has more than scheme, host and path"),
     ("DUNNING_SECRET_KEY", "hunter2", "is shorter than 32 characters; expected a long random"),
+    ("DUNNING_SECRET_KEY", f"{KEY},hunter2", "holds one that is shorter than 32 characters; exp"),
+    ("DUNNING_LINK_DAYS", "0", "expected a whole number from 1 to 3650"),
+    ("DUNNING_TRUSTED_PROXIES", "proxy.example", "is no list of networks; expected such as"),
+    ("DUNNING_TRUSTED_PROXIES", "10.0.0.1/8", "is no list of networks; expected such as"),
     ("DUNNING_PRODUCT_WEBHOOK_URL", "ftp://hunter", "does not begin with http://, https://"),
     ("DUNNING_PRODUCT_WEBHOOK_SECRET", "whsec_hunter2", "is not a signing secret; expected"),
     ("DUNNING_PRODUCT_WEBHOOK_SECRET", ", ,", "is not a signing secret"),
@@ -283,7 +293,7 @@ def test_an_empty_variable_hides_the_file(tmp_path: Path) -> None:
 def test_dollars_in_the_file_stay(tmp_path: Path) -> None:
     secret = "a$b${HOME}c" * 4
     (tmp_path / ".env").write_text(f"DUNNING_SECRET_KEY={secret}\n")
-    assert load_settings({"HOME": "/x"}, tmp_path).secret_key == Secret(secret)
+    assert load_settings({"HOME": "/x"}, tmp_path).secret_keys == (Secret(secret),)
 
 
 @pytest.mark.parametrize(

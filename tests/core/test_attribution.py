@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from dunning.core.entries import Cause, books
 from dunning.core.events import Actor, BillingEvent, InvoiceStatus, StepResult
+from dunning.core.visits import CARD
 from tests import builders as b
 from tests import happenings as h
 
+LATELY = timedelta(minutes=5)
 WRITTEN = h.step("email:1", b.hours(1))
 CHEQUE = b.paid(b.days(3), b.bill(status=InvoiceStatus.PAID, paid_at=b.days(3), out_of_band=True))
 
@@ -43,6 +47,16 @@ RETRIED = b.paid(b.days(3), b.bill(status=InvoiceStatus.PAID, paid_at=b.days(3),
         ((b.succeeded(b.days(3)), PAID, WRITTEN), "link"),
         ((PAID, WRITTEN), "link"),
         ((PAID,), "natural"),
+        # Led from our page to the provider's just before: so it was no retry of the provider's.
+        ((THEIRS, RETRIED, WRITTEN, h.pressed(b.days(3) - LATELY)), "link"),
+        ((PAID, h.pressed(b.days(3) - LATELY)), "link"),
+        ((THEIRS, RETRIED, h.pressed(b.days(2))), "provider_retry"),
+        ((THEIRS, RETRIED, h.pressed(b.days(3) + LATELY)), "provider_retry"),
+        ((THEIRS, RETRIED, h.pressed(b.days(3) - LATELY, CARD)), "provider_retry"),
+        # Whoever fetches the page may be a scanner of mail.
+        ((THEIRS, RETRIED, h.page_opened(b.days(3) - LATELY)), "provider_retry"),
+        ((PAID, h.page_opened(b.days(3) - LATELY)), "natural"),
+        ((ours("retry:3"), PAID, h.pressed(b.days(3) - LATELY)), "retry:3"),
         ((b.succeeded(b.days(3), by=Actor.CUSTOMER), PAID), "natural"),
         ((CHEQUE,), "outside"),
         ((CHEQUE, WRITTEN), "outside"),

@@ -126,6 +126,8 @@ OTHER: dict[str, Any] = {
     ),
     "branches": (("funds", (LINE,)), ("unknown", ())),
     "terms": Terms(value=VALUE, segments=(("vip", WHEN),)),
+    "promise_within": timedelta(days=3),
+    "promise_most": 2,
 }
 
 

@@ -113,7 +113,8 @@ TABLE: list[tuple[BillingEvent, str]] = [
     (h.resumed(NOW), SAME),
     (h.retry_asked(NOW), SAME),
     (h.closed_by_hand(NOW), CLOSES),
-    (h.link_opened(NOW), SAME),
+    (h.page_opened(NOW), SAME),
+    (h.pressed(NOW), SAME),
     (h.adopted(NOW), SAME),
     (h.policy_changed(NOW), SAME),
 ]
