@@ -58,6 +58,7 @@ class Up:
 
     def start(self) -> None:
         """Begin to work on what is due."""
+        self.program.messages.refuse_if_wrong()
         self.program.policies.begin()
         self._watching.start()
         self.crew.start()
