@@ -43,6 +43,8 @@ TOP_KEYS = ("version", "defaults", *RULES_KEYS, "policies", "choose", "sources")
 DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays")
 OWN_KEYS = ("kind", "grace", "window", "timeline", "branches", "holdout")
 POLICY_KEYS = (*OWN_KEYS, *DEFAULT_KEYS, *TERMS_KEYS)
+# Of a policy that only tells of what lies ahead: there is no charge that anybody could own.
+NOTICE_KEYS = (*notices.OWN_KEYS, *(key for key in DEFAULT_KEYS if key != "retries"))
 PROVIDERS = ("stripe",)
 
 BUILT_IN = "default.yaml"
@@ -323,7 +325,7 @@ def _notice(
     """A policy that only tells of what lies ahead."""
     report = found.at.report
     problems = report.count
-    notices.check_keys(found, kind)
+    notices.check_keys(found, kind, NOTICE_KEYS)
     own = _overridden(found, defaults)
     timeline = notices.read_timeline(found, kind, templates, known)
     if report.count > problems:

@@ -107,6 +107,7 @@ OTHER: dict[str, Any] = {
     "send_between": (time(9), time(18, 1)),
     "paydays": (25,),
     "holdout": Holdout(share=1_000, policy="gentle", salt="2026"),
+    "kind": Kind.RENEWAL,
     "access": Reach.CUSTOMER,
     "on_cancel": OnCancel.VOID,
     "backup_methods": ("card", "sepa_debit"),
