@@ -18,7 +18,7 @@ from dunning.core.words import Kind
 
 # What a notice may do: it only tells.
 TELLS = (StepKind.EMAIL, StepKind.ANNOUNCE)
-POLICY_KEYS = ("kind", "timeline", "timezone", "send_between", "paydays")
+OWN_KEYS = ("kind", "timeline")
 WHEN_KEYS = (*conditions.CHOICE_KEYS, "clicked")
 LONGEST = timedelta(days=365)
 # What the lines stand before.
@@ -47,14 +47,14 @@ def read_kind(at: At) -> Kind | None:
     return member(at, Kind, "a kind of case")
 
 
-def check_keys(found: Fields, kind: Kind) -> None:
+def check_keys(found: Fields, kind: Kind, allowed: Collection[str]) -> None:
     """Refuse what only a recovery has, and say why."""
     for key in found.table.entries:
-        if key not in POLICY_KEYS:
+        if key not in allowed:
             found.fail_key(
                 key,
                 f"`{key}` means nothing for a {kind.value} policy: {_NO_MONEY};"
-                f" {expected_one_of(POLICY_KEYS)}",
+                f" {expected_one_of(allowed)}",
             )
 
 

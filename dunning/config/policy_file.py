@@ -45,6 +45,8 @@ TOP_KEYS = ("version", "defaults", "brand", *RULES_KEYS, "policies", "choose", "
 DEFAULT_KEYS = ("timezone", "retries", "send_between", "quiet_days", "paydays", "locale")
 OWN_KEYS = ("kind", "grace", "window", "timeline", "branches", "holdout")
 POLICY_KEYS = (*OWN_KEYS, *DEFAULT_KEYS, *TERMS_KEYS)
+# Of a policy that only tells of what lies ahead: there is no charge that anybody could own.
+NOTICE_KEYS = (*notices.OWN_KEYS, *(key for key in DEFAULT_KEYS if key != "retries"))
 PROVIDERS = ("stripe",)
 
 BUILT_IN = "default.yaml"
@@ -336,7 +338,7 @@ def _notice(
     """A policy that only tells of what lies ahead."""
     report = found.at.report
     problems = report.count
-    notices.check_keys(found, kind)
+    notices.check_keys(found, kind, NOTICE_KEYS)
     own = _overridden(found, defaults)
     timeline = notices.read_timeline(found, kind, templates, known)
     if report.count > problems:

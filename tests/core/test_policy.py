@@ -109,6 +109,7 @@ OTHER: dict[str, Any] = {
     "paydays": (25,),
     "locale": "de",
     "holdout": Holdout(share=1_000, policy="gentle", salt="2026"),
+    "kind": Kind.RENEWAL,
     "access": Reach.CUSTOMER,
     "on_cancel": OnCancel.VOID,
     "backup_methods": ("card", "sepa_debit"),
