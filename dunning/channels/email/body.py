@@ -92,7 +92,7 @@ def _head(letter: Letter, sender: Address, recipient: Address, *, utf8: bool) ->
 
 def _line(header: str, value: str | Address, utf8: bool) -> bytes:
     rules = policy.SMTPUTF8 if utf8 else policy.SMTP
-    return rules.fold_binary(*rules.header_store_parse(header, value))  # type: ignore[arg-type]
+    return rules.fold_binary(*rules.header_store_parse(header, value))
 
 
 @lru_cache(maxsize=256)
