@@ -24,6 +24,7 @@ from dunning.actions.reconcile import Reconcile
 from dunning.actions.retry import Retry
 from dunning.breaker import Breaker
 from dunning.cases import CaseBook
+from dunning.channels.chat import ChatChannel, NotPosted, Posted
 from dunning.channels.email import EmailChannel
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
 from dunning.clock import Clock, FollowedClock, SystemClock
@@ -47,6 +48,8 @@ from dunning.outbox import Deliver, Heard
 from dunning.pace import Pacer
 from dunning.providers.stripe.reader import StripeReader
 from dunning.readers import SourceReader
+from dunning.staff import Staff, Way, ways_of
+from dunning.staff.ways import Outcome, Post
 from dunning.store import AttemptRow, CaseRow, MethodRow, engine_for, reading
 
 log = structlog.get_logger(__name__)
@@ -84,6 +87,7 @@ class Program:
     messages: Messages
     mail: Channel | None
     product: Deliver | None
+    staff: Staff
     lease: timedelta
 
     @property
@@ -166,6 +170,7 @@ def assemble(
         messages=messages,
         mail=mail,
         product=product,
+        staff=_staff(settings, engine, in_force, mail),
         lease=lease,
     )
 
@@ -259,6 +264,34 @@ def _product(settings: Settings) -> Deliver | None:
                 return Heard(taken=False, why=why, retry_after=wait)
 
     return deliver
+
+
+def staff_ways(settings: Settings, mail: Channel | None = None) -> tuple[Way, ...]:
+    """Every place at which staff are told."""
+    mail = mail or _mail(settings)
+    return ways_of(settings.staff_emails, settings.mail_from, mail, _chat(settings))
+
+
+def _staff(settings: Settings, engine: Engine, policies: Policies, mail: Channel | None) -> Staff:
+    ways = staff_ways(settings, mail)
+    # Beside a sandbox months pass between two looks, and all of it is news.
+    return Staff(engine, policies, ways, **({"recent": None} if settings.sandbox_url else {}))
+
+
+def _chat(settings: Settings) -> Post | None:
+    if settings.staff_webhook_url is None:
+        return None
+    channel = ChatChannel(settings.staff_webhook_url.reveal())
+
+    def post(content: Mapping[str, object]) -> Outcome:
+        match channel.post(content):
+            case Posted():
+                return Outcome(sent=True)
+            case NotPosted(why=why, final=final, retry_after=seconds):
+                wait = timedelta(seconds=seconds) if seconds else None
+                return Outcome(sent=False, why=why, final=final, retry_after=wait)
+
+    return post
 
 
 def _actions(

@@ -26,6 +26,7 @@ from dunning.cli import (
     reconcile,
     sandbox,
     simulate,
+    staff,
 )
 from dunning.cli.entry import pipe_closed
 
@@ -58,7 +59,7 @@ class Root(TyperGroup):
 ORDER = (
     *("demo", "up", "doctor", "sandbox", "simulate"),
     *("cases", "customers", "report", "ledger", "inbox", "reconcile", "adopt", "breaker"),
-    *("policy", "message"),
+    *("policy", "message", "staff"),
     *("migrate", "web", "worker", "dispatch", "prune", "move", "bench"),
 )
 
@@ -119,6 +120,7 @@ def build() -> typer.Typer:
         ("breaker", breaker.app, LOOK),
         ("policy", policy.app, TUNE),
         ("message", message.app, TUNE),
+        ("staff", staff.app, TUNE),
     ):
         app.add_typer(group, name=name, rich_help_panel=panel)
     return app

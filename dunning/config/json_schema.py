@@ -30,6 +30,7 @@ from dunning.config.schema_parts import one_or_more as _one_or_more
 from dunning.config.schema_parts import pattern as _pattern
 from dunning.config.schema_parts import table as _table
 from dunning.config.schema_parts import words as _words
+from dunning.config.staff import staff_schema
 from dunning.core import limits
 from dunning.core.branches import BRANCHES
 from dunning.core.days import Day
@@ -73,6 +74,7 @@ def schema() -> Schema:
                 },
                 "sources": _list({"$ref": "#/$defs/source"}, sources.MAX_SOURCES)
                 | {"description": "Several billing accounts; one Stripe account needs none."},
+                "staff": staff_schema(),
             },
             required=("version", "policies"),
         ),

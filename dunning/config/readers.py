@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dunning.config import stripe_keys
 from dunning.config.addresses import wrong_mailbox, wrong_page, wrong_url
 from dunning.config.problems import expected_one_of, quoted
-from dunning.config.secret import Secret, Url
+from dunning.config.secret import HiddenUrl, Secret, Url
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "console", "json")
@@ -58,6 +60,16 @@ def address(value: str) -> str:
     return value
 
 
+def addresses(value: str) -> tuple[str, ...]:
+    """Addresses of mail with commas between, each once."""
+    found = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    if not found:
+        raise Wrong("holds only commas; expected addresses such as ops@example.com")
+    for each in found:
+        _refuse(wrong_mailbox(each, named=False))
+    return found
+
+
 def page(value: str) -> str:
     """The base of web pages, without the slash at its end."""
     _refuse(wrong_page(value, "https://billing.example.com"))
@@ -99,6 +111,24 @@ def smtp_url(value: str) -> Url:
 def webhook_url(value: str) -> Url:
     _refuse(wrong_url(value, ("http", "https"), "https://app.example.com/dunning"))
     return Url(value)
+
+
+def hidden_url(value: str) -> HiddenUrl:
+    """An address that is a secret as a whole; over plain http only within one's own network."""
+    _refuse(wrong_url(value, ("http", "https"), "https://hooks.slack.com/services/…"))
+    host = urlsplit(value).hostname or ""
+    own = "." not in host or host.endswith((".internal", ".local", ".lan", ".test"))
+    if value.lower().startswith("http:") and not own and not _is_private(host):
+        raise Wrong("is plain http to the internet; expected https://")
+    return HiddenUrl(value)
+
+
+def _is_private(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return not address.is_global and not address.is_link_local
 
 
 def secret_key(value: str) -> Secret:
