@@ -13,19 +13,18 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
-from sqlalchemy import Engine, select
-from sqlmodel import Session, col
+from sqlalchemy import Engine
 
-from dunning import addresses, links, metrics
+from dunning import links, looking_up, metrics
 from dunning.actions.access import Announce, GiveUp, Restore, Restrict, Signal, Suspend, Void
 from dunning.actions.message import WhyBad, Write
 from dunning.actions.observed import Observed
 from dunning.actions.reconcile import Reconcile
 from dunning.actions.retry import Retry
-from dunning.actions.wording import Card, Sender
+from dunning.actions.wording import Sender
 from dunning.breaker import Breaker
-from dunning.case_rows import read_facts
 from dunning.cases import CaseBook
+from dunning.channels.chat import ChatChannel, NotPosted, Posted
 from dunning.channels.email import EmailChannel, Turns
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
 from dunning.clock import Clock, FollowedClock, SystemClock
@@ -36,11 +35,9 @@ from dunning.config import (
     load_policies,
     read_policy_text,
 )
-from dunning.core.events import Actor, Attempt, AttemptStatus, StepKind
+from dunning.core.events import StepKind
 from dunning.core.facts import Case
-from dunning.core.policy import Policy
 from dunning.core.ports import Action, Channel, Provider, Reader
-from dunning.core.status import Access, State
 from dunning.errors import ConfigError
 from dunning.executor import Executor
 from dunning.in_force import Policies, Text, loader
@@ -51,7 +48,9 @@ from dunning.outbox import Deliver, Heard
 from dunning.pace import Pacer
 from dunning.providers.stripe.reader import StripeReader
 from dunning.readers import SourceReader
-from dunning.store import AttemptRow, CaseRow, MethodRow, engine_for, reading
+from dunning.staff import Staff, Way, ways_of
+from dunning.staff.ways import Outcome, Post
+from dunning.store import engine_for
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +88,7 @@ class Program:
     messages: Messages
     mail: Channel | None
     product: Deliver | None
+    staff: Staff
     lease: timedelta
 
     @property
@@ -165,7 +165,7 @@ def assemble(
         messages,
         sources,
         clock,
-        why_bad=why_bad or partial(_why_bad, engine),
+        why_bad=why_bad or partial(looking_up.why_bad, engine),
         announces=announces,
     )
     breaker = Breaker(engine, on=settings.breaker)
@@ -187,6 +187,7 @@ def assemble(
         messages=messages,
         mail=mail,
         product=product,
+        staff=_staff(settings, engine, in_force, mail),
         lease=lease,
     )
 
@@ -249,14 +250,14 @@ def _provider(source: Source, settings: Settings, clock: Clock, engine: Engine) 
     raise ConfigError(message)
 
 
-def _mail(settings: Settings, engine: Engine) -> Channel | None:
+def _mail(settings: Settings, engine: Engine | None = None) -> Channel | None:
     if settings.smtp_url is None:
         return None
     # Beside a sandbox nothing is paced: its time does not pass while somebody waits for a turn.
     return EmailChannel(
         settings.smtp_url.reveal(),
         connections=settings.mail_connections,
-        turns=None if settings.sandbox_url else Turns(engine, settings.mail_rate),
+        turns=Turns(engine, settings.mail_rate) if engine and not settings.sandbox_url else None,
     )
 
 
@@ -287,6 +288,34 @@ def _product(settings: Settings) -> Deliver | None:
                 return Heard(taken=False, why=why, retry_after=wait)
 
     return deliver
+
+
+def staff_ways(settings: Settings, mail: Channel | None = None) -> tuple[Way, ...]:
+    """Every place at which staff are told."""
+    mail = mail or _mail(settings)
+    return ways_of(settings.staff_emails, settings.mail_from, mail, _chat(settings))
+
+
+def _staff(settings: Settings, engine: Engine, policies: Policies, mail: Channel | None) -> Staff:
+    ways = staff_ways(settings, mail)
+    # Beside a sandbox months pass between two looks, and all of it is news.
+    return Staff(engine, policies, ways, **({"recent": None} if settings.sandbox_url else {}))
+
+
+def _chat(settings: Settings) -> Post | None:
+    if settings.staff_webhook_url is None:
+        return None
+    channel = ChatChannel(settings.staff_webhook_url.reveal())
+
+    def post(content: Mapping[str, object]) -> Outcome:
+        match channel.post(content):
+            case Posted():
+                return Outcome(sent=True)
+            case NotPosted(why=why, final=final, retry_after=seconds):
+                wait = timedelta(seconds=seconds) if seconds else None
+                return Outcome(sent=False, why=why, final=final, retry_after=wait)
+
+    return post
 
 
 def _actions(
@@ -323,7 +352,7 @@ def _actions(
 
     pages = {name: live.pages for name, live in sources.items()}
     actions: dict[StepKind, Action] = {
-        StepKind.RETRY: Retry(acting, partial(_card_history, engine)),
+        StepKind.RETRY: Retry(acting, partial(looking_up.card_history, engine)),
         StepKind.EMAIL: Write(
             acting,
             mail,
@@ -331,13 +360,13 @@ def _actions(
             senders,
             link_for,
             pages,
-            stored=partial(_stored, engine, cases),
-            card_of=partial(_card, engine),
+            stored=partial(looking_up.stored, engine, cases),
+            card_of=partial(looking_up.card, engine),
             why_bad=why_bad,
         ),
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),
-        StepKind.RESTORE: Restore(acting, partial(_held_by_others, engine)),
+        StepKind.RESTORE: Restore(acting, partial(looking_up.held_by_others, engine)),
         StepKind.GIVE_UP: GiveUp(acting),
         StepKind.RECONCILE: Reconcile(acting),
         StepKind.ANNOUNCE: Announce(product=announces),
@@ -345,81 +374,3 @@ def _actions(
         StepKind.VOID: Void(acting),
     }
     return {kind: Observed(action) for kind, action in actions.items()}
-
-
-def _why_bad(engine: Engine, address: str) -> str | None:
-    """Why nobody writes to this address any more."""
-    with reading(engine) as session:
-        marked = addresses.is_bad(session, address)
-    return (
-        f"the address is marked bad since {marked.since:%Y-%m-%d}: {marked.why}" if marked else None
-    )
-
-
-def _card_history(engine: Engine, source: str, method: str, known: frozenset[str]) -> list[Attempt]:
-    """Tries on the card behind a payment method, under whatever name it was given to us."""
-    with reading(engine) as session:
-        kept = session.get(MethodRow, (source, method))
-        prints = known | ({kept.fingerprint} if kept and kept.fingerprint else set())
-        if not prints:
-            return []
-        rows = session.scalars(
-            select(AttemptRow).where(
-                col(AttemptRow.source) == source, col(AttemptRow.fingerprint).in_(prints)
-            )
-        ).all()
-    return [
-        Attempt(
-            id=row.id,
-            at=row.at,
-            status=AttemptStatus(row.status),
-            amount=row.amount,
-            currency=row.currency,
-            by=Actor(row.by),
-            method=row.method,
-            # Rows from before the column, or of a report that left it out: the card's own word.
-            method_type=row.method_type or (kept.type if kept else None),
-            network=row.network,
-            fingerprint=row.fingerprint,
-        )
-        for row in rows
-    ]
-
-
-def _card(engine: Engine, source: str, method: str) -> Card | None:
-    """What is printed on the card, as the provider told us when it was last heard of."""
-    with reading(engine) as session:
-        kept = session.get(MethodRow, (source, method))
-        if kept is None:
-            return None
-        return Card(
-            brand=kept.network,
-            last4=kept.last4,
-            exp_month=kept.exp_month,
-            exp_year=kept.exp_year,
-        )
-
-
-def _stored(engine: Engine, cases: CaseBook, names: Sequence[str]) -> list[tuple[Case, Policy]]:
-    """The cases as they are known now, in the order of their age, each with its policy."""
-    with reading(engine) as session:
-        query = select(CaseRow).where(col(CaseRow.id).in_(names)).order_by(col(CaseRow.opened_at))
-        rows = session.scalars(query).all()
-        return [(read_facts(row), cases.policy_of(session, row.policy_version)) for row in rows]
-
-
-def _held_by_others(engine: Engine, case: Case, subscription: str) -> bool:
-    with reading(engine) as session:
-        return others_suspend(session, case, subscription)
-
-
-def others_suspend(session: Session, case: Case, subscription: str) -> bool:
-    """Whether another case still keeps it suspended: one of its own, or of the whole customer."""
-    query = select(col(CaseRow.id)).where(
-        col(CaseRow.source) == case.source,
-        col(CaseRow.scope).in_([subscription, *([case.customer] if case.customer else [])]),
-        col(CaseRow.id) != case.id,
-        col(CaseRow.access) == Access.SUSPENDED.value,
-        col(CaseRow.state).in_((State.SUSPENDED.value, State.LOST.value)),
-    )
-    return session.execute(query.limit(1)).first() is not None

@@ -29,6 +29,7 @@ from dunning.cli import (
     reconcile,
     sandbox,
     simulate,
+    staff,
 )
 from dunning.cli.entry import pipe_closed
 
@@ -62,7 +63,7 @@ ORDER = (
     *("demo", "up", "doctor", "sandbox", "simulate"),
     *("cases", "customers", "messages", "addresses", "report", "ledger", "inbox", "mail"),
     *("reconcile", "adopt", "breaker"),
-    *("policy", "message"),
+    *("policy", "message", "staff"),
     *("migrate", "web", "worker", "dispatch", "prune", "move", "bench"),
 )
 
@@ -126,6 +127,7 @@ def build() -> typer.Typer:
         ("breaker", breaker.app, LOOK),
         ("policy", policy.app, TUNE),
         ("message", message.app, TUNE),
+        ("staff", staff.app, TUNE),
     ):
         app.add_typer(group, name=name, rich_help_panel=panel)
     return app

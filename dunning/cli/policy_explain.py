@@ -73,7 +73,9 @@ def explain(
 def document(file: PolicyFile, names: Sequence[str], *, whole: bool) -> list[Section]:
     """The sections on these policies; of the whole file also how one of them is chosen."""
     sections = [section for name in names for section in _policy(file.policies[name])]
-    return [*sections, *_words_of_the_file(file), *_choosing(file)] if whole else sections
+    if not whole:
+        return sections
+    return [*sections, *_words_of_the_file(file), *_choosing(file), *_staff(file)]
 
 
 def _policy(policy: Policy) -> list[Section]:
@@ -148,6 +150,15 @@ def _choosing(file: PolicyFile) -> list[Section]:
     return [Section("Which policy a case gets: the first that fits", lines, numbered=True)]
 
 
+def _staff(file: PolicyFile) -> list[Section]:
+    """Only where the file says so: else it is the same everywhere."""
+    from dunning.config import describe_staff
+
+    if ("staff",) not in file.marks:
+        return []
+    return [Section("What your own people are told", describe_staff(file.staff))]
+
+
 # --- writing ---------------------------------------------------------------------------------
 
 
@@ -184,7 +195,7 @@ def _escaped(text: str) -> str:
 
 def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
     """The same for programs."""
-    from dunning.config import describe, describe_rules
+    from dunning.config import describe, describe_rules, describe_staff
     from dunning.config.sentences import describe_branches, describe_terms
     from dunning.core.choosing import words
 
@@ -209,4 +220,5 @@ def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
             {"policy": choice.policy, "kind": choice.kind.value, "when": words(choice.when)}
             for choice in file.choices
         ],
+        "staff": describe_staff(file.staff),
     }

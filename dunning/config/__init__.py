@@ -13,20 +13,24 @@ from dunning.config.policy_file import (
 from dunning.config.secret import Secret, Url, safe_url
 from dunning.config.sentences import describe
 from dunning.config.settings import NAMES, Settings, load_settings, needed
+from dunning.config.staff import Alert, StaffTerms, describe_staff
 from dunning.config.stripe_keys import Source
 
 __all__ = [
     "NAMES",
     "RULES",
     "SUBJECTS",
+    "Alert",
     "LintWarning",
     "PolicyFile",
     "Secret",
     "Settings",
     "Source",
+    "StaffTerms",
     "Url",
     "describe",
     "describe_rules",
+    "describe_staff",
     "lint",
     "load_policies",
     "load_policy_file",

@@ -32,6 +32,7 @@ from dunning.config.schema_parts import one_or_more as _one_or_more
 from dunning.config.schema_parts import pattern as _pattern
 from dunning.config.schema_parts import table as _table
 from dunning.config.schema_parts import words as _words
+from dunning.config.staff import staff_schema
 from dunning.core import limits
 from dunning.core.branches import BRANCHES
 from dunning.core.days import WEEK, Day, Quiet
@@ -77,6 +78,7 @@ def schema() -> Schema:
                 },
                 "sources": _list({"$ref": "#/$defs/source"}, sources.MAX_SOURCES)
                 | {"description": "Several billing accounts; one Stripe account needs none."},
+                "staff": staff_schema(),
             },
             required=("version", "policies"),
         ),
@@ -102,7 +104,9 @@ def _notice() -> Schema:
         "timeline": _list({"$ref": "#/$defs/told"}, rungs.MAX_RUNGS)
         | {"description": "Counted back from the card's last day, or from the renewal."},
     }
-    known = about | {key: one for key, one in _overridable().items() if key in policy_file.NOTICE_KEYS}
+    known = about | {
+        key: one for key, one in _overridable().items() if key in policy_file.NOTICE_KEYS
+    }
     return _table(known, required=("kind", "timeline"))
 
 

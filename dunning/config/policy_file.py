@@ -21,6 +21,7 @@ from dunning.config.problems import Mark, Report, quoted
 from dunning.config.problems import Path as Way
 from dunning.config.rungs import MAX_RUNGS, read_rung
 from dunning.config.sources import read_sources, refuse_live_with_sandbox, source_names
+from dunning.config.staff import USUAL_TERMS, StaffTerms, read_staff
 from dunning.config.stripe_keys import Source, stripe_source
 from dunning.config.terms import TERMS_KEYS, read_terms
 from dunning.config.worth import read_terms as read_words
@@ -41,7 +42,7 @@ MAX_POLICIES = 200
 VERSION = "1"
 
 RULES_KEYS = ("value", "segments", "declines", "limits")
-TOP_KEYS = ("version", "defaults", "brand", *RULES_KEYS, "policies", "choose", "sources")
+TOP_KEYS = ("version", "defaults", "brand", *RULES_KEYS, "policies", "choose", "sources", "staff")
 DEFAULT_KEYS = ("timezone", "retries", "send_between", "quiet_days", "paydays", "locale")
 OWN_KEYS = ("kind", "grace", "window", "timeline", "branches", "holdout")
 POLICY_KEYS = (*OWN_KEYS, *DEFAULT_KEYS, *TERMS_KEYS)
@@ -67,6 +68,7 @@ class PolicyFile:
     brand: Brand = NO_BRAND  # of every source that says nothing else
     declines: tuple[Override, ...] = ()
     limits: tuple[Limit, ...] = ()
+    staff: StaffTerms = USUAL_TERMS
     marks: Mapping[Way, Mark] = field(default_factory=dict, repr=False, compare=False)
     lines: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
@@ -197,6 +199,7 @@ def _load(
         policies=_with_rules(policies, declines, limits),
         declines=declines,
         limits=limits,
+        staff=read_staff(top.get("staff"), terms, defaults.timezone),
         choices=(*_own_choices(sources), *choices),
         terms=terms,
         sources=sources,

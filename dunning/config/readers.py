@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dunning.config import stripe_keys
 from dunning.config.addresses import wrong_mailbox, wrong_page, wrong_url
 from dunning.config.problems import expected_one_of, quoted
-from dunning.config.secret import Secret, Url
+from dunning.config.secret import HiddenUrl, Secret, Url
 from dunning.core.mail_rates import MailRates
 
 Network = IPv4Network | IPv6Network
@@ -73,7 +75,8 @@ def address(value: str) -> str:
 
 
 def addresses(value: str) -> tuple[str, ...]:
-    found = tuple(part.strip() for part in value.split(",") if part.strip())
+    """Addresses of mail with commas between, each once."""
+    found = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
     for each in found:
         _refuse(wrong_mailbox(each, named=False))
     if not 0 < len(found) <= 10:
@@ -181,6 +184,30 @@ def networks(value: str) -> tuple[Network, ...]:
     if not found:
         raise Wrong("is no list of networks; expected such as 10.0.0.0/8, 192.0.2.7, or none")
     return found
+
+
+def hidden_url(value: str) -> HiddenUrl:
+    """An address that is a secret as a whole; over plain http only within one's own network."""
+    _refuse(wrong_url(value, ("http", "https"), "https://hooks.slack.com/services/…"))
+    host = urlsplit(value).hostname or ""
+    own = "." not in host or host.endswith((".internal", ".local", ".lan", ".test"))
+    if value.lower().startswith("http:") and not own and not _is_private(host):
+        raise Wrong("is plain http to the internet; expected https://")
+    return HiddenUrl(value)
+
+
+def _is_private(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return not address.is_global and not address.is_link_local
+
+
+def secret_key(value: str) -> Secret:
+    if len(value) < MIN_SECRET:
+        raise Wrong(f"is shorter than {MIN_SECRET} characters; expected a long random text")
+    return Secret(value)
 
 
 def secrets(value: str) -> tuple[Secret, ...]:

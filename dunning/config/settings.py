@@ -12,7 +12,7 @@ from dunning.config import stripe_keys
 from dunning.config.environment import Environment, join_environment
 from dunning.config.problems import nearest
 from dunning.config.readers import Network, Wrong
-from dunning.config.secret import Secret, Url
+from dunning.config.secret import HiddenUrl, Secret, Url
 from dunning.core.mail_rates import MailRates
 from dunning.errors import ConfigError
 
@@ -48,6 +48,8 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = read.PRIVATE_NETWORKS
     product_webhook_url: Url | None = None
     product_webhook_secrets: tuple[Secret, ...] = ()
+    staff_emails: tuple[str, ...] = ()
+    staff_webhook_url: HiddenUrl | None = None
     sandbox_url: str | None = None
     log_level: str = "info"
     log_format: str = "auto"
@@ -127,6 +129,10 @@ VARIABLES = (
              "your product, told when access is to be restricted, suspended or restored"),
     Variable("DUNNING_PRODUCT_WEBHOOK_SECRET", "product_webhook_secrets", read.secrets, "",
              "signs those calls: whsec_ and base64; two with a comma while it is rolled"),
+    Variable("DUNNING_STAFF_EMAIL", "staff_emails", read.addresses, "ops@example.com",
+             "your own people, told of what needs them and of each day; several with commas"),
+    Variable("DUNNING_STAFF_WEBHOOK_URL", "staff_webhook_url", read.hidden_url, "",
+             "an incoming webhook of Slack, Mattermost or the like, told the same; a secret"),
     Variable("DUNNING_SANDBOX_URL", "sandbox_url", read.page, "http://localhost:12111",
              "a simulated Stripe instead of the real one; never with a live key"),
     Variable("DUNNING_LOG_LEVEL", "log_level", read.log_level, "info",
@@ -255,6 +261,7 @@ def _contradictions(values: Mapping[str, Any], found: Environment) -> list[str]:
         )
     for has, lacks in (
         ("DUNNING_SMTP_URL", "DUNNING_MAIL_FROM"),
+        ("DUNNING_STAFF_EMAIL", "DUNNING_SMTP_URL"),
         ("DUNNING_PRODUCT_WEBHOOK_URL", "DUNNING_PRODUCT_WEBHOOK_SECRET"),
     ):
         if found.get(has) and not found.get(lacks):

@@ -36,6 +36,7 @@ from dunning.store.shared import (
     PulseRow,
     ScheduleRow,
 )
+from dunning.store.staff import StaffMarkRow, StaffNewsRow, StaffNoticeRow
 from dunning.store.tables import (
     AttemptRow,
     CaseRow,
@@ -92,6 +93,9 @@ __all__ = [
     "RollupRow",
     "ScheduleRow",
     "SeenRow",
+    "StaffMarkRow",
+    "StaffNewsRow",
+    "StaffNoticeRow",
     "StepRow",
     "SubscriptionRow",
     "TallyRow",

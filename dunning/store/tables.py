@@ -201,6 +201,7 @@ class CaseRow(SQLModel, table=True):
         Index("ix_cases_customer", "source", "customer"),
         Index("ix_cases_scope", "source", "scope"),
         Index("ix_cases_state", "state", "opened_at"),
+        Index("ix_cases_recorded", "recorded_at"),
     )
 
     id: str = Field(primary_key=True)
@@ -257,6 +258,7 @@ class StepRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_steps_case", "case_id", "started_at"),
         _partial("ix_steps_unknown", "first_started_at", where="state = 'unknown'"),
+        _partial("ix_steps_told", "ended_at", where="kind = 'suspend' OR result = 'doubtful'"),
     )
 
     key: str = Field(primary_key=True)
@@ -364,6 +366,7 @@ class OutboxRow(SQLModel, table=True):
         Index("uq_outbox_key", "key", unique=True),
         _partial("ix_outbox_pending", "wake_at", "id", where="state = 'pending'"),
         Index("ix_outbox_case", "case_id", "id"),
+        _partial("ix_outbox_dead", "wake_at", where="state = 'dead'"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dunning.config import NAMES, Secret, Settings, Url, load_settings, needed, read_environment
+from dunning.config.secret import HiddenUrl
 from dunning.config.settings import VARIABLES
 from dunning.core.mail_rates import MailRates
 from dunning.errors import ConfigError
@@ -57,6 +58,7 @@ def test_every_field_has_its_variable() -> None:
     assert set(NAMES) - free == {name for name, *_ in BAD} - free, "and a bad one"
 
 
+HOOK = "https://hooks.slack.com/services/T1/B1/hunter"
 PG = "postgresql+psycopg://u:p@h:5432/d"
 GOOD: list[tuple[str, str, str, Any]] = [
     ("DUNNING_DATA", "store", "data", Path("/cwd/store")),
@@ -107,6 +109,11 @@ GOOD: list[tuple[str, str, str, Any]] = [
         (Secret(SIGNING), Secret(f"whsec_{SIGNING}")),
     ),
     ("DUNNING_SANDBOX_URL", "http://localhost:12111/", "sandbox_url", "http://localhost:12111"),
+    ("DUNNING_STAFF_EMAIL", "a@b.example, c@d.example,", "staff_emails",
+     ("a@b.example", "c@d.example")),
+    ("DUNNING_STAFF_WEBHOOK_URL", HOOK, "staff_webhook_url", HiddenUrl(HOOK)),
+    ("DUNNING_STAFF_WEBHOOK_URL", "http://10.0.0.7:8065/hooks/a", "staff_webhook_url",
+     HiddenUrl("http://10.0.0.7:8065/hooks/a")),
     ("DUNNING_LOG_LEVEL", "WARNING", "log_level", "warning"),
     ("DUNNING_LOG_FORMAT", "json", "log_format", "json"),
     ("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "600", "webhook_tolerance_seconds", 600),
@@ -132,6 +139,10 @@ GOOD: list[tuple[str, str, str, Any]] = [
 PARTNERS = {
     "DUNNING_SMTP_URL": {"DUNNING_MAIL_FROM": "a@b.example"},
     "DUNNING_PRODUCT_WEBHOOK_URL": {"DUNNING_PRODUCT_WEBHOOK_SECRET": SIGNING},
+    "DUNNING_STAFF_EMAIL": {
+        "DUNNING_SMTP_URL": "smtp://h",
+        "DUNNING_MAIL_FROM": "a@b.example",
+    },
 }
 
 
@@ -144,6 +155,11 @@ def test_a_good_value(name: str, text: str, field: str, value: object) -> None:
 BAD = [
     ("DUNNING_DATA", "~/data", "begins with ~"),
     ("DUNNING_DATA", "what?", "has a ? in it"),
+    ("DUNNING_STAFF_EMAIL", "a@b.example, hunter", "is not a mail address"),
+    ("DUNNING_STAFF_EMAIL", " , ", "holds only commas"),
+    ("DUNNING_STAFF_WEBHOOK_URL", "hooks.slack.com/hunter", "does not begin with http://"),
+    ("DUNNING_STAFF_WEBHOOK_URL", "http://hooks.slack.com/hunter", "plain http to the internet"),
+    ("DUNNING_STAFF_WEBHOOK_URL", "http://8.8.8.8/hunter", "plain http to the internet"),
     ("DUNNING_DATABASE_URL", "mysql://u:hunter@h/d", "is neither SQLite nor PostgreSQL; expected"),
     ("DUNNING_DATABASE_URL", "postgresql+asyncpg://u:hunter@h/d", "is neither SQLite nor"),
     ("DUNNING_DATABASE_URL", "sqlite://", "names no file; expected one such as sqlite:////"),

@@ -45,6 +45,7 @@ BY_THEMSELVES = {
     "worker.stopping", "migrate.before_commit", "move.batch", "move.before_commit",
     "prune.batch", "reconcile.page", "filling.page", "lookout.before_commit",
     "policy.before_commit", "policy.committed", "policy.batch",
+    "staff.found", "staff.written", "staff.claimed", "staff.sent", "chat.answered",
 }  # fmt: skip
 # Around the charges: in `is_declined_then_paid` the process that is started before one of them.
 AROUND_A_CHARGE = [
