@@ -127,7 +127,9 @@ class Write:
         doing.asking(Asked(method=None))
         with metrics.sending_email():
             outcome = self._channel.send(letter)
-        ending = type(outcome).__name__.lower()
+        # Nothing is wrong with one that waits for its turn, so it is counted apart.
+        held = isinstance(outcome, Unsent) and outcome.full
+        ending = "held" if held else type(outcome).__name__.lower()
         metrics.email(ending)
         log.info(f"mail.{ending}", mail=letter.id, template=template)
         return _concluded(doing, looked, said, outcome)
