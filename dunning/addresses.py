@@ -28,6 +28,12 @@ def is_bad(session: Session, address: str) -> BadAddressRow | None:
     return session.scalar(_marked().where(col(BadAddressRow.address) == normalised(address)))
 
 
+def why_bad(session: Session, address: str) -> str | None:
+    """Why nobody should write to this address, in words; None when all is well."""
+    row = is_bad(session, address)
+    return f"{row.address} is marked bad since {row.since:%Y-%m-%d}: {row.why}" if row else None
+
+
 def mark(
     session: Session,
     address: str,

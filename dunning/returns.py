@@ -90,6 +90,7 @@ def _judge(
     if about.proven:
         message.state = "complained" if fate is Fate.COMPLAINT else "bounced"
         message.why = why
+        message.reference = message.reference or f"it came back: {why}"  # it had left, after all
         session.add(message)
         session.flush()
     key = message.step_key

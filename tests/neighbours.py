@@ -33,15 +33,18 @@ class _Server(SmtpServer):
 class Mailbox:
     """A real SMTP server that keeps what it is sent, and misbehaves as it is told.
 
-    `refuse` is the answer it gives instead of taking a message, `lose_answers` how many messages
-    it takes and then hangs up, `slow` how many seconds it thinks about its answer once it has
-    taken one; `close` and `open` are an outage. `away_at` is the moment at which it hangs up each
-    time: before its greeting, at MAIL, at RCPT.
+    `refuse` is the answer it gives instead of taking a message, `refuse_to` those instead of
+    taking a recipient, `lose_answers` how many messages it takes and then hangs up, `slow` how
+    many seconds it thinks about its answer once it has taken one; `close` and `open` are an
+    outage. `away_at` is the moment at which it hangs up each time: before its greeting, at MAIL,
+    at RCPT.
     """
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
         self.refuse: str | None = None
+        self.refuse_to: dict[str, str] = {}
+        self.copies: list[list[str]] = []  # who else got each message
         self.lose_answers = 0
         self.slow = 0.0
         self.away_at = ""
@@ -58,6 +61,8 @@ class Mailbox:
     async def handle_RCPT(  # noqa: N802
         self, server: SMTP, _session: object, envelope: Any, address: str, _options: object
     ) -> str:
+        if address in self.refuse_to:
+            return self.refuse_to[address]
         envelope.rcpt_tos.append(address)
         return self._goes("RCPT", server)
 
@@ -75,6 +80,7 @@ class Mailbox:
         message = email.message_from_bytes(envelope.content, policy=email_policy)
         assert isinstance(message, EmailMessage)
         self.messages.append(message)
+        self.copies.append(envelope.rcpt_tos[1:])
         if self.slow:
             await asyncio.sleep(self.slow)
         WATCH.mail(message)

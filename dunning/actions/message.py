@@ -145,7 +145,9 @@ class Write:
         doing.asking(Saying(template=template, cases=tuple(one.case.id for one in told)))
         with metrics.sending_email():
             outcome = self._channel.send(letter)
-        ending = type(outcome).__name__.lower()
+        # Nothing is wrong with one that waits for its turn, so it is counted apart.
+        held = isinstance(outcome, Unsent) and outcome.full
+        ending = "held" if held else type(outcome).__name__.lower()
         metrics.email(ending)
         log.info(f"mail.{ending}", mail=letter.id, template=template, cases=len(told))
         return _concluded(doing, looked, said, outcome)

@@ -45,7 +45,8 @@ def _mails(
     """
     arrived = Counter(_local(mail.id) for mail in evidence.mails)
     said = {_message_id(row.step_key): row for row in seen.messages}
-    sent = {name for name, row in said.items() if row.state == "sent"}
+    # What a mail server took has its answer as reference, though it may have come back since.
+    sent = {name for name, row in said.items() if row.state == "sent" or row.reference}
     doubtful = {name for name, row in said.items() if row.state == "doubtful"}
     # Of one whose worker died, or lost its lease, no words are kept: only that it may have left.
     doubtful |= {_message_id(row.key) for row in seen.steps if row.result == "doubtful"}

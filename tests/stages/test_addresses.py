@@ -35,6 +35,10 @@ def test_a_mark_stands_until_a_person_clears_it(stage: Stage) -> None:
     assert (row.kind, row.why, row.since, row.by) == ("bounce", WHY, days(0), "dunning")
     assert bad(stage, "bob@example.com") is None
     with transaction(stage.engine) as session:
+        why = addresses.why_bad(session, "ann@example.com")
+        assert why == f"ann@example.com is marked bad since {days(0):%Y-%m-%d}: {WHY}"
+        assert addresses.why_bad(session, "bob@example.com") is None
+    with transaction(stage.engine) as session:
         addresses.clear(session, "ANN@example.com", by="eve", why="it works again", now=days(2))
     assert bad(stage, "ann@example.com") is None
     (kept,) = stage.all(BadAddressRow)
