@@ -1,5 +1,6 @@
 """Settings from the environment and policies from a file; refused as a whole if wrong."""
 
+from dunning.config.books import Books, describe_books
 from dunning.config.environment import read_environment
 from dunning.config.house_rules import describe_rules
 from dunning.config.json_schema import schema
@@ -19,6 +20,7 @@ __all__ = [
     "NAMES",
     "RULES",
     "SUBJECTS",
+    "Books",
     "LintWarning",
     "PolicyFile",
     "Secret",
@@ -26,6 +28,7 @@ __all__ = [
     "Source",
     "Url",
     "describe",
+    "describe_books",
     "describe_rules",
     "lint",
     "load_policies",

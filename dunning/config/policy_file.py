@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from dunning.config import days, values
+from dunning.config.books import USUAL, Books, read_books
 from dunning.config.branches import Branch, read_branches
 from dunning.config.choosing import read_choices
 from dunning.config.conditions import Known, used_terms
@@ -37,7 +38,7 @@ MAX_BYTES = 1_000_000
 MAX_POLICIES = 200
 VERSION = "1"
 
-RULES_KEYS = ("value", "segments", "declines", "limits")
+RULES_KEYS = ("books", "value", "segments", "declines", "limits")
 TOP_KEYS = ("version", "defaults", *RULES_KEYS, "policies", "choose", "sources")
 DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays")
 POLICY_KEYS = ("grace", "window", "timeline", "branches", "holdout", *DEFAULT_KEYS, *TERMS_KEYS)
@@ -57,6 +58,7 @@ class PolicyFile:
     policies: dict[str, Policy]
     choices: tuple[Choice, ...]
     terms: Terms = NO_TERMS  # the words of the file that `choices` use
+    books: Books = USUAL
     sources: tuple[Source, ...] = ()
     declines: tuple[Override, ...] = ()
     limits: tuple[Limit, ...] = ()
@@ -157,6 +159,7 @@ def _load(
     declines = read_declines(top.get("declines"))
     limits = read_limits(top.get("limits"))
     known = Known(sources=source_names(top.get("sources")))
+    books = read_books(top.get("books"))
     terms = read_words(top.get("value"), top.get("segments"), known)
     known = replace(known, terms=terms)
     policies_at = top.get("policies")
@@ -184,6 +187,7 @@ def _load(
         limits=limits,
         choices=(*_own_choices(sources), *choices),
         terms=terms,
+        books=books,
         sources=sources,
         marks=top.at.report.marks,
         lines=tuple(top.at.report.lines),

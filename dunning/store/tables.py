@@ -143,7 +143,10 @@ class SubscriptionRow(SQLModel, table=True):
     """The subscription as last heard of."""
 
     __tablename__ = "subscriptions"
-    __table_args__ = (Index("ix_subscriptions_customer", "source", "customer"),)
+    __table_args__ = (
+        Index("ix_subscriptions_customer", "source", "customer"),
+        Index("ix_subscriptions_ended", "ended_at"),
+    )
 
     source: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
@@ -191,6 +194,7 @@ class CaseRow(SQLModel, table=True):
         Index("ix_cases_customer", "source", "customer"),
         Index("ix_cases_scope", "source", "scope"),
         Index("ix_cases_state", "state", "opened_at"),
+        Index("ix_cases_opened", "opened_at"),
     )
 
     id: str = Field(primary_key=True)
@@ -323,6 +327,7 @@ class EntryRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_entries_case", "case_id", "place"),
         Index("ix_entries_occurred", "occurred_at", "currency"),
+        Index("ix_entries_recorded", "recorded_at", postgresql_using="brin"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
