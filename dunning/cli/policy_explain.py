@@ -119,7 +119,7 @@ def _terms(policy: Policy) -> str:
 
 
 def _words_of_the_file(file: PolicyFile) -> list[Section]:
-    from dunning.config import describe_rules
+    from dunning.config import describe_books, describe_rules
     from dunning.config.brand import describe_brand
     from dunning.config.sentences import describe_terms
     from dunning.core.brand import NO_BRAND
@@ -131,6 +131,8 @@ def _words_of_the_file(file: PolicyFile) -> list[Section]:
     if said:
         told = [f"{name}: {describe_brand(brand)}".removeprefix(": ") for name, brand in said]
         sections.append(Section("The merchant, as customers see it", told))
+    if told := describe_books(file.books):
+        sections.append(Section("The books", told))
     if told := describe_terms(file.terms):
         sections.append(Section("Words of this file", told))
     if told := describe_rules(file.declines, file.limits):
@@ -195,7 +197,7 @@ def _escaped(text: str) -> str:
 
 def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
     """The same for programs."""
-    from dunning.config import describe, describe_rules, describe_staff
+    from dunning.config import describe, describe_books, describe_rules, describe_staff
     from dunning.config.sentences import describe_branches, describe_terms
     from dunning.core.choosing import words
 
@@ -214,6 +216,7 @@ def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
             for name, policy in file.policies.items()
             if name in names
         },
+        "books": describe_books(file.books),
         "terms": describe_terms(file.terms),
         "rules": describe_rules(file.declines, file.limits),
         "choose": [

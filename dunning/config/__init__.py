@@ -1,5 +1,6 @@
 """Settings from the environment and policies from a file; refused as a whole if wrong."""
 
+from dunning.config.books import Books, describe_books
 from dunning.config.environment import read_environment
 from dunning.config.house_rules import describe_rules
 from dunning.config.json_schema import schema
@@ -21,6 +22,7 @@ __all__ = [
     "RULES",
     "SUBJECTS",
     "Alert",
+    "Books",
     "LintWarning",
     "PolicyFile",
     "Secret",
@@ -29,6 +31,7 @@ __all__ = [
     "StaffTerms",
     "Url",
     "describe",
+    "describe_books",
     "describe_rules",
     "describe_staff",
     "lint",

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from dunning.config import (
+    books,
     brand,
     choosing,
     conditions,
@@ -53,6 +54,7 @@ def schema() -> Schema:
             {
                 "version": {"const": int(policy_file.VERSION)},
                 "defaults": _table(_overridable(), about="What holds for every policy."),
+                "books": _books(),
                 "brand": _brand(),
                 "declines": _declines(),
                 "limits": _list(_limit(), house_rules.MAX_LIMITS)
@@ -151,6 +153,21 @@ def _holdout() -> Schema:
         "salt": _pattern(holdout.SALT, "Another word draws other customers."),
     }
     return {"anyOf": [share, _table(known, required=("share",))]}
+
+
+def _books() -> Schema:
+    known = {
+        "timezone": {
+            "type": "string",
+            "description": "Whose days and months reports are in, such as Europe/Berlin.",
+        },
+        "fiscal_year_start": {
+            "enum": list(books.MONTHS),
+            "description": "The month in which the years of reports begin.",
+        },
+    }
+    fields = {key: known[key] for key in books.BOOKS_KEYS}
+    return _table(fields, about="By whose calendar finance counts.")
 
 
 def _declines() -> Schema:

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from dunning.config import days, notices, values
+from dunning.config.books import USUAL, Books, read_books
 from dunning.config.branches import Branch, read_branches
 from dunning.config.brand import of_source, read_brand
 from dunning.config.choosing import read_choices
@@ -41,7 +42,7 @@ MAX_BYTES = 1_000_000
 MAX_POLICIES = 200
 VERSION = "1"
 
-RULES_KEYS = ("value", "segments", "declines", "limits")
+RULES_KEYS = ("books", "value", "segments", "declines", "limits")
 TOP_KEYS = ("version", "defaults", "brand", *RULES_KEYS, "policies", "choose", "sources", "staff")
 DEFAULT_KEYS = ("timezone", "retries", "send_between", "quiet_days", "paydays", "locale")
 OWN_KEYS = ("kind", "grace", "window", "timeline", "branches", "holdout")
@@ -64,6 +65,7 @@ class PolicyFile:
     policies: dict[str, Policy]
     choices: tuple[Choice, ...]
     terms: Terms = NO_TERMS  # the words of the file that `choices` use
+    books: Books = USUAL
     sources: tuple[Source, ...] = ()
     brand: Brand = NO_BRAND  # of every source that says nothing else
     declines: tuple[Override, ...] = ()
@@ -168,6 +170,7 @@ def _load(
     declines = read_declines(top.get("declines"))
     limits = read_limits(top.get("limits"))
     known = Known(sources=source_names(top.get("sources")))
+    books = read_books(top.get("books"))
     terms = read_words(top.get("value"), top.get("segments"), known)
     known = replace(known, terms=terms)
     policies_at = top.get("policies")
@@ -202,6 +205,7 @@ def _load(
         staff=read_staff(top.get("staff"), terms, defaults.timezone),
         choices=(*_own_choices(sources), *choices),
         terms=terms,
+        books=books,
         sources=sources,
         brand=brand,
         marks=top.at.report.marks,

@@ -94,13 +94,13 @@ def safe(value: object) -> object:
 
 
 def _names(column: Column) -> tuple[str, ...]:
-    return (column.name, f"{column.name}_major") if column.is_money else (column.name,)
+    return (column.name, f"{column.name}_major") if column.may_be_money else (column.name,)
 
 
 def _values(column: Column, row: Row) -> Iterator[tuple[str, object]]:
     value = row.get(column.name)
     yield column.name, value
-    if column.is_money and value is not None:
+    if column.is_money_in(row) and value is not None:
         yield f"{column.name}_major", Money(value, row["currency"]).decimal()
 
 
@@ -169,7 +169,7 @@ def _sheet(pen: _Pen, title: str, shown: Sequence[Column], rows: Sequence[Row]) 
         for column in shown
         for text in (
             (f"{column.heading} (minor units)", column.heading)
-            if column.is_money
+            if column.may_be_money
             else (column.heading,)
         )
     ]
@@ -179,7 +179,7 @@ def _sheet(pen: _Pen, title: str, shown: Sequence[Column], rows: Sequence[Row]) 
         for column in shown:
             value = row.get(column.name)
             pen.put(sheet, line, place, value)
-            if column.is_money and value is not None:
+            if column.is_money_in(row) and value is not None:
                 pen.money(sheet, line, place + 1, Money(value, row["currency"]))
             place += len(_names(column))
     sheet.freeze_panes(1, 0)

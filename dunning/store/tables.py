@@ -147,6 +147,7 @@ class SubscriptionRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_subscriptions_customer", "source", "customer"),
         Index("ix_subscriptions_renews_at", "source", "renews_at", "id"),
+        Index("ix_subscriptions_ended", "ended_at"),
     )
 
     source: str = Field(primary_key=True)
@@ -202,6 +203,7 @@ class CaseRow(SQLModel, table=True):
         Index("ix_cases_scope", "source", "scope"),
         Index("ix_cases_state", "state", "opened_at"),
         Index("ix_cases_recorded", "recorded_at"),
+        Index("ix_cases_opened", "opened_at"),
     )
 
     id: str = Field(primary_key=True)
@@ -339,6 +341,7 @@ class EntryRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_entries_case", "case_id", "place"),
         Index("ix_entries_occurred", "occurred_at", "currency"),
+        Index("ix_entries_recorded", "recorded_at", postgresql_using="brin"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
