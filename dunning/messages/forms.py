@@ -47,7 +47,9 @@ def as_html(rendered: str) -> str:
 def _paragraphs(rendered: str) -> list[str]:
     """The paragraphs of a body, each on one line, as mail programs wrap by themselves."""
     pieces = rendered.split(PARAGRAPH_END)
-    return [line for piece in pieces if (line := re.sub(r"[ \t\r\n]+", " ", piece).strip(" "))]
+    lines = (re.sub(r"[ \t\r\n]+", " ", piece).strip(" ") for piece in pieces)
+    # Japanese and Chinese put nothing between two sentences.
+    return [re.sub(r"(?<=[。！？]) ", "", line) for line in lines if line]
 
 
 # --- templates that are wrong ----------------------------------------------------------------

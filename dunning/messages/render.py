@@ -159,6 +159,7 @@ class _Part:
         self._layout = shelf.find(f"layout.{shelf.form}", spoken.locale).template
         escaped = shelf.form == "html"
         self._words = {
+            **shelf.environment.globals,  # so that each block may share this one dict
             **spoken.words,
             **words_for_templates(spoken.translations, autoescape=escaped),
         }
@@ -206,7 +207,7 @@ class _Part:
         if block not in template.blocks:
             message = f"the block {block!r} is missing"
             raise TemplateSyntaxError(message, 1, template.name, template.filename)
-        context = template.new_context(self._words)
+        context = template.new_context(self._words, shared=True)
         return self._safe("".join(template.blocks[block](context)).strip())
 
     def _safe(self, rendered: str) -> str:

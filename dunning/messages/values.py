@@ -161,8 +161,10 @@ def _card_brand(brand: str | None) -> str | None:
 
 def _card(facts: Facts) -> str | None:
     """A card as banks print it: "Visa •••• 4242"."""
-    digits = f"••••{_NO_BREAK_SPACE}{facts.card_last4}" if facts.card_last4 else None
-    return " ".join(filter(None, (_card_brand(facts.card_brand), digits))) or None
+    if facts.card_last4 is None:
+        return None  # "Visa" alone tells nobody which
+    digits = f"••••{_NO_BREAK_SPACE}{facts.card_last4}"
+    return " ".join(filter(None, (_card_brand(facts.card_brand), digits)))
 
 
 def _greeted(customer_name: str | None) -> str | None:

@@ -143,10 +143,16 @@ def test_days_are_read_as_each_language_reads_them() -> None:
         "sv": "den 1 april 2026",
         "nl": "op 1 april 2026",
         "pl": "się 1 kwietnia 2026",
-        "ja": "2026年4月1日 に",
+        "ja": "2026年4月1日に",
     }.items():
         rendered = MESSAGES.render(replace(every_fact("renewal_notice"), locale=locale))
         assert written in rendered.text, rendered.text
+
+
+def test_japanese_has_no_gaps_between_sentences() -> None:
+    rendered = MESSAGES.render(replace(every_fact("final_notice"), locale="ja"))
+    assert not re.search("。 ", rendered.text)
+    assert "。" in rendered.text
 
 
 def test_a_language_nobody_translated_is_english_with_english_dates() -> None:
