@@ -100,7 +100,9 @@ def _notice() -> Schema:
         "timeline": _list({"$ref": "#/$defs/told"}, rungs.MAX_RUNGS)
         | {"description": "Counted back from the card's last day, or from the renewal."},
     }
-    known = about | {key: one for key, one in _overridable().items() if key in policy_file.NOTICE_KEYS}
+    known = about | {
+        key: one for key, one in _overridable().items() if key in policy_file.NOTICE_KEYS
+    }
     return _table(known, required=("kind", "timeline"))
 
 

@@ -48,8 +48,8 @@ LINES = [
     ("grace: 14d", "grace:", "5:5: policies.standard.grace: is empty; expected a duration in"),
     ("grace: 14d", "grce: 14d",
      ("5:5: policies.standard.grce: 'grce' is not a key here; expected one of access,"
-      " backup_methods, branches, grace, holdout, on_cancel, paydays, retries, send_between,"
-      " timeline, timezone, window. Did you mean 'grace'?")),
+      " backup_methods, branches, grace, holdout, kind, on_cancel, paydays, retries,"
+      " send_between, timeline, timezone, … (13 in all). Did you mean 'grace'?")),
     ("window: 28d", "window: 400d",
      "6:13: policies.standard.window: 400d; expected more than 0h, at most 365d"),
     ("window: 28d", "window: 13d",

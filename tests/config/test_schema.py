@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from dunning.config import choosing, conditions, policy_file, rungs, schema, sources, values
+from dunning.config import (
+    choosing,
+    conditions,
+    notices,
+    policy_file,
+    rungs,
+    schema,
+    sources,
+    values,
+)
 from dunning.config.json_schema import FILE, to_text
 from dunning.core.events import StepKind
 

@@ -40,6 +40,7 @@ from dunning.core.policy import (
     from_data,
     to_data,
 )
+from dunning.core.words import Kind
 from dunning.core.worth import Term, Value
 from tests.core.walking import policies
 from tests.policies import STANDARD, rung
