@@ -51,7 +51,7 @@ def locked(session: Session, name: str, besides: Collection[str] = ()) -> CaseRo
 def summary(row: CaseRow) -> dict[str, object]:
     """One case for programs: amounts in minor units, times in RFC 3339 UTC."""
     names = (
-        "id source provider kind invoice customer subscription state access amount_due "
+        "id source provider invoice customer subscription state access amount_due "
         "amount_at_risk currency decline_code advice policy policy_version holdout_of "
         "holdout_group"
     ).split()
@@ -63,4 +63,5 @@ def summary(row: CaseRow) -> dict[str, object]:
     told["closed_reason"] = row.closed_reason
     told["standing"] = row.standing
     told["standing_until"] = rfc3339(row.standing_until)
+    told["kind"] = row.kind
     return told

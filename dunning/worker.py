@@ -296,9 +296,8 @@ class Feeder:
     def _follow(self, clock: FollowedClock) -> None:
         version = clock.version
         self._work.poke.clear()
-        now = clock.now()
-        looks_at = self._program.lookout.follow(now)  # elsewhere a part of upkeep
-        standing = self.tick(now, everything=True)
+        looks_at = self._program.lookout.follow(clock.now()) if version else None  # once joined
+        standing = self.tick(clock.now(), everything=True)
         idle = not standing.overdue and (not standing.working or self._abandoned(standing))
         if idle or version == 0:
             clock.report(

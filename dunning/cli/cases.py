@@ -138,9 +138,7 @@ def list_(
     if limit is None:
         limit = SCREENFUL if form is Format.TABLE else 0
     with reading(data) as view:
-        query = _chosen(view.now, states, policy, customer, source, due=due)
-        if kind is not None:
-            query = _only_kind(query, kind)
+        query = _chosen(view.now, states, policy, customer, source, due=due, kind=kind)
         if standing is not None:
             query = _only_standing(query, standing, view.now)
         if form is Format.TABLE:
@@ -158,14 +156,6 @@ def list_(
             csv_list(SUMMARY_KEYS, records)
 
 
-def _only_kind(query: Select[CaseRow], kind: KindFilter) -> Select[CaseRow]:
-    from sqlmodel import col
-
-    from dunning.store import CaseRow
-
-    return query.where(col(CaseRow.kind) == kind.value)
-
-
 def _only_standing(query: Select[CaseRow], word: str, now: datetime) -> Select[CaseRow]:
     from sqlmodel import col
 
@@ -180,9 +170,9 @@ def _only_standing(query: Select[CaseRow], word: str, now: datetime) -> Select[C
 
 
 SUMMARY_KEYS = (
-    "id source provider kind invoice customer subscription state access amount_due amount_at_risk "
+    "id source provider invoice customer subscription state access amount_due amount_at_risk "
     "currency decline_code advice policy policy_version holdout_of holdout_group opened_at "
-    "next_at next_step closed_at closed_reason standing standing_until"
+    "next_at next_step closed_at closed_reason standing standing_until kind"
 ).split()
 
 
@@ -194,6 +184,7 @@ def _chosen(
     source: str | None,
     *,
     due: bool,
+    kind: KindFilter | None,
 ) -> Select[CaseRow]:
     from sqlalchemy import select
     from sqlmodel import col
@@ -206,6 +197,7 @@ def _chosen(
         (col(CaseRow.policy), policy),
         (col(CaseRow.customer), customer),
         (col(CaseRow.source), source),
+        (col(CaseRow.kind), kind and kind.value),
     ):
         if value is not None:
             query = query.where(column == value)

@@ -111,9 +111,9 @@ def test_before_alone_is_explained_where_it_is_not_meant() -> None:
 def test_a_file_needs_a_policy_and_a_line_for_failed_charges() -> None:
     said = refusal(LINE, choose="choose: [{policy: told}]\n")
     assert "no line of `choose` is for failed charges" in said
+    alone = f"version: 1\npolicies:\n  told:\n    kind: renewal\n    timeline:\n      {LINE}\n"
     with pytest.raises(ConfigError, match="no policy is for failed charges"):
-        text = "version: 1\npolicies:\n  told:\n    kind: renewal\n    timeline:\n"
-        load(f"{text}      {LINE}\n")
+        load(alone)
     # The last line for failed charges matches all of them, wherever notices stand.
     said = refusal(
         LINE, choose="choose: [{when: {country: DE}, policy: standard}, {policy: told}]\n"
