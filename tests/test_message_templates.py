@@ -43,7 +43,7 @@ def test_a_folder_of_ones_own_comes_first(tmp_path: Path) -> None:
     assert messages.render(every_fact("reminder")) == MESSAGES.render(every_fact("reminder"))
 
 
-def test_a_language_is_a_folder_and_what_it_lacks_is_english(tmp_path: Path) -> None:
+def test_a_language_may_have_a_folder_of_its_own(tmp_path: Path) -> None:
     own(tmp_path, MINE)
     (tmp_path / "de").mkdir()
     (tmp_path / "de" / "reminder.jinja").write_text(
@@ -57,9 +57,9 @@ def test_a_language_is_a_folder_and_what_it_lacks_is_english(tmp_path: Path) -> 
     assert german.subject == "Offen: € 49,00" or "49,00" in german.subject
     assert 'lang="de"' in german.html
     assert "Grüß Gott" in german.text
-    english = messages.render(replace(every_fact("suspended"), locale="de-AT"))
-    assert 'lang="en"' in english.html
-    assert english.subject.startswith("Your access")
+    ours = messages.render(replace(every_fact("suspended"), locale="de-AT"))
+    assert 'lang="de"' in ours.html
+    assert ours.subject.startswith("Ihr Zugang")
 
 
 def test_a_message_of_ones_own_has_a_name_and_may_have_its_own_html(tmp_path: Path) -> None:

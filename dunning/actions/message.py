@@ -37,7 +37,7 @@ from dunning.core.ports import (
 )
 from dunning.core.status import State
 from dunning.links import Pages
-from dunning.messages import Messages
+from dunning.messages import Messages, locale_for
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +107,13 @@ class Write:
             return Ended(result=StepResult.SKIPPED, why=why or "", events=looked.events)
         told = spoken(provider, self._stored, doing, looked, template)
         links = {one.case.id: self._links(provider, one.case, template) for one in told}
-        facts = facts_of(doing, looked, template, sender, told, links, self._card_of)
+        locale = locale_for(
+            looked.case.word("locale"),
+            looked.case.word("country"),
+            doing.policy.locale,
+            self._messages.languages(),
+        )
+        facts = facts_of(doing, looked, template, sender, told, links, self._card_of, locale)
         rendered = self._messages.render(facts)
         letter = Letter(
             to=recipient,
@@ -123,7 +129,7 @@ class Write:
         said = Said(
             template=template,
             recipient=recipient,
-            locale=looked.case.word("locale") or "en",
+            locale=locale,
             subject=rendered.subject,
             state="sent",
         )

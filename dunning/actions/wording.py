@@ -9,11 +9,10 @@ from zoneinfo import ZoneInfo
 
 from dunning.actions.looking import Looked
 from dunning.actions.speaking import Spoken
-from dunning.core.branches import BANK_DEBIT, meanings
+from dunning.core.branches import method_type
 from dunning.core.brand import NO_BRAND, Brand
 from dunning.core.calendar import day_of
 from dunning.core.daily import THANKS
-from dunning.core.declines import Advice, Verdict
 from dunning.core.entries import Account
 from dunning.core.events import Attempt, BillingEvent, MethodChanged, StepKind
 from dunning.core.facts import Case
@@ -26,7 +25,7 @@ from dunning.core.plan import TAKES_ACCESS, plan, timeline
 from dunning.core.policy import Policy
 from dunning.core.ports import Doing, Links
 from dunning.core.status import last_decline, spoken_of
-from dunning.messages import Facts, InvoiceLine, customer_reason
+from dunning.messages import Facts, InvoiceLine, customer_cause, customer_reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +60,18 @@ def facts_of(
     told: Sequence[Spoken],
     links: Mapping[str, Links],
     card_of: CardOf,
+    locale: str,
 ) -> Facts:
     """Everything the message may say of this case, and of the others it speaks of."""
     case, last = looked.case, last_decline(looked.case)
     said = spoken_of(case, doing.policy.declines)
     zone = local_of(case, doing.policy).zone
     ahead = _dates(case, doing.policy, doing.now)
-    locale = case.word("locale") or "en"
-    code = last.decline.code or last.decline.error_code if last and last.decline else None
-    reason = customer_reason(said, code, locale) if said and last and last.decline else None
+    reason, cause = None, None
+    if said is not None and last is not None and last.decline is not None:
+        code = last.decline.code or last.decline.error_code
+        reason = customer_reason(said, code)
+        cause = customer_cause(said, code, method_type(last))
     assert case.failed_at is not None
 
     def local(kind: StepKind) -> date | None:
@@ -94,7 +96,7 @@ def facts_of(
         give_up_on=local(StepKind.GIVE_UP),
         next_retry_on=local(StepKind.RETRY),
         reason=reason,
-        cause=cause_of(case, doing.policy, said, code),
+        cause=cause,
         card_brand=card.brand if card else None,
         card_last4=card.last4 if card else None,
         card_expiry=_expiry(card),
@@ -154,34 +156,6 @@ def _expiry(card: Card | None) -> str | None:
     if card is None or card.exp_month is None or card.exp_year is None:
         return None
     return f"{card.exp_month:02}/{card.exp_year}"
-
-
-_EXPIRED = frozenset(("expired_card", "expired_payment_method", "expired_payment_information"))
-_CAUSES = {"funds": "funds", "authentication": "authenticate"}
-
-
-def cause_of(case: Case, policy: Policy, said: Verdict | None, code: str | None) -> str | None:
-    """Why the payment failed, as far as it changes what the customer should do.
-
-    Where the customer may not know why, only what helps is told.
-    """
-    if case.by_hand or said is None:
-        return None
-    if said.advice is Advice.AUTHENTICATE:
-        return "authenticate"
-    needs_new = said.advice is Advice.NEW_METHOD or (
-        said.advice is Advice.STOP and not said.tell_ops
-    )
-    meant = meanings(case, policy)
-    if BANK_DEBIT in meant:
-        return BANK_DEBIT
-    if said.customer_may_know:
-        if (code or "").lower() in _EXPIRED:
-            return "expired"
-        known = (_CAUSES[word] for word in meant if word in _CAUSES)
-        if (word := next(known, None)) is not None and not needs_new:
-            return word
-    return "new_method" if needs_new else "unknown"
 
 
 # --- the dates -------------------------------------------------------------------------------

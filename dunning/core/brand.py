@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 DEFAULT_COLOUR = "#1d4ed8"
 WHITE, INK = "#ffffff", "#111827"
@@ -42,6 +43,7 @@ class Palette:
     link_dark: str
 
 
+@lru_cache(maxsize=256)
 def palette(colour: str | None) -> Palette:
     """The merchant's colour as it is on the button, and shades of it where it must be read."""
     base = rgb(colour or DEFAULT_COLOUR)

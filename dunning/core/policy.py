@@ -116,6 +116,7 @@ class Policy:
     send_between: tuple[time, time] | None = None
     quiet_days: tuple[Quiet, ...] = ()  # on which no email is written
     paydays: tuple[Wish, ...] = PAYDAYS
+    locale: str = "en"  # for customers of whom neither language nor country is known
     holdout: Holdout | None = None
     access: Reach = Reach.SUBSCRIPTION
     on_cancel: OnCancel = OnCancel.CLOSE
@@ -235,6 +236,7 @@ _OVERRIDE = _record(
 _LATER_POLICY: dict[str, _Codec] = {
     "quiet_days": _each(_word(Quiet)),
     "paydays": _each(_wish),
+    "locale": _text,
     "holdout": _maybe((Holdout.to_data, Holdout.from_data)),
     "access": _word(Reach),
     "on_cancel": _word(OnCancel),

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dunning.core.brand import Brand
 from dunning.messages.catalogues import Catalogues, words_for_templates
-from dunning.messages.facts import CAUSES, Facts, InvoiceLine, every_fact, few_facts
-from dunning.messages.reasons import customer_reason
+from dunning.messages.choice import locale_for
+from dunning.messages.facts import CAUSES, Facts, InvoiceLine
+from dunning.messages.reasons import customer_cause, customer_reason
 from dunning.messages.render import TEMPLATES, Messages, Rendered
+from dunning.messages.samples import every_fact, few_facts
 from dunning.messages.values import format_money
 
 __all__ = [
@@ -22,9 +24,11 @@ __all__ = [
     "InvoiceLine",
     "Messages",
     "Rendered",
+    "customer_cause",
     "customer_reason",
     "every_fact",
     "few_facts",
     "format_money",
+    "locale_for",
     "words_for_templates",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from urllib.parse import urlsplit
 
@@ -60,11 +60,12 @@ class Facts:
     renews_on: date | None = None
     renewal_amount: Money | None = None
     term: str | None = None  # "month", "year", "2 years": what a renewal is for
-    unsubscribe_url: str | None = None
+    unsubscribe_url: str | None = None  # from notices of this kind, where law wants it
+    cancel_url: str | None = None  # where the subscription can be ended
 
     def __post_init__(self) -> None:
         """Refuse links that are not web addresses, and words that are not of their lists."""
-        for name in ("pay_url", "update_card_url", "unsubscribe_url"):
+        for name in ("pay_url", "update_card_url", "unsubscribe_url", "cancel_url"):
             _only_web(name, getattr(self, name))
         for name in ("logo_url", "support_url"):
             _only_web(f"brand.{name}", getattr(self.brand, name))
@@ -98,25 +99,3 @@ def _is_web_address(url: str) -> bool:
         )
     except ValueError:
         return False
-
-
-def few_facts(template: str) -> Facts:
-    amount = Money(4900, "usd")
-    return Facts(template=template, company="Acme", amount=amount, failed_on=date(2026, 3, 1))
-
-
-def every_fact(template: str) -> Facts:
-    return replace(
-        few_facts(template),
-        customer_name="Ada Lovelace",
-        invoice_number="F-1001",
-        pay_url="https://pay.example/i/1",
-        update_card_url="https://pay.example/c/1",
-        suspend_on=date(2026, 3, 15),
-        give_up_on=date(2026, 3, 29),
-        next_retry_on=date(2026, 3, 4),
-        reason="The card has expired.",
-        support_email="help@acme.example",
-        card_last4="4242",
-        card_expiry="02/2026",
-    )

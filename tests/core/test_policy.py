@@ -107,6 +107,7 @@ OTHER: dict[str, Any] = {
     "send_between": (time(9), time(18, 1)),
     "quiet_days": (Quiet.SUNDAY, Quiet.HOLIDAY),
     "paydays": (25,),
+    "locale": "de",
     "holdout": Holdout(share=1_000, policy="gentle", salt="2026"),
     "access": Reach.CUSTOMER,
     "on_cancel": OnCancel.VOID,
