@@ -263,10 +263,10 @@ class Executor:
     def _ahead_today(
         self, session: Session, others: Sequence[Neighbour], ends_at: datetime, now: datetime
     ) -> list[Step]:
-        """The steps of the customer's other cases whose next one is a message of today."""
+        """The steps of the customer's other cases of which one is due today."""
         found: list[Step] = []
         for other in others:
-            if other.writes_at is not None and other.writes_at < ends_at:
+            if other.next_at is not None and other.next_at < ends_at:
                 row = session.get_one(CaseRow, other.id)
                 found += self._cases.plan_of(session, row, now)[1].steps
         return found

@@ -40,7 +40,7 @@ class Neighbour:
     """Another case of the customer that may have something to say."""
 
     id: str
-    writes_at: datetime | None  # when its next step is, if that is a message
+    next_at: datetime | None  # when its next step is
 
 
 def take(session: Session, wishes: Sequence[Wish], now: datetime) -> dict[str, Taken]:
@@ -127,16 +127,15 @@ def neighbours(session: Session, cases: Sequence[Case]) -> Mapping[str, list[Nei
         if case.customer:
             by_source[case.source].add(case.customer)
     found: defaultdict[tuple[str, str], list[Neighbour]] = defaultdict(list)
-    columns = (table.c.id, table.c.customer, table.c.next_at, table.c.next_step)
+    columns = (table.c.id, table.c.customer, table.c.next_at)
     for source, customers in by_source.items():
         query = select(*columns).where(
             table.c.source == source,
             among(session, table.c.customer, sorted(customers)),
             or_(table.c.closed_at.is_(None), table.c.next_step == f"email:{THANKS}"),
         )
-        for name, customer, next_at, next_step in session.execute(query.order_by(table.c.id)):
-            writes_at = next_at if "email:" in (next_step or "") else None
-            found[source, customer].append(Neighbour(name, writes_at))
+        for name, customer, next_at in session.execute(query.order_by(table.c.id)):
+            found[source, customer].append(Neighbour(name, next_at))
     return {
         case.id: [
             one for one in found.get((case.source, case.customer or ""), ()) if one.id != case.id

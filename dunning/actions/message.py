@@ -120,8 +120,8 @@ class Write:
             doing.policy.locale,
             self._messages.languages(),
         )
-        facts = facts_of(doing, looked, template, sender, told, links, self._card_of)
-        rendered = self._messages.render(replace(facts, locale=locale))
+        facts = facts_of(doing, looked, template, sender, told, links, self._card_of, locale)
+        rendered = self._messages.render(facts)
         letter = Letter(
             to=recipient,
             to_name=looked.case.word("name"),

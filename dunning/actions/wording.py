@@ -63,6 +63,7 @@ def facts_of(
     told: Sequence[Spoken],
     links: Mapping[str, Links],
     card_of: CardOf,
+    locale: str,
 ) -> Facts:
     """Everything the message may say of this case, and of the others it speaks of."""
     if looked.case.notice is not None:
@@ -70,6 +71,7 @@ def facts_of(
             notice.facts(doing, looked, template),
             company=sender.company,
             brand=sender.brand,
+            locale=locale,
             update_card_url=links[looked.case.id].update_card,
             support_email=sender.support_email,
         )
@@ -77,8 +79,11 @@ def facts_of(
     said = spoken_of(case, doing.policy.declines)
     zone = local_of(case, doing.policy).zone
     ahead = _dates(case, doing.policy, doing.now)
-    code = last.decline.code or last.decline.error_code if last and last.decline else None
-    reason = customer_reason(said, code) if said and last and last.decline else None
+    reason, cause = None, None
+    if said is not None and last is not None and last.decline is not None:
+        code = last.decline.code or last.decline.error_code
+        reason = customer_reason(said, code)
+        cause = customer_cause(said, code, method_type(last))
     assert case.failed_at is not None
 
     def local(kind: StepKind) -> date | None:
@@ -103,7 +108,7 @@ def facts_of(
         give_up_on=local(StepKind.GIVE_UP),
         next_retry_on=local(StepKind.RETRY),
         reason=reason,
-        cause=customer_cause(said, code, method_type(last)) if said and last else None,
+        cause=cause,
         card_brand=card.brand if card else None,
         card_last4=card.last4 if card else None,
         card_expiry=_expiry(card),

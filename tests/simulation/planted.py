@@ -34,7 +34,7 @@ from dunning import (
 from dunning.actions import access, message, retry, speaking
 from dunning.actions.looking import Looked
 from dunning.core import case as facts_of
-from dunning.core import freezing, local, merge, plan, reactions
+from dunning.core import daily, freezing, local, merge, plan, reactions
 from dunning.core.events import BillingEvent, InvoiceReported, PaymentReceived, StepKind
 from dunning.core.facts import Case
 from dunning.core.ports import Doing, PutOff, View
@@ -225,7 +225,7 @@ def nobody_looks_at_the_other_debts(patch: Patch) -> None:
 @bug("subscribes again")
 def a_day_is_taken_by_who_sent_nothing(patch: Patch) -> None:
     """What was to be said is taken for said, whatever became of it."""
-    real = executor.instead
+    real = daily.instead
 
     def instead(case: Case, policy: Any, step: Step, taken: Any, now: datetime) -> Any:
         every = replace(taken, left=True, cases=(case.id,), template=step.template)
