@@ -268,6 +268,7 @@ def _apart(
     _needs_broker(settings)
     program = assemble(settings, environ=environ, role=role)
     try:
+        program.messages.refuse_if_wrong()
         _needs_tables(program)
         broker = build_broker(_broker(settings))
         program.policies.begin()

@@ -279,6 +279,7 @@ def _actions(
             address=address,
             company=settings.company or "Your supplier",
             support_email=settings.support_email,
+            brand=live.config.brand,
         )
         for name, live in sources.items()
         if (address := live.config.sender or settings.mail_from)

@@ -12,6 +12,8 @@ import structlog
 
 from dunning import metrics
 from dunning.actions.looking import Looked, look
+from dunning.core.branches import method_type
+from dunning.core.brand import NO_BRAND, Brand
 from dunning.core.entries import Account
 from dunning.core.events import StepKind, StepResult
 from dunning.core.facts import Case
@@ -40,7 +42,7 @@ from dunning.core.ports import (
 )
 from dunning.core.status import State, last_decline, spoken_of
 from dunning.links import Pages
-from dunning.messages import Facts, Messages, customer_reason
+from dunning.messages import Facts, Messages, customer_cause, customer_reason, locale_for
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +62,7 @@ class Sender:
     address: str
     company: str
     support_email: str | None = None
+    brand: Brand = NO_BRAND
 
 
 class Write:
@@ -96,7 +99,14 @@ class Write:
             why = "the provider knows no email address of this customer"
             return Ended(result=StepResult.SKIPPED, why=why, events=looked.events)
         links = self._links(provider, looked.case, template)
-        rendered = self._messages.render(_facts(doing, looked, template, sender, links))
+        locale = locale_for(
+            looked.case.word("locale"),
+            looked.case.word("country"),
+            doing.policy.locale,
+            self._messages.languages(),
+        )
+        facts = replace(_facts(doing, looked, template, sender, links), locale=locale)
+        rendered = self._messages.render(facts)
         letter = Letter(
             to=recipient,
             to_name=looked.case.word("name"),
@@ -111,7 +121,7 @@ class Write:
         said = Said(
             template=template,
             recipient=recipient,
-            locale=looked.case.word("locale") or "en",
+            locale=locale,
             subject=rendered.subject,
             state="sent",
         )
@@ -192,9 +202,11 @@ def _facts(doing: Doing, looked: Looked, template: str, sender: Sender, links: L
     owed = looked.status.at_risk
     if template in AFTER_PAYMENT:
         owed = looked.status.books.balance(Account.RECOVERED)
-    reason = None
+    reason, cause = None, None
     if said is not None and last is not None and last.decline is not None:
-        reason = customer_reason(said, last.decline.code or last.decline.error_code)
+        code = last.decline.code or last.decline.error_code
+        reason = customer_reason(said, code)
+        cause = customer_cause(said, code, method_type(last))
     assert case.failed_at is not None
 
     def local(kind: StepKind) -> datetime | None:
@@ -220,7 +232,8 @@ def _facts(doing: Doing, looked: Looked, template: str, sender: Sender, links: L
         next_retry_on=retry.date() if retry else None,
         reason=reason,
         support_email=sender.support_email,
-        locale=case.word("locale") or "en",
+        brand=sender.brand,
+        cause=cause,
     )
 
 

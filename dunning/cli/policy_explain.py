@@ -99,15 +99,24 @@ def _terms(policy: Policy) -> str:
         hours = f" Emails go out between {opens:%H:%M} and {closes:%H:%M}."
     return (
         f"No suspension before {policy.grace.days} days, the end after {policy.window.days}; "
-        f"{OWNERS[policy.retries]}. Times are the customer's, else {policy.timezone}.{hours}"
+        f"{OWNERS[policy.retries]}. Times are the customer's, else {policy.timezone}, "
+        f"and so is the language, else {policy.locale}.{hours}"
     )
 
 
 def _words_of_the_file(file: PolicyFile) -> list[Section]:
     from dunning.config import describe_rules
+    from dunning.config.brand import describe_brand
     from dunning.config.sentences import describe_terms
+    from dunning.core.brand import NO_BRAND
 
     sections = []
+    own = ((each.name, each.brand) for each in file.sources if each.brand != file.brand)
+    said = [("", file.brand)] if file.brand != NO_BRAND else []
+    said += own
+    if said:
+        told = [f"{name}: {describe_brand(brand)}".removeprefix(": ") for name, brand in said]
+        sections.append(Section("The merchant, as customers see it", told))
     if told := describe_terms(file.terms):
         sections.append(Section("Words of this file", told))
     if told := describe_rules(file.declines, file.limits):

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from dunning.config import (
+    brand,
     choosing,
     conditions,
     days,
@@ -49,6 +50,7 @@ def schema() -> Schema:
             {
                 "version": {"const": int(policy_file.VERSION)},
                 "defaults": _table(_overridable(), about="What holds for every policy."),
+                "brand": _brand(),
                 "declines": _declines(),
                 "limits": _list(_limit(), house_rules.MAX_LIMITS)
                 | {"description": "The house ceiling, and limits beside those of the networks."},
@@ -168,6 +170,9 @@ def _overridable() -> Schema:
         ),
         "paydays": _one_or_more(_day(), days.MOST)
         | {"description": "What `payday` means: days such as 25 or last_day."},
+        "locale": _pattern(
+            values.LOCALE, "For customers of whom neither language nor country is known: de."
+        ),
     }
 
 
@@ -251,6 +256,7 @@ def _source() -> Schema:
         "mode": {"enum": list(stripe_keys.MODES)},
         "policy": _pattern(values.NAME, "This policy for all its invoices."),
         "sender": {"type": "string", "description": "Billing <billing@example.com>"},
+        "brand": _brand(),
         "rate": {
             "type": "integer",
             "description": "Requests a second, where the provider allows other than usual.",
@@ -261,6 +267,24 @@ def _source() -> Schema:
     keyed = [{"required": ["api_key_env"]}, {"required": ["webhook_secrets_env"]}]
     fields = {key: known[key] for key in sources.SOURCE_KEYS}
     return _table(fields, required=("name", "provider")) | {"anyOf": keyed}
+
+
+def _brand() -> Schema:
+    page = _pattern("https://.+")
+    support = {
+        "email": {"type": "string", "description": "help@example.com"},
+        "url": page,
+        "phone": _pattern(brand.PHONE),
+    }
+    known = {
+        "name": {"type": "string"},
+        "logo": page | {"description": "A picture, 40 pixels high in emails; https only."},
+        "colour": _pattern(brand.COLOUR, 'Of the button and the edge: "#1d4ed8".'),
+        "address": _one_or_more({"type": "string"}, brand.MAX_LINES),
+        "support": _table({key: support[key] for key in brand.SUPPORT_KEYS}),
+    }
+    about = "The merchant as customers see it in emails and on pages."
+    return _table({key: known[key] for key in brand.BRAND_KEYS}, about=about)
 
 
 def _duration(about: str) -> Schema:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dunning.config import days, values
 from dunning.config.branches import Branch, read_branches
+from dunning.config.brand import of_source, read_brand
 from dunning.config.choosing import read_choices
 from dunning.config.conditions import Known, used_terms
 from dunning.config.cursor import At, Fields, fields, listing, member, text
@@ -25,6 +26,7 @@ from dunning.config.terms import TERMS_KEYS, read_terms
 from dunning.config.worth import read_terms as read_words
 from dunning.config.yaml_tree import parse
 from dunning.core.branches import whens_of
+from dunning.core.brand import NO_BRAND, Brand
 from dunning.core.choosing import NO_TERMS, Choice, OneOf, Terms, When
 from dunning.core.days import PAYDAYS, Wish
 from dunning.core.decline_table import Override
@@ -38,8 +40,8 @@ MAX_POLICIES = 200
 VERSION = "1"
 
 RULES_KEYS = ("value", "segments", "declines", "limits")
-TOP_KEYS = ("version", "defaults", *RULES_KEYS, "policies", "choose", "sources")
-DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays")
+TOP_KEYS = ("version", "defaults", "brand", *RULES_KEYS, "policies", "choose", "sources")
+DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays", "locale")
 POLICY_KEYS = ("grace", "window", "timeline", "branches", "holdout", *DEFAULT_KEYS, *TERMS_KEYS)
 PROVIDERS = ("stripe",)
 
@@ -58,6 +60,7 @@ class PolicyFile:
     choices: tuple[Choice, ...]
     terms: Terms = NO_TERMS  # the words of the file that `choices` use
     sources: tuple[Source, ...] = ()
+    brand: Brand = NO_BRAND  # of every source that says nothing else
     declines: tuple[Override, ...] = ()
     limits: tuple[Limit, ...] = ()
     marks: Mapping[Way, Mark] = field(default_factory=dict, repr=False, compare=False)
@@ -72,6 +75,7 @@ class _Defaults:
     retries: Retries = Retries.OURS
     send_between: tuple[time, time] | None = None
     paydays: tuple[Wish, ...] = PAYDAYS
+    locale: str = "en"
 
 
 def load_policy_file(
@@ -174,6 +178,8 @@ def _load(
     else:
         own = stripe_source(environ or {})
         sources = (own,) if own else ()
+    brand = top.read("brand", read_brand, NO_BRAND) or NO_BRAND
+    sources = tuple(replace(each, brand=of_source(each.brand, brand)) for each in sources)
     sandbox = (environ or {}).get("DUNNING_SANDBOX_URL", "").strip()
     refuse_live_with_sandbox(sources_at or top.at, sources, sandbox)
     choices = read_choices(top.get("choose"), top, names, known)
@@ -185,6 +191,7 @@ def _load(
         choices=(*_own_choices(sources), *choices),
         terms=terms,
         sources=sources,
+        brand=brand,
         marks=top.at.report.marks,
         lines=tuple(top.at.report.lines),
     )
@@ -231,6 +238,7 @@ def _overridden(found: Fields, base: _Defaults) -> _Defaults:
         retries=found.read("retries", _retries, base.retries) or base.retries,
         send_between=found.read("send_between", values.span, base.send_between),
         paydays=found.read("paydays", days.paydays, base.paydays) or base.paydays,
+        locale=found.read("locale", values.locale, base.locale) or base.locale,
     )
 
 
@@ -292,6 +300,7 @@ def _policy(
         retries=own.retries,
         send_between=own.send_between,
         paydays=own.paydays,
+        locale=own.locale,
         holdout=holdout,
         works=works_on,
         **terms,

@@ -120,6 +120,7 @@ class Policy:
     retries: Retries = Retries.OURS
     send_between: tuple[time, time] | None = None
     paydays: tuple[Wish, ...] = PAYDAYS
+    locale: str = "en"  # for customers of whom neither language nor country is known
     holdout: Holdout | None = None
     access: Reach = Reach.SUBSCRIPTION
     on_cancel: OnCancel = OnCancel.CLOSE
@@ -240,6 +241,7 @@ _OVERRIDE = _record(
 )
 _LATER_POLICY: dict[str, _Codec] = {
     "paydays": _each(_wish),
+    "locale": _text,
     "holdout": _maybe((Holdout.to_data, Holdout.from_data)),
     "access": _word(Reach),
     "on_cancel": _word(OnCancel),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dunning.core.brand import Brand
 from dunning.messages.catalogues import Catalogues, words_for_templates
+from dunning.messages.choice import locale_for
 from dunning.messages.facts import CAUSES, Facts, InvoiceLine
 from dunning.messages.reasons import customer_cause, customer_reason
 from dunning.messages.render import TEMPLATES, Messages, Rendered
@@ -28,5 +29,6 @@ __all__ = [
     "every_fact",
     "few_facts",
     "format_money",
+    "locale_for",
     "words_for_templates",
 ]

@@ -37,16 +37,16 @@ class Catalogues:
 
     def __init__(self, folders: Sequence[Path] = ()) -> None:
         """Read what ops wrote at once, ConfigError if it is wrong; ours as they are asked for."""
-        self._files: dict[str, list[Path]] = {}
+        self.files: dict[str, list[Path]] = {}
         self._read: dict[str, Translations] = {}
         for folder in folders or (ROOT,):
             for path in sorted((folder / FOLDER).glob("*.po")):
-                self._files.setdefault(_code(path), []).append(path)
+                self.files.setdefault(_code(path), []).append(path)
         self._raise(path for path in self.paths() if not path.is_relative_to(ROOT))
 
     def languages(self) -> tuple[str, ...]:
         """The codes of every language there is, English among them."""
-        return tuple(sorted({SOURCE, *self._files}))
+        return tuple(sorted({SOURCE, *self.files}))
 
     def language_of(self, locale: Locale) -> str:
         """The language that this locale gets: its own, a sister of it, else English."""
@@ -61,7 +61,7 @@ class Catalogues:
 
     def paths(self) -> tuple[Path, ...]:
         """Every catalogue file."""
-        return tuple(path for paths in self._files.values() for path in paths)
+        return tuple(path for paths in self.files.values() for path in paths)
 
     def check(self) -> list[str]:
         """What is wrong in any of them, each with file and line."""
@@ -76,11 +76,11 @@ class Catalogues:
         """The catalogues to look in, best first."""
         script = f"{locale.language}_{locale.script}" if locale.script else locale.language
         wished = dict.fromkeys((str(locale), script, locale.language))
-        found = [code for code in wished if code in self._files]
+        found = [code for code in wished if code in self.files]
         if found or locale.language == SOURCE:
             return found
         # Somebody from Portugal reads Brazilian sooner than English.
-        parsed = ((code, Locale.parse(code)) for code in sorted(self._files))
+        parsed = ((code, Locale.parse(code)) for code in sorted(self.files))
         sisters = (
             code
             for code, each in parsed
@@ -90,7 +90,7 @@ class Catalogues:
 
     def _joined(self, codes: Sequence[str]) -> Translations:
         first: Translations | None = None
-        for path in (path for code in codes for path in self._files[code]):
+        for path in (path for code in codes for path in self.files[code]):
             file = CatalogueFile(path)
             if file.wrong:
                 raise ConfigError("\n".join(file.wrong))

@@ -11,7 +11,14 @@ from babel import Locale
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import write_po
 
-from dunning.messages.catalogues import FOLDER, ROOT, CatalogueFile, is_translated
+from dunning.messages.catalogues import (
+    FOLDER,
+    ROOT,
+    SOURCE,
+    CatalogueFile,
+    Catalogues,
+    is_translated,
+)
 from dunning.messages.reasons import all_reasons
 from dunning.messages.shelf import environment
 
@@ -44,8 +51,8 @@ def sentences(folder: Path | None = None) -> Iterator[Sentence]:
                 context, words = _apart(function, words)
                 plural = words[1] if len(words) > 1 else None
                 yield Sentence(words[0], plural, context, str(path.relative_to(root)))
-    for words in all_reasons():
-        yield Sentence(words, None, None, "reasons.toml")
+    for reason in all_reasons():
+        yield Sentence(reason, None, None, "reasons.toml")
 
 
 def _apart(function: str, words: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
@@ -80,6 +87,26 @@ def missing(catalog: Catalog) -> tuple[int, int]:
     """How many sentences have no translation, and how many there are."""
     messages = [message for message in catalog if message.id]
     return sum(not is_translated(message) for message in messages), len(messages)
+
+
+def known_files(folder: Path | None = None) -> dict[str, list[CatalogueFile]]:
+    """Every catalogue by its language, ops' before ours; English is always among them."""
+    found = Catalogues((ROOT,) if folder is None else (folder, ROOT))
+    by_code: dict[str, list[CatalogueFile]] = {code: [] for code in found.languages()}
+    for code, paths in found.files.items():
+        by_code[code] = [CatalogueFile(path) for path in paths]
+    return by_code
+
+
+def language_state(
+    code: str, files: Sequence[CatalogueFile], folder: Path | None = None
+) -> dict[str, int]:
+    """How many sentences there are in a language, and how many of them ops wrote."""
+    lacking, every = missing(filled(Locale.parse(code), files, folder))
+    own = [file for file in files if not file.path.is_relative_to(ROOT)]
+    yours = sum(is_translated(each) for file in own for each in file.messages)
+    translated = every if code == SOURCE else every - lacking
+    return {"translated": translated, "sentences": every, "yours": yours}
 
 
 def as_text(catalog: Catalog) -> str:

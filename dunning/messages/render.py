@@ -70,12 +70,18 @@ class Messages:
         self.catalogues = Catalogues((ROOT,) if folder is None else (folder, ROOT))
         # Remote stylesheets would make rendering depend on the network.
         self._inliner = CSSInliner(load_remote_stylesheets=False)
-        own = set() if folder is None else names_in(own_templates(folder))
+        paths = [] if folder is None else own_templates(folder)
+        self._folders = {path.parts[0] for each in paths if len((path := Path(each)).parts) > 1}
+        own = names_in(paths)
         self._names = (*TEMPLATES, *sorted(own - set(TEMPLATES)))
 
     def names(self) -> tuple[str, ...]:
         """Every message there is: the built-in ones, then those only the folder has."""
         return self._names
+
+    def languages(self) -> tuple[str, ...]:
+        """Every language that messages come in: by a catalogue, or by templates of ops' own."""
+        return tuple(sorted({*self.catalogues.languages(), *self._folders}))
 
     def render(self, facts: Facts) -> Rendered:
         """Write the message; ConfigError with file and line when its template is wrong."""
@@ -110,6 +116,11 @@ class Messages:
         sides = ("left", "right") if language.text_direction == "ltr" else ("right", "left")
         known["start"], known["end"] = sides
         return _Spoken(locale, language, translations, known)
+
+    def refuse_if_wrong(self) -> None:
+        """Before a process begins: ConfigError if ops' templates or catalogues are wrong."""
+        if self._text.folders[1:] and (wrong := self.check()):
+            raise ConfigError("\n".join(wrong))
 
     def check(self) -> list[str]:
         """Render every message in every language, with all facts and few; say what is wrong."""

@@ -50,6 +50,7 @@ def words(facts: Facts, locale: Locale, language: Locale | None = None) -> dict[
         "customer_name": _greeted(facts.customer_name),
         "amount": format_list(totals, locale=spoken) if len(totals) > 1 else totals[0],
         "totals": totals,
+        "colon": _COLON.get(spoken.language, ":") + " ",
         "invoices": [_line(each, locale, spoken) for each in facts.invoices],
         "several_open": len(facts.invoices) > 1,
         "invoice_number": _clean(facts.invoice_number),
@@ -72,6 +73,10 @@ def words(facts: Facts, locale: Locale, language: Locale | None = None) -> dict[
         "card_brand": _card_brand(facts.card_brand),
         "card_expiry": _clean(facts.card_expiry),
     }
+
+
+# What stands between a label and its value.
+_COLON = {"fr": f"{_NO_BREAK_SPACE}:"}
 
 
 def _whose(facts: Facts) -> dict[str, Any]:

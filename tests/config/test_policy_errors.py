@@ -18,7 +18,7 @@ LINES = [
     ("version: 1", "version:", "1:1: version: is empty; expected version: 1"),
     ("version: 1", "version: [1]", "1:10: version: expected version: 1; found a list"),
     ("version: 1", "verson: 1\nversion: 1",
-     ("1:1: verson: 'verson' is not a key here; expected one of choose, declines, defaults,"
+     ("1:1: verson: 'verson' is not a key here; expected one of brand, choose, declines, defaults,"
       " limits, policies, segments, sources, value, version. Did you mean 'version'?")),
     ("timezone: UTC", "timezone: Europe/Berln",
      ("2:22: defaults.timezone: 'Europe/Berln' is not a time zone; expected a name such as"
@@ -48,8 +48,8 @@ LINES = [
     ("grace: 14d", "grace:", "5:5: policies.standard.grace: is empty; expected a duration in"),
     ("grace: 14d", "grce: 14d",
      ("5:5: policies.standard.grce: 'grce' is not a key here; expected one of access,"
-      " backup_methods, branches, grace, holdout, on_cancel, paydays, promises, retries,"
-      " send_between, timeline, timezone, window. Did you mean 'grace'?")),
+      " backup_methods, branches, grace, holdout, locale, on_cancel, paydays, promises,"
+      " retries, send_between, timeline, … (14 in all). Did you mean 'grace'?")),
     ("window: 28d", "window: 400d",
      "6:13: policies.standard.window: 400d; expected more than 0h, at most 365d"),
     ("window: 28d", "window: 13d",

@@ -15,10 +15,10 @@ TAIL = "\nchoose: [{policy: p}]"
 WHOLE = [
     ("", "1:1: the file is empty; expected `version: 1` and `policies:`"),
     ("# nothing\n", "1:1: the file is empty"),
-    ("- a\n", ("1:1: expected keys and values with choose, declines, defaults, limits,"
+    ("- a\n", ("1:1: expected keys and values with brand, choose, declines, defaults, limits,"
      " policies, segments, sources, value, version;"
      " found a list")),
-    ("retry\n", ("1:1: expected keys and values with choose, declines, defaults, limits,"
+    ("retry\n", ("1:1: expected keys and values with brand, choose, declines, defaults, limits,"
      " policies, segments, sources, value, version;"
      " found 'retry'")),
     ("version: 1\n", "1:1: `policies` is missing; expected names with grace, window and timeline"),

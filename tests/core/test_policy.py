@@ -106,6 +106,7 @@ OTHER: dict[str, Any] = {
     "retries": Retries.SIGNAL,
     "send_between": (time(9), time(18, 1)),
     "paydays": (25,),
+    "locale": "de",
     "holdout": Holdout(share=1_000, policy="gentle", salt="2026"),
     "access": Reach.CUSTOMER,
     "on_cancel": OnCancel.VOID,

@@ -104,6 +104,7 @@ class Read:
     named: links.Named | None = None
     row: CaseRow | None = None
     case: Case | None = None
+    locale: str | None = None  # the customer's, else what the policy says for those without one
     seen: Seen | None = None
 
 
@@ -123,7 +124,8 @@ def read(program: Program, token: str, now: datetime) -> Read:
         case = read_facts(row)
         link = _standing(session, program, named, row, now)
         seen = _seen(session, program, named, row, case, now) if link is Link.GOOD else None
-    return Read(link=link, named=named, row=row, case=case, seen=seen)
+        locale = case.word("locale") or program.cases.policy_of(session, row.policy_version).locale
+    return Read(link=link, named=named, row=row, case=case, locale=locale, seen=seen)
 
 
 def _standing(

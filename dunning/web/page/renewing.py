@@ -65,7 +65,8 @@ def renew(program: Program, row: CaseRow, case: Case, purpose: str) -> Renewed:
         customer_name=case.word("name"),
         pay_url=way.url,
         support_email=settings.support_email,
-        locale=case.word("locale") or "en",
+        brand=program.sources[case.source].config.brand,
+        locale=case.word("locale") or policy.locale or "en",
     )
     rendered = program.messages.render(facts)
     kept = MessageRow(
