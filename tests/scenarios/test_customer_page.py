@@ -41,7 +41,8 @@ def test_who_pays_after_pressing_the_button_was_brought_by_the_link(world: World
 
 
 def test_a_new_card_given_on_the_portal_is_charged(world: World) -> None:
-    ann = world.failing("expired_card", times=1, at_once=None)
+    told = ["product case.opened", "email new_card_needed"]
+    ann = world.failing("expired_card", times=1, at_once=told)
     page = world.link(world.mailbox.messages[0])
     portal = world.http.post(f"{page}/card", timeout=30)
     assert "Update your card" in portal.text
@@ -78,8 +79,9 @@ def test_where_the_policy_grants_none_nothing_is_promised(begin: Begin) -> None:
 
 
 def test_several_invoices_stand_on_one_page_each_currency_for_itself(world: World) -> None:
-    ann = world.failing(times=20)
+    ann = world.customer()
     euros = world.subscribe(ann.id, ann.method, 1900, "eur")
+    world.declines(ann, times=40)
     world.renewal(euros)
     world.passes(minutes=5)
     page = world.http.get(world.link(world.mailbox.messages[0]), timeout=30).text

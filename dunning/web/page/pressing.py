@@ -14,7 +14,7 @@ from dunning.case_rows import locked
 from dunning.core.events import BillingEvent, ButtonPressed, PageOpened
 from dunning.core.facts import Case
 from dunning.core.promising import CUSTOMER
-from dunning.core.visits import CARD, PAY
+from dunning.core.visits import CARD
 from dunning.errors import ProviderError, RefusedError
 from dunning.store import transaction
 from dunning.web.page.reading import Invoice, Seen
