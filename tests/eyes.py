@@ -139,7 +139,11 @@ class Eyes:
         for kind in ("mousePressed", "mouseReleased"):
             self.browser.call(
                 "Input.dispatchMouseEvent",
-                **{"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1},
+                type=kind,
+                x=place[0],
+                y=place[1],
+                button="left",
+                clickCount=1,
             )
         until = time.monotonic() + PATIENCE
         while self.browser.ask("window.isOld || document.readyState !== 'complete'"):
