@@ -26,7 +26,7 @@ from dunning.exempting import Exemptions
 from dunning.processes import Up
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.sandbox.sandbox import Sandbox
-from dunning.store import CaseRow, EntryRow, MessageRow, OutboxRow, StepRow, transaction
+from dunning.store import ActRow, CaseRow, EntryRow, MessageRow, OutboxRow, StepRow, transaction
 from dunning.wiring import Program
 from tests import secrets
 from tests.neighbours import Mailbox, Product
@@ -287,6 +287,12 @@ class World:
     def hands(self) -> ByHand:
         """What ops do by hand."""
         return ByHand(self.program.engine, self.program.cases)
+
+    def hands_on_record(self, who: Customer) -> list[ActRow]:
+        """What was done by hand with the customer's case, by whomever."""
+        with self.session() as session:
+            query = select(ActRow).where(ActRow.case_id == self.case(who)["id"])
+            return list(session.exec(query.order_by(col(ActRow.id))).all())
 
     @property
     def ops(self) -> Person:

@@ -83,7 +83,7 @@ def test_one_method_needs_no_list(order: str) -> None:
         ("backup_methods: Visa", "'Visa' is not a type of payment method"),
         ("backup_methods: {also: after_last_retry}", "`order` is missing; expected a type of"),
         ("backup_methods: {order: any, also: never}", "'never' is not a moment here"),
-        ("promises: never", "5:15: policies.p.promises: 'never' is not a duration"),
+        ("promises: never", "policies.p.promises: 'never' is not a duration"),
         ("promises: 12h", "12h; expected 1d to 31d, or `promises: off`"),
         ("promises: 32d", "32d; expected 1d to 31d, or `promises: off`"),
         ("promises: {most: 2}", "`within` is missing; expected how far ahead, such as 7d"),

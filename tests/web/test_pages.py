@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import event as hooks
 from sqlalchemy.exc import OperationalError
 
+from dunning.core.case import case_id
 from dunning.core.events import InvoiceNews, InvoiceReported, InvoiceStatus, MethodNews
 from dunning.core.ports import Links, View
 from dunning.core.promises import running
@@ -355,14 +356,25 @@ def test_of_many_presses_at_once_one_promise_comes(desk: Desk) -> None:
 # --- languages and looks -----------------------------------------------------------------------
 
 
-def test_who_has_no_language_gets_that_of_the_browser(desk: Desk) -> None:
-    text = desk.sees(Accept_Language="xx, fi;q=0.9, de-AT;q=0.8, fr;q=0.5").body.decode()
+def test_the_page_speaks_as_the_emails_do_and_a_strange_link_as_the_browser(desk: Desk) -> None:
+    theirs = invoice(
+        id="in_4", number="A-0004", customer="cus_4", customer_address={"country": "AT"}
+    )
+    desk.hears(event("invoice.payment_failed", theirs))
+    token = token_for(KEY, case_id("stripe", "in_4"), "pay", desk.now)
+    text = desk.sees(token, Accept_Language="fr").body.decode()
     assert '<html lang="de" dir="ltr">' in text
-    assert "49,00" in text
-    plain = desk.sees(SPOILT["guessed"](""), Accept_Language="ja;q=0.1").body.decode()
-    assert '<html lang="ja"' in plain
-    strange = ", ".join(["x" * 300, "de;q=9", "*", "en;q=", ";", "\xe9"] * 9)
-    assert desk.sees(Accept_Language=strange).status == 200
+    assert "Ihre Zahlung von € 49,00 ist fehlgeschlagen" in text.replace("\u00a0", " ")
+    for asked, language in (
+        ("xx, fi;q=0.9, de-AT;q=0.8, fr;q=0.5", "de"),
+        ("ja;q=0.1", "ja"),
+        ("fi, en;q=0.9, de;q=0.8", "en"),
+        ("pt-PT", "pt-BR"),
+        ("", "en"),
+        (", ".join(["x" * 300, "de;q=9", "*", "en;q=", ";", "\xe9"] * 9), "en"),
+    ):
+        plain = desk.sees("rcv_pay_none", Accept_Language=asked).body.decode()
+        assert f'<html lang="{language}"' in plain, asked
 
 
 def test_a_name_with_markup_is_only_a_name(migrated_url: str, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def desk_on(url: str, folder: Path, **more: Any) -> Iterator[Desk]:
     provider = cast("Provider", pages)
     with served(url, folder, provider=provider, mail=post, environ=environ, **more) as edge:
         desk = Desk(edge, pages, post)
-        desk.hears(event("invoice.payment_failed", invoice()))
+        desk.hears(event("invoice.payment_failed", invoice(customer_address={"country": "IE"})))
         yield desk
 
 

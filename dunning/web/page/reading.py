@@ -25,6 +25,7 @@ from dunning.core.policy import Policy
 from dunning.core.promises import Ending, Judged, judged
 from dunning.core.promising import last_day_to_promise
 from dunning.core.status import State, last_decline, spoken_of
+from dunning.messages import locale_for
 from dunning.revoking import is_revoked
 from dunning.store import CaseRow, MethodRow, StepRow, reading
 
@@ -104,6 +105,7 @@ class Read:
     named: links.Named | None = None
     row: CaseRow | None = None
     case: Case | None = None
+    locale: str | None = None  # as emails to them have it
     seen: Seen | None = None
 
 
@@ -123,7 +125,15 @@ def read(program: Program, token: str, now: datetime) -> Read:
         case = read_facts(row)
         link = _standing(session, program, named, row, now)
         seen = _seen(session, program, named, row, case, now) if link is Link.GOOD else None
-    return Read(link=link, named=named, row=row, case=case, seen=seen)
+        policy = program.cases.policy_of(session, row.policy_version)
+    locale = speaks(program, case, policy)
+    return Read(link=link, named=named, row=row, case=case, locale=locale, seen=seen)
+
+
+def speaks(program: Program, case: Case, policy: Policy) -> str:
+    """The locale of whatever is said to the customer."""
+    known = program.messages.languages()
+    return locale_for(case.word("locale"), case.word("country"), policy.locale, known)
 
 
 def _standing(

@@ -20,6 +20,7 @@ from dunning.core.money import Money
 from dunning.core.ports import Bounced, Channel, Doubtful, Letter, SendOutcome, Sent
 from dunning.messages import Facts, Rendered
 from dunning.store import CaseRow, MessageRow, reading, transaction
+from dunning.web.page.reading import speaks
 
 if TYPE_CHECKING:
     from dunning.wiring import Program
@@ -65,7 +66,8 @@ def renew(program: Program, row: CaseRow, case: Case, purpose: str) -> Renewed:
         customer_name=case.word("name"),
         pay_url=way.url,
         support_email=settings.support_email,
-        locale=case.word("locale") or "en",
+        brand=program.sources[case.source].config.brand,
+        locale=speaks(program, case, policy),
     )
     rendered = program.messages.render(facts)
     kept = MessageRow(

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from dunning.core.facts import Case
 from dunning.core.status import State
+from dunning.core.visits import CARD, PAY
 from dunning.web.bodies import Bodies, CrowdedError, GoneError, TooLargeError
 from dunning.web.page import pressing
 from dunning.web.page.asking import ask
@@ -186,7 +187,7 @@ class CustomerPages:
     def _asked(self, visit: Visit, seen: Seen) -> Seen:
         """Ask the provider about whatever the customer just came back from."""
         now = self._program.clock.now()
-        came_back = visit.query.get("back") == pressing.CARD
+        came_back = visit.query.get("back") == CARD
         about = [
             one.case
             for one in seen.invoices
@@ -209,7 +210,7 @@ class CustomerPages:
             paid = seen.state is State.RECOVERED
             return told.notice("paid" if paid else "nothing")
         look = _number(visit.query.get("n"))
-        returned = visit.query.get("back") == pressing.CARD
+        returned = visit.query.get("back") == CARD
         if seen.waiting:
             return told.waiting("processing", look)
         if returned and look < len(WAITS) and _to_be_charged(seen):
@@ -225,7 +226,7 @@ class CustomerPages:
         found, answer = self._found(visit)
         if answer is not None or found.seen is None or not found.seen.invoices:
             return answer or _see_other(visit.base)
-        return self._lead_on(visit, found.seen, found.seen.invoices[0].name, pressing.CARD)
+        return self._lead_on(visit, found.seen, found.seen.invoices[0].name, CARD)
 
     def _to_invoice(self, visit: Visit, name: str) -> Response:
         found, answer = self._found(visit)
@@ -234,7 +235,7 @@ class CustomerPages:
         one = pressing.chosen(found.seen.invoices, name)
         if one is None or one.in_process:
             return _see_other(visit.base)  # it is paid, or about to be: the page says so
-        return self._lead_on(visit, found.seen, name, pressing.PAY)
+        return self._lead_on(visit, found.seen, name, PAY)
 
     def _lead_on(self, visit: Visit, seen: Seen, name: str, button: str) -> Response:
         one = pressing.chosen(seen.invoices, name)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
-from dunning.core.brand import Brand
+from dunning.core.brand import NO_BRAND, Brand
 from dunning.core.promises import Ending
 from dunning.messages import customer_reason
 from dunning.web.page.reading import Invoice, Read, Seen
@@ -36,13 +37,25 @@ class Told:
 
     @property
     def _voice(self) -> Voice:
-        case = self._found.case if self._found else None
-        return self._showing.voice(case.word("locale") if case else None, self._accepted)
+        return self._showing.voice(self._found.locale if self._found else None, self._accepted)
 
     @property
     def _brand(self) -> Brand:
-        settings = self._program.settings
-        return Brand(name=settings.company or "—", support_email=settings.support_email)
+        """As emails have it: what the policy file says of the source, else the environment."""
+        settings, row = self._program.settings, self._found.row if self._found else None
+        live = self._program.sources.get(row.source) if row else None
+        said = live.config.brand if live else self._shared
+        return replace(
+            said,
+            name=said.name or settings.company or "Your supplier",
+            support_email=said.support_email or settings.support_email,
+        )
+
+    @property
+    def _shared(self) -> Brand:
+        """For whoever has no case here: what all sources have in common, if there is one."""
+        brands = {live.config.brand for live in self._program.sources.values()}
+        return brands.pop() if len(brands) == 1 else NO_BRAND
 
     def notice(
         self,
