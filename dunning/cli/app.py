@@ -20,7 +20,7 @@ from dunning.cli import (
     inbox,
     keeping,
     ledger,
-    message,
+    message_send,
     policy,
     processes,
     reconcile,
@@ -119,7 +119,7 @@ def build() -> typer.Typer:
         ("inbox", inbox.app, LOOK),
         ("breaker", breaker.app, LOOK),
         ("policy", policy.app, TUNE),
-        ("message", message.app, TUNE),
+        ("message", message_send.app, TUNE),
         ("staff", staff.app, TUNE),
     ):
         app.add_typer(group, name=name, rich_help_panel=panel)
