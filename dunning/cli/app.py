@@ -22,7 +22,7 @@ from dunning.cli import (
     keeping,
     ledger,
     mail,
-    message,
+    message_send,
     messages,
     policy,
     processes,
@@ -126,7 +126,7 @@ def build() -> typer.Typer:
         ("mail", mail.app, LOOK),
         ("breaker", breaker.app, LOOK),
         ("policy", policy.app, TUNE),
-        ("message", message.app, TUNE),
+        ("message", message_send.app, TUNE),
         ("staff", staff.app, TUNE),
     ):
         app.add_typer(group, name=name, rich_help_panel=panel)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,6 +125,10 @@ def list_(
     """Show what staff were told, the newest first, and what did not get through."""
     with reading(data) as view:
         rows = list(view.session.scalars(_newest(dead=dead)))
+        _show(rows, form)
+
+
+def _show(rows: Sequence[StaffNoticeRow], form: PageFormat) -> None:
     if form is PageFormat.JSON:
         json_page({"messages": [_told(row) for row in rows]})
         return

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import case, func, select, update
 from sqlmodel import Session, col
 
 from dunning.errors import NotFoundError
@@ -116,14 +116,12 @@ class Backlog:
 def backlog(session: Session) -> Backlog:
     """See `Backlog`."""
     row = StaffNoticeRow
-    counted = select(col(row.state), col(row.tries) > 0, func.count())
     waiting = col(row.state).in_(("pending", "dead"))
-    grouped = counted.where(waiting).group_by(col(row.state), col(row.tries) > 0)
-    pending = failing = dead = 0
-    for state, tried, count in session.execute(grouped):
-        dead += count if state == "dead" else 0
-        pending += count if state == "pending" else 0
-        failing += count if state == "pending" and tried else 0
+    tried = func.sum(case((col(row.tries) > 0, 1), else_=0))
+    counted = select(col(row.state), func.count(), tried).where(waiting).group_by(col(row.state))
+    found = {state: (int(count), int(vain)) for state, count, vain in session.execute(counted)}
+    pending, failing = found.get("pending", (0, 0))
+    dead, _ = found.get("dead", (0, 0))
     last = select(col(row.error)).where(waiting, col(row.error) != "")
     error = session.execute(last.order_by(col(row.id).desc()).limit(1)).scalar() or ""
     return Backlog(pending, failing, dead, error)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests import browser
 from tests.staff.office import Office, office
 
 Opens = Callable[..., Office]
@@ -27,3 +28,12 @@ def opens(migrated_url: str, tmp_path: Path) -> Iterator[Opens]:
             return made
 
         yield start
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests that look at a page in a browser are for machines that have one."""
+    if browser.find() is not None:
+        return
+    left_out = [item for item in items if "chromium" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]

@@ -10,7 +10,9 @@ from dunning import crashpoints
 from dunning.core.events import StepKind
 from dunning.crashpoints import Killed
 from dunning.outbox import BACKOFF
+from dunning.staff import Notice
 from dunning.staff.sending import LEASE, revive
+from dunning.staff.ways import Outcome
 from dunning.staff.written import AGAIN
 from dunning.store import transaction
 from tests.staff.conftest import Opens
@@ -179,7 +181,7 @@ def test_who_is_not_told_any_more_gets_no_old_message(opens: Opens) -> None:
     here.told()
     here.staff.ways = ()
     other = here.colleague()
-    other.ways = here.program.staff.ways = (Room(),)
+    other.ways = (Room(),)
     other.tick(here.clock.passes(hours=1))
     (row,) = here.rows()
     assert (row.state, row.error) == ("dead", "nobody is told this way any more")
@@ -190,7 +192,7 @@ class Room:
 
     name, recipient = "chat", ""
 
-    def send(self, name: str, notice: object, *, again: bool) -> None:
+    def send(self, name: str, notice: Notice, *, again: bool) -> Outcome:
         raise AssertionError
 
 
