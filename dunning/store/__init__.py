@@ -1,6 +1,7 @@
 """Remembering in SQL: the tables, the engine, one transaction at a time, and the versions."""
 
 from dunning.store.arrays import Column
+from dunning.store.books import ClosingRow, ProofRow, StatementRow
 from dunning.store.bulk import add_rows, among, change_rows, drop_rows, put_rows, table_of
 from dunning.store.engine import (
     POOLS,
@@ -57,6 +58,7 @@ __all__ = [
     "BreakerRow",
     "CaseRow",
     "CatchUpRow",
+    "ClosingRow",
     "Column",
     "CustomerRow",
     "EntryRow",
@@ -70,12 +72,14 @@ __all__ = [
     "PaceRow",
     "PolicyFileRow",
     "PolicyRow",
+    "ProofRow",
     "PruningRow",
     "PulseRow",
     "RevenueRow",
     "RollupRow",
     "ScheduleRow",
     "SeenRow",
+    "StatementRow",
     "StepRow",
     "SubscriptionRow",
     "TallyRow",

@@ -42,6 +42,8 @@ CHAINS = {
 BY_THEMSELVES = {
     "worker.stopping", "migrate.before_commit", "move.batch", "move.before_commit",
     "prune.batch", "reconcile.page", "policy.before_commit", "policy.committed", "policy.batch",
+    # tests/stages/test_closing.py
+    "close.marked", "close.written",
 }  # fmt: skip
 # Around the charges: in `is_declined_then_paid` the process that is started before one of them.
 AROUND_A_CHARGE = [
