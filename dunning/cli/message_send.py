@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dunning.cli.message import app
+from dunning.cli.message import app as app
 from dunning.cli.opening import engine_of, load
 from dunning.cli.output import say
 from dunning.cli.words import read_money
@@ -124,7 +124,7 @@ def _facts(
         give_up_on=today + timedelta(days=28),
         pay_url=f"{base}/r/example-pay",
         update_card_url=f"{base}/r/example-card",
-        reason=customer_reason(said, decline, locale) if said else None,
+        reason=customer_reason(said, decline) if said else None,
         locale=locale,
     )
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 from sqlmodel import Session
 
+from dunning import closed, statements
 from dunning.case_rows import read_facts
 from dunning.core.entries import Account
 from dunning.core.facts import Case
 from dunning.core.notices import kind_of
 from dunning.core.status import Status, status
 from dunning.errors import DunningError
-from dunning.ledger import Posting, Progress, Proof, verify
+from dunning.ledger import LEDGER, Posting, Progress, Proof, verify
 from dunning.store import CaseRow
 
 
@@ -21,7 +22,17 @@ def verify_all(session: Session, progress: Progress | None = None) -> Proof:
 
     In a session that sees others commit meanwhile, their work could look like a fault.
     """
-    return verify(session, read_posting, progress)
+    proof = verify(session, read_posting, progress)
+    prove_closed(session, proof)
+    return proof
+
+
+def prove_closed(session: Session, proof: Proof, *, entries: bool = True) -> None:
+    """Prove the statements of closed periods; without `entries` only that they are as written."""
+    for wrong in statements.faults(session, entries=entries):
+        proof.fault(LEDGER, wrong)
+    for case_id, wrong in closed.misplaced(session):
+        proof.fault(case_id, wrong)
 
 
 def read_posting(row: CaseRow, proof: Proof) -> Posting | None:

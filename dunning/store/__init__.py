@@ -1,6 +1,7 @@
 """Remembering in SQL: the tables, the engine, one transaction at a time, and the versions."""
 
 from dunning.store.arrays import Column
+from dunning.store.books import ClosingRow, ProofRow, StatementRow
 from dunning.store.bulk import (
     add_rows,
     among,
@@ -70,6 +71,7 @@ __all__ = [
     "BreakerRow",
     "CaseRow",
     "CatchUpRow",
+    "ClosingRow",
     "Column",
     "CustomerRow",
     "EntryRow",
@@ -86,6 +88,7 @@ __all__ = [
     "PaceRow",
     "PolicyFileRow",
     "PolicyRow",
+    "ProofRow",
     "PruningRow",
     "PulseRow",
     "ReturnRow",
@@ -96,6 +99,7 @@ __all__ = [
     "StaffMarkRow",
     "StaffNewsRow",
     "StaffNoticeRow",
+    "StatementRow",
     "StepRow",
     "SubscriptionRow",
     "TallyRow",

@@ -342,6 +342,7 @@ class EntryRow(SQLModel, table=True):
         Index("ix_entries_case", "case_id", "place"),
         Index("ix_entries_occurred", "occurred_at", "currency"),
         Index("ix_entries_recorded", "recorded_at", postgresql_using="brin"),
+        _partial("ix_entries_posted", "posted_at", where="posted_at IS NOT NULL"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
@@ -359,6 +360,10 @@ class EntryRow(SQLModel, table=True):
     occurred_at: datetime = _when(nullable=False)
     recorded_at: datetime = _when(nullable=False)
     reverses: str | None = None
+    # Heard of when its period was closed: booked to the first moment that was open, with a
+    # reference to the statement it came too late for.
+    posted_at: datetime | None = _when()
+    closed_period: str | None = None
 
 
 class OutboxRow(SQLModel, table=True):

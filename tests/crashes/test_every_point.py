@@ -46,6 +46,8 @@ BY_THEMSELVES = {
     "prune.batch", "reconcile.page", "filling.page", "lookout.before_commit",
     "policy.before_commit", "policy.committed", "policy.batch",
     "staff.found", "staff.written", "staff.claimed", "staff.sent", "chat.answered",
+    # tests/stages/test_closing.py
+    "close.marked", "close.written",
 }  # fmt: skip
 # Around the charges: in `is_declined_then_paid` the process that is started before one of them.
 AROUND_A_CHARGE = [
