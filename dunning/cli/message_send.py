@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dunning.cli.message import app as app
+from dunning.cli.message import app
 from dunning.cli.opening import engine_of, load
 from dunning.cli.output import say
 from dunning.cli.words import read_money
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dunning.config import Settings
     from dunning.core.money import Money
     from dunning.messages import Facts
+
+__all__ = ["app"]  # with this command in it
 
 MARK = "[Test]"
 
