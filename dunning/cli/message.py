@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -102,11 +101,10 @@ def preview(
     """Render one email with made-up links: subject, text and HTML; or all of them as one page."""
     from dunning.messages import Messages
 
-    loaded = load()
-    settings = loaded.settings
+    settings = load().settings
     money = read_money(amount, currency)
     messages = Messages(settings.templates)
-    brand = _brand(settings, loaded.environ, messages)
+    brand = _brand(settings, messages)
     if gallery is not None:
         own = _facts(settings, "payment_failed", customer, "en", None)
         base = replace(own, amount=money, renewal_amount=money, brand=brand)
@@ -198,7 +196,7 @@ def _write_gallery(
     typer.echo(f"{path}: {written} emails", err=True)
 
 
-def _brand(settings: Settings, environ: Mapping[str, str], messages: Messages) -> Brand:
+def _brand(settings: Settings, messages: Messages) -> Brand:
     """The brand of the policy file, if there is one that can be read."""
     from dunning.config import load_policy_file
 

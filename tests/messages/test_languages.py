@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -44,13 +45,14 @@ FORBIDDEN = {
 }
 
 
+def forms(words: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (words or "",) if isinstance(words, str) or words is None else tuple(words)
+
+
 def everything_said(language: str) -> list[str]:
-    return [
-        f"{rendered.subject}\n{rendered.text}"
-        for name in TEMPLATES
-        for facts in every_kind(name, language)
-        if (rendered := MESSAGES.render(facts))
-    ]
+    every = [facts for name in TEMPLATES for facts in every_kind(name, language)]
+    said = [MESSAGES.render(facts) for facts in every]
+    return [f"{rendered.subject}\n{rendered.text}" for rendered in said]
 
 
 def test_these_languages_are_there() -> None:
@@ -84,14 +86,13 @@ def test_plurals_are_those_of_the_language(code: str) -> None:
 def test_a_translation_is_shaped_like_its_sentence(code: str) -> None:
     """Full stops, and nothing untranslated: what is the same in both languages is short."""
     for message in FILES[code].messages:
-        ids = message.id if isinstance(message.id, tuple) else (message.id,)
-        said = message.string if isinstance(message.string, tuple) else (message.string,)
+        ids, said = forms(message.id), forms(message.string)
         for form in said:
             assert form == form.strip()
             assert "  " not in form
             ends = form[-1] in ".。" or form.endswith("%(contact)s")
             assert ends == (ids[0][-1] == "." or form.endswith("%(contact)s")) or code == "ja"
-            assert form not in ids or len(form.split()) == 1 or form == "%(count)s min"
+            assert form not in ids or len(form.split()) == 1
 
 
 @pytest.mark.parametrize("code", ["en", *LANGUAGES])
