@@ -157,8 +157,8 @@ def test_everybody_is_looked_at_page_by_page_once_a_day(shop: Shop) -> None:
     assert turns >= 4  # two kinds, two pages each
     assert len(shop.notices()) == 2 * many
     with transaction(shop.engine) as session:
-        row = session.get_one(LookoutRow, "stripe")
-        assert (row.stage, row.began_at) == ("done", NOW)
+        place = session.get_one(LookoutRow, "stripe")
+        assert (place.stage, place.began_at) == ("done", NOW)
     assert shop.lookout.tick(NOW + timedelta(hours=23)) == 0
     assert shop.lookout.follow(NOW + timedelta(hours=1)) == NOW + timedelta(days=1)
     shop.lookout.run(NOW + timedelta(days=1))
