@@ -267,10 +267,16 @@ def news(
     for name, told in found.items():
         before = known.get(name)
         if before is None or before.over is not None or before.ahead != told.ahead:
-            yield _report(name, told.kind, told.ahead, now)
+            yield _report(name, told.kind, told.ahead, _after(before, now))
     for name, before in known.items():
         if name not in found and before.over is None:
-            yield _report(name, before.kind, before.ahead, now, why_over(before, person, now))
+            over = why_over(before, person, now)
+            yield _report(name, before.kind, before.ahead, _after(before, now), over)
+
+
+def _after(before: NoticeReported | None, now: datetime) -> datetime:
+    """Our clock may be behind that of whoever looked last: this look is newer all the same."""
+    return now if before is None else max(now, before.at + timedelta(microseconds=1))
 
 
 def _report(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dunning.core.ahead import NoticeReported, Outlook
 from dunning.core.case import advance, new_case
-from dunning.core.events import CustomerReported, Exempted, StepKind, StepResult
+from dunning.core.events import BillingEvent, CustomerReported, Exempted, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.notices import BEGINS_AHEAD, begins_by, moment
 from dunning.core.outlook import Person, news
@@ -126,7 +126,7 @@ def test_any_order_and_repetition_of_looks_gives_the_same_case(
     first = noticed(person(sub()))
     told = [one for who, day in looks for one in look(first, who, NOW + day * DAY)]
     case = b.fold(first, told)
-    again = [*told, *told, h.customer(NOW)]
+    again: list[BillingEvent] = [*told, *told, h.customer(NOW)]
     chance.shuffle(again)
     other = b.fold(first, again)
     assert (other.notice, other.noticed_at, status(other)) == (
@@ -252,7 +252,7 @@ def test_a_policy_of_a_kind_is_read_back_and_others_keep_their_version() -> None
 
 def test_every_permutation_of_what_is_heard_of_a_person_ends_alike() -> None:
     first = noticed(person(sub()))
-    heard = [
+    heard: list[BillingEvent] = [
         CustomerReported(id="c", at=NOW, customer="cus_1", country="DE"),
         Exempted(id="x", at=NOW, customer="cus_1", until=None, why="vip", by="ops"),
         h.subscription(NOW),

@@ -28,7 +28,7 @@ def outlook(**fields: Any) -> Outlook:
     return seen
 
 
-TERM = {"current_period_start": NOW - 9, "current_period_end": NOW + 9}
+TERM: Body = {"current_period_start": NOW - 9, "current_period_end": NOW + 9}
 
 
 def test_when_it_renews_old_versions_say_of_the_whole_and_new_ones_of_each_item() -> None:
