@@ -63,6 +63,7 @@ class Pacer:
         limits: Limits,
         *,
         patience: int = PATIENCE,
+        late: int = LATE,
         moment: Callable[[], int] | None = None,
         steady: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -71,6 +72,7 @@ class Pacer:
         self._source = source
         self._limits = limits
         self._patience = patience
+        self._late = late
         self._moment = moment
         self._steady = steady
         self._sleep = sleep
@@ -132,7 +134,7 @@ class Pacer:
             turn = self._next(booked, lanes)
             self._sleep(max(0.0, turn - self._steady()))
             # Somebody who slept too long has no turn any more: others are about to have theirs.
-            if self._steady() - turn < LATE / SECOND:
+            if self._steady() - turn < self._late / SECOND:
                 return
             if self._steady() - asked > self._patience / SECOND:
                 raise _busy("this machine is too slow to keep its turns", 0)
@@ -148,7 +150,7 @@ class Pacer:
 
     def _first(self, booked: _Booked, lanes: tuple[Lane, ...]) -> float:
         with booked.lock:
-            fresh = self._steady() - LATE / SECOND
+            fresh = self._steady() - self._late / SECOND
             while booked.turns:
                 turn = booked.turns.popleft()
                 if turn > fresh:

@@ -8,6 +8,7 @@ import mailbox
 from email.message import Message
 from pathlib import Path
 from time import process_time
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -218,7 +219,8 @@ def leaves(message: Message) -> list[str]:
         return [message.get_content_type()]
     if not message.is_multipart():
         return [message.get_content_type()]
-    return [kind for part in message.get_payload() for kind in leaves(part)]  # type: ignore[arg-type]
+    inner: Any = message.get_payload()
+    return [kind for part in inner for kind in leaves(part)]
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,9 @@ ONE_CLICK = {"List-Unsubscribe": WAY_OUT, "List-Unsubscribe-Post": "List-Unsubsc
 def test_unsubscribing_stands_only_where_the_letter_asks_for_it() -> None:
     plain = checked(body(LETTER))
     assert not [name for name in plain.headers if name.lower().startswith("list-")]
-    mail = checked(body(replace(LETTER, headers={**LETTER.headers, **ONE_CLICK})))
+    raw = body(replace(LETTER, headers={**LETTER.headers, **ONE_CLICK}))
+    mail = checked(raw)
+    assert f"\r\nList-Unsubscribe: {WAY_OUT}\r\n".encode() in raw, "in one line, as it is"
     assert mail.headers["List-Unsubscribe"] == [WAY_OUT]
     assert mail.headers["List-Unsubscribe-Post"] == ["List-Unsubscribe=One-Click"]
 

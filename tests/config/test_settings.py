@@ -13,8 +13,8 @@ import pytest
 from dunning.config import NAMES, Secret, Settings, Url, load_settings, needed, read_environment
 from dunning.config.secret import HiddenUrl
 from dunning.config.settings import VARIABLES
-from dunning.core.mail_rates import MailRates
 from dunning.errors import ConfigError
+from tests.config.mail_values import MAIL_BAD, MAIL_GOOD
 
 LIVE = "sk_live_51HunterHunter"
 TEST = "sk_test_51HunterHunter"
@@ -83,14 +83,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("DUNNING_SMTP_URL", "smtps://h", "smtp_url", Url("smtps://h")),
     ("DUNNING_MAIL_FROM", "Bücher <a@b.example>", "mail_from", "Bücher <a@b.example>"),
     ("DUNNING_MAIL_FROM", "a@b.example", "mail_from", "a@b.example"),
-    ("DUNNING_MAIL_REPLY_TO", "A <a@b.example>", "mail_reply_to", "A <a@b.example>"),
-    ("DUNNING_MAIL_BCC", "a@b.example, c@b.example", "mail_bcc", ("a@b.example", "c@b.example")),
-    ("DUNNING_MAIL_RATE", "20/s", "mail_rate", MailRates(whole=20)),
-    ("DUNNING_MAIL_RATE", "30/m, Gmail.com=5/s", "mail_rate",
-     MailRates(whole=0.5, domains={"gmail.com": 5})),
-    ("DUNNING_MAIL_CONNECTIONS", "2", "mail_connections", 2),
-    ("DUNNING_MAILGUN_SIGNING_KEY", "k" * 32, "mailgun_signing_key", Secret("k" * 32)),
-    ("DUNNING_POSTMARK_LOGIN", f"u:{KEY}", "postmark_login", Secret(f"u:{KEY}")),
+    *MAIL_GOOD,
     ("DUNNING_COMPANY", "Bücher & Co", "company", "Bücher & Co"),
     ("DUNNING_SUPPORT_EMAIL", "help@b.example", "support_email", "help@b.example"),
     ("DUNNING_PUBLIC_URL", "https://b.example/pay/", "public_url", "https://b.example/pay"),
@@ -177,17 +170,7 @@ BAD = [
     ("DUNNING_MAIL_FROM", "Billing", "is not a mail address; expected one such as Billing <"),
     ("DUNNING_MAIL_FROM", "a@b\nBcc: c@d", "is not a mail address"),
     ("DUNNING_MAIL_FROM", "A <a@b>, B <b@c>", "is not a mail address"),
-    ("DUNNING_MAIL_REPLY_TO", "A <a@b>, B <b@c>", "is not a mail address"),
-    ("DUNNING_MAIL_BCC", "a@b.example, nobody", "is not a mail address"),
-    ("DUNNING_MAIL_BCC", ",", "names none, or more than 10"),
-    ("DUNNING_MAIL_RATE", "20", "'20' is not a rate; expected such as 20/s or 300/m"),
-    ("DUNNING_MAIL_RATE", "0/s", "is not a rate"),
-    ("DUNNING_MAIL_RATE", "20/h", "is not a rate"),
-    ("DUNNING_MAIL_RATE", "2/s,3/s", "says twice how many in all"),
-    ("DUNNING_MAIL_RATE", "gmail=2/s", "'gmail' is not a domain"),
-    ("DUNNING_MAIL_CONNECTIONS", "0", "from 1 to 64"),
-    ("DUNNING_MAILGUN_SIGNING_KEY", "hunter2", "is not a signing key"),
-    ("DUNNING_POSTMARK_LOGIN", "u:hunter2", "is not a login; expected USER:PASSWORD"),
+    *MAIL_BAD,
     ("DUNNING_COMPANY", "a\nb", "is too long or has line breaks"),
     ("DUNNING_SUPPORT_EMAIL", "Help <a@b.example>", "expected one such as help@example.com"),
     ("DUNNING_PUBLIC_URL", "billing.example.com", "does not begin with http://, https://"),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Short: the invoice was read just before, and ought not to be paid meanwhile.
 PATIENCE = SECOND
+# Nobody counts letters by the millisecond: a turn that a busy machine slept over is still good.
+LATE = 5 * SECOND
 
 
 class Turns:
@@ -25,7 +27,7 @@ class Turns:
     def __init__(self, engine: Engine, rates: MailRates) -> None:
         self._rates = rates
         none = Limits(account=GRID.rate, endpoint=GRID.rate)
-        self._pacer = Pacer(engine, BOARD, none, patience=PATIENCE)
+        self._pacer = Pacer(engine, BOARD, none, patience=PATIENCE, late=LATE)
 
     def why_not(self, domain: str) -> str | None:
         """None when it may, as soon as this returns; else why not."""
