@@ -104,10 +104,9 @@ def _two_a_day(session: Session, seen: Seen, evidence: Evidence) -> Iterator[str
         case = seen.by_case[step.case_id]
         facts = read_facts(case)
         known = facts.word("timezone"), facts.word("country")
-        day = mail.written.astimezone(
-            zone_of(*known, policies[case.policy_version].timezone)
-        ).date()
-        counted[case.source, case.customer or case.id, day.isoformat()] += 1
+        zone = zone_of(*known, policies[case.policy_version].timezone)
+        written = mail.written.astimezone(zone).date()
+        counted[case.source, case.customer or case.id, written.isoformat()] += 1
     for (_, customer, day), count in counted.items():
         if count > 1:
             yield f"I3 {customer} was written to {count} times on {day}"

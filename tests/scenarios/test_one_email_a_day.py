@@ -66,6 +66,9 @@ def test_two_invoices_of_one_day_are_one_message_of_both(world: World) -> None:
     cases = {case["id"] for case in world.cases()}
     assert skipped.removeprefix("said today in the message of case ") in cases
     assert message["To"] == "Ann Lee <ann@example.com>"
+    text = text_of(message)
+    assert "$49.00" in text
+    assert "$19.00" in text
 
 
 def test_what_is_paid_meanwhile_is_not_in_the_message(world: World) -> None:

@@ -244,8 +244,7 @@ def test_workers_racing_for_one_day_send_one_message(owing: Owing) -> None:
 
     actions = dict.fromkeys(StepKind, Sending())
     workers = [
-        Executor(stage.engine, stage.clock, stage.book, actions, announces=False)  # type: ignore[arg-type]
-        for _ in range(4)
+        Executor(stage.engine, stage.clock, stage.book, actions, announces=False) for _ in range(4)
     ]
     for _ in range(8):
         claims = every_claim(bench)
