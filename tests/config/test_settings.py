@@ -91,9 +91,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("DUNNING_SECRET_KEY", KEY, "secret_keys", (Secret(KEY),)),
     ("DUNNING_SECRET_KEY", f"{KEY}, {KEY[::-1]}", "secret_keys", (Secret(KEY), Secret(KEY[::-1]))),
     ("DUNNING_LINK_DAYS", "30", "link_days", 30),
-    ("DUNNING_TRUSTED_PROXIES", "192.0.2.7,2001:db8::/32", "trusted_proxies",
-     (ip_network("192.0.2.7"), ip_network("2001:db8::/32"))),
-    ("DUNNING_TRUSTED_PROXIES", "None", "trusted_proxies", ()),
+    ("DUNNING_TRUSTED_PROXIES", "192.0.2.7", "trusted_proxies", (ip_network("192.0.2.7"),)),
     ("DUNNING_PRODUCT_WEBHOOK_URL", "https://h?y=1", "product_webhook_url", Url("https://h?y=1")),
     (
         "DUNNING_PRODUCT_WEBHOOK_SECRET",

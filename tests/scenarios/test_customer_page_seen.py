@@ -65,7 +65,7 @@ def test_what_is_owed_is_seen_and_paid(world: World, see: See) -> None:
     assert "49.00 USD" in eyes.text()
     eyes.heard_nothing_refused("leaving to pay")
     world.sandbox.world.faults.charges.clear()
-    world.pays(ann, "4242424242424242")
+    world.pays(ann)
     eyes.browser.visit(page, DESK)
     assert "Thank you, everything is paid" in eyes.text()
     world.settles(expect=["product case.recovered", "email recovered"])

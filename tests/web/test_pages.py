@@ -21,12 +21,13 @@ from tests import builders as b
 from tests import happenings as h
 from tests.providers.stripe.bodies import ended_invoice, event, invoice, paid_invoice
 from tests.stages.kit import later
-from tests.web.visiting import CARD, KEY, PAY, PUBLIC, Desk, desk_on, page
+from tests.web.visiting import CARD, IRELAND, KEY, PAY, PUBLIC, Desk, desk_on, page
 
 OWED = "Your payment of €49.00 did not go through"
 PAID = "Thank you, everything is paid"
 UNKNOWN = "This link is not complete"
 AWAY = "One moment, please"
+VOID = {**ended_invoice("void", "voided_at"), "customer_address": IRELAND}
 BUTTONS = ("card", "invoice/aaaaaaaaaa", "promise", "link")
 
 
@@ -94,7 +95,7 @@ def test_a_button_is_a_click_and_an_hour_knows_one_of_each(desk: Desk) -> None:
 
 def test_an_invoice_that_is_paid_needs_nothing(desk: Desk) -> None:
     token = desk.token()
-    desk.hears(later(event("invoice.paid", paid_invoice()), 600))
+    desk.hears(later(event("invoice.paid", paid_invoice(customer_address=IRELAND)), 600))
     page(desk.sees(token), 200, PAID)
     for answer in (desk.pays(token), desk.presses("card", token)):
         assert (answer.status, answer.headers["location"].rpartition("/")[2]) == (303, token)
@@ -103,7 +104,7 @@ def test_an_invoice_that_is_paid_needs_nothing(desk: Desk) -> None:
 
 
 def test_an_invoice_that_is_void_needs_nothing(desk: Desk) -> None:
-    desk.hears(later(event("invoice.voided", ended_invoice("void", "voided_at")), 600))
+    desk.hears(later(event("invoice.voided", VOID), 600))
     page(desk.sees(), 200, "Nothing to pay")
     assert desk.pays().status == 303
     assert desk.pages.asked == []
@@ -307,10 +308,10 @@ def test_a_promise_is_kept_as_the_customers_word(desk: Desk) -> None:
     (said,) = desk.facts.promises
     assert (said.by, said.amount) == ("customer", None)
     # The whole of that day, where the customer is.
-    assert said.until.isoformat() == "2026-09-25T22:00:00+00:00"
+    assert said.until.isoformat() == "2026-09-25T23:00:00+00:00"
     assert desk.case.standing == "promise"
     text = page(desk.sees(token), 200, OWED)
-    assert "<strong>September 25, 2026</strong>" in text
+    assert "<strong>25 September 2026</strong>" in text
     assert "You cannot pay today?" not in text
     assert "What happens next" not in text
     # Once more changes nothing, and the next one is for a person to take.
@@ -323,7 +324,7 @@ def test_a_promise_that_was_broken_is_said_and_not_repeated(desk: Desk) -> None:
     desk.presses("promise", until="2026-09-23")
     desk.edge.clock.passes(days=4)
     text = page(desk.sees(), 200, OWED)
-    assert "You said that you would pay by <strong>September 23, 2026</strong>" in text
+    assert "You said that you would pay by <strong>23 September 2026</strong>" in text
     assert "You cannot pay today?" not in text
     desk.presses("promise", until="2026-09-27")
     assert len(desk.facts.promises) == 1

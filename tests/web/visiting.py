@@ -28,6 +28,7 @@ KEY = "a-key-of-the-tests-that-signs-the-links"
 PUBLIC = "https://billing.example.com"
 PAY = "https://invoice.stripe.com/i/1"
 CARD = "https://invoice.stripe.com/portal/1"
+IRELAND = {"country": "IE"}  # whose people read English
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -131,7 +132,7 @@ def desk_on(url: str, folder: Path, **more: Any) -> Iterator[Desk]:
     provider = cast("Provider", pages)
     with served(url, folder, provider=provider, mail=post, environ=environ, **more) as edge:
         desk = Desk(edge, pages, post)
-        desk.hears(event("invoice.payment_failed", invoice(customer_address={"country": "IE"})))
+        desk.hears(event("invoice.payment_failed", invoice(customer_address=IRELAND)))
         yield desk
 
 

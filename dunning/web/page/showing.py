@@ -163,7 +163,7 @@ def _asked_for(accepted: str) -> Sequence[str]:
     for place, part in enumerate(accepted.split(",")[:_LANGUAGES_ASKED]):
         name, _, weight = part.strip().partition(";")
         told = re.fullmatch(r"\s*q=([01](?:\.[0-9]{0,3})?)\s*", weight) if weight else None
-        rank = float(told[1]) if told else 1.0
+        rank = float(told[1]) if told else float(not weight)
         if re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}", name) and rank > 0:
             wished.append((-rank, place, name))
     return [name for _, _, name in sorted(wished)]
