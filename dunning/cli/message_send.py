@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dunning.core.money import Money
     from dunning.messages import Facts
 
+__all__ = ["app"]
+
 MARK = "[Test]"
 
 
