@@ -25,8 +25,13 @@ class Outcome:
 class Way(Protocol):
     """One place a message goes to."""
 
-    name: str  # email or chat
-    recipient: str  # the address of an email
+    @property
+    def name(self) -> str:
+        """`email` or `chat`."""
+
+    @property
+    def recipient(self) -> str:
+        """The address of an email; empty for the chat room."""
 
     def send(self, name: str, notice: Notice, *, again: bool) -> Outcome:
         """Send it; nothing is raised. `name` is the same each time, `again`: it may be there."""

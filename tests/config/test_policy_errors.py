@@ -18,8 +18,9 @@ LINES = [
     ("version: 1", "version:", "1:1: version: is empty; expected version: 1"),
     ("version: 1", "version: [1]", "1:10: version: expected version: 1; found a list"),
     ("version: 1", "verson: 1\nversion: 1",
-     ("1:1: verson: 'verson' is not a key here; expected one of brand, choose, declines, defaults,"
-      " limits, policies, segments, sources, value, version. Did you mean 'version'?")),
+     ("1:1: verson: 'verson' is not a key here; expected one of books, brand, choose, declines,"
+      " defaults, limits, policies, segments, sources, staff, value, version. Did you mean"
+      " 'version'?")),
     ("timezone: UTC", "timezone: Europe/Berln",
      ("2:22: defaults.timezone: 'Europe/Berln' is not a time zone; expected a name such as"
      " Europe/Berlin or UTC. Did you mean 'Europe/Berlin'?")),

@@ -103,8 +103,6 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("DUNNING_STAFF_EMAIL", "a@b.example, c@d.example,", "staff_emails",
      ("a@b.example", "c@d.example")),
     ("DUNNING_STAFF_WEBHOOK_URL", HOOK, "staff_webhook_url", HiddenUrl(HOOK)),
-    ("DUNNING_STAFF_WEBHOOK_URL", "http://10.0.0.7:8065/hooks/a", "staff_webhook_url",
-     HiddenUrl("http://10.0.0.7:8065/hooks/a")),
     ("DUNNING_LOG_LEVEL", "WARNING", "log_level", "warning"),
     ("DUNNING_LOG_FORMAT", "json", "log_format", "json"),
     ("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "600", "webhook_tolerance_seconds", 600),
@@ -130,10 +128,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
 PARTNERS = {
     "DUNNING_SMTP_URL": {"DUNNING_MAIL_FROM": "a@b.example"},
     "DUNNING_PRODUCT_WEBHOOK_URL": {"DUNNING_PRODUCT_WEBHOOK_SECRET": SIGNING},
-    "DUNNING_STAFF_EMAIL": {
-        "DUNNING_SMTP_URL": "smtp://h",
-        "DUNNING_MAIL_FROM": "a@b.example",
-    },
+    "DUNNING_STAFF_EMAIL": {"DUNNING_SMTP_URL": "smtp://h", "DUNNING_MAIL_FROM": "a@b.example"},
 }
 
 
@@ -147,10 +142,7 @@ BAD = [
     ("DUNNING_DATA", "~/data", "begins with ~"),
     ("DUNNING_DATA", "what?", "has a ? in it"),
     ("DUNNING_STAFF_EMAIL", "a@b.example, x@", "is not a mail address"),
-    ("DUNNING_STAFF_EMAIL", " , ", "holds only commas"),
-    ("DUNNING_STAFF_WEBHOOK_URL", "hooks.slack.com/hunter", "does not begin with http://"),
     ("DUNNING_STAFF_WEBHOOK_URL", "http://hooks.slack.com/hunter", "plain http to the internet"),
-    ("DUNNING_STAFF_WEBHOOK_URL", "http://8.8.8.8/hunter", "plain http to the internet"),
     ("DUNNING_DATABASE_URL", "mysql://u:hunter@h/d", "is neither SQLite nor PostgreSQL; expected"),
     ("DUNNING_DATABASE_URL", "postgresql+asyncpg://u:hunter@h/d", "is neither SQLite nor"),
     ("DUNNING_DATABASE_URL", "sqlite://", "names no file; expected one such as sqlite:////"),

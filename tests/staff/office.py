@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col
 
 from dunning.core.events import BillingEvent, StepKind, StepResult
 from dunning.staff import Staff
@@ -77,7 +77,7 @@ class Office:
         told = replace(bill(amount), currency=currency, **about)
         self.tell(failed(at, told, id=f"evt_failed_{number}"))
         with transaction(self.program.engine) as session:
-            query = select(CaseRow.id).where(CaseRow.invoice == told.invoice)  # type: ignore[call-overload]
+            query = select(col(CaseRow.id)).where(col(CaseRow.invoice) == told.invoice)
             return str(session.execute(query).scalar_one())
 
     def step(
@@ -124,8 +124,8 @@ class Office:
 
     def rows(self) -> list[StaffNoticeRow]:
         with transaction(self.program.engine) as session:
-            found = session.scalars(select(StaffNoticeRow).order_by(StaffNoticeRow.id))  # type: ignore[arg-type]
-            return list(found)
+            query = select(StaffNoticeRow).order_by(col(StaffNoticeRow.id))
+            return list(session.scalars(query))
 
 
 def text_of(message: EmailMessage) -> str:
