@@ -1,4 +1,9 @@
-"""What brought the money in. What we did not cause is never claimed."""
+"""What brought the money in. What we did not cause is never claimed.
+
+Each payment has one mechanism, the first of these that fits: a charge made for a step of ours;
+paid outside; the provider's own retry, after the card network had refreshed the card or not; paid
+after a message of ours; natural.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from dunning.core.merge import DEBITS
 
 OUTSIDE = "outside"  # marked as paid elsewhere: a cheque, a transfer
 PROVIDER = "provider_retry"
+UPDATER = "network_updater"  # the same, after the card network had refreshed the card
 NEW_CARD = "new_card"  # our charge, made because the customer gave a new card
 BACKUP_METHOD = "backup_method"  # our charge of another method the customer had saved
 BY_HAND = "retry_by_hand"
@@ -29,7 +35,7 @@ def mechanism(case: Case, paid_at: datetime) -> str:
     if case.out_of_band:
         return OUTSIDE
     if attempt is not None and attempt.by is Actor.PROVIDER and _provider_retried(case):
-        return PROVIDER
+        return UPDATER if _refreshed(case, attempt.at) else PROVIDER
     written = any(
         step.kind is StepKind.EMAIL and step.result is StepResult.DONE and step.at <= paid_at
         for step in case.done
@@ -54,6 +60,14 @@ def _nearest(case: Case, paid_at: datetime) -> Attempt | None:
         and abs(attempt.at - paid_at) <= (NEAR_DEBIT if attempt.method_type in DEBITS else NEAR)
     ]
     return min(near, key=lambda attempt: (abs(attempt.at - paid_at), attempt.id), default=None)
+
+
+def _refreshed(case: Case, at: datetime) -> bool:
+    """Whether the network refreshed a card of the customer between the failure and a charge."""
+    failed_at = case.failed_at
+    return failed_at is not None and any(
+        failed_at <= moment <= at for moment in case.network_updates
+    )
 
 
 def _provider_retried(case: Case) -> bool:
