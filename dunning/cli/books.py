@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dunning.cli.ledger import app
-from dunning.cli.opening import opened, reading
-from dunning.cli.options import ByOption, DataOption, PageFormatOption, author
+from dunning.cli.opening import opened, program, reading
+from dunning.cli.options import ByOption, DataOption, PageFormatOption, author, usage
 from dunning.cli.output import Column, PageFormat, json_page, pairs, say, table
 from dunning.cli.words import amount_text, count_text
 
 __all__ = ["app"]
 
 if TYPE_CHECKING:
+    from dunning.rebuilding import Rebuilt
     from dunning.statements import Statement
 
 PeriodArgument = Annotated[
@@ -171,3 +172,55 @@ def _table_of(currency: str, sums: Mapping[str, Any]) -> None:
     if sums["of_closed_periods"]:
         say("Of these for months that were closed:", style="dim")
         table(moved, sums["of_closed_periods"])
+
+
+REBUILD_SHOWN = 50
+
+
+@app.command("rebuild")
+def rebuild(
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare only; there is no other way yet.")
+    ] = False,
+    form: PageFormatOption = PageFormat.TABLE,
+    data: DataOption = None,
+) -> None:
+    """Replay the kept webhooks into a fresh database and compare; exit 1 where ledgers differ.
+
+    Nothing is asked of the provider and nothing of the books is changed. What could not be
+    compared, because its webhooks were let go of or never came, is counted and named.
+    """
+    if not check:
+        raise usage("the books are never overwritten; compare with --check", "--check")
+    with program(data) as made:
+        from dunning.readers import SourceReader
+        from dunning.rebuilding import rebuild as replay
+
+        sources = {name: SourceReader(live.reader, None) for name, live in made.sources.items()}
+        told = replay(made.engine, sources, made.policies.choose)
+    if form is PageFormat.JSON:
+        json_page(told.summary())
+    else:
+        _show_rebuilt(told)
+    if not told.same:
+        raise typer.Exit(1)
+
+
+def _show_rebuilt(told: Rebuilt) -> None:
+    entries = count_text(told.entries, "entry", "entries")
+    checked = (
+        f"{count_text(told.webhooks, 'webhook')}, {entries} of {count_text(told.cases, 'case')}"
+    )
+    if told.same:
+        say(f"The webhooks make the same ledger: {checked}.", style="green")
+    else:
+        number = len(told.differences) + told.more_differences
+        say(f"The ledgers differ: {count_text(number, 'difference')} in {checked}.", style="red")
+        columns = [
+            Column("CASE", lambda one: str(one[0])),
+            Column("DIFFERENCE", lambda one: str(one[1]), fold=True),
+        ]
+        table(columns, told.differences[:REBUILD_SHOWN])
+        say("What is only in the books may have been learnt by asking the provider.", style="dim")
+    for why, count in sorted(told.left_out.items()):
+        say(f"Left out: {count:,} {why}.", style="dim")

@@ -1,4 +1,9 @@
-"""What brought the money in. What we did not cause is never claimed."""
+"""What brought the money in. What we did not cause is never claimed.
+
+Each payment has one mechanism, the first of these that fits: a charge made for a step of ours;
+paid outside; paid where our page had led the customer shortly before; the provider's own retry,
+after the card network had refreshed the card or not; paid after a message of ours; natural.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ from dunning.core.visits import PAY
 
 OUTSIDE = "outside"  # marked as paid elsewhere: a cheque, a transfer
 PROVIDER = "provider_retry"
+UPDATER = "network_updater"  # the same, after the card network had refreshed the card
 NEW_CARD = "new_card"  # our charge, made because the customer gave a new card
 BACKUP_METHOD = "backup_method"  # our charge of another method the customer had saved
 BY_HAND = "retry_by_hand"
@@ -35,7 +41,7 @@ def mechanism(case: Case, paid_at: datetime) -> str:
     if _pressed_to_pay(case, attempt.at if attempt is not None else paid_at):
         return LINK
     if attempt is not None and attempt.by is Actor.PROVIDER and _provider_retried(case):
-        return PROVIDER
+        return UPDATER if _refreshed(case, attempt.at) else PROVIDER
     written = any(
         step.told and step.result is not StepResult.DOUBTFUL and step.at <= paid_at
         for step in case.done
@@ -66,6 +72,14 @@ def _pressed_to_pay(case: Case, at: datetime) -> bool:
     """Whether the customer went from our page to the provider's to pay, shortly before."""
     return any(
         press.button == PAY and press.at <= at <= press.at + LED_ON for press in case.presses
+    )
+
+
+def _refreshed(case: Case, at: datetime) -> bool:
+    """Whether the network refreshed a card of the customer between the failure and a charge."""
+    failed_at = case.failed_at
+    return failed_at is not None and any(
+        failed_at <= moment <= at for moment in case.network_updates
     )
 
 

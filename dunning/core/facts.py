@@ -125,6 +125,7 @@ class Case:
     method: str | None = None  # the newest one the customer gave
     method_at: datetime | None = None
     method_fixed_at: datetime | None = None  # details corrected or refreshed by the network
+    network_updates: tuple[datetime, ...] = ()  # when the network itself refreshed a card
     saved: tuple[Saved, ...] = ()  # all that are known, whichever would be charged
     methods_gone: tuple[tuple[str, datetime], ...] = ()
 

@@ -21,7 +21,7 @@ from dunning.reports.takebacks import take_backs
 from dunning.store import EntryRow
 
 BY = (*UNITS, "mechanism", "step", *CASE_KEYS, "source", "currency")
-MECHANISMS = (*CLAIMED, "provider_retry", "natural", "outside", "unknown")
+MECHANISMS = (*CLAIMED, "provider_retry", "network_updater", "natural", "outside", "unknown")
 
 DEFINITIONS = {
     "recovered": "gross less refunded less disputed: money of invoices whose payment had failed, "
@@ -43,7 +43,8 @@ DEFINITIONS = {
     "mechanism": "our_retry: a planned charge of ours; new_card: our charge because the customer "
     "gave a new card; backup_method: our charge of another saved method; retry_by_hand: a charge "
     "asked for by a person; link: the customer paid "
-    "after a message of ours; provider_retry: a charge of the provider's own; natural: paid "
+    "after a message of ours; provider_retry: a charge of the provider's own; network_updater: "
+    "the same, after the card network had refreshed the card; natural: paid "
     "without any act of ours; outside: marked as paid elsewhere; unknown: the ledger does not "
     "say. A refund or dispute takes back the newest money of its case first.",
     "step": "Which charge of ours it was: retry:3 is the third of the timeline.",

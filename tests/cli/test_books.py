@@ -57,3 +57,16 @@ def test_verify_goes_on_from_the_last_proof_unless_it_is_full(
     kinds = [(one["kind"], one["rows"]) for one in (first, again, full)]
     assert kinds == [("full", 2), ("onward", 0), ("full", 2)]
     assert "UTC 0 entries of 0 cases" in shell("ledger", "verify").out
+
+
+def test_the_books_are_compared_with_what_the_webhooks_make(shell: Shell, recovered: Books) -> None:
+    """These cases came by no webhook, which is said of each."""
+    said = shell("ledger", "rebuild", code=2).complaint
+    assert "never overwritten" in said
+    told = shell("ledger", "rebuild", "--check", "--format", "json", code=1).json()
+    (difference,) = told["differences"]
+    assert difference["difference"] == "no webhook that is kept makes this case"
+    assert (told["same"], told["webhooks"], told["entries"]) == (False, 0, 2)
+    out = shell("ledger", "rebuild", "--check", code=1).out
+    assert "The ledgers differ: 1 difference in 0 webhooks, 2 entries of 1 case." in out
+    assert difference["case"] in out

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from dunning.core.entries import Cause, books
-from dunning.core.events import Actor, BillingEvent, InvoiceStatus, StepResult
+from dunning.core.events import Actor, BillingEvent, InvoiceStatus, MethodNews, StepResult
 from dunning.core.visits import CARD
 from tests import builders as b
 from tests import happenings as h
@@ -20,6 +20,11 @@ CHEQUE = b.paid(b.days(3), b.bill(status=InvoiceStatus.PAID, paid_at=b.days(3), 
 def ours(step: str, at: float = 3) -> BillingEvent:
     """A charge of ours that went through, made for this step."""
     return b.succeeded(b.days(at), by=Actor.OURS, key=h.step_key(step))
+
+
+def refreshed(at: float) -> BillingEvent:
+    """The card network told the provider of the new card."""
+    return h.method(MethodNews.NETWORK_UPDATED, b.days(at))
 
 
 def hows(*events: BillingEvent) -> list[str]:
@@ -40,6 +45,14 @@ RETRIED = b.paid(b.days(3), b.bill(status=InvoiceStatus.PAID, paid_at=b.days(3),
         ((ours("retry:card:1767960000"), PAID), "new_card"),
         ((ours("retry:hand:act_1"), PAID), "retry_by_hand"),
         ((THEIRS, RETRIED, WRITTEN), "provider_retry"),
+        # The network refreshed the card in between; before the failure or too late is neither.
+        ((THEIRS, RETRIED, WRITTEN, refreshed(1)), "network_updater"),
+        ((THEIRS, RETRIED, refreshed(1), refreshed(9)), "network_updater"),
+        ((THEIRS, RETRIED, refreshed(-1)), "provider_retry"),
+        ((THEIRS, RETRIED, refreshed(4)), "provider_retry"),
+        ((THEIRS, RETRIED, h.method(MethodNews.CHANGED, b.days(1))), "provider_retry"),
+        ((ours("retry:3"), PAID, refreshed(1)), "retry:3"),
+        ((PAID, refreshed(1)), "natural"),
         # Paying on the provider's page looks like its own retry, but its count of tries stays.
         ((THEIRS, PAID, WRITTEN), "link"),
         ((THEIRS, PAID), "natural"),
