@@ -28,7 +28,17 @@ _EXACT = 10**15
 
 def to_json(report: Report) -> str:
     """For programs: amounts in minor units beside their currency, times in RFC 3339 UTC."""
-    told = {
+    return json.dumps(_told(report), default=_plain, ensure_ascii=False, indent=2) + "\n"
+
+
+def to_json_list(several: Iterable[Report]) -> str:
+    """Several reports as one array."""
+    told = [_told(report) for report in several]
+    return json.dumps(told, default=_plain, ensure_ascii=False, indent=2) + "\n"
+
+
+def _told(report: Report) -> dict[str, Any]:
+    return {
         "report": report.name,
         "filters": report.filters,
         "definitions": report.definitions,
@@ -36,7 +46,6 @@ def to_json(report: Report) -> str:
         "rows": report.rows,
         "totals": report.totals,
     }
-    return json.dumps(told, default=_plain, ensure_ascii=False, indent=2) + "\n"
 
 
 def json_array(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
