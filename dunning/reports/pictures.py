@@ -99,7 +99,7 @@ def _in_time(report: Report, across: Sequence[str]) -> list[str]:
     year_from = told.get("fiscal_year_start") or 1
     last = date.fromisoformat(told["until"])
     day = period_from(unit, date.fromisoformat(told["since"]), year_from)
-    labels = []
+    labels: list[str] = []
     while day <= last and len(labels) <= _MOST_PERIODS:
         labels.append(label_of(unit, day, year_from))
         day = period_after(unit, day)
