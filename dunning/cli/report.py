@@ -85,7 +85,12 @@ def at_risk(
         from dunning.reports import at_risk as make_report
 
         moment = read_moment(as_of, "--as-of") if as_of else view.now
-        words = {"by": by or ["currency"], "source": source, "policy": policy, "currency": code}
+        words: dict[str, Any] = {
+            "by": by or ["currency"],
+            "source": source,
+            "policy": policy,
+            "currency": code,
+        }
         return make_report(view.session, moment, **words)
 
     _report(make, form, output, data)

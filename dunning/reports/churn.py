@@ -301,7 +301,7 @@ def _ends(session: Session, scope: Scope, periods: Sequence[_Period]) -> Iterato
     row = SubscriptionRow
     ended, currency = col(row.ended_at), func.coalesce(func.lower(col(row.currency)), NO_CURRENCY)
     failing, other = _failing(), _another_runs()
-    query = select(
+    told_of_each: list[Any] = [
         col(row.source),
         currency,
         col(row.customer),
@@ -312,7 +312,8 @@ def _ends(session: Session, scope: Scope, periods: Sequence[_Period]) -> Iterato
         col(row.ended_by_us),
         failing,
         other,
-    ).where(ended >= periods[0][1], ended < periods[-1][2])
+    ]
+    query: Select[Any] = select(*told_of_each).where(ended >= periods[0][1], ended < periods[-1][2])
     for found in session.execute(_filtered(query, scope).execution_options(yield_per=2000)):
         source, name, customer, recurring, began, at, reason, ours, failed, another = found
         yield _End(

@@ -32,23 +32,15 @@ def test_a_payment_heard_of_late_counts_when_it_was_written_down(shop: Shop) -> 
     assert by_month(month_by_month(shop, "recorded")) == {"2026-06": 4900}
 
 
-def tell_at(shop: Shop, now: datetime, tell: object) -> None:
-    """Everything that is told meanwhile is recorded at that moment."""
-    assert callable(tell)
-    whole = Shop.tell
-    try:
-        shop.tell = lambda source, *events: whole(shop, source, *events, now=now)  # type: ignore[method-assign]
-        tell()
-    finally:
-        del shop.tell  # type: ignore[method-assign]
-
-
 def test_a_correction_counts_when_it_was_made(shop: Shop) -> None:
     unpaid = shop.failed(on(1, 5), 1000)
-    tell_at(shop, on(2, 2), lambda: unpaid.part_paid(on(1, 9), 600))
-    tell_at(shop, on(2, 3), lambda: unpaid.refunded(on(1, 20), 100))
+    shop.now = on(2, 2)
+    unpaid.part_paid(on(1, 9), 600)
+    shop.now = on(2, 3)
+    unpaid.refunded(on(1, 20), 100)
     # The refund turns out to have failed: a counter-entry in April.
-    tell_at(shop, on(4, 4), lambda: unpaid.refunded(on(1, 20), 100, live=False))
+    shop.now = on(4, 4)
+    unpaid.refunded(on(1, 20), 100, live=False)
     assert by_month(month_by_month(shop, "occurred")) == {"2026-01": 600}
     report = month_by_month(shop, "recorded")
     assert by_month(report) == {"2026-02": 500, "2026-04": 100}
@@ -58,8 +50,10 @@ def test_a_correction_counts_when_it_was_made(shop: Shop) -> None:
 
 def test_what_was_lost_and_then_was_not(shop: Shop) -> None:
     unpaid = shop.failed(on(1, 5), 1000)
-    tell_at(shop, on(2, 2), lambda: unpaid.uncollectible(on(2, 2)))
-    tell_at(shop, on(3, 3), lambda: unpaid.paid(on(1, 30)))
+    shop.now = on(2, 2)
+    unpaid.uncollectible(on(2, 2))
+    shop.now = on(3, 3)
+    unpaid.paid(on(1, 30))
     assert by_month(month_by_month(shop, "occurred", lost), "lost") == {}
     told = by_month(month_by_month(shop, "recorded", lost), "lost")
     assert told == {"2026-02": 1000, "2026-03": -1000}
@@ -68,8 +62,10 @@ def test_what_was_lost_and_then_was_not(shop: Shop) -> None:
 @pytest.mark.parametrize("dated", ["occurred", "recorded"])
 def test_both_times_come_to_the_same_in_the_end(shop: Shop, dated: str) -> None:
     unpaid = shop.failed(on(1, 5), 1000)
-    tell_at(shop, on(2, 2), lambda: unpaid.charged(on(1, 9), "retry:1", 600))
-    tell_at(shop, on(3, 3), lambda: unpaid.disputed(on(2, 9)))
+    shop.now = on(2, 2)
+    unpaid.charged(on(1, 9), "retry:1", 600)
+    shop.now = on(3, 3)
+    unpaid.disputed(on(2, 9))
     with shop.reading() as session:
         report = recovered(session, NOW, by=("mechanism", "step"), date=dated)  # type: ignore[arg-type]
     assert money(report.totals, "gross") == {"usd": 600}
