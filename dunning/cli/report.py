@@ -12,7 +12,7 @@ import typer
 
 from dunning.cli.opening import reading
 from dunning.cli.options import DataOption, SourceOption
-from dunning.cli.output import Column, say, table, write_file
+from dunning.cli.output import Column, heading, say, table, write_file
 from dunning.cli.report_options import (
     Asked,
     CurrencyOption,
@@ -50,6 +50,7 @@ Examples:
   dunning report rates --definition all
   dunning report churn --by month --by kind
   dunning report uplift --by month
+  dunning report overview --format html --output overview.html
   dunning report declines              what codes mean, and which are not known
 
 JSON has amounts in minor units (cents) beside the currency; currencies are never added.""",
@@ -84,7 +85,12 @@ def at_risk(
         from dunning.reports import at_risk as make_report
 
         moment = read_moment(as_of, "--as-of") if as_of else view.now
-        words = {"by": by or ["currency"], "source": source, "policy": policy, "currency": code}
+        words: dict[str, Any] = {
+            "by": by or ["currency"],
+            "source": source,
+            "policy": policy,
+            "currency": code,
+        }
         return make_report(view.session, moment, **words)
 
     _report(make, form, output, data)
@@ -231,6 +237,49 @@ def uplift(
     _flow("uplift", words, form, output, data, policy=policy)
 
 
+@app.command("overview")
+def overview(
+    by: Annotated[str, typer.Option("--by", metavar="PERIOD", help=f"{_PERIODS}.")] = "month",
+    since: SinceOption = None,
+    until: UntilOption = None,
+    source: SourceOption = None,
+    currency: CurrencyOption = None,
+    zone: ZoneOption = None,
+    form: FormOption = ReportFormat.TABLE,
+    output: OutputOption = None,
+    data: DataOption = None,
+) -> None:
+    """At risk, recovered, lost, rates and churn of twelve months, on one page.
+
+    With --format html it is one file with charts, to be looked at, sent on or printed.
+
+    Example: dunning report overview --format html --output overview.html
+    """
+    if form in (ReportFormat.CSV, ReportFormat.XLSX):
+        message = f"{form.value} is of one report: choose html, json or table"
+        raise typer.BadParameter(message, param_hint="--format")
+    _must_fit(form, output)
+    words = asked(None, since, until, source, currency, zone)
+    with reading(data) as view:
+        from dunning import reports
+
+        given = words.words(books_of(view))
+        del given["by"]
+        try:
+            made = reports.overview(view.session, view.now, unit=by, **given)
+        except RefusedError as error:
+            raise typer.BadParameter(str(error)) from None
+    if form is ReportFormat.TABLE:
+        for report in made:
+            heading(report.name)
+            _show(report)
+    elif form is ReportFormat.HTML:
+        page = reports.to_html(made, "Payment recovery", reports.tiles(made))
+        _put(page, output, f"overview, {len(made)} reports")
+    else:
+        _put(reports.to_json_list(made), output, f"overview, {len(made)} reports")
+
+
 # --- parts -----------------------------------------------------------------------------------
 
 
@@ -262,12 +311,7 @@ def _report(
     output: Path | None,
     data: Path | None,
 ) -> None:
-    if form is ReportFormat.XLSX and output is None:
-        message = "a workbook is written to a file: add --output FILE.xlsx"
-        raise typer.BadParameter(message, param_hint="--format")
-    if form is ReportFormat.TABLE and output is not None:
-        message = "a table is for the screen: choose --format csv, json or xlsx"
-        raise typer.BadParameter(message, param_hint="--output")
+    _must_fit(form, output)
     with reading(data) as view:
         try:
             report = make(view)
@@ -280,6 +324,15 @@ def _report(
         _write(report, form, output)
 
 
+def _must_fit(form: ReportFormat, output: Path | None) -> None:
+    if form is ReportFormat.XLSX and output is None:
+        message = "a workbook is written to a file: add --output FILE.xlsx"
+        raise typer.BadParameter(message, param_hint="--format")
+    if form is ReportFormat.TABLE and output is not None:
+        message = "a table is for the screen: choose --format csv, html, json or xlsx"
+        raise typer.BadParameter(message, param_hint="--output")
+
+
 def _write(report: Report, form: ReportFormat, output: Path | None) -> None:
     from dunning import reports
 
@@ -287,11 +340,15 @@ def _write(report: Report, form: ReportFormat, output: Path | None) -> None:
         ReportFormat.JSON: reports.to_json,
         ReportFormat.CSV: reports.to_csv,
         ReportFormat.XLSX: reports.to_xlsx,
+        ReportFormat.HTML: lambda one: reports.to_html([one]),
     }
-    content = made[form](report)
+    _put(made[form](report), output, f"{report.name}, {len(report.rows)} rows")
+
+
+def _put(content: str | bytes, output: Path | None, what: str) -> None:
     if output is not None:
         write_file(output, content)
-        typer.echo(f"{output}: {report.name}, {len(report.rows)} rows", err=True)
+        typer.echo(f"{output}: {what}", err=True)
     else:
         assert isinstance(content, str)
         sys.stdout.write(content)

@@ -25,6 +25,7 @@ class ReportFormat(enum.StrEnum):
     JSON = "json"
     CSV = "csv"
     XLSX = "xlsx"
+    HTML = "html"
 
 
 class Dated(enum.StrEnum):
@@ -66,7 +67,9 @@ DateOption = Annotated[
 ]
 FormOption = Annotated[
     ReportFormat,
-    typer.Option("--format", help="table for people; xlsx needs --output."),
+    typer.Option(
+        "--format", help="table for people, html to look at and print; xlsx needs --output."
+    ),
 ]
 OutputOption = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="Write it there.")

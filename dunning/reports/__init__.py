@@ -5,14 +5,18 @@ Read them within `snapshot(engine)`. Figures are integers of minor units, per cu
 
 from dunning.reports.at_risk import at_risk
 from dunning.reports.churn import churn
-from dunning.reports.formats import csv_lines, json_array, to_csv, to_json, to_xlsx
+from dunning.reports.formats import csv_lines, json_array, to_csv, to_json, to_json_list
 from dunning.reports.lost import lost
+from dunning.reports.overview import overview
+from dunning.reports.page import to_html
 from dunning.reports.proof import verify_all
 from dunning.reports.rates import rates
 from dunning.reports.recovered import recovered
 from dunning.reports.report import Column, Kind, Report, cells, columns, total_cells
 from dunning.reports.snapshot import snapshot
+from dunning.reports.tiles import tiles
 from dunning.reports.uplift import uplift
+from dunning.reports.workbook import to_xlsx
 
 __all__ = [
     "Column",
@@ -25,11 +29,15 @@ __all__ = [
     "csv_lines",
     "json_array",
     "lost",
+    "overview",
     "rates",
     "recovered",
     "snapshot",
+    "tiles",
     "to_csv",
+    "to_html",
     "to_json",
+    "to_json_list",
     "to_xlsx",
     "total_cells",
     "uplift",

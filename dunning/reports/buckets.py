@@ -31,7 +31,7 @@ def begin_of(
 
     `year_from` is the month in which years, and so their quarters, begin.
     """
-    at = col(EntryRow.occurred_at) if moment is None else moment
+    at: Any = col(EntryRow.occurred_at) if moment is None else moment
     months = year_from - 1 if unit in ("quarter", "year") else 0
     if dialect == "sqlite":
         return _on_sqlite(unit, offsets, at, months)

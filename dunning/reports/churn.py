@@ -32,7 +32,7 @@ from dunning.store import CaseRow, SubscriptionRow
 BY = (*UNITS, "kind", "source", "currency")
 KINDS = ("involuntary", "voluntary_in_dunning", "voluntary", "unknown")
 MOST_PERIODS = 1_000
-NO_CURRENCY = "—"
+NO_CURRENCY = ""  # its price was never told, or is in several
 
 _CANNOT = (
     "Known is what the provider told: subscriptions that ended before this program was connected, "
@@ -59,8 +59,8 @@ DEFINITIONS = {
     "recurring_churn": "Of the recurring revenue there was at the start, the share that was lost.",
     "totals": "All periods of the report as one: its rates are of what there was at its start.",
     "cannot_be_known": _CANNOT,
-    "currency": "That of the subscription. A customer with two is counted in each; amounts of "
-    "two currencies are never added.",
+    "currency": "That of the subscription; none where no price was told. A customer with two is "
+    "counted in each; amounts of two currencies are never added.",
 }
 _COUNTS = ("customers", "subscriptions", "recurring")
 _TITLES = {"customers": "Customers", "subscriptions": "Subscriptions", "recurring": "Recurring"}
@@ -223,9 +223,13 @@ def _rows(
             found.setdefault((source, currency, ""), _Sums())
     rows = []
     for (source, currency, kind), sums in found.items():
-        known = {"source": source, "currency": currency, "kind": kind}
+        known = {"source": source, "currency": currency or None, "kind": kind}
         row: Row = {key: known.get(key, label) for key in keys}
-        rows.append(row | _figures(sums, there.get((source, currency), {})))
+        row |= _figures(sums, there.get((source, currency), {}))
+        if not currency:
+            # Without a currency there is no amount, not even none.
+            row |= {name: None for name in row if name.startswith("recurring_")}
+        rows.append(row)
     return rows
 
 
@@ -297,7 +301,7 @@ def _ends(session: Session, scope: Scope, periods: Sequence[_Period]) -> Iterato
     row = SubscriptionRow
     ended, currency = col(row.ended_at), func.coalesce(func.lower(col(row.currency)), NO_CURRENCY)
     failing, other = _failing(), _another_runs()
-    query = select(
+    told_of_each: list[Any] = [
         col(row.source),
         currency,
         col(row.customer),
@@ -308,7 +312,8 @@ def _ends(session: Session, scope: Scope, periods: Sequence[_Period]) -> Iterato
         col(row.ended_by_us),
         failing,
         other,
-    ).where(ended >= periods[0][1], ended < periods[-1][2])
+    ]
+    query: Select[Any] = select(*told_of_each).where(ended >= periods[0][1], ended < periods[-1][2])
     for found in session.execute(_filtered(query, scope).execution_options(yield_per=2000)):
         source, name, customer, recurring, began, at, reason, ours, failed, another = found
         yield _End(

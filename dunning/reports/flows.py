@@ -113,7 +113,7 @@ def step_of(how: str) -> str | None:
 _how = col(EntryRow.how)
 _is_rung = _how.startswith(_RUNG, autoescape=True) | _how.contains(f".{_RUNG}", autoescape=True)
 # The same two functions for the database; a test holds them together.
-_ENTRY_KEYS: Mapping[str, SQLColumnExpression[Any]] = {
+_ENTRY_KEYS: dict[str, SQLColumnExpression[Any]] = {
     "currency": col(EntryRow.currency),
     "source": col(EntryRow.source),
     "cause": col(EntryRow.cause),
@@ -244,7 +244,7 @@ def reversed_cases(session: Session, scope: Scope) -> Iterator[Movement]:
         touched.append(in_span(scope, select(col(EntryRow.case_id))))
     known = dimensions(session.get_bind().dialect.name) | _ENTRY_KEYS
     fixed = tuple(key for key in (*CASE_KEYS, "currency", "source") if key in scope.keys)
-    query = select(
+    told_of_each: list[Any] = [
         col(EntryRow.case_id),
         col(EntryRow.base),
         col(EntryRow.debit),
@@ -256,7 +256,8 @@ def reversed_cases(session: Session, scope: Scope) -> Iterator[Movement]:
         col(EntryRow.reverses),
         col(EntryRow.recorded_at),
         *(known[key] for key in fixed),
-    ).select_from(EntryRow)
+    ]
+    query: Select[Any] = select(*told_of_each).select_from(EntryRow)
     query = in_scope(scope, query, fixed).where(
         *(col(EntryRow.case_id).in_(cases) for cases in touched), *counted(scope)
     )

@@ -265,16 +265,10 @@ def _of_cases(dialect: str, asked: _Asked, scope: Scope) -> Subquery:
         "gross_28": case((within(dialect, CHURN_BUSTER_WINDOW), paid), else_=0),
         "gross_14": case((within(dialect, RETAIN_WINDOW), paid), else_=0),
     }
-    query: Select[Any] = (
-        select(
-            col(EntryRow.case_id).label("case_id"),
-            *(func.sum(figure).label(name) for name, figure in figures.items()),
-        )
-        .select_from(EntryRow)
-        .join(CaseRow, col(CaseRow.id) == col(EntryRow.case_id))
-        .where(known)
-        .group_by(col(EntryRow.case_id))
-    )
+    summed: list[Any] = [func.sum(figure).label(name) for name, figure in figures.items()]
+    query: Select[Any] = select(col(EntryRow.case_id).label("case_id"), *summed)
+    query = query.select_from(EntryRow).join(CaseRow, col(CaseRow.id) == col(EntryRow.case_id))
+    query = query.where(known).group_by(col(EntryRow.case_id))
     starts, _ = span(scope.since, scope.until, zone_named(scope.zone))
     if starts is not None:
         # Nothing happens to a case before it fails, so older months need not be opened.

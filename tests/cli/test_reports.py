@@ -43,7 +43,7 @@ def test_recovered_in_every_form(shell: Shell, recovered: Books) -> None:
     said = shell("report", "recovered", "--format", "xlsx", "--output", "r.xlsx")
     assert "r.xlsx: recovered, 1 rows" in said.err
     book = openpyxl.load_workbook(shell.folder / "r.xlsx")
-    assert book.sheetnames == ["Rows", "Totals", "Definitions"]
+    assert book.sheetnames == ["USD", "Notes"]
 
 
 def test_at_risk_and_lost(shell: Shell, books: Books) -> None:

@@ -63,6 +63,7 @@ class Shop:
         self.book = CaseBook(choose=_choose)
         self._session: Session | None = None
         self._numbers = 0
+        self.now = NOW  # when what is told is written down
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -88,10 +89,10 @@ class Shop:
         with snapshot(self.engine) as session:
             yield session
 
-    def tell(self, source: str, *events: BillingEvent, now: datetime = NOW) -> None:
+    def tell(self, source: str, *events: BillingEvent, now: datetime | None = None) -> None:
         """The provider tells us; in any order, any number of times."""
         with self.writing() as session:
-            self.book.apply(session, source, "stripe", events, now)
+            self.book.apply(session, source, "stripe", events, now or self.now)
 
     def failed(
         self,
@@ -129,7 +130,7 @@ class Unpaid:
 
     def by_us(self, *events: BillingEvent) -> None:
         with self.shop.writing() as session:
-            self.shop.book.apply_by_hand(session, locked(session, self.case), events, NOW)
+            self.shop.book.apply_by_hand(session, locked(session, self.case), events, self.shop.now)
 
     # --- the provider's words ---------------------------------------------------------------
 

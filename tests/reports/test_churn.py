@@ -132,7 +132,7 @@ def test_the_parts_add_up_to_the_totals(shop: Shop) -> None:
         for total in report.totals:
             rows = [one for one in report.rows if one["currency"] == total["currency"]]
             for name in ("customers_lost", "subscriptions_lost", "recurring_lost"):
-                assert sum(one[name] for one in rows) == total[name], (by, name)
+                assert sum(one[name] or 0 for one in rows) == (total[name] or 0), (by, name)
 
 
 def test_a_start_that_was_never_told_is_before_everything(shop: Shop) -> None:
@@ -140,3 +140,10 @@ def test_a_start_that_was_never_told_is_before_everything(shop: Shop) -> None:
     [february] = [one for one in told(shop).rows if one["month"] == "2026-02"]
     assert february["subscriptions_at_start"] == 1
     assert (february["recurring_lost"], february["recurring_churn"]) == (0, None)
+
+
+def test_a_subscription_without_a_price_has_no_currency_and_no_amount(shop: Shop) -> None:
+    subscribed(shop, "sub_metered", ended=on(2, 3), recurring=None, currency=None)
+    [february] = [one for one in told(shop).rows if one["month"] == "2026-02"]
+    assert (february["currency"], february["customers_lost"]) == (None, 1)
+    assert february["recurring_lost"] is february["recurring_churn"] is None
