@@ -122,6 +122,7 @@ class Eyes:
 
         A provider that was too slow for the page is asked once more, as its customers would.
         """
+        found = ""
         for _ in range(5):
             page = str(self.browser.ask("location.href"))
             found = self._pressed(selector)
