@@ -42,6 +42,18 @@ def test_a_mass_failure_is_one_message(opens: Opens) -> None:
     assert "26 payments of high value failed" in here.chats()[0]["text"]
 
 
+def test_the_first_of_a_burst_waits_for_the_others(opens: Opens) -> None:
+    here = opens(DEAR)
+    here.fails(1, 1000)
+    here.tick()
+    for number in range(2, 6):
+        here.fails(number, 1000)
+        here.tick(seconds=10)
+    assert here.mails() == []
+    here.tick(seconds=21)
+    assert here.subjects() == ["[dunning] 5 payments of high value failed"]
+
+
 def test_of_a_kind_there_is_one_message_in_so_many_minutes(opens: Opens) -> None:
     here = opens("staff: {high_value: 5 USD, every: 30m, digest: none}\n")
     here.fails(1, 1000)
