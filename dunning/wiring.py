@@ -155,19 +155,9 @@ def assemble(
     )
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
-    announces = product is not None
-    actions = _actions(
-        settings,
-        engine,
-        cases,
-        acting,
-        mail,
-        messages,
-        sources,
-        clock,
-        why_bad=why_bad or partial(looking_up.why_bad, engine),
-        announces=announces,
-    )
+    why_bad = why_bad or partial(looking_up.why_bad, engine)
+    letters = _letters(settings, engine, cases, acting, mail, messages, sources, clock, why_bad)
+    actions = _actions(engine, acting, letters, announces=product is not None)
     breaker = Breaker(engine, on=settings.breaker)
     lease = timedelta(seconds=settings.lease_seconds)
     executor = Executor(
@@ -318,7 +308,7 @@ def _chat(settings: Settings) -> Post | None:
     return post
 
 
-def _actions(
+def _letters(
     settings: Settings,
     engine: Engine,
     cases: CaseBook,
@@ -327,10 +317,9 @@ def _actions(
     messages: Messages,
     sources: Mapping[str, LiveSource],
     clock: Clock,
-    *,
     why_bad: WhyBad,
-    announces: bool,
-) -> dict[StepKind, Action]:
+) -> Write:
+    """What writes to customers, in the name of each source."""
     senders = {
         name: Sender(
             address=address,
@@ -350,20 +339,25 @@ def _actions(
         key = settings.secret_keys[0].reveal()
         return links.url_for(settings.public_url, key, case.id, purpose, clock.now())
 
-    pages = {name: live.pages for name, live in sources.items()}
+    return Write(
+        acting,
+        mail,
+        messages,
+        senders,
+        link_for,
+        {name: live.pages for name, live in sources.items()},
+        stored=partial(looking_up.stored, engine, cases),
+        card_of=partial(looking_up.card, engine),
+        why_bad=why_bad,
+    )
+
+
+def _actions(
+    engine: Engine, acting: Mapping[str, Provider], letters: Write, *, announces: bool
+) -> dict[StepKind, Action]:
     actions: dict[StepKind, Action] = {
         StepKind.RETRY: Retry(acting, partial(looking_up.card_history, engine)),
-        StepKind.EMAIL: Write(
-            acting,
-            mail,
-            messages,
-            senders,
-            link_for,
-            pages,
-            stored=partial(looking_up.stored, engine, cases),
-            card_of=partial(looking_up.card, engine),
-            why_bad=why_bad,
-        ),
+        StepKind.EMAIL: letters,
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),
         StepKind.RESTORE: Restore(acting, partial(looking_up.held_by_others, engine)),
