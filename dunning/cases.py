@@ -70,7 +70,10 @@ class Applied:
 
 
 class CaseBook:
-    """Advances cases; holds what that needs beyond the database: policies and a memory."""
+    """Advances cases; holds what that needs beyond the database: policies and a memory.
+
+    `watches`: whether customers are told of what lies ahead.
+    """
 
     def __init__(
         self,
@@ -84,7 +87,7 @@ class CaseBook:
         self._policies = Policies(choose, keeps_revenue=keeps_revenue)
         self._recall = recall
         self._announces = announces
-        self._watches = watches  # whether customers are told of what lies ahead
+        self._watches = watches
 
     def remember_with(self, recall: Recall) -> None:
         """Set who remembers events that came before their case (the inbox does)."""

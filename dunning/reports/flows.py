@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, exists, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    case,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlmodel import Session, col
 
 from dunning.core.attribution import BACKUP_METHOD, BY_HAND, LINK, NEW_CARD
@@ -179,10 +189,15 @@ def in_span(scope: Scope, query: Select[Any]) -> Select[Any]:
 def sums(
     session: Session,
     scope: Scope,
-    measures: Mapping[str, ColumnElement[Any]],
+    amounts: Mapping[str, ColumnElement[int]],
+    cases: Mapping[str, ColumnElement[bool]],
     where: ColumnElement[bool],
 ) -> Iterator[Row]:
-    """One row for each combination of the scope's keys, with the measures as integers."""
+    """One row for each combination of the scope's keys: amounts added up, cases counted once.
+
+    Counter-entries are taken with a minus in each case, so that nobody has to look for what they
+    take back; a case counts where more holds than was taken back.
+    """
     unit = unit_of(scope.by)
     known = dimensions(session.get_bind().dialect.name) | _ENTRY_KEYS
     keys: dict[str, SQLColumnExpression[Any]] = {
@@ -190,15 +205,37 @@ def sums(
     }
     if unit is not None:
         keys[unit] = period(session, unit, scope, moment_of(scope))
-    named: list[Any] = [figure.label(name) for name, figure in (*keys.items(), *measures.items())]
-    query: Select[Any] = select(*named).select_from(EntryRow)
-    query = in_span(scope, in_scope(scope, query, scope.keys)).where(*counted(scope), where)
-    for found in session.execute(query.group_by(*keys.values())).mappings():
+    one: Any = literal_column("1") if scope.is_recorded else case((_counter, -1), else_=1)
+    of_case: list[Any] = [
+        *(figure.label(name) for name, figure in keys.items()),
+        *(func.sum(figure).label(name) for name, figure in amounts.items()),
+        *(func.sum(case((rule, one), else_=0)).label(name) for name, rule in cases.items()),
+    ]
+    query: Select[Any] = select(*of_case).select_from(EntryRow)
+    query = in_span(scope, in_scope(scope, query, scope.keys)).where(where)
+    each = query.group_by(*keys.values(), col(EntryRow.case_id)).subquery()
+    told: list[Any] = [
+        *(each.c[name] for name in keys),
+        *(func.sum(each.c[name]).label(name) for name in amounts),
+        *(func.sum(case((each.c[name] != 0, 1), else_=0)).label(name) for name in cases),
+        func.sum(_anything(each.c, amounts, cases)).label("_anything"),
+    ]
+    whole: Select[Any] = select(*told).group_by(*(each.c[name] for name in keys))
+    for found in session.execute(whole).mappings():
+        if not found["_anything"]:
+            continue
         row: Row = {key: found[key] for key in scope.keys}
         if unit is not None:
             row[unit] = label_of(unit, date.fromisoformat(found[unit]), scope.year_from)
         # PostgreSQL adds 64-bit integers up to a Decimal.
-        yield row | {name: int(found[name] or 0) for name in measures}
+        yield row | {name: int(found[name] or 0) for name in (*amounts, *cases)}
+
+
+def _anything(
+    columns: Any, amounts: Mapping[str, Any], cases: Mapping[str, Any]
+) -> ColumnElement[int]:
+    """1 for a case of which something holds: what was taken back whole is no row of a report."""
+    return case((or_(*(columns[name] != 0 for name in (*amounts, *cases))), 1), else_=0)
 
 
 def period(session: Session, unit: Unit, scope: Scope, moment: Any) -> ColumnElement[str]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import date as Day  # noqa: N812 - `date` is which of the two times counts
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, case, distinct, func
-from sqlmodel import Session, col
+from sqlalchemy import ColumnElement, case, or_, true
+from sqlmodel import Session
 
 from dunning.core.entries import Account
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS
@@ -17,7 +17,6 @@ from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS
 from dunning.reports.recovered import told_of, totalled
 from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
-from dunning.store import EntryRow
 
 BY = (*UNITS, "kind", "cause", *CASE_KEYS, "source", "currency")
 KINDS = ("lost", "withdrawn", "late_recovery")
@@ -93,7 +92,7 @@ def lost(
 def _rows(session: Session, scope: Scope) -> Iterator[Row]:
     """A row for each key; broken down by kind, one for each kind that is in it."""
     bare = replace(scope, by=tuple(key for key in scope.by if key != "kind"))
-    for found in sums(session, bare, _measures(), _left()):
+    for found in sums(session, bare, _AMOUNTS, _CASES, _left()):
         if "kind" not in scope.by:
             yield _row(scope, found, found, found["cases"])
             continue
@@ -117,18 +116,17 @@ def _left() -> ColumnElement[bool]:
     return credit.in_(_gone) | debit.in_(_gone)
 
 
-def _measures() -> dict[str, ColumnElement[int]]:
-    late = debit.in_(_gone) & (credit == Account.RECOVERED.value)
-    moved = (debit == _lost) & (credit == _withdrawn)
-    rules = {
-        "lost": (((credit == _lost), amount), (moved, -amount)),
-        "withdrawn": (((credit == _withdrawn), amount),),
-        "late_recovery": ((late, -amount),),
-    }
-    measures: dict[str, ColumnElement[int]] = {}
-    for kind, whens in rules.items():
-        measures[kind] = func.sum(case(*whens, else_=0))
-        concerned = case(*((when, col(EntryRow.case_id)) for when, _ in whens), else_=None)
-        measures[f"{kind}_cases"] = func.count(distinct(concerned))
-    measures["cases"] = func.count(distinct(col(EntryRow.case_id)))
-    return measures
+_MOVED = (debit == _lost) & (credit == _withdrawn)
+_LATE = debit.in_(_gone) & (credit == Account.RECOVERED.value)
+_RULES: dict[str, tuple[tuple[ColumnElement[bool], ColumnElement[int]], ...]] = {
+    "lost": ((credit == _lost, amount), (_MOVED, -amount)),
+    "withdrawn": ((credit == _withdrawn, amount),),
+    "late_recovery": ((_LATE, -amount),),
+}
+_AMOUNTS: dict[str, ColumnElement[int]] = {
+    kind: case(*whens, else_=0) for kind, whens in _RULES.items()
+}
+_CASES: dict[str, ColumnElement[bool]] = {
+    "cases": true(),
+    **{f"{kind}_cases": or_(*(when for when, _ in whens)) for kind, whens in _RULES.items()},
+}

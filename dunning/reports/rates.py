@@ -104,8 +104,13 @@ def rates(
     fresh_until, sentence = data_until(session, now)
     asked = _Asked(scope, utc(fresh_until), windows(session), _chosen(definitions))
     order = {"definition": NAMES}
-    rows = in_order(_rows(session, asked, scope), (*scope.keys, "definition"), order)
-    totals = _rows(session, asked, totalled(scope))
+    cohorts = _gathered(session, asked, scope)
+    rows = in_order(_rows(asked, scope, cohorts), (*scope.keys, "definition"), order)
+    whole = _added_up(cohorts)
+    if any(one.measure == "customers" for one in asked.chosen):
+        # Who is in two cohorts is one customer, so these cannot be added up.
+        whole = _gathered(session, asked, totalled(scope))
+    totals = _rows(asked, totalled(scope), whole)
     filters = scope.filters() | {"definitions": [one.name for one in asked.chosen]}
     del filters["date"]
     told = {one.name: one.told for one in asked.chosen}
@@ -156,22 +161,36 @@ def _columns(scope: Scope) -> tuple[Column, ...]:
 # --- rows ----------------------------------------------------------------------------------
 
 
-def _rows(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
-    """A row for each cohort and definition."""
+def _gathered(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
+    """The figures of every cohort, with what came in during its period where that is asked for."""
     cohorts: dict[tuple[Any, ...], Row] = {}
     for found in _cohorts(session, asked, scope):
         cohorts[tuple(found[key] for key in scope.keys)] = found
     if any(one.numerator == "cash" for one in asked.chosen):
         blank = dict.fromkeys(_FIGURES, 0)
-        for found in sums(session, scope, {"cash": func.sum(amount)}, _came_in()):
+        for found in sums(session, scope, {"cash": amount}, {}, _came_in()):
             key = tuple(found[name] for name in scope.keys)
             cohort = cohorts.setdefault(key, {name: found[name] for name in scope.keys} | blank)
             cohort["cash"] = found["cash"]
+    return list(cohorts.values())
+
+
+def _added_up(cohorts: Sequence[Row]) -> list[Row]:
+    """All cohorts of a currency as one: a case is in one cohort only."""
+    whole: dict[str, Row] = {}
+    for cohort in cohorts:
+        currency = cohort["currency"]
+        sums = whole.setdefault(currency, {"currency": currency} | dict.fromkeys(_FIGURES, 0))
+        for name in (*_FIGURES, "cash"):
+            sums[name] = sums.get(name, 0) + cohort.get(name, 0)
+    return list(whole.values())
+
+
+def _rows(asked: _Asked, scope: Scope, cohorts: Sequence[Row]) -> list[Row]:
+    """A row for each cohort and definition."""
     length = in_words(asked.windows)
     return [
-        _row(scope, cohort, one, one.window or length)
-        for cohort in cohorts.values()
-        for one in asked.chosen
+        _row(scope, cohort, one, one.window or length) for cohort in cohorts for one in asked.chosen
     ]
 
 
@@ -208,7 +227,7 @@ def _cohorts(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
     unit = unit_of(scope.by)
     if unit is not None:
         keys[unit] = period(session, unit, scope, col(CaseRow.opened_at))
-    measures = _measures(of_case.c, has_closed(asked.windows, asked.until))
+    measures = _measures(asked, of_case.c, has_closed(asked.windows, asked.until))
     named: list[Any] = [one.label(name) for name, one in (*keys.items(), *measures.items())]
     query: Select[Any] = select(*named).select_from(CaseRow)
     query = query.outerjoin(of_case, of_case.c.case_id == col(CaseRow.id))
@@ -222,12 +241,15 @@ def _cohorts(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
     return rows
 
 
-def _measures(book: Any, closed: ColumnElement[bool]) -> Mapping[str, ColumnElement[Any]]:
-    """The figures of a cohort. A case without entries has none of the sums."""
+def _measures(
+    asked: _Asked, book: Any, closed: ColumnElement[bool]
+) -> Mapping[str, ColumnElement[Any]]:
+    """The figures of a cohort that are asked for. A case without entries has none of the sums."""
     due, customer = col(CaseRow.amount_due), col(CaseRow.customer)
     paid_up = (book.came_in > 0) & (book.left_over <= 0)
     in_14 = book.gross_14 >= due
-    return {
+    wanted = {"cases", "closed"}.union(*((one.numerator, one.denominator) for one in asked.chosen))
+    known = {
         "cases": func.count(),
         "closed": _where(closed),
         "failed_in_all": func.sum(due),
@@ -241,6 +263,7 @@ def _measures(book: Any, closed: ColumnElement[bool]) -> Mapping[str, ColumnElem
         "customers": func.count(customer.distinct()),
         "customers_14": func.count(case((in_14, customer), else_=None).distinct()),
     }
+    return {name: figure for name, figure in known.items() if name in wanted}
 
 
 def _where(rule: ColumnElement[bool], figure: Any = 1) -> ColumnElement[int]:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import date as Day  # noqa: N812 - `date` is which of the two times counts
 from datetime import datetime
 
-from sqlalchemy import case, distinct, func
-from sqlmodel import Session, col
+from sqlalchemy import case, true
+from sqlmodel import Session
 
 from dunning.core.entries import Account
 from dunning.reports.dimensions import CASE_DEFINITIONS, CASE_HEADINGS, CASE_KEYS
@@ -18,7 +18,6 @@ from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS
 from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
 from dunning.reports.takebacks import take_backs
-from dunning.store import EntryRow
 
 BY = (*UNITS, "mechanism", "step", *CASE_KEYS, "source", "currency")
 MECHANISMS = (*CLAIMED, "provider_retry", "network_updater", "natural", "outside", "unknown")
@@ -127,13 +126,9 @@ def _rows(session: Session, scope: Scope) -> list[Row]:
     came_in = (credit == Account.RECOVERED.value) & debit.not_in(
         (Account.REFUNDED.value, Account.DISPUTED.value)
     )
-    measures = {
-        "gross": func.sum(amount),
-        "claimed": func.sum(case((claimed, amount), else_=0)),
-        "cases": func.count(distinct(col(EntryRow.case_id))),
-    }
+    amounts = {"gross": amount, "claimed": case((claimed, amount), else_=0)}
     rows: dict[tuple[str | None, ...], Row] = {}
-    for found in sums(session, scope, measures, came_in):
+    for found in sums(session, scope, amounts, {"cases": true()}, came_in):
         key = tuple(found[name] for name in scope.keys)
         rows[key] = _row(scope, key, found["gross"], found["claimed"], found["cases"])
     for part in take_backs(session, scope):
