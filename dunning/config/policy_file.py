@@ -358,7 +358,9 @@ def _notice(
         timeline=timeline,
         timezone=own.timezone,
         send_between=own.send_between,
+        quiet_days=own.quiet_days,
         paydays=own.paydays,
+        locale=own.locale,
         works=works_on,
     )
     return replace(policy, terms=used_terms(whens_of(policy), known.terms))

@@ -59,7 +59,9 @@ def _fresh(program: Program, case: Case, button: str, return_url: str | None) ->
     if provider is None:
         return None
     try:
-        fresh = provider.links(case.invoice, case.customer, return_url=return_url)
+        # A notice tells of no invoice; there is a card to be given all the same.
+        invoice = case.invoice if case.notice is None else None
+        fresh = provider.links(invoice, case.customer, return_url=return_url)
     except ProviderError as error:
         log.warning("page.unavailable", case=case.id, why=str(error))
         return None

@@ -13,7 +13,7 @@ from sqlalchemy import delete, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
-from dunning import links, metrics
+from dunning import addresses, links, metrics
 from dunning.core.facts import Case
 from dunning.core.local import local_of
 from dunning.core.money import Money
@@ -61,7 +61,7 @@ def renew(program: Program, row: CaseRow, case: Case, purpose: str) -> Renewed:
     facts = Facts(
         template=TEMPLATE,
         company=settings.company or "Your supplier",
-        amount=Money(row.amount_at_risk, row.currency),
+        amount=Money(row.amount_at_risk, row.currency or "usd"),  # of a notice nothing is said
         failed_on=today,
         customer_name=case.word("name"),
         pay_url=way.url,
@@ -100,6 +100,9 @@ def _way(program: Program, case: Case, purpose: str, now: datetime) -> _Way | No
     recipient = case.word("email")
     if program.mail is None or sender is None or not recipient:
         return None
+    with reading(program.engine) as session:
+        if addresses.is_bad(session, recipient):
+            return None
     if settings.public_url is None or not settings.secret_keys:
         return None
     key = settings.secret_keys[0].reveal()

@@ -206,6 +206,8 @@ class CustomerPages:
 
     def _shown(self, visit: Visit, seen: Seen) -> Response:
         told = visit.told
+        if not seen.invoices and _tells_of_what_is_ahead(seen):
+            return told.notice("card")
         if not seen.invoices:
             paid = seen.state is State.RECOVERED
             return told.notice("paid" if paid else "nothing")
@@ -224,9 +226,13 @@ class CustomerPages:
 
     def _to_card(self, visit: Visit, _: dict[str, str]) -> Response:
         found, answer = self._found(visit)
-        if answer is not None or found.seen is None or not found.seen.invoices:
+        if answer is not None or found.seen is None:
             return answer or _see_other(visit.base)
-        return self._lead_on(visit, found.seen, found.seen.invoices[0].name, CARD)
+        if found.seen.invoices:
+            return self._lead_on(visit, found.seen.invoices[0].case, CARD)
+        if _tells_of_what_is_ahead(found.seen):
+            return self._lead_on(visit, found.seen.case, CARD)
+        return _see_other(visit.base)
 
     def _to_invoice(self, visit: Visit, name: str) -> Response:
         found, answer = self._found(visit)
@@ -235,14 +241,12 @@ class CustomerPages:
         one = pressing.chosen(found.seen.invoices, name)
         if one is None or one.in_process:
             return _see_other(visit.base)  # it is paid, or about to be: the page says so
-        return self._lead_on(visit, found.seen, name, PAY)
+        return self._lead_on(visit, one.case, PAY)
 
-    def _lead_on(self, visit: Visit, seen: Seen, name: str, button: str) -> Response:
-        one = pressing.chosen(seen.invoices, name)
-        assert one is not None
+    def _lead_on(self, visit: Visit, case: Case, button: str) -> Response:
         public = self._program.settings.public_url
         back = f"{public}/pay/{visit.token}?back={button}" if public else None
-        led = pressing.lead_on(self._program, one.case, button, self._program.clock.now(), back)
+        led = pressing.lead_on(self._program, case, button, self._program.clock.now(), back)
         if led.url is None:
             return visit.told.notice("away", 503, headers={"Retry-After": "60"}, again=True)
         return _see_other(led.url)
@@ -277,6 +281,11 @@ def _token(request: Request) -> str:
     """The token, if it looks like one; what does not is neither kept in mind nor shown again."""
     token = str(request.path_params["token"])
     return token if re.fullmatch(r"[a-z0-9_]{1,80}", token) else "unknown"
+
+
+def _tells_of_what_is_ahead(seen: Seen) -> bool:
+    """Whether the link came with a notice: nothing is owed, and a card can be given."""
+    return seen.case.notice is not None and seen.state.is_open
 
 
 def _to_be_charged(seen: Seen) -> bool:
