@@ -26,7 +26,7 @@ from dunning.case_rows import locked
 from dunning.cases import CaseBook
 from dunning.clock import Clock
 from dunning.core.around import ALONE
-from dunning.core.daily import Put, instead, mail_day, strength, stronger
+from dunning.core.daily import Put
 from dunning.core.events import StepDeferred, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.gate import Gate, Held
@@ -41,7 +41,8 @@ from dunning.errors import (
     ProviderDownError,
     ProviderRefusedError,
 )
-from dunning.mail_days import Neighbour, Wish
+from dunning.mail_days import Wish
+from dunning.mail_turns import take_days
 from dunning.outbox import News
 from dunning.outbox import put as put_call
 from dunning.schedule import Claim, hold
@@ -190,7 +191,7 @@ class Executor:
         open_ones = [
             one for one in beginnings if not begun.is_under_way(known.get(one.step.key), one.claim)
         ]
-        days, put = self._take_days(session, open_ones, known, now)
+        days, put = take_days(self._cases, session, open_ones, known, now)
         open_ones = [one for one in open_ones if one.claim not in put]
         begun.begin(session, open_ones, known, now)
         intents = [
@@ -221,54 +222,6 @@ class Executor:
             asking=partial(self._asking, one.step.key, one.claim.token, day),
         )
         return Intent(doing, one.claim)
-
-    def _take_days(
-        self,
-        session: Session,
-        beginnings: Sequence[Beginning],
-        known: Mapping[str, StepRow],
-        now: datetime,
-    ) -> tuple[dict[Claim, Wish], dict[Claim, Put]]:
-        """Take the customers' days for what is to be written to them, in bulk; and who may not.
-
-        Of a message that may have left the day was taken then; it is not going to be sent again.
-        """
-        writing = [
-            one
-            for one in beginnings
-            if one.step.kind is StepKind.EMAIL and not begun.was_begun(known.get(one.step.key))
-        ]
-        if not writing:
-            return {}, {}
-        put: dict[Claim, Put] = {}
-        wishes: dict[Claim, Wish] = {}
-        beside = mail_days.neighbours(session, [one.case for one in writing])
-        for one in writing:
-            policy = self._cases.policy_of(session, one.policy_version)
-            day, others = mail_day(one.case, policy, now), beside[one.case.id]
-            ahead = self._ahead_today(session, others, day.ends_at, now)
-            if later := stronger(one.step, ahead, day, now):
-                put[one.claim] = later
-            else:
-                names = tuple(other.id for other in others)
-                wishes[one.claim] = Wish(one.step.key, day, strength(one.step.template), names)
-        refused = mail_days.take(session, list(wishes.values()), now)
-        for one in writing:
-            if taken := refused.get(one.step.key):
-                policy = self._cases.policy_of(session, one.policy_version)
-                put[one.claim] = instead(one.case, policy, one.step, taken, now)
-        return wishes, put
-
-    def _ahead_today(
-        self, session: Session, others: Sequence[Neighbour], ends_at: datetime, now: datetime
-    ) -> list[Step]:
-        """The steps of the customer's other cases of which one is due today."""
-        found: list[Step] = []
-        for other in others:
-            if other.next_at is not None and other.next_at < ends_at:
-                row = session.get_one(CaseRow, other.id)
-                found += self._cases.plan_of(session, row, now)[1].steps
-        return found
 
     def _ask_gate(self, now: datetime) -> None:
         """Read what holds while no transaction is open: a thread needs one connection at a time."""

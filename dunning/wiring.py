@@ -17,14 +17,14 @@ from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
 from dunning import links, metrics
+from dunning.actions import lookups
 from dunning.actions.access import Announce, GiveUp, Restore, Restrict, Signal, Suspend, Void
 from dunning.actions.message import WhyBad, Write
 from dunning.actions.observed import Observed
 from dunning.actions.reconcile import Reconcile
 from dunning.actions.retry import Retry
-from dunning.actions.wording import Card, Sender
+from dunning.actions.wording import Sender
 from dunning.breaker import Breaker
-from dunning.case_rows import read_facts
 from dunning.cases import CaseBook
 from dunning.channels.email import EmailChannel
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
@@ -38,7 +38,6 @@ from dunning.config import (
 )
 from dunning.core.events import Actor, Attempt, AttemptStatus, StepKind
 from dunning.core.facts import Case
-from dunning.core.policy import Policy
 from dunning.core.ports import Action, Channel, Provider, Reader
 from dunning.core.status import Access, State
 from dunning.errors import ConfigError
@@ -152,15 +151,7 @@ def assemble(
     inbox = Inbox(engine, cases, readers)
     announces = product is not None
     actions = _actions(
-        settings,
-        engine,
-        cases,
-        acting,
-        mail,
-        messages,
-        sources,
-        why_bad=why_bad or partial(_why_bad, engine),
-        announces=announces,
+        settings, engine, cases, acting, mail, messages, sources, why_bad, announces=announces
     )
     breaker = Breaker(engine, on=settings.breaker)
     lease = timedelta(seconds=settings.lease_seconds)
@@ -283,8 +274,8 @@ def _actions(
     mail: Channel | None,
     messages: Messages,
     sources: Mapping[str, LiveSource],
+    why_bad: WhyBad | None,
     *,
-    why_bad: WhyBad,
     announces: bool,
 ) -> dict[StepKind, Action]:
     senders = {
@@ -313,9 +304,9 @@ def _actions(
             senders,
             link_for,
             pages,
-            stored=partial(_stored, engine, cases),
-            card_of=partial(_card, engine),
-            why_bad=why_bad,
+            stored=partial(lookups.stored, engine, cases),
+            card_of=partial(lookups.card, engine),
+            why_bad=why_bad or partial(lookups.why_bad, engine),
         ),
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),
@@ -357,34 +348,6 @@ def _card_history(engine: Engine, source: str, method: str, known: frozenset[str
         )
         for row in rows
     ]
-
-
-def _why_bad(engine: Engine, address: str) -> str | None:
-    """Why nobody writes to an address any more. Nothing marks addresses yet."""
-    del engine, address
-    return None
-
-
-def _card(engine: Engine, source: str, method: str) -> Card | None:
-    """What is printed on the card, as the provider told us when it was last heard of."""
-    with reading(engine) as session:
-        kept = session.get(MethodRow, (source, method))
-        if kept is None:
-            return None
-        return Card(
-            brand=kept.network,
-            last4=kept.last4,
-            exp_month=kept.exp_month,
-            exp_year=kept.exp_year,
-        )
-
-
-def _stored(engine: Engine, cases: CaseBook, names: Sequence[str]) -> list[tuple[Case, Policy]]:
-    """The cases as they are known now, in the order of their age, each with its policy."""
-    with reading(engine) as session:
-        query = select(CaseRow).where(col(CaseRow.id).in_(names)).order_by(col(CaseRow.opened_at))
-        rows = session.scalars(query).all()
-        return [(read_facts(row), cases.policy_of(session, row.policy_version)) for row in rows]
 
 
 def _held_by_others(engine: Engine, case: Case, subscription: str) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from operator import attrgetter
 
+from dunning.core.announced import await_notice
 from dunning.core.around import ALONE, Around
 from dunning.core.branches import way_of
 from dunning.core.calendar import opening
@@ -44,8 +45,6 @@ from dunning.core.steps import Step
 
 CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
 TAKES_ACCESS = (StepKind.RESTRICT, StepKind.SUSPEND)
-# So long a customer has at least to read what a door is announced by.
-TO_READ = timedelta(days=1)
 # A payment in process or a dispute: ask the provider once a day how it stands.
 FROZEN_CHECK = timedelta(days=1)
 
@@ -87,7 +86,7 @@ def plan(
     if case.adopted is not None:
         resumes_at = case.adopted.resumes_at
         steps = _sorted(_not_before(step, resumes_at) for step in steps)
-    steps = _await_notice(case, way, _bar_doors(steps), now)
+    steps = _sorted(await_notice(case, way, _bar_doors(steps), now))
     standing = freeze(case, now)
     if standing:
         steps = _frozen(case, steps, standing)
@@ -118,37 +117,6 @@ def _bar_doors(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     def held(door: Step) -> Step:
         before = (step.due_at for step in chances if step.order < door.order)
         return _not_before(door, max(before, default=door.due_at))
-
-    return _sorted(held(step) if step.kind in DOORS else step for step in steps)
-
-
-def _await_notice(case: Case, way: Way, steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
-    """Hold a door until the customer could read the message that announces it.
-
-    For a day, or as long as the policy leaves between the two where that is less. A message that
-    will not be sent is not waited for.
-    """
-    said: list[tuple[int, datetime]] = []
-    ahead = {step.key: step for step in steps if step.skip is None}
-    for line in way.lines:
-        if not line.is_notice:
-            continue
-        key = f"{case.id}/{namespace(case)}{line.name}"
-        done = case.step(key)
-        if done is not None and done.told:
-            said.append((line.order, done.at))
-        elif key in ahead:
-            said.append((line.order, max(ahead[key].due_at, now)))
-    if not said:
-        return steps
-
-    def held(door: Step) -> Step:
-        read = (
-            at + min(timedelta(seconds=door.order - order), TO_READ)
-            for order, at in said
-            if order < door.order
-        )
-        return _not_before(door, max(read, default=door.due_at))
 
     return _sorted(held(step) if step.kind in DOORS else step for step in steps)
 
