@@ -43,12 +43,12 @@ from dunning.errors import (
     ProviderRefusedError,
 )
 from dunning.mail_days import Wish
+from dunning.mail_turns import take_days
 from dunning.outbox import News
 from dunning.outbox import put as put_call
 from dunning.schedule import Claim, hold
 from dunning.store import CaseRow, StepRow, is_away, is_passing, transaction
 from dunning.trying import failed, put_off, refused
-from dunning.writing_days import take_days
 
 log = structlog.get_logger(__name__)
 
@@ -192,7 +192,7 @@ class Executor:
         open_ones = [
             one for one in beginnings if not begun.is_under_way(known.get(one.step.key), one.claim)
         ]
-        days, put = take_days(session, self._cases, open_ones, known, now)
+        days, put = take_days(self._cases, session, open_ones, known, now)
         open_ones = [one for one in open_ones if one.claim not in put]
         begun.begin(session, open_ones, known, now)
         intents = [

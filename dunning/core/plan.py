@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from dunning.core.announced import await_notice
 from dunning.core.around import ALONE, Around
 from dunning.core.branches import way_of
 from dunning.core.declines import Verdict
@@ -46,8 +47,6 @@ from dunning.core.status import State, Status, spoken_of, status
 from dunning.core.steps import Step, fitting_template, in_order, short_name
 
 TAKES_ACCESS = (StepKind.RESTRICT, StepKind.SUSPEND)
-# So long a customer has at least to read what a door is announced by.
-TO_READ = timedelta(days=1)
 # A payment in process or a dispute: ask the provider once a day how it stands.
 FROZEN_CHECK = timedelta(days=1)
 
@@ -96,7 +95,7 @@ def plan(
     if case.adopted is not None:
         resumes_at = case.adopted.resumes_at
         steps = in_order(_not_before(step, resumes_at) for step in steps)
-    steps = _await_notice(case, way, _bar_doors(steps), now)
+    steps = in_order(await_notice(case, way, _bar_doors(steps), now))
     standing = freeze(case, now)
     if standing:
         steps = _frozen(case, steps, standing)
@@ -150,38 +149,6 @@ def _bar_doors(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
     if not any(step.kind in DOORS and waits(step) for step in steps):
         return steps
-    return in_order(held(step) if step.kind in DOORS else step for step in steps)
-
-
-def _await_notice(case: Case, way: Way, steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
-    """Hold a door until the customer could read the message that announces it.
-
-    For a day, or as long as the policy leaves between the two where that is less. A message that
-    will not be sent is not waited for.
-    """
-    notices = [line for line in way.lines if line.is_notice]
-    if not notices:
-        return steps
-    said: list[tuple[int, datetime]] = []
-    ahead = {step.key: step for step in steps if step.skip is None}
-    for line in notices:
-        key = f"{case.id}/{namespace(case)}{line.name}"
-        done = case.step(key)
-        if done is not None and done.told:
-            said.append((line.order, done.at))
-        elif key in ahead:
-            said.append((line.order, max(ahead[key].due_at, now)))
-    if not said:
-        return steps
-
-    def held(door: Step) -> Step:
-        read = (
-            at + min(timedelta(seconds=door.order - order), TO_READ)
-            for order, at in said
-            if order < door.order
-        )
-        return _not_before(door, max(read, default=door.due_at))
-
     return in_order(held(step) if step.kind in DOORS else step for step in steps)
 
 

@@ -12,10 +12,10 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from dunning.case_rows import read_facts
+from dunning.core.announced import TO_READ
 from dunning.core.calendar import zone_of
 from dunning.core.events import StepResult
 from dunning.core.places import every_way, namespace
-from dunning.core.plan import TO_READ
 from dunning.core.policy import Policy, from_data
 from dunning.store import CaseRow, MailDayRow, MessageRow, PolicyRow
 

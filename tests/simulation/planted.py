@@ -26,6 +26,7 @@ from dunning import (
     inbox,
     ledger,
     mail_days,
+    mail_turns,
     outbox,
     readers,
     received,
@@ -231,13 +232,13 @@ def a_day_is_taken_by_who_sent_nothing(patch: Patch) -> None:
         every = replace(taken, left=True, cases=(case.id,), template=step.template)
         return real(case, policy, step, every, now)
 
-    patch(executor, "instead", instead)
+    patch(mail_turns, "instead", instead)
 
 
 @bug("policy=gentle")
 def a_door_does_not_wait_for_its_notice(patch: Patch) -> None:
     """The customer may read of a suspension after it."""
-    patch(plan, "_await_notice", lambda _case, _way, steps, _now: steps)
+    patch(plan, "await_notice", lambda _case, _way, steps, _now: steps)
 
 
 # --- the inbox -----------------------------------------------------------------------------------

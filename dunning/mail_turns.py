@@ -1,4 +1,4 @@
-"""Whose day it is to be written to: taken in bulk, with the intents of emails."""
+"""Whose turn it is to write to a customer today, among the steps about to be begun."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from dunning.store import CaseRow, StepRow
 
 
 def take_days(
-    session: Session,
     cases: CaseBook,
+    session: Session,
     beginnings: Sequence[Beginning],
     known: Mapping[str, StepRow],
     now: datetime,
 ) -> tuple[dict[Claim, Wish], dict[Claim, Put]]:
-    """Take the customers' days for what is to be written to them; and who may not.
+    """Take the customers' days for what is to be written to them, in bulk; and who may not.
 
     Of a message that may have left the day was taken then; it is not going to be sent again.
     """
@@ -42,7 +42,7 @@ def take_days(
     for one in writing:
         policy = cases.policy_of(session, one.policy_version)
         day, others = mail_day(one.case, policy, now), beside[one.case.id]
-        ahead = _ahead_today(session, cases, others, day.ends_at, now)
+        ahead = _ahead_today(cases, session, others, day.ends_at, now)
         if later := stronger(one.step, ahead, day, now):
             put[one.claim] = later
         else:
@@ -57,11 +57,7 @@ def take_days(
 
 
 def _ahead_today(
-    session: Session,
-    cases: CaseBook,
-    others: Sequence[Neighbour],
-    ends_at: datetime,
-    now: datetime,
+    cases: CaseBook, session: Session, others: Sequence[Neighbour], ends_at: datetime, now: datetime
 ) -> list[Step]:
     """The steps of the customer's other cases of which one is due today."""
     found: list[Step] = []
