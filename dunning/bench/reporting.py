@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, text
@@ -154,15 +155,22 @@ def _months(session: Session, began: datetime, now: datetime) -> None:
 def _measured(engine: Engine, now: datetime) -> dict[str, dict[str, float]]:
     last = (now.replace(day=1) - timedelta(days=1)).date()
     month = {"since": last.replace(day=1), "until": last}
-    told = {}
-    for name, ask in _ASKED.items():
-        hand = _BY_HAND[name]
-        told[name] = {
-            "month": _least(engine, lambda s, ask=ask: ask(s, now, month)),
-            "all": _least(engine, lambda s, ask=ask: ask(s, now, {})),
-            "by_hand": _least(engine, lambda s, hand=hand: s.execute(text(hand)).all()),
+    return {
+        name: {
+            "month": _least(engine, partial(_made, ask, now, month)),
+            "all": _least(engine, partial(_made, ask, now, {})),
+            "by_hand": _least(engine, partial(_read, _BY_HAND[name])),
         }
-    return told
+        for name, ask in _ASKED.items()
+    }
+
+
+def _made(ask: Ask, now: datetime, days: dict[str, Any], session: Session) -> None:
+    ask(session, now, days)
+
+
+def _read(sql: str, session: Session) -> None:
+    session.execute(text(sql)).all()
 
 
 def _least(engine: Engine, ask: Callable[[Session], Any]) -> float:

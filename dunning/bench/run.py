@@ -20,6 +20,7 @@ from dunning.bench import (
     machine,
     planning,
     receiving,
+    reporting,
     sending,
 )
 from dunning.bench.goals import Findings
@@ -39,6 +40,7 @@ class Size:
     peer_steps: int
     lives: int
     letters: int
+    entries: int
 
 
 SIZES = {
@@ -50,6 +52,7 @@ SIZES = {
         peer_steps=1_000,
         lives=2_000,
         letters=2_000,
+        entries=100_000,
     ),
     "usual": Size(
         seconds=6,
@@ -59,6 +62,7 @@ SIZES = {
         peer_steps=3_000,
         lives=10_000,
         letters=10_000,
+        entries=1_000_000,
     ),
     "full": Size(
         seconds=15,
@@ -68,6 +72,7 @@ SIZES = {
         peer_steps=6_000,
         lives=100_000,
         letters=10_000,
+        entries=10_000_000,
     ),
 }
 
@@ -128,6 +133,10 @@ def _sending(bench: Bench) -> Findings:
     return sending.measure(letters=bench.size.letters)
 
 
+def _reports(bench: Bench) -> Findings:
+    return reporting.measure(bench.postgres, entries=bench.size.entries)
+
+
 PARTS: dict[str, Callable[[Bench], Findings]] = {
     "receiving": _receiving,
     "handling": _handling,
@@ -138,6 +147,7 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
     "costs": _costs,
     "planning": _planning,
     "sending": _sending,
+    "reports": _reports,
 }
 
 

@@ -18,11 +18,12 @@ def await_notice(case: Case, way: Way, steps: tuple[Step, ...], now: datetime) -
     For a day, or as long as the policy leaves between the two where that is less. A message that
     will not be sent is not waited for.
     """
+    notices = [line for line in way.lines if line.is_notice]
+    if not notices:
+        return steps
     said: list[tuple[int, datetime]] = []
     ahead = {step.key: step for step in steps if step.skip is None}
-    for line in way.lines:
-        if not line.is_notice:
-            continue
+    for line in notices:
         key = f"{case.id}/{namespace(case)}{line.name}"
         done = case.step(key)
         if done is not None and done.told:

@@ -25,39 +25,28 @@ from dunning import (
     hands,
     inbox,
     ledger,
-    mail_days,
-    mail_turns,
     outbox,
     readers,
     received,
     schedule,
 )
-from dunning.actions import access, message, retry, speaking
+from dunning.actions import access, message, retry
 from dunning.actions.looking import Looked
 from dunning.core import case as facts_of
-from dunning.core import daily, freezing, local, merge, plan, reactions
+from dunning.core import freezing, local, merge, plan, reactions
 from dunning.core.events import BillingEvent, InvoiceReported, PaymentReceived, StepKind
 from dunning.core.facts import Case
-from dunning.core.ports import Doing, PutOff, View
+from dunning.core.ports import Doing, PutOff
 from dunning.core.status import State, status
 from dunning.core.steps import Step
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.providers.stripe.charging import Charging
 from dunning.simulation import process
 from dunning.store import OutboxRow
-from tests.simulation.planting import Bug, Patch, Plant
+from tests.simulation import planted_mails
+from tests.simulation.planting import BUGS, Patch, bug, unseen
 
-BUGS: dict[str, Bug] = {}
-
-
-def bug(*words: str) -> Callable[[Plant], Plant]:
-    """Put a bug on the list, under its function's name."""
-
-    def put(function: Plant) -> Plant:
-        BUGS[function.__name__] = Bug(function, words)
-        return function
-
-    return put
+__all__ = ["BUGS", "planted", "planted_mails"]
 
 
 @contextmanager
@@ -179,13 +168,7 @@ def what_was_begun_is_not_ended(patch: Patch) -> None:
 
 
 def _blind(_provider: Any, doing: Doing) -> Looked:
-    return _unseen(doing.case)
-
-
-def _unseen(case: Case) -> Looked:
-    assert case.bill is not None
-    view = View(bill=case.bill, events=(), method=case.method)
-    return Looked(view=view, case=case, status=status(case), events=())
+    return unseen(doing.case)
 
 
 @bug("posts fate=(delay|lose|refuse)", "pays who|voids")
@@ -205,40 +188,6 @@ def nobody_looks_before_an_email(patch: Patch) -> None:
 def nobody_looks_before_access_changes(patch: Patch) -> None:
     """The service is suspended, or the debt given up, on what we last heard."""
     patch(access, "look", _blind)
-
-
-# --- one email a day -----------------------------------------------------------------------------
-
-
-@bug("subscribes again")
-def a_day_is_anybodys(patch: Patch) -> None:
-    """Nobody takes the day before they write."""
-    patch(mail_days, "take", lambda *_: {})
-    patch(mail_days, "about_to_say", lambda *_: True)
-
-
-@bug("subscribes again", "posts fate=(delay|lose|refuse)", "pays who|voids")
-def nobody_looks_at_the_other_debts(patch: Patch) -> None:
-    """Of the other cases that a message speaks of, what we last heard is taken for what is."""
-    patch(speaking, "fold", lambda case, view: _unseen(case))
-
-
-@bug("subscribes again")
-def a_day_is_taken_by_who_sent_nothing(patch: Patch) -> None:
-    """What was to be said is taken for said, whatever became of it."""
-    real = daily.instead
-
-    def instead(case: Case, policy: Any, step: Step, taken: Any, now: datetime) -> Any:
-        every = replace(taken, left=True, cases=(case.id,), template=step.template)
-        return real(case, policy, step, every, now)
-
-    patch(mail_turns, "instead", instead)
-
-
-@bug("policy=gentle")
-def a_door_does_not_wait_for_its_notice(patch: Patch) -> None:
-    """The customer may read of a suspension after it."""
-    patch(plan, "await_notice", lambda _case, _way, steps, _now: steps)
 
 
 # --- the inbox -----------------------------------------------------------------------------------
