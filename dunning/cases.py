@@ -70,10 +70,7 @@ class Applied:
 
 
 class CaseBook:
-    """Advances cases; holds what that needs beyond the database: policies and a memory.
-
-    `watches`: whether customers are told of what lies ahead.
-    """
+    """Advances cases; holds what that needs beyond the database: policies and a memory."""
 
     def __init__(
         self,
@@ -85,9 +82,7 @@ class CaseBook:
         watches: Callable[[], bool] = lambda: False,
     ) -> None:
         self._policies = Policies(choose, keeps_revenue=keeps_revenue)
-        self._recall = recall
-        self._announces = announces
-        self._watches = watches
+        self._recall, self._announces, self._watches = recall, announces, watches
 
     def remember_with(self, recall: Recall) -> None:
         """Set who remembers events that came before their case (the inbox does)."""

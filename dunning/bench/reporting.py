@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import DDL, Engine, text
 from sqlmodel import Session
 
 from dunning import reports, store
@@ -144,9 +144,14 @@ def _months(session: Session, began: datetime, now: datetime) -> None:
     while ends > began:
         starts = (ends - timedelta(days=1)).replace(day=1)
         session.execute(
-            text(
-                f"CREATE TABLE entries_was_{starts:%Y%m} PARTITION OF entries FOR VALUES"
-                f" FROM ('{starts:%Y-%m-%d} 00:00+00') TO ('{ends:%Y-%m-%d} 00:00+00')"
+            DDL(  # type: ignore[no-untyped-call]
+                "CREATE TABLE entries_was_%(name)s PARTITION OF entries FOR VALUES"
+                " FROM ('%(low)s 00:00+00') TO ('%(high)s 00:00+00')",
+                context={
+                    "name": f"{starts:%Y%m}",
+                    "low": f"{starts:%Y-%m-%d}",
+                    "high": f"{ends:%Y-%m-%d}",
+                },
             )
         )
         ends = starts

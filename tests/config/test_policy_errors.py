@@ -60,7 +60,7 @@ LINES = [
     ("grace: 14d", "grce: 14d",
      ("5:5: policies.standard.grce: 'grce' is not a key here; expected one of access,"
       " backup_methods, branches, grace, holdout, kind, locale, on_cancel, paydays, promises,"
-      " quiet_days, retries, send_between, timeline, … (16 in all). Did you mean 'grace'?")),
+      " quiet_days, retries, … (16 in all). Did you mean 'grace'?")),
     ("window: 28d", "window: 400d",
      "6:13: policies.standard.window: 400d; expected more than 0h, at most 365d"),
     ("window: 28d", "window: 13d",
