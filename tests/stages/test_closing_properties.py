@@ -32,7 +32,7 @@ NEWS = (*get_args(InvoiceEvent), *get_args(CustomerNews))
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Iterator[Path]]:
+def folder(tmp_path: Path) -> Iterator[Path]:
     """As many names of files as there are examples."""
     return iter(tmp_path / f"{number}.db" for number in range(10_000))
 
