@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dunning.reports import Report, lost, recovered
+from dunning.reports.flows import Dated
 from dunning.reports.periods import UNITS, Unit, label_of, period_after, period_from
 from tests.reports.shop import NOW, Shop, money, on
 
@@ -60,14 +61,14 @@ def test_what_was_lost_and_then_was_not(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("dated", ["occurred", "recorded"])
-def test_both_times_come_to_the_same_in_the_end(shop: Shop, dated: str) -> None:
+def test_both_times_come_to_the_same_in_the_end(shop: Shop, dated: Dated) -> None:
     unpaid = shop.failed(on(1, 5), 1000)
     shop.now = on(2, 2)
     unpaid.charged(on(1, 9), "retry:1", 600)
     shop.now = on(3, 3)
     unpaid.disputed(on(2, 9))
     with shop.reading() as session:
-        report = recovered(session, NOW, by=("mechanism", "step"), date=dated)  # type: ignore[arg-type]
+        report = recovered(session, NOW, by=("mechanism", "step"), date=dated)
     assert money(report.totals, "gross") == {"usd": 600}
     assert money(report.totals, "disputed") == {"usd": 600}
     assert {row["mechanism"] for row in report.rows} == {"our_retry"}
