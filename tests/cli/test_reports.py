@@ -68,6 +68,30 @@ def test_filters_reach_the_report(shell: Shell, recovered: Books) -> None:
     assert rows("--currency", "eur") == 0
 
 
+def test_rates_and_churn(shell: Shell, recovered: Books) -> None:
+    told = shell("report", "rates", "--definition", "all", "--format", "json").json()
+    assert {row["definition"] for row in told["rows"]} >= {"ours", "stripe", "retain"}
+    assert told["filters"]["zone"] == "UTC"
+    out = shell("report", "rates", "--definition", "ours_so_far").out
+    assert "49.00 USD" in out
+    assert "100.0 %" in out
+    said = shell("report", "rates", "--definition", "strype", code=2)
+    assert "Did you mean 'stripe'?" in said.complaint
+    assert shell("report", "churn").out.startswith("No subscription has ended")
+
+
+def test_an_overview_on_one_page(shell: Shell, recovered: Books) -> None:
+    said = shell("report", "overview", "--format", "html", "--output", "o.html")
+    assert "o.html: overview, 6 reports" in said.err
+    page = (shell.folder / "o.html").read_text(encoding="utf-8")
+    assert "49.00 USD" in page
+    assert page.startswith("<!doctype html>")
+    assert "49.00 USD" in shell("report", "overview").out
+    names = [one["report"] for one in shell("report", "overview", "--format", "json").json()]
+    assert names == ["at-risk", "recovered", "lost", "rates", "rates", "churn"]
+    assert "of one report" in shell("report", "overview", "--format", "csv", code=2).complaint
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

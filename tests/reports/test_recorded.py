@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dunning.reports import Report, lost, recovered
+from dunning.reports.flows import Dated
 from dunning.reports.periods import UNITS, Unit, label_of, period_after, period_from
 from tests.reports.shop import NOW, Shop, money, on
 
@@ -61,7 +61,7 @@ def test_what_was_lost_and_then_was_not(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("dated", ["occurred", "recorded"])
-def test_both_times_come_to_the_same_in_the_end(shop: Shop, dated: Any) -> None:
+def test_both_times_come_to_the_same_in_the_end(shop: Shop, dated: Dated) -> None:
     unpaid = shop.failed(on(1, 5), 1000)
     shop.now = on(2, 2)
     unpaid.charged(on(1, 9), "retry:1", 600)
