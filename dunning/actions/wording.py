@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from zoneinfo import ZoneInfo
 
 from dunning.actions import notice
@@ -13,17 +13,13 @@ from dunning.actions.speaking import Spoken
 from dunning.core.branches import method_type
 from dunning.core.brand import NO_BRAND, Brand
 from dunning.core.calendar import day_of
+from dunning.core.coming import coming
 from dunning.core.daily import THANKS
 from dunning.core.entries import Account
 from dunning.core.events import Attempt, BillingEvent, MethodChanged, StepKind
 from dunning.core.facts import Case
-from dunning.core.lines import has_when
 from dunning.core.local import local_of
 from dunning.core.money import Money
-from dunning.core.permission import why_no_access, why_no_charge
-from dunning.core.places import DOORS
-from dunning.core.plan import TAKES_ACCESS, plan, timeline
-from dunning.core.policy import Policy
 from dunning.core.ports import Doing, Links
 from dunning.core.status import last_decline, spoken_of
 from dunning.messages import Facts, InvoiceLine, customer_cause, customer_reason
@@ -78,7 +74,7 @@ def facts_of(
     case, last = looked.case, last_decline(looked.case)
     said = spoken_of(case, doing.policy.declines)
     zone = local_of(case, doing.policy).zone
-    ahead = _dates(case, doing.policy, doing.now)
+    ahead = coming(case, doing.policy, doing.now)
     reason, cause = None, None
     if said is not None and last is not None and last.decline is not None:
         code = last.decline.code or last.decline.error_code
@@ -167,28 +163,3 @@ def _expiry(card: Card | None) -> str | None:
     if card is None or card.exp_month is None or card.exp_year is None:
         return None
     return f"{card.exp_month:02}/{card.exp_year}"
-
-
-# --- the dates -------------------------------------------------------------------------------
-
-
-def _dates(case: Case, policy: Policy, now: datetime) -> dict[StepKind, datetime]:
-    """The next moment of each kind of step, as the plan has it."""
-    found: dict[StepKind, datetime] = {}
-    charges = why_no_charge(case, policy) is None
-    planned = {step.key: step for step in plan(case, policy, now).steps}
-    for line in timeline(case, policy):
-        step = planned.get(line.key, line)
-        # Nor for a line whose condition does not hold, as far as is known.
-        if step.skip and has_when(step):
-            continue
-        if step.kind is StepKind.RETRY and not charges:
-            continue  # no date is promised for a charge that will not be made
-        if step.kind in TAKES_ACCESS and why_no_access(case):
-            continue
-        # A door waits for what belongs before it, so its date is that of the plan.
-        due_at = step.due_at if step.kind in DOORS else line.due_at
-        if due_at > now and case.step(step.key) is None and step.rung is not None:
-            known = found.get(step.rung.do)
-            found[step.rung.do] = min(known, due_at) if known else due_at
-    return found

@@ -124,6 +124,7 @@ class Bill:
     plans: tuple[str, ...] = ()  # prices by id, nickname and key, where the provider has such
     intervals: tuple[str, ...] = ()  # month, year, …
     metadata: tuple[tuple[str, str], ...] = ()
+    what_for: str | None = None  # in the merchant's words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -217,6 +217,7 @@ def with_bill(case: Case, event: InvoiceReported) -> Case:
         customer=bill.customer,
         subscription=bill.subscription,
         number=bill.number,
+        what_for=bill.what_for,
         email=bill.email,
         name=bill.name,
         country=bill.country,
