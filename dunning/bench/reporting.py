@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import DDL, Engine, text
 from sqlmodel import Session
 
 from dunning import reports, store
@@ -57,6 +57,10 @@ SELECT id || '/end', id || '/end', id, 2, source, 'at_risk',
  CASE state WHEN 'lost' THEN 'given_up' ELSE 'paid' END, CASE state WHEN 'lost' THEN '' ELSE
  (ARRAY['retry:1', 'retry:2', 'link', 'natural', 'provider_retry'])[1 + amount_due % 5] END,
  closed_at, closed_at FROM cases WHERE closed_at IS NOT NULL
+"""
+_PARTITION = """
+CREATE TABLE %(name)s PARTITION OF entries
+FOR VALUES FROM ('%(from)s 00:00+00') TO ('%(to)s 00:00+00')
 """
 _BY_HAND = {
     "recovered": """
@@ -143,12 +147,8 @@ def _months(session: Session, began: datetime, now: datetime) -> None:
     ends = datetime.fromisoformat(first).replace(day=1, tzinfo=now.tzinfo) if first else now
     while ends > began:
         starts = (ends - timedelta(days=1)).replace(day=1)
-        session.execute(
-            text(
-                f"CREATE TABLE entries_was_{starts:%Y%m} PARTITION OF entries FOR VALUES"
-                f" FROM ('{starts:%Y-%m-%d} 00:00+00') TO ('{ends:%Y-%m-%d} 00:00+00')"
-            )
-        )
+        words = {"name": f"entries_was_{starts:%Y%m}", "from": starts.date(), "to": ends.date()}
+        session.connection().execute(DDL(_PARTITION, context=words))
         ends = starts
 
 
