@@ -148,7 +148,8 @@ def _months(session: Session, began: datetime, now: datetime) -> None:
     while ends > began:
         starts = (ends - timedelta(days=1)).replace(day=1)
         words = {"name": f"entries_was_{starts:%Y%m}", "from": starts.date(), "to": ends.date()}
-        session.connection().execute(DDL(_PARTITION, context=words))
+        statement = DDL(_PARTITION, context=words)  # type: ignore[no-untyped-call]
+        session.connection().execute(statement)
         ends = starts
 
 

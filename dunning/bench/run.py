@@ -49,7 +49,7 @@ SIZES = {
         steps=5_000,
         peer_steps=1_000,
         lives=2_000,
-        entries=100_000,
+        entries=500_000,
     ),
     "usual": Size(
         seconds=6,
