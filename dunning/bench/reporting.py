@@ -58,6 +58,10 @@ SELECT id || '/end', id || '/end', id, 2, source, 'at_risk',
  (ARRAY['retry:1', 'retry:2', 'link', 'natural', 'provider_retry'])[1 + amount_due % 5] END,
  closed_at, closed_at FROM cases WHERE closed_at IS NOT NULL
 """
+_PARTITION = """
+CREATE TABLE %(name)s PARTITION OF entries
+FOR VALUES FROM ('%(from)s 00:00+00') TO ('%(to)s 00:00+00')
+"""
 _BY_HAND = {
     "recovered": """
 SELECT date_trunc('month', occurred_at AT TIME ZONE 'UTC') AS month, currency, how,
@@ -143,17 +147,9 @@ def _months(session: Session, began: datetime, now: datetime) -> None:
     ends = datetime.fromisoformat(first).replace(day=1, tzinfo=now.tzinfo) if first else now
     while ends > began:
         starts = (ends - timedelta(days=1)).replace(day=1)
-        session.execute(
-            DDL(  # type: ignore[no-untyped-call]
-                "CREATE TABLE entries_was_%(name)s PARTITION OF entries FOR VALUES"
-                " FROM ('%(low)s 00:00+00') TO ('%(high)s 00:00+00')",
-                context={
-                    "name": f"{starts:%Y%m}",
-                    "low": f"{starts:%Y-%m-%d}",
-                    "high": f"{ends:%Y-%m-%d}",
-                },
-            )
-        )
+        words = {"name": f"entries_was_{starts:%Y%m}", "from": starts.date(), "to": ends.date()}
+        statement = DDL(_PARTITION, context=words)  # type: ignore[no-untyped-call]
+        session.connection().execute(statement)
         ends = starts
 
 

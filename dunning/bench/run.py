@@ -52,7 +52,7 @@ SIZES = {
         peer_steps=1_000,
         lives=2_000,
         letters=2_000,
-        entries=100_000,
+        entries=500_000,
     ),
     "usual": Size(
         seconds=6,
