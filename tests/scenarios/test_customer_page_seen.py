@@ -68,7 +68,7 @@ def test_what_is_owed_is_seen_and_paid(world: World, see: See) -> None:
     world.pays(ann)
     eyes.browser.visit(page, DESK)
     assert "Thank you, everything is paid" in eyes.text()
-    world.settles(expect=["product case.recovered", "email recovered"])
+    world.settles(expect=["product case.recovered"])  # they are thanked the next day
     assert world.how(ann) == ["link"]
     eyes.look(page, "paid")
 

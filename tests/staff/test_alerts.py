@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
+from dunning.addresses import mark
 from dunning.case_rows import locked
 from dunning.core.events import StepKind, StepResult
 from dunning.store import (
@@ -180,25 +181,12 @@ def test_a_broken_promise_is_told_and_a_kept_one_is_not(opens: Opens) -> None:
 def test_an_address_marked_bad_is_told_with_most_of_it_left_out(opens: Opens) -> None:
     here = opens()
     with transaction(here.program.engine) as session:
-        session.execute(text(TABLE))
-        values = {"now": here.clock.now().replace(tzinfo=None)}
-        session.execute(text(MARKED), values)
+        why = "550 5.1.1 <ann@example.com>: user unknown"
+        mark(session, "ann@example.com", kind="bounce", why=why, now=here.clock.now())
     here.told()
     assert here.subjects() == ["[dunning] Address marked bad: a…@example.com"]
     assert "ann@example.com" not in text_of(here.mails()[0])
     assert "550 5.1.1 <a…@example.com>: user unknown" in text_of(here.mails()[0])
-
-
-TABLE = """
-    CREATE TABLE IF NOT EXISTS bad_addresses (
-        id INTEGER PRIMARY KEY, address TEXT, kind TEXT, why TEXT, since TIMESTAMP,
-        cleared_at TIMESTAMP
-    )
-"""
-MARKED = """
-    INSERT INTO bad_addresses (id, address, kind, why, since)
-    VALUES (1, 'ann@example.com', 'bounce', '550 5.1.1 <ann@example.com>: user unknown', :now)
-"""
 
 
 # --- the past --------------------------------------------------------------------------------

@@ -146,7 +146,7 @@ def agreed(old: Fields, new: Fields, name: str) -> str | None:
 
 
 # "1 × Gold (at $20.00 / month)", in English whatever the customer reads: its middle is the name.
-_DESCRIBED = re.compile(r"(?:1 × )?(.+?)(?: \(at [^()]*\))?")
+_DESCRIBED = re.compile(r"(?:1 × )?(.+?)(?: \((?:at|per) [^()]*\))*")
 _MOST_NAMES = 3
 
 
