@@ -37,6 +37,7 @@ from dunning.core.permission import why_no_charge
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy
 from dunning.core.promises import FURTHEST, furthest, running
+from dunning.core.promising import last_day_to_promise
 from dunning.core.status import State
 from dunning.core.steps import Step
 from dunning.errors import RefusedError
@@ -126,16 +127,20 @@ class ByHand:
         *,
         until: datetime | date,
         amount: Money | None = None,
+        alone: bool = False,
     ) -> dict[str, object]:
         """The customer pays by then: the timeline stands still, doors and all.
 
-        A date is the whole of that day, as the customer's clock has it.
+        A date is the whole of that day, as the customer's clock has it. `alone`: the customer says
+        so with nobody of ops in between, and gets what the policy grants.
         """
 
         def make(on: _Case) -> BillingEvent:
             _still_open(on.row, "promised")
             end = _end_of(until, local_of(on.case, on.policy).zone)
             _may_promise(on, person.now, end, amount)
+            if alone:
+                _may_promise_alone(on, person.now, until)
             minor = amount.minor if amount else None
             return Promised(
                 id=on.event, at=person.now, until=end, amount=minor, why=person.why, by=person.by
@@ -300,6 +305,13 @@ def _may_promise(on: _Case, now: datetime, end: datetime, amount: Money | None) 
     if amount is not None and (amount.currency != owed.currency or amount.minor > owed.minor):
         message = f"{amount} was promised, but {owed} is owed"
         raise RefusedError(message)
+
+
+def _may_promise_alone(on: _Case, now: datetime, until: datetime | date) -> None:
+    last = last_day_to_promise(on.case, on.policy, now)
+    if last is None or isinstance(until, datetime) or until > last:
+        granted = f"no further than {last}" if last else "no promise now"
+        raise RefusedError(f"{on.row.id}: its policy grants the customer {granted}")
 
 
 def _end_of(until: datetime | date, zone: ZoneInfo) -> datetime:

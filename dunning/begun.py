@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 import structlog
@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from sqlmodel import Session, col
 
 from dunning import metrics
+from dunning.core.daily import Put
 from dunning.core.events import BillingEvent, StepDeferred, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.gate import Pulse
@@ -235,6 +236,18 @@ def record_skip(
     metrics.step_ended(step.kind.value, result.value)
     log.info("step.skipped", case=case.id, step=step.key, result=result.value, why=why)
     return ended(step, result, why, step.template, now)
+
+
+def put_by(session: Session, one: Beginning, put: Put, now: datetime) -> BillingEvent:
+    """A message that does not leave now: said elsewhere, and so over, or later."""
+    case, step = one.case, one.step
+    if put.said_in is not None:
+        skipped = step._replace(skip=put.why)
+        told = record_skip(session, case, skipped, one.policy_version, now)
+        return replace(told, said_in=put.said_in)
+    assert put.until is not None
+    log.info("step.held", case=case.id, step=step.key, why=put.why)
+    return StepDeferred(id=step.key, at=now, until=put.until, why=put.why)
 
 
 def message(case: Case, step: Step, said: Said, now: datetime) -> MessageRow:

@@ -63,4 +63,5 @@ def summary(row: CaseRow) -> dict[str, object]:
     told["closed_reason"] = row.closed_reason
     told["standing"] = row.standing
     told["standing_until"] = rfc3339(row.standing_until)
+    told["kind"] = row.kind
     return told

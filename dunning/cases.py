@@ -79,10 +79,10 @@ class CaseBook:
         recall: Recall | None = None,
         announces: bool = False,
         keeps_revenue: Callable[[], bool] = lambda: False,
+        watches: Callable[[], bool] = lambda: False,
     ) -> None:
         self._policies = Policies(choose, keeps_revenue=keeps_revenue)
-        self._recall = recall
-        self._announces = announces
+        self._recall, self._announces, self._watches = recall, announces, watches
 
     def remember_with(self, recall: Recall) -> None:
         """Set who remembers events that came before their case (the inbox does)."""
@@ -206,7 +206,7 @@ class CaseBook:
         now: datetime,
     ) -> Applied:
         """Take events in, in memory; `write` makes it last. An error leaves a draft behind."""
-        mirror = Mirror(desk, source)
+        mirror = Mirror(desk, source, now if self._watches() else None)
         hands: dict[str, Hand] = {}
         waiting: str | None = None
         for event in events:
@@ -217,6 +217,7 @@ class CaseBook:
                     advance_hand(hand, event)
                 continue
             if isinstance(event, RenewalUpcoming):
+                mirror.take(event)
                 continue
             if self._policies.keeps_revenue() and isinstance(event, InvoiceReported):
                 mirror.paid(event)
@@ -311,7 +312,7 @@ class CaseBook:
         hand = Hand(held.case, held)
         mirror = Mirror(desk, held.case.source)
         for event in events:
-            if isinstance(event, CustomerNews):
+            if isinstance(event, CustomerNews | RenewalUpcoming):
                 mirror.take(event)
             advance_hand(hand, event)
         complete(desk, hand, mirror)
@@ -324,6 +325,8 @@ class CaseBook:
         if hand.before is None and present.state is State.NONE:
             return False
         row = dict(hand.before.row) if hand.before else self._begin(desk, hand, present, now)
+        if not row:
+            return False  # nobody is to be told of it
         row |= pinned_columns(hand.case)
         present = self._under_terms(desk, hand, row, present)
         if hand.before is not None:
@@ -347,7 +350,7 @@ class CaseBook:
             desk.because.put(case.id, tuple(dict.fromkeys(heard)))
         policy = self.policy_of(desk.session, row["policy_version"])
         mirror.remember(case, hand.before.case if hand.before else None, policy.declines)
-        if self._announces:
+        if self._announces and case.notice is None:
             ahead = partial(plan, case, policy, now, present)
             policy_of = partial(self.policy_of, desk.session)
             news = News(case, present, policy, ahead, policy_of)
@@ -381,7 +384,10 @@ class CaseBook:
             advance_hand(hand, event)
 
     def _begin(self, desk: Desk, hand: Hand, present: Status, now: datetime) -> dict[str, Any]:
-        begun = dict.fromkeys(COLUMNS) | self._policies.begin(desk, hand, present, now)
+        chosen = self._policies.begin(desk, hand, present, now)
+        if chosen is None:
+            return {}
+        begun = dict.fromkeys(COLUMNS) | chosen
         case = hand.case
         return begun | {
             "id": case.id,

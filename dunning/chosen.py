@@ -13,6 +13,7 @@ from dunning.core.choosing import Subject
 from dunning.core.events import StepKind
 from dunning.core.facts import Case
 from dunning.core.holdout import is_late
+from dunning.core.notices import begins_by
 from dunning.core.policy import Policy, Retries
 from dunning.core.status import Status
 from dunning.core.subject import subject_of
@@ -61,8 +62,8 @@ def looked_first(before: Case, after: Case) -> bool:
     )
 
 
-# Which policy a new case begins under, and why.
-Chooser = Callable[[Subject], Policy | Chosen]
+# Which policy a new case begins under, and why; None: nobody is to be told of what lies ahead.
+Chooser = Callable[[Subject], Policy | Chosen | None]
 
 
 class Policies:
@@ -77,9 +78,13 @@ class Policies:
         self.of = self._pinned.of
         self.learn = self._pinned.learn
 
-    def begin(self, desk: Desk, hand: Hand, present: Status, now: datetime) -> dict[str, Any]:
-        """The columns of a case that say which policy it begins under."""
+    def begin(
+        self, desk: Desk, hand: Hand, present: Status, now: datetime
+    ) -> dict[str, Any] | None:
+        """The columns of a case that say which policy it begins under; None: it does not begin."""
         chosen = self._chosen(desk, hand.case, present)
+        if chosen is None or (hand.case.notice and not begins_by(hand.case, chosen.policy, now)):
+            return None
         return self._pin(desk, Chosen(draw_group(hand, chosen.policy), chosen.why), now)
 
     def look_again(
@@ -88,6 +93,7 @@ class Policies:
         """The first look may bring what an invoice event does not: whose it is, and of what."""
         policy = self.of(desk.session, row["policy_version"])
         chosen = self._chosen(desk, hand.case, present)
+        assert chosen is not None, "a failed charge always gets a policy"
         walks = walks_for(hand.case, chosen.policy)
         found = again(policy, Chosen(walks, chosen.why), row["policy_why"])
         if found.policy.version == walks.version:
@@ -117,9 +123,9 @@ class Policies:
         name = chosen.policy.name
         return {"policy": name, "policy_version": version, "policy_why": chosen.why or None}
 
-    def _chosen(self, desk: Desk, case: Case, present: Status) -> Chosen:
+    def _chosen(self, desk: Desk, case: Case, present: Status) -> Chosen | None:
         """What the file chooses for the case, by what is known of it now."""
         asks = REVENUE if self.keeps_revenue() else frozenset[str]()
         besides = around(desk.session, [Wanted.by_case(case, asks)], desk)
         chosen = self.choose(subject_of(case, present, besides.get(case.id, ALONE)))
-        return chosen if isinstance(chosen, Chosen) else Chosen(chosen)
+        return Chosen(chosen) if isinstance(chosen, Policy) else chosen

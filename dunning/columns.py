@@ -8,19 +8,24 @@ from datetime import datetime
 from typing import Any
 
 from dunning.core.entries import Account
+from dunning.core.events import NoticeReported
 from dunning.core.facts import Case
 from dunning.core.holdout import Drawn
 from dunning.core.plan import Plan
 from dunning.core.policy import Policy
 from dunning.core.status import Status, last_decline, verdict
+from dunning.core.words import Kind
 
 
 def columns_of(case: Case, present: Status, policy: Policy) -> dict[str, Any]:
     """The columns that follow from the facts alone."""
+    if case.notice is not None:
+        return _of_notice(case, case.notice, present)
     opened = sum(e.amount for e in present.books.entries if e.debit is Account.OWED)
     last, said = last_decline(case), verdict(_with_its_cards(case, present), policy.declines)
     assert case.failed_at is not None
     return {
+        "kind": Kind.RECOVERY.value,
         "customer": case.customer,
         "subscription": case.subscription,
         "scope": case.scope,
@@ -35,6 +40,25 @@ def columns_of(case: Case, present: Status, policy: Policy) -> dict[str, Any]:
         "closed_at": present.ended_at,
         "closed_reason": present.reason or None,
         **_group(case.drawn, case.failed_at),
+    }
+
+
+def _of_notice(case: Case, told: NoticeReported, present: Status) -> dict[str, Any]:
+    """The same of a case that only tells of what lies ahead."""
+    assert case.noticed_at is not None
+    return {
+        "kind": told.kind.value,
+        "customer": case.customer,
+        "subscription": case.subscription,
+        "scope": case.scope,
+        "state": present.state.value,
+        "access": present.access.value,
+        "currency": told.ahead.currency,
+        "amount_due": 0,
+        "amount_at_risk": 0,
+        "opened_at": case.noticed_at,
+        "closed_at": present.ended_at,
+        "closed_reason": present.reason or None,
     }
 
 

@@ -32,6 +32,7 @@ from dunning.store import (
     ExemptionRow,
     InboxRow,
     LinkRow,
+    LookAgainRow,
     MethodRow,
     OutboxRow,
     PolicyRow,
@@ -131,6 +132,7 @@ class Desk:
         self.revenues: Drawer[Named, Row] = Drawer(self._named(RevenueRow))
         # By customer the last word; what is put here is a row of its own.
         self.exemptions: Drawer[Named, Row] = Drawer(self._fetch_exemptions)
+        self.look_again: Drawer[Named, Row] = Drawer()
         self.scopes: Drawer[Named, Mapping[str, Stand]] = Drawer(self._fetch_scopes)
         self.waiting: Drawer[Named, tuple[Waiting, ...]] = Drawer(self._fetch_waiting)
         self.policies: Drawer[str, Row] = Drawer()
@@ -297,6 +299,7 @@ class Desk:
             rows = list(drawer.changes().values())
             put_rows(session, model, rows, update=_all_but(model, "source", "id"))
         add_rows(session, ExemptionRow, list(self.exemptions.changes().values()))
+        put_rows(session, LookAgainRow, list(self.look_again.changes().values()))
         steps = list(self.ended_steps.changes().values())
         change_rows(session, StepRow, steps)
         put_rows(session, OutboxRow, list(self.calls.changes().values()))

@@ -27,6 +27,7 @@ from dunning.core.policy import Retries
 from dunning.errors import ConfigError, ProviderError
 from dunning.messages import Messages
 from dunning.reports.snapshot import snapshot
+from dunning.staff.standing import standing as told_staff
 from dunning.store import engine_for, misfit, version
 
 # Signatures are refused after 5 minutes; a clock that is off by less than this does no harm.
@@ -148,8 +149,11 @@ def _inside(settings: Settings, engine: Engine) -> Iterator[Check]:
         heard = list(catching_up.standing(session, machine)) if not settings.sandbox_url else []
         fuses = breaker.standings(session, everywhere, machine)
         policy = list(in_force.standing(session, settings.policy_file))
+        staff = list(told_staff(session, settings))
     for one in policy:
         yield Check(level=one.level, name="policy in force", what=one.what, advice=one.advice)
+    for each in staff:
+        yield Check(level=each.level, name="staff", what=each.what, advice=each.advice)
     for fuse in fuses:
         if fuse.open:
             yield warning(
@@ -366,7 +370,7 @@ def _links(settings: Settings) -> Iterator[Check]:
         name
         for name, value in (
             ("DUNNING_PUBLIC_URL", settings.public_url),
-            ("DUNNING_SECRET_KEY", settings.secret_key),
+            ("DUNNING_SECRET_KEY", settings.secret_keys or None),
         )
         if value is None
     ]
@@ -381,4 +385,4 @@ def _links(settings: Settings) -> Iterator[Check]:
     if urlsplit(url).scheme != "https" and urlsplit(url).hostname not in ("localhost", "127.0.0.1"):
         yield warning("links", f"{url} is not https", "use an https address: letters hold the link")
         return
-    yield ok("links", f"letters link to {url}/r/…")
+    yield ok("links", f"letters link to {url}/pay/…")

@@ -65,6 +65,10 @@ class NamesTakenError(DunningError):
         self.names = names
 
 
+class DayOverError(DunningError):
+    """The customer's day that a message was for is over, and nothing was sent."""
+
+
 class LeaseLostError(DunningError):
     """The claim expired and somebody else holds the case; nothing was written."""
 

@@ -20,26 +20,32 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session, col
 
-from dunning import begun, crashpoints, metrics
+from dunning import begun, crashpoints, mail_days, metrics
+from dunning.addresses import mark
 from dunning.begun import Beginning, Done, Intent
 from dunning.case_rows import locked
 from dunning.cases import CaseBook
 from dunning.clock import Clock
 from dunning.core.around import ALONE
+from dunning.core.daily import Put
 from dunning.core.events import StepDeferred, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.gate import Gate, Held
 from dunning.core.plan import Plan, plan
-from dunning.core.ports import Action, Asked, Doing, Ended, PutOff
+from dunning.core.ports import Action, Asked, Doing, Ended, PutOff, Saying
 from dunning.core.status import status
 from dunning.core.steps import Step
 from dunning.errors import (
+    DayOverError,
     LeaseLostError,
     ProviderBusyError,
     ProviderDownError,
     ProviderRefusedError,
 )
-from dunning.outbox import News, put
+from dunning.mail_days import Wish
+from dunning.mail_turns import take_days
+from dunning.outbox import News
+from dunning.outbox import put as put_call
 from dunning.schedule import Claim, hold
 from dunning.store import CaseRow, StepRow, is_away, is_passing, transaction
 from dunning.trying import failed, put_off, refused
@@ -143,7 +149,8 @@ class Executor:
                     alone.append(claim)
                 else:
                     beginnings.append(Beginning(claim, case, due, row.policy_version))
-            intents = self._write(session, beginnings, now)
+            intents, put = self._write(session, beginnings, now)
+            alone += put
             crashpoints.reach("intent.before_commit")
         crashpoints.reach("intent.committed")
         return intents, alone
@@ -155,31 +162,52 @@ class Executor:
             row = locked(session, claim.case_id)
             if not hold(session, [claim], now, now + self._lease):
                 return []  # somebody else has the case, or may have it at any moment
-            case, due = self._next(session, row, now)
-            if due is None:
-                # What somebody who died had begun, and is not due again, is looked after as well.
-                self._cases.apply_by_hand(session, row, [], now, ending=claim)
-                return []
-            one = Beginning(claim, case, due, row.policy_version)
-            intents = self._write(session, [one], now)
+            intents: list[Intent] = []
+            put: dict[Claim, Put] = {}
+            while not intents:
+                case, due = self._next(session, row, now)
+                if due is None:
+                    # What who died had begun, and is not due again, is looked after as well.
+                    self._cases.apply_by_hand(session, row, [], now, ending=claim)
+                    return []
+                one = Beginning(claim, case, due, row.policy_version)
+                intents, put = self._write(session, [one], now)
+                if not put:
+                    break  # this very claim has begun it
+                told = begun.put_by(session, one, put[claim], now)
+                self._cases.apply_by_hand(session, row, [told], now)
             crashpoints.reach("intent.before_commit")
         crashpoints.reach("intent.committed")
         return intents
 
     def _write(
         self, session: Session, beginnings: Sequence[Beginning], now: datetime
-    ) -> list[Intent]:
-        """Write down what is begun, but for what this very claim has begun before."""
+    ) -> tuple[list[Intent], dict[Claim, Put]]:
+        """Write down what is begun, but for what this very claim has begun before.
+
+        And which messages do not leave now, as the day is another's.
+        """
         keys = [one.step.key for one in beginnings]
         known = begun.known_steps(session, keys, taking_over=True)
         open_ones = [
             one for one in beginnings if not begun.is_under_way(known.get(one.step.key), one.claim)
         ]
+        days, put = take_days(self._cases, session, open_ones, known, now)
+        open_ones = [one for one in open_ones if one.claim not in put]
         begun.begin(session, open_ones, known, now)
-        return [self._intent(session, one, known.get(one.step.key), now) for one in open_ones]
+        intents = [
+            self._intent(session, one, known.get(one.step.key), now, days.get(one.claim))
+            for one in open_ones
+        ]
+        return intents, put
 
     def _intent(
-        self, session: Session, one: Beginning, known: StepRow | None, now: datetime
+        self,
+        session: Session,
+        one: Beginning,
+        known: StepRow | None,
+        now: datetime,
+        day: Wish | None,
     ) -> Intent:
         doing = Doing(
             case=one.case,
@@ -191,7 +219,8 @@ class Executor:
             tries=known.tries + 1 if known else 1,
             refusals=known.refusals if known else 0,
             asked=begun.asked_before(known),
-            asking=partial(self._asking, one.step.key, one.claim.token),
+            others=day.others if day else (),
+            asking=partial(self._asking, one.step.key, one.claim.token, day),
         )
         return Intent(doing, one.claim)
 
@@ -248,6 +277,8 @@ class Executor:
             return _with_its_ending(self._actions[step.kind].act(doing))
         except LeaseLostError:
             raise
+        except DayOverError as error:
+            return PutOff(until=self._clock.now(), why=str(error)), "put_off"
         except ProviderBusyError as error:
             return put_off(doing, str(error), self._clock.now(), error.retry_after), "put_off"
         except ProviderDownError as error:
@@ -264,11 +295,19 @@ class Executor:
                 return put_off(doing, "the database was away", self._clock.now()), "put_off"
             return failed(doing, error, self._clock.now()), "refused"
 
-    def _asking(self, key: str, token: str, asked: Asked) -> None:
-        """Remember what a provider is about to be asked for, unless the step is not ours now."""
+    def _asking(self, key: str, token: str, wish: Wish | None, asked: Asked | Saying) -> None:
+        """Remember what is about to be asked for, or said, unless the step is not ours now."""
         with transaction(self._engine) as session:
-            if not begun.remember_asked(session, key, token, asked):
+            if wish is not None and isinstance(asked, Saying):
+                if self._clock.now() >= wish.day.ends_at:
+                    raise DayOverError(f"{key}: its day ended before it could be sent")
+                if not mail_days.about_to_say(session, wish, asked):
+                    raise LeaseLostError(f"{key}: somebody else writes to the customer today")
+            request = asked if isinstance(asked, Asked) else Asked(method=None)
+            if not begun.remember_asked(session, key, token, request):
                 raise LeaseLostError(f"{key}: the lease ran out and somebody else has the step")
+            crashpoints.reach("asking.before_commit")
+        crashpoints.reach("asking.committed")
 
     # --- outcome ---------------------------------------------------------------------------
 
@@ -338,12 +377,16 @@ class Executor:
         self, session: Session, case: Case, doing: Doing, outcome: Ended, now: datetime
     ) -> None:
         if outcome.said:
-            session.add(begun.message(case, doing.step, outcome.said, now))
+            said = outcome.said
+            session.add(begun.message(case, doing.step, said, now))
+            if said.dead:
+                key = doing.step.key
+                mark(session, said.recipient, kind="refused", why=said.why, now=now, reference=key)
         if outcome.announce and self._announces:
             ahead = partial(plan, case, doing.policy, now)
             policy_of = partial(self._cases.policy_of, session)
             news = News(case, status(case), doing.policy, ahead, policy_of)
-            put(session, news, outcome.announce, doing.step, now)
+            put_call(session, news, outcome.announce, doing.step, now)
 
 
 def _with_its_ending(outcome: Ended | PutOff) -> tuple[Ended | PutOff, str]:

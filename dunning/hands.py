@@ -43,7 +43,7 @@ def advance_hand(hand: Hand, event: BillingEvent) -> None:
 def complete(desk: Desk, hand: Hand, mirror: Mirror) -> None:
     """Add what was heard before: kept events of this invoice, and of its customer."""
     known = hand.before is not None
-    if not known and hand.case.failed_at is None:
+    if not known and hand.case.failed_at is None and hand.case.notice is None:
         return
     source = hand.case.source
     asked = hand.before.case.links if hand.before else frozenset[str]()

@@ -25,7 +25,8 @@ from dunning.chosen import Chosen
 from dunning.config import PolicyFile, Source, load_policies, read_policy_text
 from dunning.config.policy_file import BUILT_IN
 from dunning.core.branches import asks_revenue
-from dunning.core.choosing import Subject, chosen_line, words
+from dunning.core.choosing import Subject, fitting_line, words
+from dunning.core.watching import Watch, watch_of
 from dunning.errors import ConfigError
 from dunning.store import PolicyFileRow, guard, reading, transaction
 
@@ -121,13 +122,17 @@ class Policies:
         self._said: set[str] = set()
         self._wrong: dict[str, Refused] = {}
         self.current = first
+        self._watched = (first, watch_of(first.policies))
         self.hash = text.hash if text else ""
 
-    def choose(self, subject: Subject) -> Chosen:
-        """The policy a new case begins under, and by which line."""
+    def choose(self, subject: Subject) -> Chosen | None:
+        """The policy a new case begins under, and by which line; None for a notice without one."""
         file = self.current
         own = sum(1 for source in file.sources if source.policy)
-        line = chosen_line(file.choices, subject, file.terms)
+        line = fitting_line(file.choices, subject, file.terms)
+        if line is None and subject.kind.is_notice:
+            return None
+        assert line is not None, "the loader made sure that the last line fits every failed charge"
         choice = file.choices[line]
         about = f"line {line - own + 1} of choose" if line >= own else "the source's own policy"
         why = f"{about}: {words(choice.when) or 'everything else'}"
@@ -138,6 +143,19 @@ class Policies:
         """Whether anything in it asks for what customers have paid so far."""
         file = self.current
         return asks_revenue(file.choices, file.policies, file.terms)
+
+    def watch(self) -> Watch:
+        """Which notices it gives, how long ahead, and a mark of the policies that give them."""
+        file, found = self._watched
+        if file is not self.current:
+            file = self.current
+            found = watch_of(file.policies)
+            self._watched = (file, found)
+        return found
+
+    def watches(self) -> bool:
+        """Whether customers are told of what lies ahead."""
+        return bool(self.watch().leads)
 
     @property
     def refused(self) -> tuple[Refused, ...]:

@@ -45,7 +45,8 @@ def record(desk: Desk, posting: Posting, now: datetime) -> int:
     return len(added)
 
 
-def _rows_of(session: Session, case_ids: Sequence[str]) -> Mapping[str, list[EntryRow]]:
+def rows_of(session: Session, case_ids: Sequence[str]) -> Mapping[str, list[EntryRow]]:
+    """The stored entries of these cases, in the order of their ids."""
     found: defaultdict[str, list[EntryRow]] = defaultdict(list)
     query = select(EntryRow).where(col(EntryRow.case_id).in_(case_ids)).order_by(col(EntryRow.id))
     for row in session.scalars(query.execution_options(populate_existing=True)):
@@ -159,7 +160,7 @@ guarded = rollups.guarded
 
 EXPORTED = (
     "id key base case place source debit credit amount currency cause how occurred_at recorded_at "
-    "reverses"
+    "reverses posted_at closed_period"
 ).split()
 
 
@@ -174,8 +175,8 @@ def export(session: Session, batch: int = 5000) -> Iterator[dict[str, object]]:
             told: dict[str, object] = {
                 name: row["case_id" if name == "case" else name] for name in EXPORTED
             }
-            told["occurred_at"] = rfc3339(row["occurred_at"])
-            told["recorded_at"] = rfc3339(row["recorded_at"])
+            for name in ("occurred_at", "recorded_at", "posted_at"):
+                told[name] = rfc3339(row[name])
             yield told
         if len(found) < batch:
             return
@@ -290,7 +291,7 @@ def verify(session: Session, read_posting: ReadPosting, progress: Progress | Non
         proof.fault(LEDGER, "the database no longer refuses to change entries: a trigger is gone")
     by_facts: Flows = Counter()
     for cases in _batches(session):
-        stored = _rows_of(session, [case.id for case in cases])
+        stored = rows_of(session, [case.id for case in cases])
         for case in cases:
             posting = read_posting(case, proof)
             if posting is None:

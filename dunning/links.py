@@ -1,8 +1,8 @@
-"""Links in messages: ours are signed names of a case, good for as long as the case is; and where
-a link of the provider may lead.
+"""Links in messages: signed names of a case with the moment they were made; and where a link of
+the provider may lead.
 
-A token is all letters and digits 2-7 after a fixed prefix, so no mail encoding can break it, and
-holds no secret: behind it a fresh link of the provider is made on each click.
+A token is small letters and digits 2-7 after a fixed prefix, so no mail encoding can break it, and
+holds no secret: behind it stands our page for the customer, and what that offers is made afresh.
 """
 
 from __future__ import annotations
@@ -11,41 +11,74 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from dunning.core.facts import Case
-
 PURPOSES = ("pay", "card")
-_TOKEN = re.compile(r"rcv_(pay|card)_([a-z2-7]{20})_([a-z2-7]{26})\Z")
+# The moment is left out of links from before it was part of them.
+_TOKEN = re.compile(r"rcv_(pay|card)_([a-z2-7]{20})(?:_([a-z2-7]{7}))?_([a-z2-7]{26})\Z")
+_DIGITS = "abcdefghijklmnopqrstuvwxyz234567"
+_STAMP_LENGTH = 7
 
 
-def token_for(secret: str, case_id: str, purpose: str) -> str:
-    """The token of a case for one purpose."""
-    name = case_id.removeprefix("case_")
-    return f"rcv_{purpose}_{name}_{_sign(secret, case_id, purpose)}"
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a token says: the case, what the customer came for, and when the link was made.
+
+    `issued_at` is in whole seconds; None: before links said so.
+    """
+
+    case_id: str
+    purpose: str
+    issued_at: datetime | None
 
 
-def case_of(secret: str, token: str) -> tuple[str, str] | None:
-    """The case id and the purpose a token stands for; None when we did not make it."""
+def token_for(key: str, case_id: str, purpose: str, now: datetime) -> str:
+    """The token of a case for one purpose, made now."""
+    name, stamp = case_id.removeprefix("case_"), _stamp(now)
+    return f"rcv_{purpose}_{name}_{stamp}_{_sign(key, f'{purpose}:{case_id}:{stamp}')}"
+
+
+def read_token(keys: Sequence[str], token: str) -> Named | None:
+    """What a token stands for; None when none of these keys made it.
+
+    Whatever is asked costs one signature for each key and a comparison in constant time, however
+    much of it is right.
+    """
     match = _TOKEN.match(token)
-    if match is None:
+    purpose, name, stamp, signature = match.groups() if match else ("pay", "", None, "")
+    said = f"{purpose}:case_{name}" + (f":{stamp}" if stamp else "")
+    ours = False
+    for key in keys:
+        ours |= hmac.compare_digest(_sign(key, said), signature)
+    if not ours or match is None:
         return None
-    purpose, name, signature = match.groups()
-    case_id = f"case_{name}"
-    if not hmac.compare_digest(_sign(secret, case_id, purpose), signature):
-        return None
-    return case_id, purpose
+    return Named(f"case_{name}", purpose, _moment(stamp) if stamp else None)
 
 
-def url_for(public_url: str, secret: str, case: Case, purpose: str) -> str:
+def url_for(public_url: str, key: str, case_id: str, purpose: str, now: datetime) -> str:
     """The address to put into a message."""
-    return f"{public_url}/r/{token_for(secret, case.id, purpose)}"
+    return f"{public_url}/pay/{token_for(key, case_id, purpose, now)}"
 
 
-def _sign(secret: str, case_id: str, purpose: str) -> str:
-    digest = hmac.new(secret.encode(), f"{purpose}:{case_id}".encode(), hashlib.sha256).digest()
+def _sign(key: str, said: str) -> str:
+    digest = hmac.new(key.encode(), said.encode(), hashlib.sha256).digest()
     return base64.b32encode(digest[:20]).decode().lower()[:26]
+
+
+def _stamp(now: datetime) -> str:
+    seconds = int(now.timestamp())
+    digits = [_DIGITS[seconds >> 5 * place & 31] for place in range(_STAMP_LENGTH)]
+    return "".join(reversed(digits))
+
+
+def _moment(stamp: str) -> datetime:
+    seconds = 0
+    for digit in stamp:
+        seconds = seconds << 5 | _DIGITS.index(digit)
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +107,12 @@ class Pages:
             return True
         known = any(host == name or host.endswith(f".{name}") for name in self.hosts)
         return parts.scheme == "https" and port in {None, 443} and known
+
+    def patterns(self) -> tuple[str, ...]:
+        """The same for a browser's policy of contents."""
+        own = (_origin(self.sandbox),) if self.sandbox is not None else ()
+        known = (f"https://{part}{name}" for name in self.hosts for part in ("", "*."))
+        return (*known, *own)
 
 
 def _origin(url: str) -> str:

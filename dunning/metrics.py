@@ -82,6 +82,9 @@ _product_seconds = Histogram(
     "dunning_product_call_seconds", "Time of one call to the product, in seconds",
     buckets=_CALL_SECONDS,
 )  # fmt: skip
+_staff_notices = Counter(
+    "dunning_staff_notices", "Messages to staff by way and ending", ["way", "ending"]
+)
 _entries = Counter("dunning_ledger_entries", "Entries appended to the ledger", ["source", "kind"])
 _ticks = Counter("dunning_feeder_ticks", "Times the feeder looked for what is due")
 _tick_at = Gauge(
@@ -217,6 +220,11 @@ def email(state: str) -> None:
 def product_call(ending: str) -> None:
     """A call to the product ended so."""
     _product_calls.labels(ending).inc()
+
+
+def staff_notice(way: str, ending: str) -> None:
+    """A message to staff ended so: sent, failed (tried again later) or dead."""
+    _staff_notices.labels(way, ending).inc()
 
 
 def entries(source: str, kind: str, count: int = 1) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from dunning.clock import from_unix
+from dunning.core.ahead import outlook_from, outlook_to, upcoming_to
 from dunning.core.declines import Override, advise
 from dunning.core.events import (
     Attempt,
@@ -21,6 +22,7 @@ from dunning.core.events import (
     InvoiceReported,
     MethodChanged,
     MethodNews,
+    RenewalUpcoming,
     SubscriptionReported,
 )
 from dunning.core.facts import Case
@@ -32,20 +34,33 @@ from dunning.store import CustomerRow, MethodRow, SubscriptionRow, table_of
 Known = CustomerRow | SubscriptionRow | MethodRow
 # As of when a row is that says who it is of, and nothing more yet.
 UNHEARD = from_unix(0)
+# A customer of whom it is known that they chose no way to pay for all they have.
+NO_DEFAULT = "none"
 
 
 class Mirror:
-    """The provider's facts of one source, as a batch has them in hand."""
+    """The provider's facts of one source, as a batch has them in hand.
 
-    def __init__(self, desk: Desk, source: str) -> None:
+    `watching`: as of when somebody is to see anew what lies ahead of whom there is news of.
+    """
+
+    def __init__(self, desk: Desk, source: str, watching: datetime | None = None) -> None:
         self._desk = desk
         self._source = source
+        self._watching = watching
 
     def take(
         self,
-        event: MethodChanged | CustomerReported | SubscriptionReported | Exempted | ExemptionLifted,
+        event: MethodChanged
+        | CustomerReported
+        | SubscriptionReported
+        | RenewalUpcoming
+        | Exempted
+        | ExemptionLifted,
     ) -> None:
         """Remember news that is not of one invoice; what is older adds nothing."""
+        if self._watching is not None:
+            self._look_again(event.customer, self._watching)
         match event:
             case Exempted() | ExemptionLifted():
                 key = Named(self._source, event.customer)
@@ -56,6 +71,8 @@ class Mirror:
                 self._subscription(event)
             case MethodChanged():
                 self._method(event)
+            case RenewalUpcoming():
+                self._announced(event)
 
     def known(self, customer: str, subscription: str | None) -> Iterator[BillingEvent]:
         """What was heard before the case began, as the events it would have heard."""
@@ -83,6 +100,23 @@ class Mirror:
             told = {"customer": bill.customer, "amount": bill.paid, "currency": bill.currency}
             self._desk.revenues.put(key, {"source": key.source, "id": key.id, **told})
 
+    def _announced(self, event: RenewalUpcoming) -> None:
+        """Remember the bill that the provider announced for the end of a term."""
+        ends = event.period_end or event.due_at
+        if event.subscription is None or ends is None:
+            return
+        key = Named(self._source, event.subscription)
+        row = dict(self._desk.subscriptions.get(key) or _unheard(SubscriptionRow, key))
+        told = upcoming_to(event.at, (ends, event.amount, event.currency))
+        row["upcoming"] = max(row["upcoming"] or "", told)
+        row["customer"] = row["customer"] or event.customer
+        self._desk.subscriptions.put(key, row)
+
+    def _look_again(self, customer: str | None, now: datetime) -> None:
+        if customer:
+            row = {"source": self._source, "customer": customer, "since": now}
+            self._desk.look_again.put(Named(self._source, customer), row)
+
     def remember(self, case: Case, known: Case | None, declines: tuple[Override, ...]) -> None:
         """Write a case's new attempts where the limits of a card are counted, and its links."""
         links = known.links if known else frozenset((case.invoice,))
@@ -103,8 +137,11 @@ class Mirror:
         else:
             row["since"] = earliest(row["since"], event.since)
             names = ("email", "name", "locale", "country", "timezone")
-            pairs = None if event.metadata is None else pairs_to(event.metadata)
-            _take(row, event.at, {n: getattr(event, n) for n in names} | {"pairs": pairs})
+            told = {name: getattr(event, name) for name in names}
+            if event.metadata is not None:  # the whole of the customer was shown
+                told["pairs"] = pairs_to(event.metadata)
+                told["default_method"] = event.default_method or NO_DEFAULT
+            _take(row, event.at, told)
         self._desk.customers.put(key, row)
 
     def _subscription(self, event: SubscriptionReported) -> None:
@@ -118,7 +155,9 @@ class Mirror:
         row["customer"] = row["customer"] or event.customer
         names = ("status", "started_at", "recurring", "currency")
         told = {name: getattr(event, name) for name in names}
-        _take(row, event.at, told | {"details": details_of(event)})
+        shown = event.outlook and outlook_to(event.outlook)
+        _take(row, event.at, told | {"details": details_of(event), "outlook": shown})
+        row["renews_at"] = outlook_from(row["outlook"]).renews_at
         self._desk.subscriptions.put(key, row)
 
     def _method(self, event: MethodChanged) -> None:

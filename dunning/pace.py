@@ -62,6 +62,8 @@ class Pacer:
         source: str,
         limits: Limits,
         *,
+        patience: int = PATIENCE,
+        late: int = LATE,
         moment: Callable[[], int] | None = None,
         steady: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -69,6 +71,8 @@ class Pacer:
         self._engine = engine
         self._source = source
         self._limits = limits
+        self._patience = patience
+        self._late = late
         self._moment = moment
         self._steady = steady
         self._sleep = sleep
@@ -78,9 +82,14 @@ class Pacer:
 
     def turn(self, endpoint: str, *, background: bool = False) -> None:
         """Return when a request may be sent there; `ProviderBusyError` if that is too long."""
+        lanes = lanes_of(self._limits, endpoint, background=background)
+        self.turn_in(endpoint, lanes, background=background)
+
+    def turn_in(self, name: str, lanes: tuple[Lane, ...], *, background: bool = False) -> None:
+        """The same for what counts against these lanes; the name stands for all of them."""
         with self._lock:
-            booked = self._booked.setdefault((endpoint, background), _Booked())
-        self._wait(booked, lanes_of(self._limits, endpoint, background=background))
+            booked = self._booked.setdefault((name, background), _Booked())
+        self._wait(booked, lanes)
 
     @property
     def asking(self) -> int:
@@ -125,9 +134,9 @@ class Pacer:
             turn = self._next(booked, lanes)
             self._sleep(max(0.0, turn - self._steady()))
             # Somebody who slept too long has no turn any more: others are about to have theirs.
-            if self._steady() - turn < LATE / SECOND:
+            if self._steady() - turn < self._late / SECOND:
                 return
-            if self._steady() - asked > PATIENCE / SECOND:
+            if self._steady() - asked > self._patience / SECOND:
                 raise _busy("this machine is too slow to keep its turns", 0)
 
     def _next(self, booked: _Booked, lanes: tuple[Lane, ...]) -> float:
@@ -141,7 +150,7 @@ class Pacer:
 
     def _first(self, booked: _Booked, lanes: tuple[Lane, ...]) -> float:
         with booked.lock:
-            fresh = self._steady() - LATE / SECOND
+            fresh = self._steady() - self._late / SECOND
             while booked.turns:
                 turn = booked.turns.popleft()
                 if turn > fresh:
@@ -158,7 +167,7 @@ class Pacer:
             with transaction(self._engine) as session:
                 now, board = self._locked(session)
                 self._refused_at = board.refused_at
-                after, turns = book(board, lanes, now, count, PATIENCE)
+                after, turns = book(board, lanes, now, count, self._patience)
                 told = self._steady()
                 if turns:
                     self._keep(session, after)

@@ -58,6 +58,7 @@ class Up:
 
     def start(self) -> None:
         """Begin to work on what is due."""
+        self.program.messages.refuse_if_wrong()
         self.program.policies.begin()
         self._watching.start()
         self.crew.start()
@@ -268,6 +269,7 @@ def _apart(
     _needs_broker(settings)
     program = assemble(settings, environ=environ, role=role)
     try:
+        program.messages.refuse_if_wrong()
         _needs_tables(program)
         broker = build_broker(_broker(settings))
         program.policies.begin()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, case, column, func, select, text
 from sqlmodel import Session, col
 
-from dunning import crashpoints
+from dunning import closed, crashpoints
 from dunning.clock import utc
 from dunning.store import EntryRow, RollupRow, TallyRow, add_rows, insert_into
 
@@ -43,9 +43,12 @@ class Sum(NamedTuple):
 
 
 def append(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append new entries, which the caller has numbered within their cases."""
+    """Append new entries, which the caller has numbered within their cases.
+
+    What happened in a period that is closed by now is booked to the first open moment.
+    """
     if rows:
-        add_rows(session, EntryRow, rows)
+        add_rows(session, EntryRow, closed.booked(session, rows))
         add(session, rows)
 
 
@@ -105,9 +108,10 @@ _CONNECTION = text("SELECT pg_backend_pid()")
 
 _GUARDS = {
     "sqlite": text(
-        "SELECT count(*) = 4 FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"
+        "SELECT count(*) = 5 FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'entries'"
         " AND (name IN ('entries_no_update', 'entries_no_delete', 'entries_in_order')"
-        " AND sql LIKE '%RAISE(ABORT%' OR name = 'entries_counted' AND sql LIKE '%tallies%')"
+        " AND sql LIKE '%RAISE(ABORT%' OR name = 'entries_counted' AND sql LIKE '%tallies%'"
+        " OR name = 'entries_not_closed' AND sql LIKE '%closings%RAISE(ABORT%')"
     ),
     # Of the table and of each partition. Disabled is as good as gone.
     "postgresql": text(
@@ -115,8 +119,9 @@ _GUARDS = {
         " JOIN pg_proc ON pg_proc.oid = tgfoid"
         " WHERE tgrelid = part.oid AND tgenabled IN ('O', 'A') AND tgqual IS NULL"
         " AND tgname IN ('entries_no_change', 'entries_no_truncate', 'entries_in_order')"
-        " AND prosrc LIKE '%RAISE EXCEPTION%') AS guards FROM pg_class AS part"
-        " WHERE oid = 'entries'::regclass OR oid IN"
+        " AND prosrc LIKE '%RAISE EXCEPTION%'"
+        " AND (tgname <> 'entries_in_order' OR prosrc LIKE '%closings%')) AS guards"
+        " FROM pg_class AS part WHERE oid = 'entries'::regclass OR oid IN"
         " (SELECT inhrelid FROM pg_inherits WHERE inhparent = 'entries'::regclass)) AS parts"
     ),
 }
@@ -140,8 +145,8 @@ def totals(session: Session) -> dict[Key, Sum]:
     return _gathered(session.execute(query).all())
 
 
-def from_entries(session: Session) -> dict[Key, Sum]:
-    """The same sums, told afresh from every entry."""
+def from_entries(session: Session, after: int | None = None) -> dict[Key, Sum]:
+    """The same sums, told afresh from every entry, or from those with a higher id."""
     counter = col(EntryRow.reverses).is_not(None)
     debit: ColumnElement[Any] = case((counter, col(EntryRow.credit)), else_=col(EntryRow.debit))
     credit: ColumnElement[Any] = case((counter, col(EntryRow.debit)), else_=col(EntryRow.credit))
@@ -165,6 +170,8 @@ def from_entries(session: Session) -> dict[Key, Sum]:
         col(EntryRow.cause),
         col(EntryRow.how),
     )
+    if after is not None:
+        query = query.where(col(EntryRow.id) > after)
     return _gathered(session.execute(query).all())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import get_args
 
 from dunning.core.case import case_id
 from dunning.core.events import (
@@ -16,6 +17,7 @@ from dunning.core.events import (
     InvoiceReported,
     MethodChanged,
     PaymentReceived,
+    RenewalUpcoming,
     SubscriptionReported,
 )
 from dunning.desk import Desk, Held, Named
@@ -23,6 +25,7 @@ from dunning.errors import NamesTakenError
 from dunning.store import guard, guard_at_once
 
 CustomerNews = MethodChanged | CustomerReported | SubscriptionReported | Exempted | ExemptionLifted
+_OF_PEOPLE = (*get_args(CustomerNews), RenewalUpcoming)
 
 
 def invoice_of(desk: Desk, source: str, event: BillingEvent) -> str | None:
@@ -231,7 +234,7 @@ def _gather_people(
     """Load what is known of the customers: those spoken of, and those of cases that may open."""
     customers, subscriptions, methods = set(), set(), set()
     for source, event in _each(told):
-        if not opening and not isinstance(event, CustomerNews):
+        if not opening and not isinstance(event, _OF_PEOPLE):
             continue
         about = event.bill if isinstance(event, InvoiceReported) else event
         if customer := getattr(about, "customer", None):

@@ -13,6 +13,7 @@ from dunning.core.around import Around
 from dunning.core.facts import Case
 from dunning.core.money import Money
 from dunning.core.status import status
+from dunning.core.words import Kind
 from dunning.desk import Desk
 from dunning.store import CaseRow, RevenueRow, StepRow, among, table_of
 
@@ -103,6 +104,7 @@ def _open_invoices(
             table.c.source == source,
             among(session, table.c.customer, sorted(customers)),
             table.c.closed_at.is_(None),
+            table.c.kind == Kind.RECOVERY.value,
         )
         for case_id, customer in session.execute(query):
             if case_id not in changed:
@@ -111,7 +113,11 @@ def _open_invoices(
             count[source, customer] += 0
     for held in changed.values():
         who = _who(held.case)
-        if who in count and (held.present or status(held.case)).state.is_open:
+        if (
+            held.case.notice is None
+            and who in count
+            and (held.present or status(held.case)).state.is_open
+        ):
             count[who] += 1
     return dict(count)
 

@@ -13,18 +13,19 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
-from sqlalchemy import Engine, select
-from sqlmodel import Session, col
+from sqlalchemy import Engine
 
-from dunning import links, metrics
+from dunning import links, looking_up, metrics
 from dunning.actions.access import Announce, GiveUp, Restore, Restrict, Signal, Suspend, Void
-from dunning.actions.message import Sender, Write
+from dunning.actions.message import WhyBad, Write
 from dunning.actions.observed import Observed
 from dunning.actions.reconcile import Reconcile
 from dunning.actions.retry import Retry
+from dunning.actions.wording import Sender
 from dunning.breaker import Breaker
 from dunning.cases import CaseBook
-from dunning.channels.email import EmailChannel
+from dunning.channels.chat import ChatChannel, NotPosted, Posted
+from dunning.channels.email import EmailChannel, Turns
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
 from dunning.clock import Clock, FollowedClock, SystemClock
 from dunning.config import (
@@ -34,20 +35,22 @@ from dunning.config import (
     load_policies,
     read_policy_text,
 )
-from dunning.core.events import Actor, Attempt, AttemptStatus, StepKind
+from dunning.core.events import StepKind
 from dunning.core.facts import Case
 from dunning.core.ports import Action, Channel, Provider, Reader
-from dunning.core.status import Access, State
 from dunning.errors import ConfigError
 from dunning.executor import Executor
 from dunning.in_force import Policies, Text, loader
 from dunning.inbox import Inbox
+from dunning.lookout import Lookout
 from dunning.messages import Messages
 from dunning.outbox import Deliver, Heard
 from dunning.pace import Pacer
 from dunning.providers.stripe.reader import StripeReader
 from dunning.readers import SourceReader
-from dunning.store import AttemptRow, CaseRow, MethodRow, engine_for, reading
+from dunning.staff import Staff, Way, ways_of
+from dunning.staff.ways import Outcome, Post
+from dunning.store import engine_for
 
 log = structlog.get_logger(__name__)
 
@@ -79,11 +82,13 @@ class Program:
     sources: Mapping[str, LiveSource]
     cases: CaseBook
     inbox: Inbox
+    lookout: Lookout
     executor: Executor
     breaker: Breaker
     messages: Messages
     mail: Channel | None
     product: Deliver | None
+    staff: Staff
     lease: timedelta
 
     @property
@@ -97,7 +102,9 @@ class Program:
         return sorted(self.providers)
 
     def close(self) -> None:
-        """Let go of the database and of the providers."""
+        """Let go of the database, of the providers and of the mail server."""
+        if isinstance(self.mail, EmailChannel):
+            self.mail.close()
         for provider in self.providers.values():
             provider.close()
         self.engine.dispose()
@@ -114,6 +121,7 @@ def assemble(
     policy_text: str | None = None,
     policies: PolicyFile | None = None,
     messages: Messages | None = None,
+    why_bad: WhyBad | None = None,
     engine: Engine | None = None,
     role: str = "up",
 ) -> Program:
@@ -137,17 +145,19 @@ def assemble(
     )
     sources = _sources(settings, file, clock, engine, providers)
     acting = {name: live.provider for name, live in sources.items() if live.provider}
-    mail = mail or _mail(settings)
+    mail = mail or _mail(settings, engine)
     product = product or _product(settings)
     cases = CaseBook(
         choose=in_force.choose,
         announces=product is not None,
         keeps_revenue=lambda: in_force.keeps_revenue,
+        watches=in_force.watches,
     )
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
-    announces = product is not None
-    actions = _actions(settings, engine, acting, mail, messages, sources, announces=announces)
+    why_bad = why_bad or partial(looking_up.why_bad, engine)
+    letters = _letters(settings, engine, cases, acting, mail, messages, sources, clock, why_bad)
+    actions = _actions(engine, acting, letters, announces=product is not None)
     breaker = Breaker(engine, on=settings.breaker)
     lease = timedelta(seconds=settings.lease_seconds)
     executor = Executor(
@@ -161,11 +171,13 @@ def assemble(
         sources=sources,
         cases=cases,
         inbox=inbox,
+        lookout=Lookout(engine, cases, in_force.watch, {n: one.name for n, one in acting.items()}),
         executor=executor,
         breaker=breaker,
         messages=messages,
         mail=mail,
         product=product,
+        staff=_staff(settings, engine, in_force, mail),
         lease=lease,
     )
 
@@ -228,8 +240,15 @@ def _provider(source: Source, settings: Settings, clock: Clock, engine: Engine) 
     raise ConfigError(message)
 
 
-def _mail(settings: Settings) -> Channel | None:
-    return EmailChannel(settings.smtp_url.reveal()) if settings.smtp_url else None
+def _mail(settings: Settings, engine: Engine | None = None) -> Channel | None:
+    if settings.smtp_url is None:
+        return None
+    # Beside a sandbox nothing is paced: its time does not pass while somebody waits for a turn.
+    return EmailChannel(
+        settings.smtp_url.reveal(),
+        connections=settings.mail_connections,
+        turns=Turns(engine, settings.mail_rate) if engine and not settings.sandbox_url else None,
+    )
 
 
 def _product(settings: Settings) -> Deliver | None:
@@ -261,38 +280,87 @@ def _product(settings: Settings) -> Deliver | None:
     return deliver
 
 
-def _actions(
+def staff_ways(settings: Settings, mail: Channel | None = None) -> tuple[Way, ...]:
+    """Every place at which staff are told."""
+    mail = mail or _mail(settings)
+    return ways_of(settings.staff_emails, settings.mail_from, mail, _chat(settings))
+
+
+def _staff(settings: Settings, engine: Engine, policies: Policies, mail: Channel | None) -> Staff:
+    ways = staff_ways(settings, mail)
+    # Beside a sandbox months pass between two looks, and all of it is news.
+    return Staff(engine, policies, ways, **({"recent": None} if settings.sandbox_url else {}))
+
+
+def _chat(settings: Settings) -> Post | None:
+    if settings.staff_webhook_url is None:
+        return None
+    channel = ChatChannel(settings.staff_webhook_url.reveal())
+
+    def post(content: Mapping[str, object]) -> Outcome:
+        match channel.post(content):
+            case Posted():
+                return Outcome(sent=True)
+            case NotPosted(why=why, final=final, retry_after=seconds):
+                wait = timedelta(seconds=seconds) if seconds else None
+                return Outcome(sent=False, why=why, final=final, retry_after=wait)
+
+    return post
+
+
+def _letters(
     settings: Settings,
     engine: Engine,
+    cases: CaseBook,
     acting: Mapping[str, Provider],
     mail: Channel | None,
     messages: Messages,
     sources: Mapping[str, LiveSource],
-    *,
-    announces: bool,
-) -> dict[StepKind, Action]:
+    clock: Clock,
+    why_bad: WhyBad,
+) -> Write:
+    """What writes to customers, in the name of each source."""
     senders = {
         name: Sender(
             address=address,
             company=settings.company or "Your supplier",
             support_email=settings.support_email,
+            reply_to=settings.mail_reply_to,
+            bcc=settings.mail_bcc,
+            brand=live.config.brand,
         )
         for name, live in sources.items()
         if (address := live.config.sender or settings.mail_from)
     }
 
     def link_for(case: Case, purpose: str) -> str | None:
-        if settings.public_url is None or settings.secret_key is None:
+        if settings.public_url is None or not settings.secret_keys:
             return None
-        return links.url_for(settings.public_url, settings.secret_key.reveal(), case, purpose)
+        key = settings.secret_keys[0].reveal()
+        return links.url_for(settings.public_url, key, case.id, purpose, clock.now())
 
-    pages = {name: live.pages for name, live in sources.items()}
+    return Write(
+        acting,
+        mail,
+        messages,
+        senders,
+        link_for,
+        {name: live.pages for name, live in sources.items()},
+        stored=partial(looking_up.stored, engine, cases),
+        card_of=partial(looking_up.card, engine),
+        why_bad=why_bad,
+    )
+
+
+def _actions(
+    engine: Engine, acting: Mapping[str, Provider], letters: Write, *, announces: bool
+) -> dict[StepKind, Action]:
     actions: dict[StepKind, Action] = {
-        StepKind.RETRY: Retry(acting, partial(_card_history, engine)),
-        StepKind.EMAIL: Write(acting, mail, messages, senders, link_for, pages),
+        StepKind.RETRY: Retry(acting, partial(looking_up.card_history, engine)),
+        StepKind.EMAIL: letters,
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),
-        StepKind.RESTORE: Restore(acting, partial(_held_by_others, engine)),
+        StepKind.RESTORE: Restore(acting, partial(looking_up.held_by_others, engine)),
         StepKind.GIVE_UP: GiveUp(acting),
         StepKind.RECONCILE: Reconcile(acting),
         StepKind.ANNOUNCE: Announce(product=announces),
@@ -300,50 +368,3 @@ def _actions(
         StepKind.VOID: Void(acting),
     }
     return {kind: Observed(action) for kind, action in actions.items()}
-
-
-def _card_history(engine: Engine, source: str, method: str, known: frozenset[str]) -> list[Attempt]:
-    """Tries on the card behind a payment method, under whatever name it was given to us."""
-    with reading(engine) as session:
-        kept = session.get(MethodRow, (source, method))
-        prints = known | ({kept.fingerprint} if kept and kept.fingerprint else set())
-        if not prints:
-            return []
-        rows = session.scalars(
-            select(AttemptRow).where(
-                col(AttemptRow.source) == source, col(AttemptRow.fingerprint).in_(prints)
-            )
-        ).all()
-    return [
-        Attempt(
-            id=row.id,
-            at=row.at,
-            status=AttemptStatus(row.status),
-            amount=row.amount,
-            currency=row.currency,
-            by=Actor(row.by),
-            method=row.method,
-            # Rows from before the column, or of a report that left it out: the card's own word.
-            method_type=row.method_type or (kept.type if kept else None),
-            network=row.network,
-            fingerprint=row.fingerprint,
-        )
-        for row in rows
-    ]
-
-
-def _held_by_others(engine: Engine, case: Case, subscription: str) -> bool:
-    with reading(engine) as session:
-        return others_suspend(session, case, subscription)
-
-
-def others_suspend(session: Session, case: Case, subscription: str) -> bool:
-    """Whether another case still keeps it suspended: one of its own, or of the whole customer."""
-    query = select(col(CaseRow.id)).where(
-        col(CaseRow.source) == case.source,
-        col(CaseRow.scope).in_([subscription, *([case.customer] if case.customer else [])]),
-        col(CaseRow.id) != case.id,
-        col(CaseRow.access) == Access.SUSPENDED.value,
-        col(CaseRow.state).in_((State.SUSPENDED.value, State.LOST.value)),
-    )
-    return session.execute(query.limit(1)).first() is not None

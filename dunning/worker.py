@@ -296,13 +296,14 @@ class Feeder:
     def _follow(self, clock: FollowedClock) -> None:
         version = clock.version
         self._work.poke.clear()
+        looks_at = self._program.lookout.follow(clock.now()) if version else None  # once joined
         standing = self.tick(clock.now(), everything=True)
         idle = not standing.overdue and (not standing.working or self._abandoned(standing))
         if idle or version == 0:
             clock.report(
                 version=version,
                 idle=idle and version > 0,
-                next_at=standing.next_at,
+                next_at=min(filter(None, (standing.next_at, looks_at)), default=None),
                 wait=FOLLOW_WAIT_SECONDS if version else 0,
             )
         else:

@@ -40,6 +40,8 @@ class Browser:
         self._program, self._folder = program, folder
         self._number, self._rest = 0, b""
         self._session: str | None = None
+        # What the browser told of its own accord, by the name of what happened.
+        self.told: list[tuple[str, Any]] = []
 
     def __enter__(self) -> Self:
         there, self._out = os.pipe()
@@ -94,6 +96,8 @@ class Browser:
         os.write(self._out, json.dumps(said).encode() + b"\0")
         while True:
             heard = self._hear()
+            if "method" in heard:
+                self.told.append((heard["method"], heard.get("params", {})))
             if heard.get("id") == self._number:
                 assert "error" not in heard, heard
                 return heard["result"]
@@ -111,6 +115,10 @@ class Browser:
 
     def show(self, path: Path, width: int, *, dark: bool = False, media: str = "screen") -> None:
         """Open a file as a screen of this width does, or as paper."""
+        self.visit(path.as_uri(), width, dark=dark, media=media)
+
+    def visit(self, url: str, width: int, *, dark: bool = False, media: str = "screen") -> None:
+        """Open a page as a screen of this width does, or as paper."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -120,9 +128,9 @@ class Browser:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=url)
         until = time.monotonic() + PATIENCE
-        while self.ask("[location.href, document.readyState]") != [path.as_uri(), "complete"]:
+        while self.ask("[location.href, document.readyState]") != [url, "complete"]:
             assert time.monotonic() < until, "the page does not load"
 
     def ask(self, expression: str) -> Any:

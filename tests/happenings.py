@@ -7,14 +7,15 @@ from typing import Any
 
 from dunning.core.events import (
     Adopted,
+    ButtonPressed,
     ClosedByHand,
     CustomerReported,
     Exempted,
     ExemptionLifted,
     Held,
-    LinkOpened,
     MethodChanged,
     MethodNews,
+    PageOpened,
     PolicyChanged,
     Promised,
     RenewalUpcoming,
@@ -28,6 +29,7 @@ from dunning.core.events import (
     StepResult,
     SubscriptionReported,
 )
+from dunning.core.visits import PAY
 from tests.builders import (
     AMOUNT,
     CUSTOMER,
@@ -150,9 +152,15 @@ def closed_by_hand(at: datetime = T0) -> ClosedByHand:
     return ClosedByHand(id=event_id("closed", at), at=at, why="goodwill", by="ops")
 
 
-def link_opened(at: datetime = T0) -> LinkOpened:
-    """The customer followed the link in a message."""
-    return LinkOpened(id=event_id("link", at), at=at, invoice=INVOICE)
+def page_opened(at: datetime = T0) -> PageOpened:
+    """The page behind a link was fetched."""
+    return PageOpened(id=event_id("page", at), at=at, invoice=INVOICE)
+
+
+def pressed(at: datetime = T0, button: str = PAY) -> ButtonPressed:
+    """The customer pressed a button of the page."""
+    hour = int(at.timestamp()) // 3600
+    return ButtonPressed(id=f"{button}:{hour}", at=at, invoice=INVOICE, button=button)
 
 
 def policy_changed(

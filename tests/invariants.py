@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dunning.simulation.auditor import Arrived, Evidence, audit
+from dunning.simulation.journal import written_at
 from tests.world import World
 
 
@@ -12,7 +13,10 @@ def check(world: World) -> None:
     assert unlisted == [], f"{unlisted} happened, and the story says nothing of it"
     evidence = Evidence(
         books=world.sandbox.books()["invoices"],
-        mails=[Arrived(str(message["Message-ID"])) for message in world.mailbox.messages],
+        mails=[
+            Arrived(str(message["Message-ID"]), written=written_at(str(message["Date"])))
+            for message in world.mailbox.messages
+        ],
         told=list(world.product.calls),
         leaves=frozenset(world.leaves),
     )

@@ -19,21 +19,58 @@ from dunning.sandbox.mailbox import SmtpServer
 from tests.secrets import WATCH
 
 
+class _Server(SmtpServer):
+    """Can hang up before it says a word."""
+
+    def factory(self) -> SMTP:
+        talk = super().factory()
+        loop = asyncio.get_running_loop()
+        # The connection is made right after this; what is said there is said after that.
+        loop.call_soon(loop.call_soon, self.handler._goes, "greeting", talk)
+        return talk
+
+
 class Mailbox:
     """A real SMTP server that keeps what it is sent, and misbehaves as it is told.
 
-    `refuse` is the answer it gives instead of taking a message, `lose_answers` how many messages
-    it takes and then hangs up, `slow` how many seconds it thinks about its answer once it has
-    taken one; `close` and `open` are an outage.
+    `refuse` is the answer it gives instead of taking a message, `refuse_to` those instead of
+    taking a recipient, `lose_answers` how many messages it takes and then hangs up, `slow` how
+    many seconds it thinks about its answer once it has taken one; `close` and `open` are an
+    outage. `away_at` is the moment at which it hangs up each time: before its greeting, at MAIL,
+    at RCPT.
     """
 
     def __init__(self) -> None:
         self.messages: list[EmailMessage] = []
         self.refuse: str | None = None
+        self.refuse_to: dict[str, str] = {}
+        self.copies: list[list[str]] = []  # who else got each message
         self.lose_answers = 0
         self.slow = 0.0
+        self.away_at = ""
+        self.hung_up = 0
         self._server: SmtpServer | None = None
         self._port = 0
+
+    async def handle_MAIL(  # noqa: N802
+        self, server: SMTP, _session: object, envelope: Any, address: str, _options: object
+    ) -> str:
+        envelope.mail_from = address
+        return self._goes("MAIL", server)
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, _session: object, envelope: Any, address: str, _options: object
+    ) -> str:
+        if address in self.refuse_to:
+            return self.refuse_to[address]
+        envelope.rcpt_tos.append(address)
+        return self._goes("RCPT", server)
+
+    def _goes(self, moment: str, server: SMTP) -> str:
+        if self.away_at == moment and isinstance(server.transport, asyncio.WriteTransport):
+            self.hung_up += 1
+            server.transport.abort()
+        return "250 OK"
 
     async def handle_DATA(  # noqa: N802 - the name aiosmtpd calls
         self, server: SMTP, _session: object, envelope: Any
@@ -43,6 +80,7 @@ class Mailbox:
         message = email.message_from_bytes(envelope.content, policy=email_policy)
         assert isinstance(message, EmailMessage)
         self.messages.append(message)
+        self.copies.append(envelope.rcpt_tos[1:])
         if self.slow:
             await asyncio.sleep(self.slow)
         WATCH.mail(message)
@@ -53,7 +91,7 @@ class Mailbox:
 
     def open(self) -> None:
         """Take connections, always on the same port."""
-        self._server = SmtpServer(self, hostname="127.0.0.1", port=self._port)
+        self._server = _Server(self, hostname="127.0.0.1", port=self._port)
         self._server.start()
         self._port = self._server.actual_port()
 

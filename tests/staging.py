@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +46,7 @@ def world_on(
     policy: str | None = None,
     environ: dict[str, str] | None = None,
     start: datetime = START,
+    why_bad: Callable[[str], str | None] | None = None,
     **sandbox_options: Any,
 ) -> Iterator[World]:
     """Start a world on a migrated, empty database."""
@@ -78,6 +79,7 @@ def world_on(
             clock=clock,
             providers={"stripe": provider},
             mail=smtp,
+            why_bad=why_bad,
         )
         up = Up(program)
         up.threads._worker.worker_timeout = 50  # so that they end soon when told to

@@ -43,7 +43,7 @@ def test_a_folder_of_ones_own_comes_first(tmp_path: Path) -> None:
     assert messages.render(every_fact("reminder")) == MESSAGES.render(every_fact("reminder"))
 
 
-def test_a_language_is_a_folder_and_what_it_lacks_is_english(tmp_path: Path) -> None:
+def test_a_language_may_have_a_folder_of_its_own(tmp_path: Path) -> None:
     own(tmp_path, MINE)
     (tmp_path / "de").mkdir()
     (tmp_path / "de" / "reminder.jinja").write_text(
@@ -57,9 +57,9 @@ def test_a_language_is_a_folder_and_what_it_lacks_is_english(tmp_path: Path) -> 
     assert german.subject == "Offen: € 49,00" or "49,00" in german.subject
     assert 'lang="de"' in german.html
     assert "Grüß Gott" in german.text
-    english = messages.render(replace(every_fact("suspended"), locale="de-AT"))
-    assert 'lang="en"' in english.html
-    assert english.subject.startswith("Your access")
+    ours = messages.render(replace(every_fact("suspended"), locale="de-AT"))
+    assert 'lang="de"' in ours.html
+    assert ours.subject.startswith("Ihr Zugang")
 
 
 def test_a_message_of_ones_own_has_a_name_and_may_have_its_own_html(tmp_path: Path) -> None:
@@ -118,3 +118,52 @@ def test_folder_names_and_encodings_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "en" / "payment_failed.jinja").write_bytes(b"{% block subject %}\xff{% endblock %}")
     with pytest.raises(ConfigError, match="UTF-8"):
         messages.render(few_facts("payment_failed"))
+
+
+def test_a_process_does_not_begin_with_wrong_words(tmp_path: Path) -> None:
+    own(tmp_path, MINE.replace("{{ reason }}", "")).refuse_if_wrong()
+    wrong = own(tmp_path, MINE.replace("{{ reason }}", "{{ reasom }}"))
+    with pytest.raises(ConfigError, match=r"payment_failed\.jinja:7: 'reasom' is undefined"):
+        wrong.refuse_if_wrong()
+
+
+def test_a_message_for_every_language_speaks_through_the_catalogues(tmp_path: Path) -> None:
+    source = """{% block subject %}{% trans %}Hello,{% endtrans %}{% endblock %}
+{% block preheader %}{% endblock %}
+{% block body %}{% trans n=amount %}Our own: {{ n }}{% endtrans %}{% endblock %}
+"""
+    (tmp_path / "reminder.jinja").write_text(source, encoding="utf-8")
+    (tmp_path / "locale").mkdir()
+    (tmp_path / "locale" / "de.po").write_text(
+        'msgid "Our own: %(n)s"\nmsgstr "Unser: %(n)s"\n', encoding="utf-8"
+    )
+    messages = Messages(tmp_path)
+    german = messages.render(replace(every_fact("reminder"), locale="de"))
+    assert german.subject == "Guten Tag,"  # ours fill what ops' catalogue leaves out
+    assert german.text.startswith("Unser: 49,00\u00a0$\n")
+    assert messages.render(every_fact("reminder")).text.startswith("Our own: $49.00\n")
+
+
+def test_a_shared_sentence_may_be_changed_alone(tmp_path: Path) -> None:
+    (tmp_path / "shared.jinja").write_text(
+        "{% block help %}Call {{ company }}.{% endblock %}", encoding="utf-8"
+    )
+    rendered = Messages(tmp_path).render(every_fact("reminder"))
+    assert "Call Acme." in rendered.text
+    assert rendered.text.startswith("Hello Ada Lovelace,")
+
+
+def test_the_layout_of_an_earlier_version_goes_on_working(tmp_path: Path) -> None:
+    (tmp_path / "layout.text.jinja").write_text(
+        "{{ content }}\n\n{{ help }}\n\n-- {{ br }}{{ company }}{{ br }}{{ why }}\n", "utf-8"
+    )
+    (tmp_path / "parts.text.jinja").write_text(
+        "{% macro strong(words) %}*{{ words }}*{% endmacro %}\n"
+        "{% macro button(label, url) %}{{ label }} at {{ url }}{% endmacro %}\n",
+        "utf-8",
+    )
+    messages = Messages(tmp_path)
+    assert messages.check() == []
+    rendered = messages.render(every_fact("reminder"))
+    assert "*$49.00*" in rendered.text
+    assert "Pay $49.00 at https://pay.example/i/1" in rendered.text

@@ -22,10 +22,11 @@ from sqlmodel import Session, col, select
 
 from dunning.acts import ByHand, Person
 from dunning.case_rows import summary
+from dunning.exempting import Exemptions
 from dunning.processes import Up
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.sandbox.sandbox import Sandbox
-from dunning.store import CaseRow, EntryRow, MessageRow, OutboxRow, StepRow, transaction
+from dunning.store import ActRow, CaseRow, EntryRow, MessageRow, OutboxRow, StepRow, transaction
 from dunning.wiring import Program
 from tests import secrets
 from tests.neighbours import Mailbox, Product
@@ -238,6 +239,16 @@ class World:
             ).all()
         return [(row.debit, row.credit, row.amount) for row in rows]
 
+    def entries_of_all(self) -> list[tuple[str, str, int]]:
+        """What the ledger says of everybody."""
+        with self.session() as session:
+            rows = session.exec(select(EntryRow).order_by(col(EntryRow.id))).all()
+        return [(row.debit, row.credit, row.amount) for row in rows]
+
+    def exempts(self, customer: str) -> None:
+        """Ops take a customer out of dunning."""
+        Exemptions(self.program.engine, self.program.cases).exempt("stripe", customer, self.ops)
+
     def balances(self, who: Customer) -> dict[str, int]:
         """The accounts of the customer's case that are not empty; `owed` left out."""
         sums: dict[str, int] = {}
@@ -277,6 +288,12 @@ class World:
         """What ops do by hand."""
         return ByHand(self.program.engine, self.program.cases)
 
+    def hands_on_record(self, who: Customer) -> list[ActRow]:
+        """What was done by hand with the customer's case, by whomever."""
+        with self.session() as session:
+            query = select(ActRow).where(ActRow.case_id == self.case(who)["id"])
+            return list(session.exec(query.order_by(col(ActRow.id))).all())
+
     @property
     def ops(self) -> Person:
         """A person of ops, now."""
@@ -315,7 +332,7 @@ class World:
         """The first link of ours in a message's text."""
         part = message.get_body(("plain",))
         assert part is not None
-        found = re.search(r"https?://\S+/r/\S+", part.get_content())
+        found = re.search(r"https?://\S+/pay/\S+", part.get_content())
         assert found is not None, part.get_content()
         return found[0]
 

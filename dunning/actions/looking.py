@@ -19,14 +19,20 @@ _NEWS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
     """The case as it is once what the provider just said is taken in."""
 
-    view: View
     case: Case
     status: Status
     events: tuple[BillingEvent, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked(Seen):
+    """The same of an invoice, with what was said of it."""
+
+    view: View
 
 
 def look(provider: Provider, doing: Doing) -> Looked:

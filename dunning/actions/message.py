@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from email.utils import format_datetime
-from zoneinfo import ZoneInfo
+from hashlib import sha256
 
 import structlog
 
 from dunning import metrics
-from dunning.actions.looking import Looked, look
-from dunning.core.entries import Account
-from dunning.core.events import StepKind, StepResult
+from dunning.actions import notice
+from dunning.actions.looking import Seen, look
+from dunning.actions.notice import look_ahead
+from dunning.actions.speaking import Stored, spoken
+from dunning.actions.wording import Card, CardOf, Sender, facts_of
+from dunning.core.addresses import message_name
+from dunning.core.daily import THANKS
+from dunning.core.events import StepResult
 from dunning.core.facts import Case
 from dunning.core.freezing import freeze
-from dunning.core.lines import has_when
-from dunning.core.local import local_of
-from dunning.core.money import Money
-from dunning.core.permission import template_for, why_no_access, why_no_charge
-from dunning.core.plan import TAKES_ACCESS, plan, timeline
+from dunning.core.permission import template_for
 from dunning.core.policy import Policy
 from dunning.core.ports import (
-    Asked,
     Bounced,
     Channel,
     Doing,
@@ -34,32 +34,42 @@ from dunning.core.ports import (
     Provider,
     PutOff,
     Said,
+    Saying,
     SendOutcome,
     Sent,
     Unsent,
 )
-from dunning.core.status import State, last_decline, spoken_of
+from dunning.core.status import State
 from dunning.links import Pages
-from dunning.messages import Facts, Messages, customer_reason
+from dunning.messages import Messages, locale_for
 
 log = structlog.get_logger(__name__)
 
 UNSENT_WAIT = timedelta(minutes=2)
 LONGEST_WAIT = timedelta(hours=2)
+# Over the rate of the mail server: nothing is wrong, so it is asked again soon.
+FULL_WAIT = timedelta(seconds=10)
+FULL_LONGEST = timedelta(minutes=10)
 # Said once the debt is settled; everything else is about a debt and never follows a payment.
-AFTER_PAYMENT = frozenset(("recovered",))
+AFTER_PAYMENT = frozenset((THANKS,))
 
 # Our own signed link for a case, behind which a fresh one of the provider is made on each click.
 LinkFor = Callable[[Case, str], str | None]
+# Why an address is not written to any more, or None.
+WhyBad = Callable[[str], str | None]
+_NO_ADDRESS = "the provider knows no email address of this customer"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sender:
-    """Who writes: the same for every message of a source."""
+def _nothing_stored(_names: Sequence[str]) -> Sequence[tuple[Case, Policy]]:
+    return ()
 
-    address: str
-    company: str
-    support_email: str | None = None
+
+def _no_card(_source: str, _method: str) -> Card | None:
+    return None
+
+
+def _never_bad(_address: str) -> str | None:
+    return None
 
 
 class Write:
@@ -73,6 +83,10 @@ class Write:
         senders: Mapping[str, Sender],
         link_for: LinkFor,
         pages: Mapping[str, Pages],
+        *,
+        stored: Stored = _nothing_stored,
+        card_of: CardOf = _no_card,
+        why_bad: WhyBad = _never_bad,
     ) -> None:
         self._providers = providers
         self._channel = channel
@@ -80,6 +94,9 @@ class Write:
         self._senders = senders
         self._link_for = link_for
         self._pages = pages
+        self._stored = stored
+        self._card_of = card_of
+        self._why_bad = why_bad
 
     def act(self, doing: Doing) -> Ended | PutOff:
         """Send one message, unless it no longer makes sense or there is nobody to send it to."""
@@ -87,16 +104,24 @@ class Write:
         if self._channel is None or sender is None:
             return Ended(result=StepResult.SKIPPED, why="no way out: DUNNING_SMTP_URL is not set")
         provider = self._providers[doing.case.source]
-        looked = look(provider, doing)
+        looked = see(provider, doing)
         template = template_for(looked.case, doing.step.template or "", doing.policy)
         if stopped := _stopped(doing, looked, template):
             return stopped
         recipient = looked.case.word("email")
-        if not recipient:
-            why = "the provider knows no email address of this customer"
-            return Ended(result=StepResult.SKIPPED, why=why, events=looked.events)
-        links = self._links(provider, looked.case, template)
-        rendered = self._messages.render(_facts(doing, looked, template, sender, links))
+        why = self._why_bad(recipient) if recipient else _NO_ADDRESS
+        if not recipient or why is not None:
+            return Ended(result=StepResult.SKIPPED, why=why or "", events=looked.events)
+        told = spoken(provider, self._stored, doing, looked, template)
+        links = {one.case.id: self._links(provider, one.case, template) for one in told}
+        locale = locale_for(
+            looked.case.word("locale"),
+            looked.case.word("country"),
+            doing.policy.locale,
+            self._messages.languages(),
+        )
+        facts = facts_of(doing, looked, template, sender, told, links, self._card_of, locale)
+        rendered = self._messages.render(facts)
         letter = Letter(
             to=recipient,
             to_name=looked.case.word("name"),
@@ -105,28 +130,33 @@ class Write:
             text=rendered.text,
             html=rendered.html,
             id=_message_id(doing.step.key, sender),
-            reply_to=sender.support_email,
+            reply_to=sender.reply_to or sender.support_email,
+            bcc=sender.bcc,
             headers={"Date": format_datetime(doing.now)},
         )
         said = Said(
             template=template,
             recipient=recipient,
-            locale=looked.case.word("locale") or "en",
+            locale=locale,
             subject=rendered.subject,
             state="sent",
         )
         # From here on it may have left; whoever takes over before this sends it.
-        doing.asking(Asked(method=None))
+        doing.asking(Saying(template=template, cases=tuple(one.case.id for one in told)))
         with metrics.sending_email():
             outcome = self._channel.send(letter)
-        ending = type(outcome).__name__.lower()
+        # Nothing is wrong with one that waits for its turn, so it is counted apart.
+        held = isinstance(outcome, Unsent) and outcome.full
+        ending = "held" if held else type(outcome).__name__.lower()
         metrics.email(ending)
-        log.info(f"mail.{ending}", mail=letter.id, template=template)
+        log.info(f"mail.{ending}", mail=letter.id, template=template, cases=len(told))
         return _concluded(doing, looked, said, outcome)
 
     def _links(self, provider: Provider, case: Case, template: str) -> Links:
         if template in AFTER_PAYMENT:
             return Links(pay=None, update_card=None)
+        if case.notice is not None:
+            return Links(pay=None, update_card=self._link_for(case, "card"))
         own = Links(pay=self._link_for(case, "pay"), update_card=self._link_for(case, "card"))
         if own.pay is not None:
             return own
@@ -138,8 +168,15 @@ class Write:
         return Links(pay=page, update_card=page)
 
 
-def _stopped(doing: Doing, looked: Looked, template: str) -> Ended | PutOff | None:
+def see(provider: Provider, doing: Doing) -> Seen:
+    """Look once more, just before it is sent."""
+    return look(provider, doing) if doing.case.notice is None else look_ahead(provider, doing)
+
+
+def _stopped(doing: Doing, looked: Seen, template: str) -> Ended | PutOff | None:
     """What the fresh view says against sending, if anything."""
+    if looked.case.notice is not None:
+        return notice.stopped(doing, looked)
     state = looked.status.state
     if template in AFTER_PAYMENT:
         if state is State.RECOVERED:
@@ -154,22 +191,33 @@ def _stopped(doing: Doing, looked: Looked, template: str) -> Ended | PutOff | No
     return None
 
 
-def _concluded(doing: Doing, looked: Looked, said: Said, outcome: SendOutcome) -> Ended | PutOff:
+def _concluded(doing: Doing, looked: Seen, said: Said, outcome: SendOutcome) -> Ended | PutOff:
     seen = looked.events
     match outcome:
         case Sent(reference=reference):
             kept = _said(said, "sent", "", reference)
             why = f"{said.template} to {said.recipient}"
             return Ended(result=StepResult.DONE, why=why, events=seen, said=kept)
-        case Bounced(why=why):
-            kept = _said(said, "bounced", why, None)
+        case Bounced(why=why, dead=dead):
+            kept = replace(_said(said, "bounced", why, None), dead=dead)
             return Ended(result=StepResult.SKIPPED, why=why, events=seen, said=kept)
         case Doubtful(why=why):
             kept = _said(said, "doubtful", why, None)
             return Ended(result=StepResult.DOUBTFUL, why=why, events=seen, said=kept)
+        case Unsent(why=why, full=True):
+            return PutOff(
+                until=doing.now + _turn_after(doing.step.key, doing.tries), why=why, events=seen
+            )
         case Unsent(why=why):
             wait = min(UNSENT_WAIT * 2 ** min(doing.tries, 8), LONGEST_WAIT)
             return PutOff(until=doing.now + wait, why=why, events=seen)
+
+
+def _turn_after(key: str, tries: int) -> timedelta:
+    """How long until there may be room: those who wait come back one after the other."""
+    longest = min(FULL_WAIT * (1 << min(tries, 8)), FULL_LONGEST)
+    place = sha256(f"{key} {tries}".encode()).digest()[0] / 256
+    return longest / 2 * (1 + place)
 
 
 def _said(said: Said, state: str, why: str, reference: str | None) -> Said:
@@ -178,70 +226,4 @@ def _said(said: Said, state: str, why: str, reference: str | None) -> Said:
 
 def _message_id(key: str, sender: Sender) -> str:
     domain = sender.address.rpartition("@")[2].strip("> ") or "localhost"
-    return f"<{key.replace('/', '.').replace(':', '.')}@{domain}>"
-
-
-# --- what the message may say ----------------------------------------------------------------
-
-
-def _facts(doing: Doing, looked: Looked, template: str, sender: Sender, links: Links) -> Facts:
-    case, last = looked.case, last_decline(looked.case)
-    said = spoken_of(case, doing.policy.declines)
-    zone = local_of(case, doing.policy).zone
-    ahead = _dates(case, doing.policy, doing.now)
-    owed = looked.status.at_risk
-    if template in AFTER_PAYMENT:
-        owed = looked.status.books.balance(Account.RECOVERED)
-    reason = None
-    if said is not None and last is not None and last.decline is not None:
-        reason = customer_reason(said, last.decline.code or last.decline.error_code)
-    assert case.failed_at is not None
-
-    def local(kind: StepKind) -> datetime | None:
-        moment = ahead.get(kind)
-        return moment.astimezone(zone) if moment else None
-
-    suspend, give_up, retry = (
-        local(StepKind.SUSPEND),
-        local(StepKind.GIVE_UP),
-        local(StepKind.RETRY),
-    )
-    return Facts(
-        template=template,
-        company=sender.company,
-        customer_name=case.word("name"),
-        amount=Money(owed, case.currency),
-        invoice_number=case.word("number"),
-        failed_on=_day(case.failed_at, zone),
-        pay_url=links.pay,
-        update_card_url=links.update_card,
-        suspend_on=suspend.date() if suspend else None,
-        give_up_on=give_up.date() if give_up else None,
-        next_retry_on=retry.date() if retry else None,
-        reason=reason,
-        support_email=sender.support_email,
-        locale=case.word("locale") or "en",
-    )
-
-
-def _day(moment: datetime, zone: ZoneInfo) -> date:
-    return moment.astimezone(zone).date()
-
-
-def _dates(case: Case, policy: Policy, now: datetime) -> dict[StepKind, datetime]:
-    """The next moment of each kind of step, as the plan has it."""
-    found: dict[StepKind, datetime] = {}
-    charges = why_no_charge(case, policy) is None
-    # Nor for a line whose condition does not hold, as far as is known.
-    undone = {step.key for step in plan(case, policy, now).steps if step.skip and has_when(step)}
-    for step in timeline(case, policy):
-        if step.key in undone:
-            continue
-        if step.kind is StepKind.RETRY and not charges:
-            continue  # no date is promised for a charge that will not be made
-        if step.kind in TAKES_ACCESS and why_no_access(case):
-            continue
-        if step.due_at > now and case.step(step.key) is None and step.rung is not None:
-            known = found.get(step.rung.do)
-            found[step.rung.do] = min(known, step.due_at) if known else step.due_at
-    return found
+    return f"<{message_name(key)}@{domain}>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dunning.actions.looking import look_with_methods, news_of
+from dunning.actions.notice import look_ahead
 from dunning.core.events import InvoiceReported, StepResult
 from dunning.core.policy import Retries
 from dunning.core.ports import Doing, Ended, Provider
@@ -19,6 +20,8 @@ class Reconcile:
     def act(self, doing: Doing) -> Ended:
         """Look; where the policy says `ours`, stop the provider's own retries before ours begin."""
         provider = self._providers[doing.case.source]
+        if doing.case.notice is not None:
+            return _of_notice(provider, doing)
         looked = look_with_methods(provider, doing)
         bill = looked.view.bill
         # A bill to be paid by hand advances as well: by reminders of the provider's, not charges.
@@ -37,3 +40,9 @@ class Reconcile:
             taken = bill.next_attempt_at is None and bill.auto_advance is not True
             why += " and took its retries over" if taken else ", which keeps its own retries"
         return Ended(result=StepResult.DONE, why=why, events=events)
+
+
+def _of_notice(provider: Provider, doing: Doing) -> Ended:
+    """The moment has come: how it went is the last that this case is told."""
+    seen = look_ahead(provider, doing)
+    return Ended(result=StepResult.DONE, why="asked the provider how it went", events=seen.events)

@@ -11,6 +11,7 @@ from dunning.core.events import (
     Attempt,
     AttemptStatus,
     Bill,
+    BillingEvent,
     Decline,
     InvoiceStatus,
     MethodChanged,
@@ -108,7 +109,7 @@ class AtOnce:
         """Not asked for here."""
         return Unreadable(why="not asked for")
 
-    def links(self, invoice: str, customer: str | None, *, return_url: str | None) -> Links:
+    def links(self, invoice: str | None, customer: str | None, *, return_url: str | None) -> Links:
         """Nowhere."""
         return Links(pay=None, update_card=None)
 
@@ -121,6 +122,16 @@ class AtOnce:
         """None."""
         del customer
         return ()
+
+    def ahead(self, customer: str, subscription: str) -> Sequence[BillingEvent]:
+        """Nothing."""
+        del customer, subscription
+        return ()
+
+    def estate(self, after: str | None = None) -> Iterator[Sequence[BillingEvent]]:
+        """Nobody."""
+        del after
+        return iter(())
 
     def suspend(self, subscription: str, *, collection: str, key: str) -> None:
         """At once."""

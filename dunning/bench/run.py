@@ -20,6 +20,8 @@ from dunning.bench import (
     machine,
     planning,
     receiving,
+    reporting,
+    sending,
 )
 from dunning.bench.goals import Findings
 from dunning.bench.servers import DurablePostgres, Redis, scratch_folder
@@ -37,14 +39,30 @@ class Size:
     steps: int
     peer_steps: int
     lives: int
+    letters: int
+    entries: int
 
 
 SIZES = {
     "quick": Size(
-        seconds=2, events=1_000, cases=200_000, steps=5_000, peer_steps=1_000, lives=2_000
+        seconds=2,
+        events=1_000,
+        cases=200_000,
+        steps=5_000,
+        peer_steps=1_000,
+        lives=2_000,
+        letters=2_000,
+        entries=500_000,
     ),
     "usual": Size(
-        seconds=6, events=6_000, cases=1_000_000, steps=20_000, peer_steps=3_000, lives=10_000
+        seconds=6,
+        events=6_000,
+        cases=1_000_000,
+        steps=20_000,
+        peer_steps=3_000,
+        lives=10_000,
+        letters=10_000,
+        entries=1_000_000,
     ),
     "full": Size(
         seconds=15,
@@ -53,6 +71,8 @@ SIZES = {
         steps=100_000,
         peer_steps=6_000,
         lives=100_000,
+        letters=10_000,
+        entries=10_000_000,
     ),
 }
 
@@ -109,6 +129,14 @@ def _planning(bench: Bench) -> Findings:
     return planning.measure(bench.postgres, bench.folder, cases=min(10 * bench.size.lives, 100_000))
 
 
+def _sending(bench: Bench) -> Findings:
+    return sending.measure(letters=bench.size.letters)
+
+
+def _reports(bench: Bench) -> Findings:
+    return reporting.measure(bench.postgres, entries=bench.size.entries)
+
+
 PARTS: dict[str, Callable[[Bench], Findings]] = {
     "receiving": _receiving,
     "handling": _handling,
@@ -118,6 +146,8 @@ PARTS: dict[str, Callable[[Bench], Findings]] = {
     "calling": _calling,
     "costs": _costs,
     "planning": _planning,
+    "sending": _sending,
+    "reports": _reports,
 }
 
 

@@ -10,8 +10,10 @@ from typer.core import TyperGroup
 
 from dunning import __version__
 from dunning.cli import (
+    addresses,
     adopt,
     bench,
+    books,
     breaker,
     by_hand,
     customers,
@@ -19,13 +21,15 @@ from dunning.cli import (
     doctor,
     inbox,
     keeping,
-    ledger,
-    message,
+    mail,
+    message_send,
+    messages,
     policy,
     processes,
     reconcile,
     sandbox,
     simulate,
+    staff,
 )
 from dunning.cli.entry import pipe_closed
 
@@ -57,8 +61,9 @@ class Root(TyperGroup):
 
 ORDER = (
     *("demo", "up", "doctor", "sandbox", "simulate"),
-    *("cases", "customers", "report", "ledger", "inbox", "reconcile", "adopt", "breaker"),
-    *("policy", "message"),
+    *("cases", "customers", "messages", "addresses", "report", "ledger", "inbox", "mail"),
+    *("reconcile", "adopt", "breaker"),
+    *("policy", "message", "staff"),
     *("migrate", "web", "worker", "dispatch", "prune", "move", "bench"),
 )
 
@@ -113,12 +118,16 @@ def build() -> typer.Typer:
     for name, group, panel in (
         ("cases", by_hand.app, LOOK),
         ("customers", customers.app, LOOK),
+        ("messages", messages.app, LOOK),
+        ("addresses", addresses.app, LOOK),
         ("report", decline_codes.app, LOOK),
-        ("ledger", ledger.app, LOOK),
+        ("ledger", books.app, LOOK),
         ("inbox", inbox.app, LOOK),
+        ("mail", mail.app, LOOK),
         ("breaker", breaker.app, LOOK),
         ("policy", policy.app, TUNE),
-        ("message", message.app, TUNE),
+        ("message", message_send.app, TUNE),
+        ("staff", staff.app, TUNE),
     ):
         app.add_typer(group, name=name, rich_help_panel=panel)
     return app

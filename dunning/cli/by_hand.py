@@ -224,6 +224,32 @@ def close(
     _by_hand(name, why, by, form, data, act, "closed")
 
 
+@app.command("revoke-links")
+def revoke_links(
+    name: CaseArgument,
+    why: WhyOption,
+    by: ByOption = None,
+    data: DataOption = None,
+) -> None:
+    """Take back every link of a case that was sent until now; the next email has a new one.
+
+    `customers revoke-links` does so for all cases of a customer.
+
+    dunning cases revoke-links case_hsyq --why "the email was forwarded"
+    """
+    with program(data) as running:
+        from dunning.acts import Person
+        from dunning.cli.case_file import find
+        from dunning.revoking import Revoking
+        from dunning.store import transaction
+
+        with transaction(running.engine) as session:
+            case = find(session, name).id
+        person = Person(by=author(by), why=why, now=running.clock.fresh())
+        Revoking(running.engine).of_case(case, person)
+    say(f"{case}: links that were sent until now lead nowhere any more.")
+
+
 def _warned(against: list[str], *, asked: bool) -> None:
     """Say what is gone past, and let nobody do it without having read it."""
     for sentence in against:

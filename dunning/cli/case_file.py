@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -228,7 +228,19 @@ def as_json(file: CaseFile) -> dict[str, Any]:
         "entries": _listed(file.entries, _ENTRY),
         "acts": _listed(file.acts, _ACT),
         "promises": promises_json(file),
+        "ahead": _told_of(file.case),
     }
+
+
+def _told_of(case: Case) -> dict[str, Any] | None:
+    """What a notice tells of, as of the last look."""
+    told = case.notice
+    if told is None:
+        return None
+    known = asdict(told.ahead)
+    for name in ("renews_at", "began_at"):
+        known[name] = rfc3339(known[name])
+    return {**known, "looked_at": rfc3339(told.at)}
 
 
 def promises_json(file: CaseFile) -> list[dict[str, Any]]:

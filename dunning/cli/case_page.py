@@ -16,8 +16,10 @@ from dunning.cli.words import (
     moment_text,
 )
 from dunning.config.sentences import MEANINGS
+from dunning.core.ahead import Ahead
 from dunning.core.promises import Judged, judged
 from dunning.core.status import verdict
+from dunning.core.words import Kind
 from dunning.store import ActRow, AttemptRow, EntryRow, MessageRow
 
 COLOURS = {
@@ -42,20 +44,28 @@ UPCOMING = ("planned", "held", "dropped")
 def show(file: CaseFile) -> None:
     """Write the page."""
     row = file.row
-    amount = amount_text(row.amount_due, row.currency)
-    say(f"{row.id}: {amount}, {row.state}", style="bold")
+    say(f"{row.id}: {title(file)}, {row.state}", style="bold")
     pairs(facts(file))
     heading("Timeline (times are UTC)")
     _timeline(file)
-    heading("Attempts: charges by anyone")
-    _attempts(file)
+    if file.case.notice is None:
+        heading("Attempts: charges by anyone")
+        _attempts(file)
     heading("Emails")
     _messages(file)
-    heading("Ledger")
-    _entries(file)
+    if file.case.notice is None:
+        heading("Ledger")
+        _entries(file)
     if file.acts:
         heading("By hand")
         _acts(file)
+
+
+def title(file: CaseFile) -> str:
+    """What the case is about, in a word or two."""
+    if file.case.notice is not None:
+        return NOTICES[file.case.notice.kind]
+    return amount_text(file.row.amount_due, file.row.currency)
 
 
 def facts(file: CaseFile) -> list[tuple[str, str]]:
@@ -72,6 +82,9 @@ def facts(file: CaseFile) -> list[tuple[str, str]]:
         ("access", row.access),
         ("first failed", moment_and_hint(row.opened_at, now)),
     ]
+    if case.notice is not None:
+        told = [("notice", _joined([row.invoice, row.source])), *told[1:4]]
+        told += ahead(case.notice.ahead, now)
     said = verdict(case, file.policy.declines)
     if said is not None:
         told.append(("advice", f"{said.advice.value}: {said.reason}"))
@@ -93,6 +106,23 @@ def facts(file: CaseFile) -> list[tuple[str, str]]:
     elif row.next_step:
         told.append(("next", f"{row.next_step} at {moment_and_hint(row.next_at, now)}"))
     return [(f"  {name}", value) for name, value in told]
+
+
+NOTICES = {Kind.CARD_EXPIRY: "a card that expires", Kind.RENEWAL: "a renewal"}
+
+
+def ahead(told: Ahead, now: datetime) -> list[tuple[str, str]]:
+    """What a notice tells of."""
+    term = f", for a term of {told.term}" if told.term else ""
+    found = [("renews", f"{moment_and_hint(told.renews_at, now)}{term}")]
+    amount = "not known" if told.amount is None else amount_text(told.amount, told.currency)
+    found.append(("amount", amount))
+    if told.method is not None:
+        expiry = f"{told.exp_month:02}/{told.exp_year}" if told.exp_month else None
+        last = f"ending in {told.last4}" if told.last4 else None
+        good = f"good through {expiry}" if expiry else None
+        found.append(("charged to", _joined([told.method, told.network, last, good])))
+    return found
 
 
 def promise_words(told: Judged, currency: str, now: datetime) -> str:

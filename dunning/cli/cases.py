@@ -69,6 +69,16 @@ class StateFilter(enum.StrEnum):
     RECOVERED = "recovered"
     LOST = "lost"
     CLOSED = "closed"
+    AHEAD = "ahead"
+    OVER = "over"
+
+
+class KindFilter(enum.StrEnum):
+    """Kinds to ask for."""
+
+    RECOVERY = "recovery"
+    CARD_EXPIRY = "card_expiry"
+    RENEWAL = "renewal"
 
 
 _OPEN = ("in_grace", "suspended")
@@ -81,8 +91,13 @@ def list_(
         typer.Option(
             "--state",
             metavar="STATE",
-            help="open, in_grace, suspended, recovered, lost or closed; several times.",
+            help="open, in_grace, suspended, recovered, lost or closed; ahead or over of notices;"
+            " several times.",
         ),
+    ] = None,
+    kind: Annotated[
+        KindFilter | None,
+        typer.Option("--kind", metavar="KIND", help="Only recovery, card_expiry or renewal."),
     ] = None,
     policy: Annotated[
         str | None, typer.Option("--policy", metavar="NAME", help="Only of this policy.")
@@ -123,7 +138,7 @@ def list_(
     if limit is None:
         limit = SCREENFUL if form is Format.TABLE else 0
     with reading(data) as view:
-        query = _chosen(view.now, states, policy, customer, source, due=due)
+        query = _chosen(view.now, states, policy, customer, source, due=due, kind=kind)
         if standing is not None:
             query = _only_standing(query, standing, view.now)
         if form is Format.TABLE:
@@ -131,7 +146,7 @@ def list_(
                 view,
                 query,
                 limit,
-                asked=bool(states or policy or customer or source or due or standing),
+                asked=bool(states or kind or policy or customer or source or due or standing),
             )
             return
         records = _records(view, query, limit)
@@ -157,7 +172,7 @@ def _only_standing(query: Select[CaseRow], word: str, now: datetime) -> Select[C
 SUMMARY_KEYS = (
     "id source provider invoice customer subscription state access amount_due amount_at_risk "
     "currency decline_code advice policy policy_version holdout_of holdout_group opened_at "
-    "next_at next_step closed_at closed_reason standing standing_until"
+    "next_at next_step closed_at closed_reason standing standing_until kind"
 ).split()
 
 
@@ -169,6 +184,7 @@ def _chosen(
     source: str | None,
     *,
     due: bool,
+    kind: KindFilter | None,
 ) -> Select[CaseRow]:
     from sqlalchemy import select
     from sqlmodel import col
@@ -181,6 +197,7 @@ def _chosen(
         (col(CaseRow.policy), policy),
         (col(CaseRow.customer), customer),
         (col(CaseRow.source), source),
+        (col(CaseRow.kind), kind and kind.value),
     ):
         if value is not None:
             query = query.where(column == value)
@@ -242,6 +259,8 @@ STATE_COLOURS = {
     "recovered": "green",
     "lost": "magenta",
     "closed": "dim",
+    "ahead": "cyan",
+    "over": "dim",
 }
 
 
@@ -249,7 +268,7 @@ def list_columns(now: datetime) -> list[Column]:
     """The columns of the list; the last ones to go say what, how much, and what is next."""
 
     def amount(row: CaseRow) -> str:
-        return amount_text(row.amount_due, row.currency)
+        return NOTHING if row.kind != "recovery" else amount_text(row.amount_due, row.currency)
 
     def following(row: CaseRow) -> str:
         if row.standing and not (row.standing_until and row.standing_until <= now):
@@ -275,6 +294,7 @@ def list_columns(now: datetime) -> list[Column]:
         Column("CUSTOMER", lambda row: row.customer or NOTHING, rank=3),
         Column("POLICY", walked, rank=6),
         Column("VERSION", lambda row: str(row.policy_version)[:8], rank=7),
+        Column("KIND", lambda row: str(row.kind), rank=6),
         Column("ACCESS", lambda row: str(row.access), rank=7),
         Column("OPENED (UTC)", lambda row: moment_text(row.opened_at), rank=5),
         Column("INVOICE", lambda row: str(row.invoice), rank=8),

@@ -114,6 +114,29 @@ def unexempt(
     _act(source, why, by, form, data, act, "is not exempt any more")
 
 
+@app.command("revoke-links")
+def revoke_links(
+    customer: CustomerArgument,
+    why: WhyOption,
+    source: SourceOption = None,
+    by: ByOption = None,
+    data: DataOption = None,
+) -> None:
+    """Take back every link that a customer was sent until now; the next email has a new one.
+
+    dunning customers revoke-links cus_9s6X --why "their mailbox was broken into"
+    """
+    with program(data) as running:
+        from dunning.acts import Person
+        from dunning.revoking import Revoking
+
+        person = Person(by=author(by), why=why, now=running.clock.fresh())
+        where = _source(running, source)
+        cases = Revoking(running.engine).of_customer(where, customer, person)
+    reached = count_text(len(cases), "case")
+    say(f"{customer} of {where}: links of {reached} lead nowhere any more.")
+
+
 @app.command("list")
 def list_(
     exempt: Annotated[

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dunning.cli.case_file import CaseFile, Line, line_json
-from dunning.cli.case_page import chosen, promise_words
+from dunning.cli.case_page import ahead, chosen, promise_words, title
 from dunning.cli.output import heading, once, pairs, say
 from dunning.cli.rules import OWNERS, group, rule
-from dunning.cli.words import amount_text, local_text, moment_and_hint
-from dunning.core.events import StepKind
+from dunning.cli.words import local_text, moment_and_hint
+from dunning.core.events import NoticeReported, StepKind
 from dunning.core.permission import why_no_charge
 from dunning.core.places import ONCE
 from dunning.core.promises import judged
@@ -109,6 +109,8 @@ def _name(line: Line) -> str:
 def _facts(file: CaseFile) -> list[tuple[str, str]]:
     case, row = file.case, file.row
     promised = judged(case, file.now)
+    if case.notice is not None:
+        return _of_notice(file, case.notice)
     told = [("first failed", moment_and_hint(row.opened_at, file.now))]
     last, said = last_decline(case), verdict(case, file.policy.declines)
     if last is not None:
@@ -136,6 +138,19 @@ def _facts(file: CaseFile) -> list[tuple[str, str]]:
     return told
 
 
+def _of_notice(file: CaseFile, notice: NoticeReported) -> list[tuple[str, str]]:
+    """What is known of what lies ahead, and since when."""
+    row = file.row
+    told = ahead(notice.ahead, file.now)
+    told.append(("looked", moment_and_hint(notice.at, file.now)))
+    if file.plan.frozen is not None:
+        told.append(("stands still", file.plan.frozen.why))
+    if row.closed_at is not None:
+        told.append(("ended", f"{moment_and_hint(row.closed_at, file.now)}: {row.closed_reason}"))
+    told.append(("customer's time", str(file.zone)))
+    return told
+
+
 # --- writing ---------------------------------------------------------------------------------
 
 
@@ -143,7 +158,7 @@ def show(explanation: Explanation) -> None:
     """Write it for people."""
     file = explanation.file
     row = file.row
-    say(f"{row.id}: {amount_text(row.amount_due, row.currency)}, {row.state}", style="bold")
+    say(f"{row.id}: {title(file)}, {row.state}", style="bold")
     say(f"policy {row.policy}, version {row.policy_version}, as it was when the case began")
     heading("Last")
     if explanation.last is None:

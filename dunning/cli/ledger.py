@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from dunning.cli.opening import reading
+from dunning.cli.opening import opened, reading
 from dunning.cli.options import DataOption, PageFormatOption
 from dunning.cli.output import (
     Column,
@@ -28,9 +28,9 @@ from dunning.cli.words import amount_text, count_text
 from dunning.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sqlmodel import Session
+    from sqlalchemy import Engine
 
-    from dunning.ledger import Proof
+    from dunning.proving import Proved
 
 FAULTS_SHOWN = 50
 
@@ -40,9 +40,11 @@ app = typer.Typer(
     epilog="""\
 Examples:
   dunning ledger verify
+  dunning ledger close 2026-10
   dunning ledger export --format csv --output entries.csv
 
-Entries are appended, never changed; a correction is a counter-entry.""",
+Entries are appended, never changed; a correction is a counter-entry. What is heard of a closed
+month is booked to the next.""",
 )
 
 
@@ -54,27 +56,37 @@ class ExportFormat(enum.StrEnum):
 
 
 @app.command("verify")
-def verify(form: PageFormatOption = PageFormat.TABLE, data: DataOption = None) -> None:
-    """Prove every entry and every sum again from the facts; exit 1 and the cases if one fails.
+def verify(
+    full: Annotated[
+        bool, typer.Option("--full", help="All of it, whatever was proved before.")
+    ] = False,
+    form: PageFormatOption = PageFormat.TABLE,
+    data: DataOption = None,
+) -> None:
+    """Prove entries and sums again from the facts; exit 1 and the cases if something fails.
 
     Opening at risk + newly failed = recovered + lost + withdrawn + closing at risk, per currency
-    and month, to the minor unit.
+    and month, to the minor unit. It goes on from the last proof that held; what was changed behind
+    the program's back before that is found by --full.
     """
-    with reading(data) as view:
-        from dunning.reports.proof import verify_all
+    with opened(data) as at:
+        from dunning.proving import prove
 
-        with _progress(view.session) as advance:
-            proof = verify_all(view.session, advance)
+        with _progress(at.engine) as advance:
+            proved = prove(at.engine, at.now(), full=full, progress=advance)
     if form is PageFormat.JSON:
-        json_page(proof.summary())
+        json_page(proved.summary())
     else:
-        _show(proof)
-    if not proof.holds:
+        _show(proved)
+    if not proved.proof.holds:
         raise typer.Exit(1)
 
 
-def _show(proof: Proof) -> None:
+def _show(proved: Proved) -> None:
+    proof = proved.proof
     checked = f"{count_text(proof.rows, 'entry', 'entries')} of {count_text(proof.cases, 'case')}"
+    if proved.since is not None:
+        checked = f"since {proved.since:%Y-%m-%d %H:%M} UTC {checked}"
     if proof.holds:
         say(f"The ledger holds: {checked}, every identity proved.", style="green")
     else:
@@ -109,7 +121,7 @@ class _Sum:
 
 
 @contextmanager
-def _progress(session: Session) -> Iterator[Callable[[int], None] | None]:
+def _progress(engine: Engine) -> Iterator[Callable[[int], None] | None]:
     """How far it is, for a person who waits; nothing in a pipe."""
     if not is_terminal("stderr"):
         yield None
@@ -117,9 +129,11 @@ def _progress(session: Session) -> Iterator[Callable[[int], None] | None]:
     from rich.progress import Progress
     from sqlalchemy import func, select
 
+    from dunning.reports.snapshot import snapshot
     from dunning.store import CaseRow
 
-    total = session.execute(select(func.count()).select_from(CaseRow)).scalar_one()
+    with snapshot(engine) as session:
+        total = session.execute(select(func.count()).select_from(CaseRow)).scalar_one()
     with Progress(console=console("stderr"), transient=True) as progress:
         task = progress.add_task("proving", total=total)
         yield lambda done: progress.update(task, completed=done)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dunning.cli.opening import load
-from dunning.cli.output import json_text, write_file
+from dunning.cli.output import Column, PageFormat, json_list, json_text, table, write_file
 from dunning.cli.words import read_money
 
 if TYPE_CHECKING:
     from dunning.config import Settings
+    from dunning.core.brand import Brand
     from dunning.core.declines import Verdict
-    from dunning.messages import Facts, Rendered
+    from dunning.messages import Facts, Messages, Rendered
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +28,8 @@ app = typer.Typer(
 Examples:
   dunning message preview payment_failed --locale de --amount 49.00 --currency EUR
   dunning message preview reminder --decline expired_card --format html --output mail.html
+  dunning message preview --gallery emails.html
+  dunning message catalogue --locale fi --output templates/locale/fi.po
 
 Put your own into a folder and name it in DUNNING_TEMPLATES; they come before the built-in ones.""",
 )
@@ -52,14 +56,15 @@ class AdviceWord(enum.StrEnum):
 @app.command("preview")
 def preview(
     name: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="NAME", help="The message, e.g. payment_failed.", show_default=False
+            metavar="[NAME]", help="The message, e.g. payment_failed.", show_default=False
         ),
-    ],
+    ] = None,
     locale: Annotated[
-        str, typer.Option("--locale", metavar="CODE", help="The customer's, e.g. de or pt-BR.")
-    ] = "en",
+        str | None,
+        typer.Option("--locale", metavar="CODE", help="The customer's, e.g. de or pt-BR."),
+    ] = None,
     amount: Annotated[
         str, typer.Option("--amount", metavar="AMOUNT", help="What is owed.")
     ] = "49.00",
@@ -83,29 +88,124 @@ def preview(
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Write it there.")
     ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            "--gallery",
+            metavar="FILE",
+            help="Write one page with every email in every language and for every cause;"
+            " NAME and --locale narrow it.",
+        ),
+    ] = None,
 ) -> None:
-    """Render one email with made-up links: subject, text and HTML."""
+    """Render one email with made-up links: subject, text and HTML; or all of them as one page."""
     from dunning.messages import Messages
 
     settings = load().settings
     money = read_money(amount, currency)
     messages = Messages(settings.templates)
+    brand = _brand(settings, messages)
+    if gallery is not None:
+        own = _facts(settings, "payment_failed", customer, "en", None)
+        base = replace(own, amount=money, renewal_amount=money, brand=brand)
+        _write_gallery(gallery, messages, base, name, locale)
+        return
+    if name is None:
+        raise typer.BadParameter("which message? or --gallery FILE for all of them")
+    locale = locale or "en"
     said = _verdict(decline, advice)
     fitting = _fitting(name, said)
     if fitting != name and name in messages.names():
         typer.echo(
             f"With this decline {fitting} is sent instead of {name}; shown is {fitting}.", err=True
         )
-    facts = _facts(settings, fitting, customer, locale, _reason(said, decline, locale))
-    from dataclasses import replace
-
-    rendered = messages.render(replace(facts, amount=money))
+    facts = _facts(settings, fitting, customer, locale, _reason(said, decline))
+    cause = _cause(said, decline)
+    facts = replace(facts, amount=money, renewal_amount=money, cause=cause, brand=brand)
+    rendered = messages.render(facts)
     _write(fitting, locale, rendered, form, output)
 
 
-def _verdict(decline: str | None, advice: AdviceWord | None) -> Verdict | None:
-    from dataclasses import replace
+@app.command("languages")
+def show_languages(
+    form: Annotated[
+        PageFormat, typer.Option("--format", help="How it is written.")
+    ] = PageFormat.TABLE,
+) -> None:
+    """List the languages that emails and pages come in, and how complete each is."""
+    from babel import Locale
 
+    from dunning.messages.extraction import known_files, language_state
+
+    folder = load().settings.templates
+    rows = [
+        {"language": code, "name": Locale.parse(code).get_display_name("en"), **state}
+        for code, files in known_files(folder).items()
+        if (state := language_state(code, files, folder))
+    ]
+    if form is PageFormat.JSON:
+        json_list(rows)
+        return
+    columns = [
+        Column("LANGUAGE", lambda row: row["language"]),
+        Column("NAME", lambda row: row["name"]),
+        Column("TRANSLATED", lambda row: f"{row['translated']} of {row['sentences']}", right=True),
+        Column("YOURS", lambda row: str(row["yours"]), right=True),
+    ]
+    table(columns, rows)
+
+
+@app.command("catalogue")
+def catalogue(
+    locale: Annotated[
+        str, typer.Option("--locale", metavar="CODE", help="The language, e.g. fi or pt-PT.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write it there; else it is printed."),
+    ] = None,
+) -> None:
+    """Write a catalogue to translate: every sentence, with the translations there are.
+
+    As locale/CODE.po in the folder of DUNNING_TEMPLATES it is used; what is empty is English.
+    """
+    from babel import Locale, UnknownLocaleError
+
+    from dunning.messages.extraction import as_text, filled, known_files, missing
+
+    folder = load().settings.templates
+    try:
+        language = Locale.parse(locale.strip().replace("-", "_"))
+    except (ValueError, UnknownLocaleError):
+        raise typer.BadParameter(f"{locale!r} is not a language such as fi or pt-PT") from None
+    written = filled(language, known_files(folder).get(str(language), ()), folder)
+    lacking, every = missing(written)
+    if output is None:
+        sys.stdout.write(as_text(written))
+    else:
+        write_file(output, as_text(written))
+    typer.echo(f"{every - lacking} of {every} sentences are translated", err=True)
+
+
+def _write_gallery(
+    path: Path, messages: Messages, base: Facts, name: str | None, locale: str | None
+) -> None:
+    from dunning.cli.gallery import write_gallery
+
+    written = write_gallery(path, messages, base, name, locale)
+    typer.echo(f"{path}: {written} emails", err=True)
+
+
+def _brand(settings: Settings, messages: Messages) -> Brand:
+    """The brand of the policy file, if there is one that can be read."""
+    from dunning.config import load_policy_file
+
+    names = messages.names()
+    file = load_policy_file(settings.policy_file, environ=None, known_templates=names)
+    return file.brand
+
+
+def _verdict(decline: str | None, advice: AdviceWord | None) -> Verdict | None:
     from dunning.core.declines import UNKNOWN, Advice, advise
     from dunning.core.events import Decline
 
@@ -122,16 +222,20 @@ def _fitting(name: str, said: Verdict | None) -> str:
     return fitting_template(name, said)
 
 
-def _reason(said: Verdict | None, decline: str | None, locale: str) -> str | None:
+def _reason(said: Verdict | None, decline: str | None) -> str | None:
     from dunning.messages import customer_reason
 
-    return customer_reason(said, decline, locale) if said is not None else None
+    return customer_reason(said, decline) if said is not None else None
+
+
+def _cause(said: Verdict | None, decline: str | None) -> str | None:
+    from dunning.messages import customer_cause
+
+    return customer_cause(said, decline) if said is not None else None
 
 
 def _facts(settings: Settings, name: str, customer: str, locale: str, reason: str | None) -> Facts:
     """Sample facts in the merchant's own name, the dates as the standard policy has them."""
-    from dataclasses import replace
-
     from dunning.messages import every_fact
 
     failed = date(2026, 3, 2)
@@ -145,9 +249,11 @@ def _facts(settings: Settings, name: str, customer: str, locale: str, reason: st
         next_retry_on=failed + timedelta(days=1),
         suspend_on=failed + timedelta(days=14),
         give_up_on=failed + timedelta(days=28),
-        pay_url=f"{base}/r/example-pay",
-        update_card_url=f"{base}/r/example-card",
+        pay_url=f"{base}/pay/example-pay",
+        update_card_url=f"{base}/pay/example-card",
+        renews_on=failed + timedelta(days=30),
         reason=reason,
+        cause=None,
         locale=locale,
     )
 

@@ -13,6 +13,7 @@ import typer
 from dunning.cli.output import heading, item, json_page, plain, say
 from dunning.cli.policy_files import FileArgument, load_file, policy_named
 from dunning.cli.rules import OWNERS
+from dunning.core.words import Kind
 
 if TYPE_CHECKING:
     from dunning.config import PolicyFile
@@ -72,7 +73,9 @@ def explain(
 def document(file: PolicyFile, names: Sequence[str], *, whole: bool) -> list[Section]:
     """The sections on these policies; of the whole file also how one of them is chosen."""
     sections = [section for name in names for section in _policy(file.policies[name])]
-    return [*sections, *_words_of_the_file(file), *_choosing(file)] if whole else sections
+    if not whole:
+        return sections
+    return [*sections, *_words_of_the_file(file), *_choosing(file), *_staff(file)]
 
 
 def _policy(policy: Policy) -> list[Section]:
@@ -92,22 +95,44 @@ def _policy(policy: Policy) -> list[Section]:
     return sections
 
 
+NOTICES = {
+    Kind.CARD_EXPIRY: "Told ahead of a card's last day, if a renewal is to be charged to it after"
+    " that. No money is at risk, and nothing is charged.",
+    Kind.RENEWAL: "Told ahead of a renewal: when, and how much. No money is at risk, and nothing is"
+    " charged.",
+}
+WHAT = {Kind.CARD_EXPIRY: "cards that expire", Kind.RENEWAL: "renewals"}
+
+
 def _terms(policy: Policy) -> str:
     hours = ""
     if policy.send_between is not None:
         opens, closes = policy.send_between
         hours = f" Emails go out between {opens:%H:%M} and {closes:%H:%M}."
+    if policy.kind.is_notice:
+        return f"{NOTICES[policy.kind]} Times are the customer's, else {policy.timezone}.{hours}"
     return (
         f"No suspension before {policy.grace.days} days, the end after {policy.window.days}; "
-        f"{OWNERS[policy.retries]}. Times are the customer's, else {policy.timezone}.{hours}"
+        f"{OWNERS[policy.retries]}. Times are the customer's, else {policy.timezone}, "
+        f"and so is the language, else {policy.locale}.{hours}"
     )
 
 
 def _words_of_the_file(file: PolicyFile) -> list[Section]:
-    from dunning.config import describe_rules
+    from dunning.config import describe_books, describe_rules
+    from dunning.config.brand import describe_brand
     from dunning.config.sentences import describe_terms
+    from dunning.core.brand import NO_BRAND
 
     sections = []
+    own = ((each.name, each.brand) for each in file.sources if each.brand != file.brand)
+    said = [("", file.brand)] if file.brand != NO_BRAND else []
+    said += own
+    if said:
+        told = [f"{name}: {describe_brand(brand)}".removeprefix(": ") for name, brand in said]
+        sections.append(Section("The merchant, as customers see it", told))
+    if told := describe_books(file.books):
+        sections.append(Section("The books", told))
     if told := describe_terms(file.terms):
         sections.append(Section("Words of this file", told))
     if told := describe_rules(file.declines, file.limits):
@@ -121,8 +146,19 @@ def _choosing(file: PolicyFile) -> list[Section]:
     lines = []
     for number, choice in enumerate(file.choices, 1):
         when = words(choice.when) or ("everything else" if number > 1 else "everything")
+        if choice.kind.is_notice:
+            when = f"of {WHAT[choice.kind]}: {words(choice.when) or 'all'}"
         lines.append(f"{when}: {choice.policy}")
     return [Section("Which policy a case gets: the first that fits", lines, numbered=True)]
+
+
+def _staff(file: PolicyFile) -> list[Section]:
+    """Only where the file says so: else it is the same everywhere."""
+    from dunning.config import describe_staff
+
+    if ("staff",) not in file.marks:
+        return []
+    return [Section("What your own people are told", describe_staff(file.staff))]
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -161,7 +197,7 @@ def _escaped(text: str) -> str:
 
 def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
     """The same for programs."""
-    from dunning.config import describe, describe_rules
+    from dunning.config import describe, describe_books, describe_rules, describe_staff
     from dunning.config.sentences import describe_branches, describe_terms
     from dunning.core.choosing import words
 
@@ -169,6 +205,7 @@ def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
         "policies": {
             name: {
                 "version": policy.version,
+                "kind": policy.kind.value,
                 "grace_seconds": int(policy.grace.total_seconds()),
                 "window_seconds": int(policy.window.total_seconds()),
                 "retries": policy.retries.value,
@@ -179,9 +216,12 @@ def as_json(file: PolicyFile, names: Sequence[str]) -> dict[str, Any]:
             for name, policy in file.policies.items()
             if name in names
         },
+        "books": describe_books(file.books),
         "terms": describe_terms(file.terms),
         "rules": describe_rules(file.declines, file.limits),
         "choose": [
-            {"policy": choice.policy, "when": words(choice.when)} for choice in file.choices
+            {"policy": choice.policy, "kind": choice.kind.value, "when": words(choice.when)}
+            for choice in file.choices
         ],
+        "staff": describe_staff(file.staff),
     }

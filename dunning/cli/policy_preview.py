@@ -51,7 +51,12 @@ AdviceCode = Annotated[
     _Maybe, _text_option("--advice", "CODE", "The provider's advice, e.g. do_not_try_again.")
 ]
 FailedAt = Annotated[
-    _Maybe, _text_option("--failed-at", "TIME", "When it failed, UTC unless it says; now if not.")
+    _Maybe,
+    _text_option(
+        "--failed-at",
+        "TIME",
+        "When it failed (or what a notice tells of), UTC unless it says; now if not.",
+    ),
 ]
 Zone = Annotated[_Maybe, _text_option("--timezone", "ZONE", "The customer's, e.g. Europe/Berlin.")]
 Country = Annotated[_Maybe, _text_option("--country", "CODE", "The customer's, e.g. DE.")]
@@ -135,7 +140,13 @@ def preview(
     )
     loaded = load_file(file)
     name = policy or previewing.chosen_for(asked, loaded.choices, loaded.terms)
-    preview = previewing.live_through(policy_named(loaded, name), asked)
+    wanted = policy_named(loaded, name)
+    if wanted.kind.is_notice:
+        if failed_at is None:
+            asked = previewing.in_time(asked, wanted)
+        if form in (PreviewFormat.SVG, PreviewFormat.HTML):
+            raise usage("of a notice there is no picture; choose table, json or csv", "--format")
+    preview = previewing.live_through(wanted, asked)
     if form is PreviewFormat.TABLE:
         if out is not None:
             raise usage("a table is for the screen; choose svg, html, json or csv", "--out")

@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo
 
 from dunning.cli.output import Column, once, pairs, say, table
 from dunning.cli.rules import rule
-from dunning.cli.trial import Asked, begun, declined
+from dunning.cli.trial import Asked, begun, declined, noticed
 from dunning.cli.words import local_text, moment_text
 from dunning.clock import rfc3339
+from dunning.config.notices import MOMENTS
 from dunning.core.calendar import zone_of
 from dunning.core.case import advance
 from dunning.core.choosing import Choice, Terms, choose
@@ -28,6 +29,8 @@ from dunning.core.events import (
     StepKind,
     StepResult,
 )
+from dunning.core.facts import Case
+from dunning.core.notices import BEGINS_AHEAD, END_STEP, longest_lead, moment
 from dunning.core.places import walked
 from dunning.core.plan import plan
 from dunning.core.policy import Policy
@@ -35,6 +38,7 @@ from dunning.core.status import status
 from dunning.core.steps import Step
 from dunning.core.subject import subject_of
 from dunning.core.terms import under
+from dunning.core.words import Over
 
 # A policy has at most a few dozen lines; more turns would be a fault of ours.
 TURNS = 1_000
@@ -70,10 +74,18 @@ def chosen_for(asked: Asked, choices: Sequence[Choice], terms: Terms) -> str:
     return choose(choices, subject_of(case, status(case)), terms)
 
 
+def in_time(asked: Asked, policy: Policy) -> Asked:
+    """The same with a moment that all lines of a notice lie ahead of."""
+    return replace(asked, failed_at=asked.failed_at + longest_lead(policy) + BEGINS_AHEAD)
+
+
 def live_through(policy: Policy, asked: Asked) -> Preview:
     """Walk the case until nothing is planned any more."""
-    case = under(begun(asked), policy)
-    now, stops = asked.failed_at, []
+    case, now, stops = under(begun(asked), policy), asked.failed_at, []
+    if policy.kind.is_notice:
+        case = noticed(asked, policy)
+        asked = replace(asked, failed_at=moment(case, policy.timezone))
+        now = case.noticed_at or now
     for turn in range(TURNS):
         ahead = plan(case, policy, now)
         due = next(iter(ahead.due(now)), None)
@@ -86,7 +98,7 @@ def live_through(policy: Policy, asked: Asked) -> Preview:
         stop = _done(skipped[0] if skipped else due, now)
         if stop.step.kind is not StepKind.RECONCILE:
             stops.append(stop)
-        for event in _news(asked, stop, turn):
+        for event in _news(asked, stop, turn, case):
             case = advance(case, event)
     present = status(case)
     return Preview(
@@ -107,8 +119,10 @@ def _done(step: Step, now: datetime) -> Stop:
     return Stop(at=now, step=step, result=result, why=step.why)
 
 
-def _news(asked: Asked, stop: Stop, turn: int) -> list[BillingEvent]:
+def _news(asked: Asked, stop: Stop, turn: int, case: Case) -> list[BillingEvent]:
     """What the program would learn from the step."""
+    if stop.step.key.endswith(END_STEP) and case.notice is not None:
+        return [replace(case.notice, id="evt_passed", at=stop.at, over=Over.PASSED)]
     ended = StepEnded(
         id=stop.step.key,
         at=stop.at,
@@ -133,6 +147,7 @@ def as_json(preview: Preview) -> dict[str, Any]:
     return {
         "policy": preview.policy.name,
         "policy_version": preview.policy.version,
+        "kind": preview.policy.kind.value,
         "amount": asked.amount.minor,
         "currency": asked.amount.currency,
         "decline_code": asked.code,
@@ -161,8 +176,9 @@ def _stop_json(preview: Preview, stop: Stop) -> dict[str, Any]:
 
 
 def day_of(preview: Preview, stop: Stop) -> int:
-    """Whole days since the first failure."""
-    return (stop.at - preview.asked.failed_at).days
+    """Whole days since the first failure; of a notice, until what it tells of, below zero."""
+    span = stop.at - preview.asked.failed_at
+    return -(-span).days if preview.policy.kind.is_notice else span.days
 
 
 _RESULTS = {"declined": "red", "skipped": "dim", "done": "green"}
@@ -182,6 +198,11 @@ def show(preview: Preview) -> None:
         code = asked.code or asked.advice_code
         lines.append(("  note", f"no code {code!r} is known, so it is treated as any other"))
     lines.append(("  assumed", "every charge is declined for the same reason"))
+    if policy.kind.is_notice:
+        lines = [
+            (f"  {MOMENTS[policy.kind]}", f"{moment_text(asked.failed_at)} UTC, {local}"),
+            ("  assumed", "nothing changes before it"),
+        ]
     pairs(lines)
     say()
     reasons = once((step_name(stop), what(policy, stop)) for stop in preview.stops)
@@ -219,6 +240,8 @@ def _step(stop: Stop) -> str:
 def branch_and_name(stop: Stop) -> tuple[str | None, str]:
     """`funds` and `retry:2` of a line of a branch; no branch for one of the timeline."""
     branch, dot, own = step_name(stop).rpartition(".")
+    if branch.isdecimal():
+        return None, own  # the day of a renewal
     return (branch, own) if dot else (None, own)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 KEYS = (
     *("source", "since", "resumed_from", "events", "events_new", "duplicates", "missed"),
-    *("invoices", "cases", "adopted", "woken", "dry_run"),
+    *("invoices", "cases", "adopted", "woken", "dry_run", "subscriptions"),
 )
 
 
@@ -84,6 +84,7 @@ def reconcile(
                     dry=dry_run,
                 )
             told.append(_record(account.source, start, found, dry_run=dry_run))
+            told[-1]["subscriptions"] = _filled(running, account, dry_run=dry_run)
     match form:
         case Format.JSON:
             json_page(told)
@@ -92,6 +93,16 @@ def reconcile(
         case Format.TABLE:
             say(f"Since {moment_text(start)} UTC{', a dry run' if dry_run else ''}:")
             _show(told)
+
+
+def _filled(running: Program, account: Account, *, dry_run: bool) -> int:
+    """Read in what subscriptions there are, where customers are told of what lies ahead."""
+    if dry_run or not running.policies.watches():
+        return 0
+    from dunning.filling import fill
+
+    clock = running.clock
+    return fill(running.engine, running.cases, account.source, account.provider, clock.fresh)
 
 
 def _record(source: str, since: datetime, found: Found, *, dry_run: bool) -> dict[str, Any]:
@@ -163,6 +174,7 @@ def _show(told: list[dict[str, Any]]) -> None:
             Column("KNOWN", number("duplicates"), right=True, rank=1),
             Column("OPEN INVOICES", number("invoices"), right=True),
             Column("CASES", number("cases"), right=True),
+            Column("SUBSCRIPTIONS", number("subscriptions"), right=True, rank=2),
             Column("TAKEN OVER", number("adopted"), right=True, rank=2),
             Column("ASKED AGAIN", number("woken"), right=True, rank=3),
         ],

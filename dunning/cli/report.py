@@ -1,11 +1,9 @@
-"""`report …`: what is at risk, what was recovered, what is lost, what our doing brought."""
+"""`report …`: what is at risk, recovered and lost, at what rates, and what our doing brought."""
 
 from __future__ import annotations
 
-import enum
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,61 +12,49 @@ import typer
 
 from dunning.cli.opening import reading
 from dunning.cli.options import DataOption, SourceOption
-from dunning.cli.output import Column, say, table, write_file
-from dunning.cli.words import read_day, read_moment
+from dunning.cli.output import Column, heading, say, table, write_file
+from dunning.cli.report_options import (
+    Asked,
+    CurrencyOption,
+    Dated,
+    DateOption,
+    FormOption,
+    OutputOption,
+    PolicyOption,
+    ReportFormat,
+    SinceOption,
+    UntilOption,
+    ZoneOption,
+    asked,
+    books_of,
+    read_currency,
+)
+from dunning.cli.words import read_moment
 from dunning.errors import RefusedError
 
 if TYPE_CHECKING:
-    from sqlmodel import Session
-
+    from dunning.cli.opening import Reading
     from dunning.reports import Report
+
+_PERIODS = "day, week, month, quarter or year"
+_OF_CASE = "policy, policy_version, decline_code, advice, network, country, plan, source, currency"
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Revenue at risk, recovered and lost, from the ledger.",
+    help="Revenue at risk, recovered and lost, from the ledger; rates and churn.",
     epilog="""\
 Examples:
   dunning report at-risk --by age --by policy
   dunning report recovered --by month --by mechanism --since 2026-01-01
   dunning report lost --by cause --format xlsx --output lost.xlsx
+  dunning report rates --definition all
+  dunning report churn --by month --by kind
   dunning report uplift --by month
+  dunning report overview --format html --output overview.html
   dunning report declines              what codes mean, and which are not known
 
 JSON has amounts in minor units (cents) beside the currency; currencies are never added.""",
 )
-
-
-class ReportFormat(enum.StrEnum):
-    """How a report is written."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-    XLSX = "xlsx"
-
-
-SinceOption = Annotated[
-    str | None, typer.Option("--since", metavar="DAY", help="First day, such as 2026-01-01.")
-]
-UntilOption = Annotated[
-    str | None, typer.Option("--until", metavar="DAY", help="Last day; it is part of the range.")
-]
-PolicyOption = Annotated[
-    str | None, typer.Option("--policy", metavar="NAME", help="Only cases of this policy.")
-]
-CurrencyOption = Annotated[
-    str | None, typer.Option("--currency", metavar="CODE", help="Only this currency, e.g. USD.")
-]
-ZoneOption = Annotated[
-    str, typer.Option("--timezone", metavar="ZONE", help="Whose calendar days and months are.")
-]
-FormOption = Annotated[
-    ReportFormat,
-    typer.Option("--format", help="table for people; xlsx needs --output."),
-]
-OutputOption = Annotated[
-    Path | None, typer.Option("--output", metavar="FILE", help="Write it there.")
-]
 
 
 @app.command("at-risk")
@@ -78,7 +64,7 @@ def at_risk(
         typer.Option(
             "--by",
             metavar="KEY",
-            help="currency, age, state, policy, decline_code, standing or source; several times.",
+            help=f"age, state, standing, {_OF_CASE}; several times.",
         ),
     ] = None,
     source: SourceOption = None,
@@ -93,14 +79,19 @@ def at_risk(
     data: DataOption = None,
 ) -> None:
     """What is open now: unpaid, pursued, and not yet lost."""
-    code = _code(currency)
+    code = read_currency(currency)
 
-    def make(session: Session, now: datetime) -> Report:
+    def make(view: Reading) -> Report:
         from dunning.reports import at_risk as make_report
 
-        moment = read_moment(as_of, "--as-of") if as_of else now
-        chosen = by or ["currency"]
-        return make_report(session, moment, by=chosen, source=source, policy=policy, currency=code)
+        moment = read_moment(as_of, "--as-of") if as_of else view.now
+        words: dict[str, Any] = {
+            "by": by or ["currency"],
+            "source": source,
+            "policy": policy,
+            "currency": code,
+        }
+        return make_report(view.session, moment, **words)
 
     _report(make, form, output, data)
 
@@ -112,8 +103,7 @@ def recovered(
         typer.Option(
             "--by",
             metavar="KEY",
-            help="day, week, month, quarter or year; mechanism, step, policy, decline_code, "
-            "source, currency; several times.",
+            help=f"{_PERIODS}; mechanism, step, {_OF_CASE}; several times.",
         ),
     ] = None,
     since: SinceOption = None,
@@ -121,13 +111,15 @@ def recovered(
     source: SourceOption = None,
     policy: PolicyOption = None,
     currency: CurrencyOption = None,
-    zone: ZoneOption = "UTC",
+    zone: ZoneOption = None,
+    date: DateOption = Dated.OCCURRED,
     form: FormOption = ReportFormat.TABLE,
     output: OutputOption = None,
     data: DataOption = None,
 ) -> None:
     """Revenue that came back, net of refunds and disputes, and what brought it in."""
-    _flow("recovered", by, since, until, source, policy, currency, zone, form, output, data)
+    words = asked(by, since, until, source, currency, zone)
+    _flow("recovered", words, form, output, data, policy=policy, date=date.value)
 
 
 @app.command("lost")
@@ -137,8 +129,7 @@ def lost(
         typer.Option(
             "--by",
             metavar="KEY",
-            help="day, week, month, quarter or year; kind, cause, policy, decline_code, source, "
-            "currency; several times.",
+            help=f"{_PERIODS}; kind, cause, {_OF_CASE}; several times.",
         ),
     ] = None,
     since: SinceOption = None,
@@ -146,13 +137,77 @@ def lost(
     source: SourceOption = None,
     policy: PolicyOption = None,
     currency: CurrencyOption = None,
-    zone: ZoneOption = "UTC",
+    zone: ZoneOption = None,
+    date: DateOption = Dated.OCCURRED,
     form: FormOption = ReportFormat.TABLE,
     output: OutputOption = None,
     data: DataOption = None,
 ) -> None:
     """What was written off or withdrawn, and what came in late after all."""
-    _flow("lost", by, since, until, source, policy, currency, zone, form, output, data)
+    words = asked(by, since, until, source, currency, zone)
+    _flow("lost", words, form, output, data, policy=policy, date=date.value)
+
+
+@app.command("rates")
+def rates(
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="KEY", help=f"{_PERIODS}, of the first failure; {_OF_CASE}."),
+    ] = None,
+    definition: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--definition",
+            metavar="NAME",
+            help="ours, ours_cases, ours_so_far, stripe, recurly, churn_buster, baremetrics, "
+            "retain, or all of them side by side; several times.",
+        ),
+    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    source: SourceOption = None,
+    policy: PolicyOption = None,
+    currency: CurrencyOption = None,
+    zone: ZoneOption = None,
+    form: FormOption = ReportFormat.TABLE,
+    output: OutputOption = None,
+    data: DataOption = None,
+) -> None:
+    """What part of what had failed came in, by when it first failed.
+
+    Beside each rate stand what is above and below the line, the window within which money counts,
+    and how much of the cohort is past it.
+
+    Example: dunning report rates --definition all --since 2026-01-01 --until 2026-01-31
+    """
+    from dunning.reports.published import USUAL
+
+    words = asked(by, since, until, source, currency, zone)
+    chosen = tuple(definition or USUAL)
+    _flow("rates", words, form, output, data, policy=policy, definitions=chosen)
+
+
+@app.command("churn")
+def churn(
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="KEY", help=f"{_PERIODS}; kind, source, currency."),
+    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    source: SourceOption = None,
+    currency: CurrencyOption = None,
+    zone: ZoneOption = None,
+    form: FormOption = ReportFormat.TABLE,
+    output: OutputOption = None,
+    data: DataOption = None,
+) -> None:
+    """Customers, subscriptions and recurring revenue lost, of those at the start of each period.
+
+    Example: dunning report churn --by month --by kind --since 2026-01-01
+    """
+    words = asked(by, since, until, source, currency, zone)
+    _flow("churn", words, form, output, data)
 
 
 @app.command("uplift")
@@ -166,7 +221,7 @@ def uplift(
     source: SourceOption = None,
     policy: PolicyOption = None,
     currency: CurrencyOption = None,
-    zone: ZoneOption = "UTC",
+    zone: ZoneOption = None,
     form: FormOption = ReportFormat.TABLE,
     output: OutputOption = None,
     data: DataOption = None,
@@ -178,9 +233,51 @@ def uplift(
 
     Example: dunning report uplift --policy standard --since 2026-01-01
     """
-    _flow(
-        "uplift", by or ["policy"], since, until, source, policy, currency, zone, form, output, data
-    )
+    words = asked(by, since, until, source, currency, zone, usual="policy")
+    _flow("uplift", words, form, output, data, policy=policy)
+
+
+@app.command("overview")
+def overview(
+    by: Annotated[str, typer.Option("--by", metavar="PERIOD", help=f"{_PERIODS}.")] = "month",
+    since: SinceOption = None,
+    until: UntilOption = None,
+    source: SourceOption = None,
+    currency: CurrencyOption = None,
+    zone: ZoneOption = None,
+    form: FormOption = ReportFormat.TABLE,
+    output: OutputOption = None,
+    data: DataOption = None,
+) -> None:
+    """At risk, recovered, lost, rates and churn of twelve months, on one page.
+
+    With --format html it is one file with charts, to be looked at, sent on or printed.
+
+    Example: dunning report overview --format html --output overview.html
+    """
+    if form in (ReportFormat.CSV, ReportFormat.XLSX):
+        message = f"{form.value} is of one report: choose html, json or table"
+        raise typer.BadParameter(message, param_hint="--format")
+    _must_fit(form, output)
+    words = asked(None, since, until, source, currency, zone)
+    with reading(data) as view:
+        from dunning import reports
+
+        given = words.words(books_of(view))
+        del given["by"]
+        try:
+            made = reports.overview(view.session, view.now, unit=by, **given)
+        except RefusedError as error:
+            raise typer.BadParameter(str(error)) from None
+    if form is ReportFormat.TABLE:
+        for report in made:
+            heading(report.name)
+            _show(report)
+    elif form is ReportFormat.HTML:
+        page = reports.to_html(made, "Payment recovery", reports.tiles(made))
+        _put(page, output, f"overview, {len(made)} reports")
+    else:
+        _put(reports.to_json_list(made), output, f"overview, {len(made)} reports")
 
 
 # --- parts -----------------------------------------------------------------------------------
@@ -188,67 +285,36 @@ def uplift(
 
 def _flow(
     name: str,
-    by: Sequence[str] | None,
-    since: str | None,
-    until: str | None,
-    source: str | None,
-    policy: str | None,
-    currency: str | None,
-    zone: str,
+    words: Asked,
     form: ReportFormat,
     output: Path | None,
     data: Path | None,
+    **more: Any,
 ) -> None:
     """One of the reports about a range of days."""
-    first, last = read_day(since, "--since"), read_day(until, "--until")
-    code = _code(currency)
 
-    def make(session: Session, now: datetime) -> Report:
+    def make(view: Reading) -> Report:
         from dunning import reports
 
-        report = partial(getattr(reports, name), session, now)
-        made: Report = report(
-            by=by or ["month"],
-            since=first,
-            until=last,
-            source=source,
-            policy=policy,
-            currency=code,
-            zone=zone,
-        )
+        given = words.words(books_of(view)) | more
+        if name == "uplift":
+            del given["year_from"]
+        made: Report = getattr(reports, name)(view.session, view.now, **given)
         return made
 
     _report(make, form, output, data)
 
 
-def _code(currency: str | None) -> str | None:
-    """The currency as the ledger spells it."""
-    if currency is None:
-        return None
-    from dunning.core.money import currency_code
-    from dunning.errors import MoneyError
-
-    try:
-        return currency_code(currency)
-    except MoneyError as error:
-        raise typer.BadParameter(str(error), param_hint="--currency") from None
-
-
 def _report(
-    make: Callable[[Session, datetime], Report],
+    make: Callable[[Reading], Report],
     form: ReportFormat,
     output: Path | None,
     data: Path | None,
 ) -> None:
-    if form is ReportFormat.XLSX and output is None:
-        message = "a workbook is written to a file: add --output FILE.xlsx"
-        raise typer.BadParameter(message, param_hint="--format")
-    if form is ReportFormat.TABLE and output is not None:
-        message = "a table is for the screen: choose --format csv, json or xlsx"
-        raise typer.BadParameter(message, param_hint="--output")
+    _must_fit(form, output)
     with reading(data) as view:
         try:
-            report = make(view.session, view.now)
+            report = make(view)
         except RefusedError as error:
             # A breakdown, a zone or a range that the command line got wrong.
             raise typer.BadParameter(str(error)) from None
@@ -258,6 +324,15 @@ def _report(
         _write(report, form, output)
 
 
+def _must_fit(form: ReportFormat, output: Path | None) -> None:
+    if form is ReportFormat.XLSX and output is None:
+        message = "a workbook is written to a file: add --output FILE.xlsx"
+        raise typer.BadParameter(message, param_hint="--format")
+    if form is ReportFormat.TABLE and output is not None:
+        message = "a table is for the screen: choose --format csv, html, json or xlsx"
+        raise typer.BadParameter(message, param_hint="--output")
+
+
 def _write(report: Report, form: ReportFormat, output: Path | None) -> None:
     from dunning import reports
 
@@ -265,11 +340,15 @@ def _write(report: Report, form: ReportFormat, output: Path | None) -> None:
         ReportFormat.JSON: reports.to_json,
         ReportFormat.CSV: reports.to_csv,
         ReportFormat.XLSX: reports.to_xlsx,
+        ReportFormat.HTML: lambda one: reports.to_html([one]),
     }
-    content = made[form](report)
+    _put(made[form](report), output, f"{report.name}, {len(report.rows)} rows")
+
+
+def _put(content: str | bytes, output: Path | None, what: str) -> None:
     if output is not None:
         write_file(output, content)
-        typer.echo(f"{output}: {report.name}, {len(report.rows)} rows", err=True)
+        typer.echo(f"{output}: {what}", err=True)
     else:
         assert isinstance(content, str)
         sys.stdout.write(content)

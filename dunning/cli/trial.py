@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from dunning.core.ahead import Ahead, NoticeReported
+from dunning.core.calendar import zone_of
 from dunning.core.case import advance, new_case
 from dunning.core.events import (
     Actor,
@@ -22,6 +24,9 @@ from dunning.core.events import (
 )
 from dunning.core.facts import Case
 from dunning.core.money import Money
+from dunning.core.notices import BEGINS_AHEAD, expires_at, longest_lead
+from dunning.core.policy import Policy
+from dunning.core.words import Kind
 
 SOURCE, INVOICE = "stripe", "in_preview"
 CUSTOMER, SUBSCRIPTION, METHOD = "cus_preview", "sub_preview", "pm_preview"
@@ -60,16 +65,7 @@ def begun(asked: Asked) -> Case:
     at = asked.failed_at
     events: list[BillingEvent] = [
         InvoiceReported(id="evt_1", at=at, news=InvoiceNews.PAYMENT_FAILED, bill=_bill(asked)),
-        CustomerReported(
-            id="evt_2",
-            at=at,
-            customer=CUSTOMER,
-            email="customer@example.com",
-            country=asked.country,
-            timezone=asked.timezone,
-            since=None if asked.tenure is None else at - asked.tenure,
-            metadata=asked.metadata,
-        ),
+        _customer(asked, at),
     ]
     if asked.subscription:
         events.append(_subscription(asked))
@@ -79,6 +75,19 @@ def begun(asked: Asked) -> Case:
     for event in events:
         case = advance(case, event)
     return case
+
+
+def _customer(asked: Asked, at: datetime) -> CustomerReported:
+    return CustomerReported(
+        id="evt_2",
+        at=at,
+        customer=CUSTOMER,
+        email="customer@example.com",
+        country=asked.country,
+        timezone=asked.timezone,
+        since=None if asked.tenure is None else at - asked.tenure,
+        metadata=asked.metadata,
+    )
 
 
 def _bill(asked: Asked) -> Bill:
@@ -131,3 +140,33 @@ def declined(asked: Asked, at: datetime, name: str, by: Actor) -> AttemptReporte
     return AttemptReported(
         id=f"evt_{name}", at=at, attempt=attempt, invoice=INVOICE, customer=CUSTOMER
     )
+
+
+def noticed(asked: Asked, policy: Policy) -> Case:
+    """The case of a notice; what it tells of comes when the charge would have failed.
+
+    Of a card that is the end of its last month, and it renews the day after.
+    """
+    zone = zone_of(asked.timezone, asked.country, policy.timezone)
+    month = asked.failed_at.astimezone(zone)
+    expiry = expires_at(month.year, month.month, zone)
+    card = policy.kind is Kind.CARD_EXPIRY
+    ahead = Ahead(
+        customer=CUSTOMER,
+        subscription=SUBSCRIPTION,
+        renews_at=expiry + timedelta(days=1) if card else asked.failed_at,
+        amount=asked.amount.minor,
+        currency=asked.amount.currency,
+        term=asked.interval,
+        method=METHOD,
+        method_type=asked.method,
+        last4="4242",
+        exp_month=month.month if card else None,
+        exp_year=month.year if card else None,
+    )
+    at = asked.failed_at - longest_lead(policy) - BEGINS_AHEAD
+    told = NoticeReported(id="evt_1", at=at, invoice=INVOICE, kind=policy.kind, ahead=ahead)
+    case = new_case(asked.source, "stripe", INVOICE)
+    for event in (told, _customer(asked, at), _subscription(asked)):
+        case = advance(case, event)
+    return case

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from dunning.config import conditions
 from dunning.config.conditions import Known, read_when
 from dunning.config.cursor import At, Fields, fields, listing, text
 from dunning.config.problems import expected_one_of, quoted
 from dunning.core.choosing import Choice, When
+from dunning.core.words import Kind
 
 MAX_CHOICES = 500
 CHOICE_KEYS = ("when", "policy")
@@ -17,7 +18,7 @@ _EXAMPLE = "- {policy: standard}"
 
 
 def read_choices(
-    at: At | None, root: Fields, policies: Collection[str], known: Known
+    at: At | None, root: Fields, policies: Mapping[str, Kind], known: Known
 ) -> tuple[Choice, ...]:
     """Every line. A file with one policy needs no list, as there is nothing to choose."""
     if at is None:
@@ -27,13 +28,20 @@ def read_choices(
         return ()
     lines = listing(at, "lines such as {policy: standard}", MAX_CHOICES)
     read = [_choice(line, policies, known) for line in lines]
-    if read and lines:
-        _check_last(lines[-1], read[-1])
+    pairs = list(zip(lines, read, strict=True))
+    # Who is told of nothing has no notice; a failed charge always has a policy.
+    failed = [pair for pair in pairs if pair[1] is None or not pair[1].kind.is_notice]
+    if failed:
+        _check_last(*failed[-1])
+    elif lines:
+        root.at.fail(
+            f"no line of `choose` is for failed charges; expected one such as `{_EXAMPLE}`"
+        )
     return tuple(choice for choice in read if choice is not None)
 
 
 def _check_last(at: At, last: Choice | None) -> None:
-    """An invoice that no line fits would have no policy; so the last line fits all."""
+    """An invoice that no line fits would have no policy; so the last line for them fits all."""
     if last is not None and last.when != When():
         at.fail(
             "the last line of `choose` must match everything;"
@@ -41,7 +49,7 @@ def _check_last(at: At, last: Choice | None) -> None:
         )
 
 
-def _choice(at: At, policies: Collection[str], known: Known) -> Choice | None:
+def _choice(at: At, policies: Mapping[str, Kind], known: Known) -> Choice | None:
     problems = at.report.count
     found = fields(at, CHOICE_KEYS)
     if found is None:
@@ -51,7 +59,7 @@ def _choice(at: At, policies: Collection[str], known: Known) -> Choice | None:
     when = When() if condition is None else read_when(condition, conditions.CHOICE_KEYS, known)
     if policy is None or when is None or at.report.count > problems:
         return None
-    return Choice(policy=policy, when=when)
+    return Choice(policy=policy, when=when, kind=policies[policy])
 
 
 def policy_name(at: At, policies: Collection[str]) -> str | None:

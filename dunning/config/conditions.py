@@ -95,7 +95,9 @@ def _check_keys(found: Fields, keys: Collection[str]) -> None:
     for key in found.table.entries:
         if key in keys:
             continue
-        if key in STANDING_KEYS:
+        if key in STANDING_KEYS and "clicked" in keys:
+            found.fail_key(key, f"`{key}` says how a failed charge stands; here nothing has failed")
+        elif key in STANDING_KEYS:
             message = f"`{key}` is not known yet when a policy is chosen; only the `when` of a line"
             found.fail_key(key, f"{message} can ask for it")
         elif key in CHOICE_KEYS:

@@ -6,7 +6,8 @@ import re
 
 from dunning.config.cursor import At, one_or_more, text
 from dunning.config.problems import expected_one_of, quoted
-from dunning.core.days import Day, Wish
+from dunning.config.yaml_tree import Listing
+from dunning.core.days import WEEK, Day, Quiet, Wish
 
 MOST = 20
 MONTH = r"[1-9]|[12][0-9]|3[01]"
@@ -26,6 +27,27 @@ def paydays(at: At) -> tuple[Wish, ...] | None:
         at.fail("payday is what is explained here; expected days such as 25 or last_day")
         return None
     return found
+
+
+def quiet(at: At) -> tuple[Quiet, ...]:
+    """The days on which no email is written, such as [saturday, sunday, holiday]; or none."""
+    if isinstance(at.node, Listing) and not at.node.items:
+        return ()  # a policy may lift what the defaults say
+    found = one_or_more(at, _quiet, "days", len(Quiet))
+    if set(WEEK) <= set(found):
+        at.fail("every day of the week is quiet, so no email could ever be written")
+    return tuple(day for day in Quiet if day in found)
+
+
+def _quiet(at: At) -> Quiet | None:
+    words = [each.value for each in Quiet]
+    value = text(at, expected_one_of(words).removeprefix("expected "))
+    if value is None:
+        return None
+    if value in words:
+        return Quiet(value)
+    at.fail(f"{quoted(value)} is not a quiet day; {expected_one_of(words, value)}")
+    return None
 
 
 def _wish(at: At) -> Wish | None:

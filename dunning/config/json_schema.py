@@ -10,11 +10,14 @@ import json
 from pathlib import Path
 
 from dunning.config import (
+    books,
+    brand,
     choosing,
     conditions,
     days,
     holdout,
     house_rules,
+    notices,
     policy_file,
     rungs,
     schema_conditions,
@@ -30,12 +33,14 @@ from dunning.config.schema_parts import one_or_more as _one_or_more
 from dunning.config.schema_parts import pattern as _pattern
 from dunning.config.schema_parts import table as _table
 from dunning.config.schema_parts import words as _words
+from dunning.config.staff import staff_schema
 from dunning.core import limits
 from dunning.core.branches import BRANCHES
-from dunning.core.days import Day
+from dunning.core.days import WEEK, Day, Quiet
 from dunning.core.decline_table import Advice
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.policy import Collection, Invoice, Reach, Retries, Subscription
+from dunning.core.words import Kind
 
 FILE = Path(__file__).resolve().parent.parent / "policies" / "policy.schema.json"
 
@@ -49,6 +54,8 @@ def schema() -> Schema:
             {
                 "version": {"const": int(policy_file.VERSION)},
                 "defaults": _table(_overridable(), about="What holds for every policy."),
+                "books": _books(),
+                "brand": _brand(),
                 "declines": _declines(),
                 "limits": _list(_limit(), house_rules.MAX_LIMITS)
                 | {"description": "The house ceiling, and limits beside those of the networks."},
@@ -73,6 +80,7 @@ def schema() -> Schema:
                 },
                 "sources": _list({"$ref": "#/$defs/source"}, sources.MAX_SOURCES)
                 | {"description": "Several billing accounts; one Stripe account needs none."},
+                "staff": staff_schema(),
             },
             required=("version", "policies"),
         ),
@@ -80,7 +88,8 @@ def schema() -> Schema:
             "duration": _pattern(
                 values.DURATION, "A whole number with m, h, d or w: 45m, 0h, 36h, 3d, 2w."
             ),
-            "policy": _policy(),
+            "policy": {"oneOf": [_policy(), _notice()]},
+            "told": {"oneOf": [_told(kind) for kind in notices.TELLS]},
             "rung": {"oneOf": [_rung(kind, own) for kind, own in rungs.STEP_KEYS.items()]},
             "when": schema_conditions.when(conditions.LINE_KEYS),
             "choice": _choice(),
@@ -89,9 +98,36 @@ def schema() -> Schema:
     }
 
 
+def _notice() -> Schema:
+    """A policy that only tells of what lies ahead."""
+    kinds = [kind.value for kind in Kind if kind.is_notice]
+    about = {
+        "kind": {"enum": kinds, "description": "It tells of a card that expires, or of a renewal."},
+        "timeline": _list({"$ref": "#/$defs/told"}, rungs.MAX_RUNGS)
+        | {"description": "Counted back from the card's last day, or from the renewal."},
+    }
+    known = about | {
+        key: one for key, one in _overridable().items() if key in policy_file.NOTICE_KEYS
+    }
+    return _table(known, required=("kind", "timeline"))
+
+
+def _told(kind: StepKind) -> Schema:
+    """A line of its timeline."""
+    own = _rung(kind, rungs.STEP_KEYS[kind])
+    known = {key: own["properties"][key] for key in notices.line_keys(kind)}
+    known["before"] = _duration("So long before what it tells of: 1h to 365d.")
+    known["when"] = schema_conditions.when(notices.WHEN_KEYS)
+    return _table(known, required=("before", *own["required"]))
+
+
 def _policy() -> Schema:
     return _table(
         {
+            "kind": {
+                "const": Kind.RECOVERY.value,
+                "description": "Of failed charges, as if left out.",
+            },
             "grace": _duration("Suspension is not before this."),
             "window": _duration("The case is given up at this."),
             "timeline": _list({"$ref": "#/$defs/rung"}, rungs.MAX_RUNGS)
@@ -117,6 +153,21 @@ def _holdout() -> Schema:
         "salt": _pattern(holdout.SALT, "Another word draws other customers."),
     }
     return {"anyOf": [share, _table(known, required=("share",))]}
+
+
+def _books() -> Schema:
+    known = {
+        "timezone": {
+            "type": "string",
+            "description": "Whose days and months reports are in, such as Europe/Berlin.",
+        },
+        "fiscal_year_start": {
+            "enum": list(books.MONTHS),
+            "description": "The month in which the years of reports begin.",
+        },
+    }
+    fields = {key: known[key] for key in books.BOOKS_KEYS}
+    return _table(fields, about="By whose calendar finance counts.")
 
 
 def _declines() -> Schema:
@@ -166,14 +217,21 @@ def _overridable() -> Schema:
         "send_between": _pattern(
             values.SPAN, 'When emails may go out, the customer\'s time: "09:00-18:00".'
         ),
+        "quiet_days": _quiet(),
         "paydays": _one_or_more(_day(), days.MOST)
         | {"description": "What `payday` means: days such as 25 or last_day."},
+        "locale": _pattern(
+            values.LOCALE, "For customers of whom neither language nor country is known: de."
+        ),
     }
 
 
 def _terms() -> Schema:
     backups = _one_or_more(_pattern(terms.METHOD), terms.MAX_METHODS)
     ways = _table({"order": backups, "also": {"const": terms.ALSO}}, required=("order",))
+    most = {"type": "integer", "minimum": 1, "maximum": terms.MOST_PROMISES}
+    within = _duration("How far ahead, from 1d to 31d.")
+    promises = _table({"within": within, "most": most}, required=("within",))
     return {
         "access": _table(
             {"scope": _words(Reach, "One subscription, or all that the customer has.")},
@@ -183,6 +241,8 @@ def _terms() -> Schema:
         "on_cancel": _words(OnCancel, "What the customer's cancellation does to what is owed."),
         "backup_methods": {"anyOf": [*backups["anyOf"], ways]}
         | {"description": "Other saved methods that may be charged, in this order; or `any`."},
+        "promises": {"anyOf": [{"const": terms.OFF}, within, promises]}
+        | {"description": "How far ahead customers may promise to pay on their page, how often."},
     }
 
 
@@ -231,6 +291,14 @@ def _day() -> Schema:
     return {"enum": [*words, *range(1, 32)]}
 
 
+def _quiet() -> Schema:
+    one = {"enum": [each.value for each in Quiet]}
+    whole_week = {"allOf": [{"contains": {"const": day.value}} for day in WEEK]}
+    several = {"type": "array", "items": one, "uniqueItems": True, "not": whole_week}
+    about = "Days on which no email is written: [saturday, sunday, holiday]."
+    return {"anyOf": [one, several], "description": about}
+
+
 def _choice() -> Schema:
     when = schema_conditions.when(conditions.CHOICE_KEYS)
     return _table({"when": when, "policy": _pattern(values.NAME)}, required=("policy",))
@@ -246,6 +314,7 @@ def _source() -> Schema:
         "mode": {"enum": list(stripe_keys.MODES)},
         "policy": _pattern(values.NAME, "This policy for all its invoices."),
         "sender": {"type": "string", "description": "Billing <billing@example.com>"},
+        "brand": _brand(),
         "rate": {
             "type": "integer",
             "description": "Requests a second, where the provider allows other than usual.",
@@ -256,6 +325,24 @@ def _source() -> Schema:
     keyed = [{"required": ["api_key_env"]}, {"required": ["webhook_secrets_env"]}]
     fields = {key: known[key] for key in sources.SOURCE_KEYS}
     return _table(fields, required=("name", "provider")) | {"anyOf": keyed}
+
+
+def _brand() -> Schema:
+    page = _pattern("https://.+")
+    support = {
+        "email": {"type": "string", "description": "help@example.com"},
+        "url": page,
+        "phone": _pattern(brand.PHONE),
+    }
+    known = {
+        "name": {"type": "string"},
+        "logo": page | {"description": "A picture, 40 pixels high in emails; https only."},
+        "colour": _pattern(brand.COLOUR, 'Of the button and the edge: "#1d4ed8".'),
+        "address": _one_or_more({"type": "string"}, brand.MAX_LINES),
+        "support": _table({key: support[key] for key in brand.SUPPORT_KEYS}),
+    }
+    about = "The merchant as customers see it in emails and on pages."
+    return _table({key: known[key] for key in brand.BRAND_KEYS}, about=about)
 
 
 def _duration(about: str) -> Schema:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import time
+from datetime import time, timedelta
 from importlib import resources
 from pathlib import Path
 
-from dunning.config import days, values
+from dunning.config import days, notices, values
+from dunning.config.books import USUAL, Books, read_books
 from dunning.config.branches import Branch, read_branches
+from dunning.config.brand import of_source, read_brand
 from dunning.config.choosing import read_choices
 from dunning.config.conditions import Known, used_terms
 from dunning.config.cursor import At, Fields, fields, listing, member, text
@@ -20,16 +22,19 @@ from dunning.config.problems import Mark, Report, quoted
 from dunning.config.problems import Path as Way
 from dunning.config.rungs import MAX_RUNGS, read_rung
 from dunning.config.sources import read_sources, refuse_live_with_sandbox, source_names
+from dunning.config.staff import USUAL_TERMS, StaffTerms, read_staff
 from dunning.config.stripe_keys import Source, stripe_source
 from dunning.config.terms import TERMS_KEYS, read_terms
 from dunning.config.worth import read_terms as read_words
 from dunning.config.yaml_tree import parse
 from dunning.core.branches import whens_of
+from dunning.core.brand import NO_BRAND, Brand
 from dunning.core.choosing import NO_TERMS, Choice, OneOf, Terms, When
-from dunning.core.days import PAYDAYS, Wish
+from dunning.core.days import PAYDAYS, Quiet, Wish
 from dunning.core.decline_table import Override
 from dunning.core.limits import Limit
 from dunning.core.policy import Policy, Retries
+from dunning.core.words import Kind
 from dunning.errors import ConfigError
 from dunning.workdays import works_on
 
@@ -37,10 +42,13 @@ MAX_BYTES = 1_000_000
 MAX_POLICIES = 200
 VERSION = "1"
 
-RULES_KEYS = ("value", "segments", "declines", "limits")
-TOP_KEYS = ("version", "defaults", *RULES_KEYS, "policies", "choose", "sources")
-DEFAULT_KEYS = ("timezone", "retries", "send_between", "paydays")
-POLICY_KEYS = ("grace", "window", "timeline", "branches", "holdout", *DEFAULT_KEYS, *TERMS_KEYS)
+RULES_KEYS = ("books", "value", "segments", "declines", "limits")
+TOP_KEYS = ("version", "defaults", "brand", *RULES_KEYS, "policies", "choose", "sources", "staff")
+DEFAULT_KEYS = ("timezone", "retries", "send_between", "quiet_days", "paydays", "locale")
+OWN_KEYS = ("kind", "grace", "window", "timeline", "branches", "holdout")
+POLICY_KEYS = (*OWN_KEYS, *DEFAULT_KEYS, *TERMS_KEYS)
+# Of a policy that only tells of what lies ahead: there is no charge that anybody could own.
+NOTICE_KEYS = (*notices.OWN_KEYS, *(key for key in DEFAULT_KEYS if key != "retries"))
 PROVIDERS = ("stripe",)
 
 BUILT_IN = "default.yaml"
@@ -57,9 +65,12 @@ class PolicyFile:
     policies: dict[str, Policy]
     choices: tuple[Choice, ...]
     terms: Terms = NO_TERMS  # the words of the file that `choices` use
+    books: Books = USUAL
     sources: tuple[Source, ...] = ()
+    brand: Brand = NO_BRAND  # of every source that says nothing else
     declines: tuple[Override, ...] = ()
     limits: tuple[Limit, ...] = ()
+    staff: StaffTerms = USUAL_TERMS
     marks: Mapping[Way, Mark] = field(default_factory=dict, repr=False, compare=False)
     lines: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
@@ -71,7 +82,9 @@ class _Defaults:
     timezone: str = "UTC"
     retries: Retries = Retries.OURS
     send_between: tuple[time, time] | None = None
+    quiet_days: tuple[Quiet, ...] = ()
     paydays: tuple[Wish, ...] = PAYDAYS
+    locale: str = "en"
 
 
 def load_policy_file(
@@ -157,23 +170,30 @@ def _load(
     declines = read_declines(top.get("declines"))
     limits = read_limits(top.get("limits"))
     known = Known(sources=source_names(top.get("sources")))
+    books = read_books(top.get("books"))
     terms = read_words(top.get("value"), top.get("segments"), known)
     known = replace(known, terms=terms)
     policies_at = top.get("policies")
     policies: dict[str, Policy] = {}
-    names: Collection[str] = ()
+    names: Mapping[str, Kind] = {}
     if policies_at is None:
         top.at.fail("`policies` is missing; expected names with grace, window and timeline")
     else:
         table = fields(policies_at)
-        names = tuple(table.table.entries) if table else ()
+        names = notices.kinds_of(table) if table else {}
         policies = _policies(table, defaults, templates, known) if table else {}
+        if names and all(kind.is_notice for kind in names.values()):
+            policies_at.fail(
+                "no policy is for failed charges; expected one without `kind` at least"
+            )
     sources_at = top.get("sources")
     if sources_at is not None:
         sources = read_sources(sources_at, environ, names, providers)
     else:
         own = stripe_source(environ or {})
         sources = (own,) if own else ()
+    brand = top.read("brand", read_brand, NO_BRAND) or NO_BRAND
+    sources = tuple(replace(each, brand=of_source(each.brand, brand)) for each in sources)
     sandbox = (environ or {}).get("DUNNING_SANDBOX_URL", "").strip()
     refuse_live_with_sandbox(sources_at or top.at, sources, sandbox)
     choices = read_choices(top.get("choose"), top, names, known)
@@ -182,9 +202,12 @@ def _load(
         policies=_with_rules(policies, declines, limits),
         declines=declines,
         limits=limits,
+        staff=read_staff(top.get("staff"), terms, defaults.timezone),
         choices=(*_own_choices(sources), *choices),
         terms=terms,
+        books=books,
         sources=sources,
+        brand=brand,
         marks=top.at.report.marks,
         lines=tuple(top.at.report.lines),
     )
@@ -194,7 +217,10 @@ def _with_rules(
     policies: Mapping[str, Policy], declines: tuple[Override, ...], limits: tuple[Limit, ...]
 ) -> dict[str, Policy]:
     """Give what the file says of declines and limits to each policy: a case keeps what it had."""
-    ruled = {n: replace(p, declines=declines, limits=limits) for n, p in policies.items()}
+    ruled = {
+        name: policy if policy.kind.is_notice else replace(policy, declines=declines, limits=limits)
+        for name, policy in policies.items()
+    }
     for name, policy in ruled.items():
         holdout = policy.holdout
         if holdout is not None and holdout.policy is not None and holdout.policy in ruled:
@@ -226,11 +252,14 @@ def _defaults(at: At) -> _Defaults:
 
 def _overridden(found: Fields, base: _Defaults) -> _Defaults:
     """The defaults, with what is said here instead. What is wrong is in the report."""
+    quiet = found.read("quiet_days", days.quiet, None)
     return _Defaults(
         timezone=found.read("timezone", values.timezone, base.timezone) or base.timezone,
         retries=found.read("retries", _retries, base.retries) or base.retries,
         send_between=found.read("send_between", values.span, base.send_between),
+        quiet_days=base.quiet_days if quiet is None else quiet,
         paydays=found.read("paydays", days.paydays, base.paydays) or base.paydays,
+        locale=found.read("locale", values.locale, base.locale) or base.locale,
     )
 
 
@@ -266,6 +295,9 @@ def _policy(
     found = fields(at, POLICY_KEYS)
     if found is None:
         return None
+    kind = found.read("kind", notices.read_kind, Kind.RECOVERY)
+    if kind is not None and kind.is_notice:
+        return _notice(found, name, kind, defaults, templates, known)
     grace = found.need("grace", values.duration, "when suspension may come, such as 14d")
     window = found.need("window", values.duration, "when the case is given up, such as 28d")
     own = _overridden(found, defaults)
@@ -291,10 +323,44 @@ def _policy(
         timezone=own.timezone,
         retries=own.retries,
         send_between=own.send_between,
+        quiet_days=own.quiet_days,
         paydays=own.paydays,
+        locale=own.locale,
         holdout=holdout,
         works=works_on,
         **terms,
     )
     check_policy(policy, at.path, report)
+    return replace(policy, terms=used_terms(whens_of(policy), known.terms))
+
+
+def _notice(
+    found: Fields,
+    name: str,
+    kind: Kind,
+    defaults: _Defaults,
+    templates: Collection[str],
+    known: Known,
+) -> Policy | None:
+    """A policy that only tells of what lies ahead."""
+    report = found.at.report
+    problems = report.count
+    notices.check_keys(found, kind, NOTICE_KEYS)
+    own = _overridden(found, defaults)
+    timeline = notices.read_timeline(found, kind, templates, known)
+    if report.count > problems:
+        return None
+    policy = Policy(
+        name=name,
+        kind=kind,
+        grace=timedelta(0),
+        window=timedelta(0),
+        timeline=timeline,
+        timezone=own.timezone,
+        send_between=own.send_between,
+        quiet_days=own.quiet_days,
+        paydays=own.paydays,
+        locale=own.locale,
+        works=works_on,
+    )
     return replace(policy, terms=used_terms(whens_of(policy), known.terms))

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import re
 from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from dunning.config import stripe_keys
 from dunning.config.addresses import wrong_mailbox, wrong_page, wrong_url
 from dunning.config.problems import expected_one_of, quoted
-from dunning.config.secret import Secret, Url
+from dunning.config.secret import HiddenUrl, Secret, Url
+from dunning.core.mail_rates import MailRates
+
+Network = IPv4Network | IPv6Network
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 LOG_FORMATS = ("auto", "console", "json")
 MIN_SECRET = 32
 # As the Standard Webhooks have it: whsec_ and the base64 of a key of this many bytes.
 SIGNING_KEY_BYTES = (24, 64)
+# Nobody on the internet comes from these: whoever does is a proxy of one's own.
+PRIVATE_NETWORKS: tuple[Network, ...] = tuple(
+    map(
+        ip_network,
+        (
+            *("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"),
+            *("::1/128", "fc00::/7", "fe80::/10"),
+        ),
+    )
+)
 
 
 class Wrong(ValueError):
@@ -56,6 +72,53 @@ def mailbox(value: str) -> str:
 def address(value: str) -> str:
     _refuse(wrong_mailbox(value, named=False))
     return value
+
+
+def addresses(value: str) -> tuple[str, ...]:
+    """Addresses of mail with commas between, each once."""
+    found = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    for each in found:
+        _refuse(wrong_mailbox(each, named=False))
+    if not 0 < len(found) <= 10:
+        raise Wrong("names none, or more than 10; expected addresses with commas between")
+    return found
+
+
+def mail_rates(value: str) -> MailRates:
+    """`20/s,gmail.com=5/s`: all together, and to single domains."""
+    whole: float | None = None
+    own: dict[str, float] = {}
+    for part in (part.strip() for part in value.split(",") if part.strip()):
+        name, equals, rate = part.rpartition("=")
+        if equals:
+            (domain,) = hosts(name.strip()) or ("",)
+            own[domain] = _rate(rate.strip())
+        elif whole is not None:
+            raise Wrong("says twice how many in all; expected such as 20/s,gmail.com=5/s")
+        else:
+            whole = _rate(part)
+    return MailRates(whole=whole, domains=own)
+
+
+def _rate(text: str) -> float:
+    found = re.fullmatch(r"([0-9]{1,5})/([sm])", text)
+    if found is None or int(found[1]) == 0:
+        raise Wrong(f"{quoted(text)} is not a rate; expected such as 20/s or 300/m")
+    return int(found[1]) / (1 if found[2] == "s" else 60)
+
+
+def mail_secret(value: str) -> Secret:
+    if not 16 <= len(value) <= 200 or not value.isprintable():
+        raise Wrong("is not a signing key; expected the one that the mail service shows")
+    return Secret(value)
+
+
+def mail_login(value: str) -> Secret:
+    """USER:PASSWORD, as the mail service shows it when it calls."""
+    user, colon, password = value.partition(":")
+    if not colon or not user or len(password) < 16 or not value.isascii():
+        raise Wrong("is not a login; expected USER:PASSWORD with 16 or more characters behind it")
+    return Secret(value)
 
 
 def page(value: str) -> str:
@@ -99,6 +162,46 @@ def smtp_url(value: str) -> Url:
 def webhook_url(value: str) -> Url:
     _refuse(wrong_url(value, ("http", "https"), "https://app.example.com/dunning"))
     return Url(value)
+
+
+def secret_keys(value: str) -> tuple[Secret, ...]:
+    parts = stripe_keys.split(value)
+    if not parts or any(len(part) < MIN_SECRET for part in parts):
+        what = "holds one that is" if len(parts) > 1 else "is"
+        raise Wrong(f"{what} shorter than {MIN_SECRET} characters; expected a long random text")
+    return tuple(map(Secret, parts))
+
+
+def networks(value: str) -> tuple[Network, ...]:
+    """Networks such as 10.0.0.0/8, or single addresses; `none` for none of them."""
+    if value.strip().lower() == "none":
+        return ()
+    parts = stripe_keys.split(value)
+    try:
+        found = tuple(ip_network(part) for part in parts)
+    except ValueError:
+        found = ()
+    if not found:
+        raise Wrong("is no list of networks; expected such as 10.0.0.0/8, 192.0.2.7, or none")
+    return found
+
+
+def hidden_url(value: str) -> HiddenUrl:
+    """An address that is a secret as a whole; over plain http only within one's own network."""
+    _refuse(wrong_url(value, ("http", "https"), "https://hooks.slack.com/services/…"))
+    host = urlsplit(value).hostname or ""
+    own = "." not in host or host.endswith((".internal", ".local", ".lan", ".test"))
+    if value.lower().startswith("http:") and not own and not _is_private(host):
+        raise Wrong("is plain http to the internet; expected https://")
+    return HiddenUrl(value)
+
+
+def _is_private(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return not address.is_global and not address.is_link_local
 
 
 def secret_key(value: str) -> Secret:

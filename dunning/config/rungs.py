@@ -40,23 +40,34 @@ MAX_PATIENCE = timedelta(days=14)
 
 _RUNG = "a step such as {at: 3d, do: retry}"
 _BY = "a step and a duration, such as `suspend 1d`"
+_AHEAD = "; `before` alone is for policies with a `kind` of card_expiry or renewal"
 
 
-def read_rung(at: At, templates: Collection[str], known: Known = NOTHING) -> Rung | None:
-    """One line of a timeline; None when anything about it is wrong."""
+def read_rung(
+    at: At,
+    templates: Collection[str],
+    known: Known = NOTHING,
+    *,
+    place: dict[str, Any] | None = None,
+    when_keys: Collection[str] = LINE_KEYS,
+) -> Rung | None:
+    """One line of a timeline; None when anything about it is wrong.
+
+    `place`: where it stands, if that was read already.
+    """
     problems = at.report.count
     found = fields(at)
     if found is None:
         return None
     kind = found.need("do", _step, expected_one_of(STEP_KEYS).removeprefix("expected "))
     _check_keys(found, kind)
-    place = _place(found)
+    place = place or _place(found)
     moved = _moved(found)
     if kind is StepKind.ANNOUNCE:
         name = found.need("name", _name, "what the product knows the announcement by")
     else:
         name = found.read("name", _name, None)
-    when = _when(found, kind, known)
+    when = _when(found, kind, known, when_keys)
     template = None
     if kind is StepKind.EMAIL:
         template = found.need("template", lambda at: _template(at, templates), "a message's name")
@@ -71,13 +82,13 @@ def read_rung(at: At, templates: Collection[str], known: Known = NOTHING) -> Run
     return Rung(do=kind, name=name, template=template, when=when, **place, **moved, **ends)
 
 
-def _when(found: Fields, kind: StepKind | None, known: Known) -> When:
+def _when(found: Fields, kind: StepKind | None, known: Known, keys: Collection[str]) -> When:
     """The conditions of the line. Giving up has none, since every case has an end."""
     if kind is StepKind.GIVE_UP and "when" in found:
         found.fail_key("when", "giving up has no `when`: every case comes to an end")
         return ALWAYS
     at = found.get("when")
-    when = ALWAYS if at is None else read_when(at, LINE_KEYS, known)
+    when = ALWAYS if at is None else read_when(at, keys, known)
     if at is not None and when == ALWAYS:
         at.fail("no condition; expected one such as {decline: funds}")
     return when or ALWAYS
@@ -178,7 +189,8 @@ def _by(at: At) -> tuple[str, timedelta] | None:
     step, _, length = value.partition(" ")
     span = values.parse_duration(length.strip())
     if span is None:
-        at.fail(f"{quoted(value)} does not say how far from it; expected {_BY}")
+        alone = _AHEAD if values.parse_duration(value) is not None else ""
+        at.fail(f"{quoted(value)} does not say how far from it; expected {_BY}{alone}")
         return None
     return step, span
 

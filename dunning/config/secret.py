@@ -96,6 +96,17 @@ class Url(Secret):
         return safe_url(self._hidden)
 
 
+class HiddenUrl(Secret):
+    """An address whose path is the secret, such as that of a chat room's webhook."""
+
+    __slots__ = ()
+
+    def _hide(self, value: str) -> None:
+        hide(value)
+        _, _, path = value.partition("://")[2].partition("/")
+        hide(path)
+
+
 def safe_url(url: str) -> str:
     """The address as it may be shown: password and tokens replaced, in doubt too much of it."""
     shown = _USERINFO.sub(_hide_password, url)

@@ -7,15 +7,17 @@ from datetime import time, timedelta
 from fractions import Fraction
 from typing import assert_never
 
+from dunning.config.notices import MOMENTS
 from dunning.config.timing import Timed, in_order, span_words
 from dunning.core.choosing import Terms, words
-from dunning.core.days import NAMES, Day, Wish
+from dunning.core.days import NAMES, Day, Quiet, Wish
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
 from dunning.core.money import Money
 from dunning.core.places import walked
 from dunning.core.policy import (
     ANY_METHOD,
+    PROMISE_WITHIN,
     Collection,
     Invoice,
     Policy,
@@ -24,6 +26,7 @@ from dunning.core.policy import (
     Rung,
     Subscription,
 )
+from dunning.core.words import Kind
 from dunning.core.worth import Term
 
 _DAYS = {
@@ -31,6 +34,7 @@ _DAYS = {
     Day.BUSINESS_DAY: "a day on which the customer's country works",
     Day.LAST_DAY: "the last day of a month",
 }
+_QUIET = {Quiet.HOLIDAY: "public holidays of the customer's country"}
 _STEPS = {"restrict": "restricting", "suspend": "suspension", "give_up": "giving up"}
 _COLLECTION = {
     Collection.KEEP_AS_DRAFT: "later invoices wait as drafts",
@@ -68,6 +72,8 @@ def describe(policy: Policy) -> list[str]:
     Times of day are the customer's.
     """
     sentences = [_sentence(policy, line) for line in in_order(policy)]
+    if policy.kind.is_notice:
+        return [*sentences, _ENDS[policy.kind]]
     if all(rung.do is not StepKind.GIVE_UP for rung in policy.timeline):
         end = Rung(do=StepKind.GIVE_UP, after=policy.window)
         sentences.append(_sentence(policy, Timed(len(policy.timeline), end, policy.window)))
@@ -124,6 +130,12 @@ def _given(given: Fraction | Money) -> str:
     return str(given)
 
 
+_ENDS = {
+    Kind.CARD_EXPIRY: "It ends with a new card, a later date, or no renewal after the card's last"
+    " day; access and charges stay as they are.",
+    Kind.RENEWAL: "It moves with the renewal, and ends with it or with a cancellation.",
+}
+
 MEANINGS = {
     "hard_decline": "the bank says never again with this card",
     "authentication": "the bank wants the customer to confirm the payment",
@@ -137,11 +149,13 @@ MEANINGS = {
 
 def _sentence(policy: Policy, line: Timed) -> str:
     only = f", only if {words(line.rung.when)}" if line.rung.when else ""
-    return f"{_when(line)}{_moved(policy, line.rung)}: {_what(policy, line.rung)}{only}."
+    return f"{_when(policy, line)}{_moved(policy, line.rung)}: {_what(policy, line.rung)}{only}."
 
 
-def _when(line: Timed) -> str:
+def _when(policy: Policy, line: Timed) -> str:
     rung, at = line.rung, line.offset
+    if rung.anchor is None and rung.before is not None:
+        return f"{_length(rung.before)} before {MOMENTS[policy.kind]}"
     if rung.anchor is not None:
         gap, side = (rung.before, "before") if rung.past is None else (rung.past, "after")
         step = _STEPS.get(rung.anchor, rung.anchor)
@@ -221,6 +235,10 @@ def _tell(rung: Rung) -> str:
 
 def _terms(policy: Policy) -> Iterator[str]:
     """What the policy says beside its timeline, where that is not the usual."""
+    if policy.quiet_days:
+        *others, last = [_QUIET.get(day, f"{day.value.capitalize()}s") for day in policy.quiet_days]
+        listed = f"{', '.join(others)} and {last}" if others else last
+        yield f"No email is written on {listed}: it waits for the next day that is none of them."
     if policy.on_cancel is not OnCancel.CLOSE:
         yield f"If the customer cancels, {_ON_CANCEL[policy.on_cancel]}."
     if policy.backup_methods:
@@ -229,6 +247,12 @@ def _terms(policy: Policy) -> Iterator[str]:
         also = ", or after the last retry before a door" if policy.backup_after_last_retry else ""
         when = f"When the present method may not be charged any more{also}"
         yield f"{when}: charge another saved method of the customer ({order}), each once."
+    if not policy.promise_within:
+        yield "Customers cannot promise a day of payment by themselves."
+    elif (policy.promise_within, policy.promise_most) != (PROMISE_WITHIN, 1):
+        times = "once" if policy.promise_most == 1 else f"{policy.promise_most} times at most"
+        within = _length(policy.promise_within)
+        yield f"On their page customers may promise to pay within {within}, {times} for an invoice."
 
 
 def _length(span: timedelta) -> str:

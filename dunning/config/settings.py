@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,8 +11,9 @@ from dunning.config import readers as read
 from dunning.config import stripe_keys
 from dunning.config.environment import Environment, join_environment
 from dunning.config.problems import nearest
-from dunning.config.readers import Wrong
-from dunning.config.secret import Secret, Url
+from dunning.config.readers import Network, Wrong
+from dunning.config.secret import HiddenUrl, Secret, Url
+from dunning.core.mail_rates import MailRates
 from dunning.errors import ConfigError
 
 T = TypeVar("T")
@@ -33,12 +34,22 @@ class Settings:
     templates: Path | None = None
     smtp_url: Url | None = None
     mail_from: str | None = None
+    mail_reply_to: str | None = None
+    mail_bcc: tuple[str, ...] = ()
+    mail_rate: MailRates = field(default_factory=MailRates)
+    mail_connections: int = 8
+    mailgun_signing_key: Secret | None = None
+    postmark_login: Secret | None = None
     company: str | None = None
     support_email: str | None = None
     public_url: str | None = None
-    secret_key: Secret | None = None
+    secret_keys: tuple[Secret, ...] = ()  # the first signs
+    link_days: int = 60
+    trusted_proxies: tuple[Network, ...] = read.PRIVATE_NETWORKS
     product_webhook_url: Url | None = None
     product_webhook_secrets: tuple[Secret, ...] = ()
+    staff_emails: tuple[str, ...] = ()
+    staff_webhook_url: HiddenUrl | None = None
     sandbox_url: str | None = None
     log_level: str = "info"
     log_format: str = "auto"
@@ -88,19 +99,40 @@ VARIABLES = (
              "where email goes out; smtps:// for TLS from the start"),
     Variable("DUNNING_MAIL_FROM", "mail_from", read.mailbox, "Billing <billing@example.com>",
              "the sender of the emails"),
+    Variable("DUNNING_MAIL_REPLY_TO", "mail_reply_to", read.mailbox,
+             "Accounts <accounts@example.com>",
+             "where answers to the emails go, if not to the support address"),
+    Variable("DUNNING_MAIL_BCC", "mail_bcc", read.addresses, "archive@example.com",
+             "gets a blind copy of every email to customers; several with commas"),
+    Variable("DUNNING_MAIL_RATE", "mail_rate", read.mail_rates, "20/s,gmail.com=5/s",
+             "how many emails leave at most, and to single domains; per s or per m"),
+    Variable("DUNNING_MAIL_CONNECTIONS", "mail_connections", read.number(1, 64), "8",
+             "how many connections to the mail server each worker keeps at most"),
+    Variable("DUNNING_MAILGUN_SIGNING_KEY", "mailgun_signing_key", read.mail_secret, "",
+             "Mailgun's webhook signing key; bounces and complaints come to /mail/mailgun"),
+    Variable("DUNNING_POSTMARK_LOGIN", "postmark_login", read.mail_login, "",
+             "USER:PASSWORD in the address of Postmark's webhook, which ends in /mail/postmark"),
     Variable("DUNNING_COMPANY", "company", read.line, "Example Ltd",
              "your name, as customers read it in emails"),
     Variable("DUNNING_SUPPORT_EMAIL", "support_email", read.address, "help@example.com",
              "where customers can ask back"),
     Variable("DUNNING_PUBLIC_URL", "public_url", read.page, "https://billing.example.com",
              "where customers reach this program; links in emails begin with it"),
-    Variable("DUNNING_SECRET_KEY", "secret_key", read.secret_key, "",
-             "32 or more random characters that sign the links in emails"),
+    Variable("DUNNING_SECRET_KEY", "secret_keys", read.secret_keys, "",
+             "32 or more random characters that sign links in emails; two with a comma: new, old"),
+    Variable("DUNNING_LINK_DAYS", "link_days", read.number(1, 3_650), "60",
+             "a link older than this only offers to send a fresh one to the address on record"),
+    Variable("DUNNING_TRUSTED_PROXIES", "trusted_proxies", read.networks, "10.0.0.0/8",
+             "whose X-Forwarded-For is believed; without it private networks, `none` for nobody"),
     Variable("DUNNING_PRODUCT_WEBHOOK_URL", "product_webhook_url", read.webhook_url,
              "https://app.example.com/dunning",
              "your product, told when access is to be restricted, suspended or restored"),
     Variable("DUNNING_PRODUCT_WEBHOOK_SECRET", "product_webhook_secrets", read.secrets, "",
              "signs those calls: whsec_ and base64; two with a comma while it is rolled"),
+    Variable("DUNNING_STAFF_EMAIL", "staff_emails", read.addresses, "ops@example.com",
+             "your own people, told of what needs them and of each day; several with commas"),
+    Variable("DUNNING_STAFF_WEBHOOK_URL", "staff_webhook_url", read.hidden_url, "",
+             "an incoming webhook of Slack, Mattermost or the like, told the same; a secret"),
     Variable("DUNNING_SANDBOX_URL", "sandbox_url", read.page, "http://localhost:12111",
              "a simulated Stripe instead of the real one; never with a live key"),
     Variable("DUNNING_LOG_LEVEL", "log_level", read.log_level, "info",
@@ -196,19 +228,19 @@ def _unknown(found: Environment) -> list[str]:
 def _locate(values: dict[str, Any], found: Environment, cwd: Path) -> list[str]:
     """Make paths whole, put the database into the data folder, and see that files are there."""
     problems = []
-    for field in ("data", "policy_file", "templates"):
-        if field in values:
-            values[field] = cwd / values[field]
+    for each in ("data", "policy_file", "templates"):
+        if each in values:
+            values[each] = cwd / values[each]
     data = values.setdefault("data", cwd / "dunning-data")
     if "?" in str(data):
         problems.append("DUNNING_DATA: has a ? in it, which SQLite reads as options")
     values.setdefault("database_url", Url(f"sqlite:///{data / 'dunning.db'}"))
-    for field, name, check, what in (
+    for each, name, check, what in (
         ("policy_file", "DUNNING_POLICY_FILE", Path.is_file, "file"),
         ("templates", "DUNNING_TEMPLATES", Path.is_dir, "folder"),
     ):
-        if field in values and not check(values[field]):
-            problems.append(f"{found.place(name)}: there is no {what} {values[field]}")
+        if each in values and not check(values[each]):
+            problems.append(f"{found.place(name)}: there is no {what} {values[each]}")
     if data.exists() and not data.is_dir():
         problems.append(f"{found.place('DUNNING_DATA')}: {data} is not a folder")
     return problems
@@ -229,6 +261,7 @@ def _contradictions(values: Mapping[str, Any], found: Environment) -> list[str]:
         )
     for has, lacks in (
         ("DUNNING_SMTP_URL", "DUNNING_MAIL_FROM"),
+        ("DUNNING_STAFF_EMAIL", "DUNNING_SMTP_URL"),
         ("DUNNING_PRODUCT_WEBHOOK_URL", "DUNNING_PRODUCT_WEBHOOK_SECRET"),
     ):
         if found.get(has) and not found.get(lacks):

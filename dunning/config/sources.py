@@ -7,11 +7,13 @@ from collections.abc import Collection, Mapping
 
 from dunning.config import stripe_keys, values
 from dunning.config.addresses import wrong_mailbox
+from dunning.config.brand import read_brand
 from dunning.config.choosing import policy_name
 from dunning.config.cursor import At, Fields, fields, listing, one_or_more, text, word
 from dunning.config.problems import expected_one_of, quoted
 from dunning.config.secret import Secret
 from dunning.config.stripe_keys import Source
+from dunning.core.brand import NO_BRAND
 
 MAX_SOURCES = 50
 MAX_SECRETS = 10
@@ -24,6 +26,7 @@ SOURCE_KEYS = (
     "policy",
     "sender",
     "rate",
+    "brand",
 )
 HIGHEST_RATE = 10_000
 OWN_PREFIX = "DUNNING_"
@@ -82,6 +85,7 @@ def _source(
     policy = found.read("policy", lambda at: policy_name(at, policies), None)
     sender = found.read("sender", _mailbox, None)
     rate = found.read("rate", _rate, None)
+    brand = found.read("brand", read_brand, NO_BRAND) or NO_BRAND
     mode = found.read("mode", lambda at: word(at, tuple(stripe_keys.MODES), "a mode"), None)
     if key_at is None and secrets_at is None:
         found.at.fail("neither `api_key_env` nor `webhook_secrets_env`; expected both")
@@ -100,6 +104,7 @@ def _source(
         policy=policy,
         sender=sender,
         rate=rate,
+        brand=brand,
     )
 
 

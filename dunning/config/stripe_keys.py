@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dunning.config.secret import Secret
+from dunning.core.brand import NO_BRAND, Brand
 
 LIVE_KEY = re.compile(r"(?:sk|rk)_live_")
 TEST_KEY = re.compile(r"(?:sk|rk)_test_")
@@ -32,6 +33,7 @@ class Source:
     policy: str | None = None
     sender: str | None = None
     rate: int | None = None  # requests a second, where the provider allows other than usual
+    brand: Brand = NO_BRAND  # its own, and for the rest that of the whole file
 
 
 def is_live(key: str | None) -> bool | None:

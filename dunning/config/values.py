@@ -25,10 +25,12 @@ NAME = r"[A-Za-z][A-Za-z0-9_-]{0,59}"
 # It stands in the address of the source's webhooks.
 SOURCE_NAME = r"[a-z][a-z0-9_-]{0,39}"
 COUNTRY = r"[A-Za-z]{2}"
+LOCALE = r"[a-z]{2,3}([-_][A-Z][a-z]{3})?([-_][A-Z]{2})?"
 # In capitals, as is the custom; anything else might be the secret itself.
 VARIABLE = r"[A-Z][A-Z0-9_]{0,99}"
 
 _DURATION = "a duration in whole numbers, such as 45m, 0h, 36h, 3d or 2w"
+_LOCALE = "a language, and where it matters a country, such as de, de-AT or pt-BR"
 _CLOCK = 'a time of day from 00:00 to 23:59, such as "08:00"'
 _SPAN = 'two times of day, such as "09:00-18:00"'
 
@@ -48,6 +50,15 @@ def duration(at: At) -> timedelta | None:
     if span is None:
         at.fail(f"{quoted(value)} is not a duration; expected {_DURATION}")
     return span
+
+
+def locale(at: At) -> str | None:
+    """A language as browsers and providers write it."""
+    value = text(at, _LOCALE)
+    if value is not None and not re.fullmatch(LOCALE, value, re.ASCII):
+        at.fail(f"{quoted(value)} is not a language; expected {_LOCALE}")
+        return None
+    return value
 
 
 def clock(at: At) -> time | None:

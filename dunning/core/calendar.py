@@ -15,7 +15,16 @@ from functools import cache, lru_cache
 from importlib import resources
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dunning.core.days import PATIENCE, PAYDAYS, Wish, Works, is_day, monday_to_friday
+from dunning.core.days import (
+    PATIENCE,
+    PAYDAYS,
+    Quiet,
+    Wish,
+    Works,
+    is_day,
+    is_quiet,
+    monday_to_friday,
+)
 
 FILE = "zones.csv"
 
@@ -115,6 +124,56 @@ def _wanted_day(first: date, wishes: tuple[Wish, ...], local: Local, most: int) 
     """The first of the most wanted days within so many days."""
     days = [first + timedelta(days=shift) for shift in range(most + 1)]
     return next((day for wish in wishes for day in days if local.is_day(wish, day)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When a step may begin: between two times of the customer's day (None: at any), and on a day
+    that is not quiet.
+    """
+
+    between: tuple[time, time] | None = None
+    quiet: tuple[Quiet, ...] = ()
+
+
+ALL_HOURS = Hours()
+# So many quiet days in a row are passed over: more than any country has. Then they do not count.
+MOST_QUIET = 40
+
+
+def opening(moment: datetime, hours: Hours, local: Local) -> datetime:
+    """The first moment from this one on within the hours, on a day that is not quiet."""
+    opens = in_window(moment, hours.between, local.zone)
+    if not hours.quiet:
+        return opens
+    today = opens.astimezone(local.zone).date()
+    day = _first_not_quiet(today, hours.quiet, local)
+    if day == today:
+        return opens
+    return in_window(day_begins(day, local.zone), hours.between, local.zone)
+
+
+@lru_cache(maxsize=16_384)
+def _first_not_quiet(first: date, quiet: tuple[Quiet, ...], local: Local) -> date:
+    days = (first + timedelta(days=shift) for shift in range(MOST_QUIET + 1))
+    free = (day for day in days if not is_quiet(quiet, day, local.country, local.works))
+    return next(free, first)
+
+
+def day_begins(day: date, zone: ZoneInfo) -> datetime:
+    """The first moment of that day there, in UTC; where midnight is left out, what follows it."""
+    return datetime.combine(day, time(), tzinfo=zone).astimezone(UTC)
+
+
+def day_of(moment: datetime, zone: ZoneInfo) -> date:
+    """Which day it is there."""
+    return moment.astimezone(zone).date()
+
+
+def next_opening(moment: datetime, hours: Hours, local: Local) -> datetime:
+    """When the hours open on a later day than this moment's."""
+    tomorrow = day_of(moment, local.zone) + timedelta(days=1)
+    return opening(max(day_begins(tomorrow, local.zone), moment), hours, local)
 
 
 def in_window(moment: datetime, between: tuple[time, time] | None, zone: ZoneInfo) -> datetime:

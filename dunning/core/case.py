@@ -21,6 +21,7 @@ from dunning.core.events import (
     Adopted,
     AttemptReported,
     BillingEvent,
+    ButtonPressed,
     ChargeRefunded,
     ClosedByHand,
     CreditNoted,
@@ -32,8 +33,9 @@ from dunning.core.events import (
     Held,
     InvoiceEvent,
     InvoiceReported,
-    LinkOpened,
     MethodChanged,
+    NoticeReported,
+    PageOpened,
     PaymentReceived,
     PolicyChanged,
     Promised,
@@ -48,6 +50,7 @@ from dunning.core.events import (
 )
 from dunning.core.facts import Case, Payment
 from dunning.core.merge import (
+    earlier,
     later,
     later_exemption,
     merge_payment,
@@ -64,6 +67,7 @@ from dunning.core.merge import (
     with_subscription,
 )
 from dunning.core.methods import with_method
+from dunning.core.notices import with_notice
 
 
 @lru_cache(maxsize=4096)
@@ -92,8 +96,10 @@ def advance(case: Case, event: BillingEvent) -> Case:
             | ChargeRefunded()
             | DisputeReported()
             | CreditNoted()
-            | LinkOpened()
+            | PageOpened()
+            | ButtonPressed()
             | Adopted()
+            | NoticeReported()
         ):
             return _about_invoice(case, event)
         case (
@@ -129,11 +135,14 @@ def _about_invoice(case: Case, event: InvoiceEvent) -> Case:
         case AttemptReported():
             case = with_currency(case, event.attempt.currency)
             return with_failure(with_attempt(case, event), event)
-        case LinkOpened():
-            first = min(case.link_opened_at or event.at, event.at)
-            return replace(case, link_opened_at=first)
+        case PageOpened():
+            return replace(case, page_opened_at=min(case.page_opened_at or event.at, event.at))
+        case ButtonPressed():
+            return replace(case, presses=put_merged(case.presses, event, earlier))
         case Adopted():
             return with_adoption(case, event)
+        case NoticeReported():
+            return with_notice(case, event)
         case (
             PaymentReceived()
             | RefundReported()

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from dunning.core.around import ALONE, Around
-from dunning.core.calendar import in_window
+from dunning.core.calendar import opening
 from dunning.core.events import PolicyChanged, StepKind
 from dunning.core.facts import Case, moved_to
 from dunning.core.freezing import freeze
-from dunning.core.local import local_of
+from dunning.core.local import hours_of, local_of
 from dunning.core.permission import why_no_email
 from dunning.core.places import CHARGES, DOORS, NOTICE, starts_at
 from dunning.core.plan import Plan, plan, timeline
@@ -149,7 +149,8 @@ def _future(case: Case, policy: Policy, ahead: Plan, now: datetime) -> Future:
     told = not doors or any(rung.template == "suspended" for rung in policy.timeline)
     if doors and not told and why_no_email(case, policy) is None:
         emails = steps.setdefault(StepKind.EMAIL, [])
-        emails.append(in_window(doors[0], policy.send_between, local_of(case, policy).zone))
+        hours = hours_of(None, StepKind.EMAIL, policy)
+        emails.append(opening(doors[0], hours, local_of(case, policy)))
         emails.sort()
     return Future({kind: tuple(moments) for kind, moments in steps.items()})
 

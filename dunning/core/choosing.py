@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dunning.core.money import Money
+from dunning.core.words import Kind
 from dunning.core.worth import Value, lifetime_revenue, lifetime_value
 
 Quantity = Money | timedelta | int
@@ -72,6 +73,7 @@ class Choice:
 
     policy: str
     when: When = ALWAYS
+    kind: Kind = Kind.RECOVERY  # of the policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +96,7 @@ class Subject:
     """What is known of an invoice, of whom it is for, and of how its case stands."""
 
     source: str
-    amount: Money
+    amount: Money | None  # of a renewal it may be unknown
     country: str | None = None
     products: tuple[str, ...] = ()
     plans: tuple[str, ...] = ()
@@ -108,6 +110,7 @@ class Subject:
     by_hand: bool | None = None
     yearly: Money | None = None  # what the subscription brings in a year
     revenue: Money | None = None  # what the customer has paid so far
+    kind: Kind = Kind.RECOVERY
     # as the case stands
     declines: tuple[str, ...] = ()
     advice: str | None = None
@@ -117,9 +120,13 @@ class Subject:
     open_invoices: int | None = None
 
 
+def _currency(subject: Subject) -> str:
+    return subject.amount.currency if subject.amount is not None else ""
+
+
 _SINGLE: Mapping[str, Callable[[Subject], str | None]] = {
     "source": lambda subject: subject.source,
-    "currency": lambda subject: subject.amount.currency,
+    "currency": lambda subject: _currency(subject) or None,
     "country": lambda subject: (subject.country or "").upper(),
     "method": lambda subject: subject.method,
     "advice": lambda subject: subject.advice,
@@ -144,10 +151,10 @@ _NUMBERS: Mapping[str, Callable[[Subject, Terms], Quantity | str | None]] = {
     "tenure": lambda subject, _: subject.tenure,
     "open_invoices": lambda subject, _: subject.open_invoices,
     "lifetime_revenue": lambda subject, terms: lifetime_revenue(
-        terms.value, subject.revenue, subject.customer_metadata, subject.amount.currency
+        terms.value, subject.revenue, subject.customer_metadata, _currency(subject)
     ),
     "lifetime_value": lambda subject, terms: lifetime_value(
-        terms.value, subject.yearly, subject.customer_metadata, subject.amount.currency
+        terms.value, subject.yearly, subject.customer_metadata, _currency(subject)
     ),
 }
 
@@ -206,11 +213,21 @@ def choose(choices: Sequence[Choice], subject: Subject, terms: Terms = NO_TERMS)
 
 def chosen_line(choices: Sequence[Choice], subject: Subject, terms: Terms = NO_TERMS) -> int:
     """The number of the first line that fits, from 0."""
-    for number, choice in enumerate(choices):
-        if matches(choice.when, subject, terms):
-            return number
+    found = fitting_line(choices, subject, terms)
+    if found is not None:
+        return found
     message = "no line of `choose` fits; the last one must match everything"
     raise ValueError(message)
+
+
+def fitting_line(
+    choices: Sequence[Choice], subject: Subject, terms: Terms = NO_TERMS
+) -> int | None:
+    """The same; None where none fits. A line is only for cases of its policy's own kind."""
+    for number, choice in enumerate(choices):
+        if choice.kind is subject.kind and matches(choice.when, subject, terms):
+            return number
+    return None
 
 
 def _why_not(condition: Condition, subject: Subject, terms: Terms) -> str | None:

@@ -1,10 +1,11 @@
-"""Days that a step may wait for, in the customer's own calendar."""
+"""Days that a step may wait for, or that emails pass over, in the customer's own calendar."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import date, timedelta
+from typing import Protocol
 
 
 class Day(enum.StrEnum):
@@ -24,8 +25,30 @@ class Day(enum.StrEnum):
 
 
 Wish = Day | int  # an int is a day of the month, 1 to 31
-# Whether people work on that day in a country (two letters; None: not known).
-Works = Callable[[str | None, date], bool]
+
+
+class Works(Protocol):
+    """What is known of the days of a country (two letters; None: not known which)."""
+
+    def __call__(self, country: str | None, day: date, /) -> bool:
+        """Whether people work there on that day."""
+
+    def holiday(self, country: str | None, day: date, /) -> bool:
+        """Whether it is a public holiday there, on whatever day of the week."""
+
+
+class Quiet(enum.StrEnum):
+    """Days on which no email is written."""
+
+    MONDAY = "monday"
+    TUESDAY = "tuesday"
+    WEDNESDAY = "wednesday"
+    THURSDAY = "thursday"
+    FRIDAY = "friday"
+    SATURDAY = "saturday"
+    SUNDAY = "sunday"
+    HOLIDAY = "holiday"  # a public holiday of the customer's country
+
 
 NAMES = (
     Day.MONDAY,
@@ -41,10 +64,26 @@ PAYDAYS: tuple[Wish, ...] = (1, 15, Day.LAST_DAY)
 PATIENCE = timedelta(days=3)
 
 
-def monday_to_friday(country: str | None, day: date) -> bool:
+class _MondayToFriday:
     """Where nothing is known of a country's holidays."""
-    del country
-    return day.weekday() < 5
+
+    def __call__(self, country: str | None, day: date, /) -> bool:
+        del country
+        return day.weekday() < 5
+
+    def holiday(self, country: str | None, day: date, /) -> bool:
+        """None is known."""
+        del country, day
+        return False
+
+
+monday_to_friday: Works = _MondayToFriday()
+WEEK = tuple(Quiet)[:7]
+
+
+def is_quiet(quiet: Collection[Quiet], day: date, country: str | None, works: Works) -> bool:
+    """Whether no email is to be written on that day."""
+    return WEEK[day.weekday()] in quiet or (Quiet.HOLIDAY in quiet and works.holiday(country, day))
 
 
 def is_day(wish: Wish, day: date, paydays: tuple[Wish, ...], works: Callable[[date], bool]) -> bool:

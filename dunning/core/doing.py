@@ -21,7 +21,15 @@ class Asked:
     times: int = 1
 
 
-def _nowhere(_asked: Asked) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saying:
+    """The message about to be handed over, and the cases it speaks of."""
+
+    template: str
+    cases: tuple[str, ...]
+
+
+def _nowhere(_asked: Asked | Saying) -> None:
     """Where nothing is remembered: a step acted on by itself."""
 
 
@@ -43,7 +51,8 @@ class Doing:
     tries: int = 1
     refusals: int = 0  # of them, those that the provider said no to
     asked: Asked | None = None
-    asking: Callable[[Asked], None] = field(default=_nowhere, repr=False, compare=False)
+    others: tuple[str, ...] = ()  # of a message: the other cases it may speak of
+    asking: Callable[[Asked | Saying], None] = field(default=_nowhere, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,7 @@ class Said:
     state: str
     reference: str | None = None
     why: str = ""
+    dead: bool = False  # nobody is at the address: it is marked bad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

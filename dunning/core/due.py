@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from dunning.core.calendar import in_window
+from dunning.core.calendar import opening
 from dunning.core.events import StepKind
 from dunning.core.facts import Case
 from dunning.core.local import hours_of, local_of
@@ -72,12 +72,12 @@ def in_hours(
     case: Case, policy: Policy, steps: tuple[Step, ...], now: datetime
 ) -> tuple[Step, ...]:
     """Let a step whose moment passed (an outage, a hold) wait for the next opening of its hours."""
-    zone = local_of(case, policy).zone
+    local = local_of(case, policy)
 
     def opened(step: Step) -> Step:
         if not _stands(step, now):
             return step
-        opens = in_window(now, hours_of(step.rung, step.kind, policy), zone)
+        opens = opening(now, hours_of(step.rung, step.kind, policy), local)
         return step._replace(due_at=opens) if opens > now else step
 
     return in_order(opened(step) for step in steps)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from dunning.core.ahead import NoticeReported, Outlook
 from dunning.core.by_hand import (
     ClosedByHand,
     Exempted,
@@ -18,6 +19,7 @@ from dunning.core.by_hand import (
     RetryAsked,
     StepAdvanced,
 )
+from dunning.core.visits import ButtonPressed, PageOpened
 from dunning.core.words import (
     Actor,
     AttemptStatus,
@@ -39,6 +41,7 @@ __all__ = [
     "AttemptStatus",
     "Bill",
     "BillingEvent",
+    "ButtonPressed",
     "CaseEvent",
     "ChargeRefunded",
     "ClosedByHand",
@@ -55,10 +58,11 @@ __all__ = [
     "InvoiceNews",
     "InvoiceReported",
     "InvoiceStatus",
-    "LinkOpened",
     "MethodChanged",
     "MethodNews",
+    "NoticeReported",
     "OnCancel",
+    "PageOpened",
     "PaymentReceived",
     "Promised",
     "RefundReported",
@@ -120,6 +124,7 @@ class Bill:
     plans: tuple[str, ...] = ()  # prices by id, nickname and key, where the provider has such
     intervals: tuple[str, ...] = ()  # month, year, …
     metadata: tuple[tuple[str, str], ...] = ()
+    what_for: str | None = None  # in the merchant's words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +304,7 @@ class SubscriptionReported:
     yearly: int | None = None
     currency: str | None = None
     metadata: tuple[tuple[str, str], ...] = ()
+    outlook: Outlook | None = None  # None: the message did not show it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,11 +318,15 @@ class RenewalUpcoming:
     amount: int
     currency: str
     due_at: datetime | None
+    period_end: datetime | None = None  # of the term that ends with it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnded:
-    """A step of ours ended. `id` is the step key; `off`: giving up took the service away."""
+    """A step of ours ended. `id` is the step key; `off`: giving up took the service away.
+
+    `said_in`: a message that was not sent, as that of another step said it on the same day.
+    """
 
     id: str
     at: datetime
@@ -325,6 +335,13 @@ class StepEnded:
     why: str = ""
     template: str | None = None
     off: bool = False
+    said_in: str | None = None
+
+    @property
+    def told(self) -> bool:
+        """Whether the customer heard this message, or may have, from this step or another."""
+        sent = self.result in (StepResult.DONE, StepResult.DOUBTFUL)
+        return self.kind is StepKind.EMAIL and (sent or self.said_in is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -335,15 +352,6 @@ class StepDeferred:
     at: datetime
     until: datetime
     why: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkOpened:
-    """The customer followed the link of one of our messages."""
-
-    id: str
-    at: datetime
-    invoice: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -376,7 +384,9 @@ class PolicyChanged:
 
 
 _Money = InvoiceReported | AttemptReported | PaymentReceived | RefundReported | ChargeRefunded
-InvoiceEvent = _Money | DisputeReported | CreditNoted | LinkOpened | Adopted
+InvoiceEvent = (
+    _Money | DisputeReported | CreditNoted | PageOpened | ButtonPressed | Adopted | NoticeReported
+)
 _Customer = MethodChanged | CustomerReported | SubscriptionReported | RenewalUpcoming
 CustomerEvent = _Customer | Exempted | ExemptionLifted
 ActEvent = Held | Resumed | Promised | RetryAsked | StepAdvanced | ClosedByHand | PolicyChanged

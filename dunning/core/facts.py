@@ -10,6 +10,7 @@ from dunning.core.events import (
     Adopted,
     Attempt,
     Bill,
+    ButtonPressed,
     ChargeRefunded,
     ClosedByHand,
     CreditNoted,
@@ -17,6 +18,7 @@ from dunning.core.events import (
     Exempted,
     ExemptionLifted,
     Held,
+    NoticeReported,
     OnCancel,
     PolicyChanged,
     Promised,
@@ -123,6 +125,7 @@ class Case:
     method: str | None = None  # the newest one the customer gave
     method_at: datetime | None = None
     method_fixed_at: datetime | None = None  # details corrected or refreshed by the network
+    network_updates: tuple[datetime, ...] = ()  # when the network itself refreshed a card
     saved: tuple[Saved, ...] = ()  # all that are known, whichever would be charged
     methods_gone: tuple[tuple[str, datetime], ...] = ()
 
@@ -139,9 +142,15 @@ class Case:
     advanced: tuple[StepAdvanced, ...] = ()
     retries_asked: tuple[RetryAsked, ...] = ()
     closed_by_hand: ClosedByHand | None = None
-    link_opened_at: datetime | None = None
+    link_opened_at: datetime | None = None  # a link followed before there was a page behind it
+    page_opened_at: datetime | None = None  # the page was fetched, by whomever
+    presses: tuple[ButtonPressed, ...] = ()  # the customer's clicks there
     adopted: Adopted | None = None  # taken over from whoever pursued the debt before
     policy_changes: tuple[PolicyChanged, ...] = ()  # moved to another version since it began
+
+    # what it tells of, where it is no recovery: the last look at it, and when the first was
+    notice: NoticeReported | None = None
+    noticed_at: datetime | None = None
 
     drawn: Drawn | None = None  # the group of a hold-out, drawn when the case began
 
@@ -211,6 +220,11 @@ class Case:
     def end(self) -> End | None:
         """How this invoice's subscription ended, if it did."""
         return next((end for end in self.ends if end.subscription == self.subscription), None)
+
+    @property
+    def clicked(self) -> bool:
+        """Whether the customer followed a link of ours: fetching the page alone is no click."""
+        return bool(self.presses) or self.link_opened_at is not None
 
     def step(self, key: str) -> StepEnded | None:
         """How the step with this key ended, if it did."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from dunning.core.around import Around
 from dunning.core.choosing import Subject, holds
-from dunning.core.events import StepKind, StepResult
+from dunning.core.events import StepKind
 from dunning.core.facts import Case
 from dunning.core.permission import template_for
 from dunning.core.places import Way, why_left_out
@@ -95,9 +95,4 @@ def _unfulfilled(step: Step, subject: Subject, way: Way) -> str | None:
 
 def _said(case: Case) -> frozenset[str]:
     """The messages that reached, or may have reached, the customer."""
-    sent = (StepResult.DONE, StepResult.DOUBTFUL)
-    return frozenset(
-        step.template
-        for step in case.done
-        if step.kind is StepKind.EMAIL and step.result in sent and step.template
-    )
+    return frozenset(step.template for step in case.done if step.told and step.template)

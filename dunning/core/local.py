@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 
-from dunning.core.calendar import Local, at_time, in_window, on_day, zone_of
+from dunning.core.calendar import (
+    ALL_HOURS,
+    MOST_QUIET,
+    Hours,
+    Local,
+    at_time,
+    on_day,
+    opening,
+    zone_of,
+)
 from dunning.core.events import StepKind
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Rung
@@ -42,27 +51,28 @@ def moment_of(rung: Rung, start: datetime, key: str, local: Local, hours: Hours)
         due = on_day(due, rung.on, local, rung.patience)
     if rung.jitter:
         due += chance(key, rung.jitter)
-    return in_window(due, hours, local.zone)
+    return opening(due, hours, local)
 
 
 def latest(rung: Rung, hours: Hours) -> timedelta:
     """No more than this can a line be moved by its clock, days, chance and hours."""
     clock = _CLOCKS if rung.clock is not None else timedelta(0)
     days = rung.patience + _CLOCKS if rung.on else timedelta(0)
-    return clock + days + rung.jitter + (_CLOCKS if hours is not None else timedelta(0))
+    opens = _CLOCKS if hours.between is not None else timedelta(0)
+    quiet = timedelta(days=MOST_QUIET) + _CLOCKS if hours.quiet else timedelta(0)
+    return clock + days + rung.jitter + opens + quiet
 
 
 # A time of day comes within so long, whatever is done to the clocks.
 _CLOCKS = timedelta(days=2)
 
-Hours = tuple[time, time] | None
-
 
 def hours_of(rung: Rung | None, kind: StepKind, policy: Policy) -> Hours:
-    """Between which hours of the customer's day a step may begin; None: at any."""
-    if rung is not None and rung.between is not None:
-        return rung.between
-    return policy.send_between if kind is StepKind.EMAIL else None
+    """At which hours of the customer's day a step may begin, and for an email on which days."""
+    between = rung.between if rung is not None else None
+    if kind is StepKind.EMAIL:
+        return Hours(between or policy.send_between, policy.quiet_days)
+    return Hours(between) if between else ALL_HOURS
 
 
 def chance(key: str, most: timedelta) -> timedelta:

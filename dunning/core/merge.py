@@ -94,6 +94,11 @@ def put_first(known: tuple[StepEnded, ...], heard: StepEnded) -> tuple[StepEnded
     return tuple(by_key[key] for key in sorted(by_key))
 
 
+def earlier(one: Told, other: Told) -> Told:
+    """Of two reports of one thing the first; equal times are decided by content."""
+    return min(one, other, key=lambda told: (told.at, repr(told)))
+
+
 def put_merged(
     known: tuple[Told, ...], heard: Told, merge: Callable[[Told, Told], Told]
 ) -> tuple[Told, ...]:
@@ -212,6 +217,7 @@ def with_bill(case: Case, event: InvoiceReported) -> Case:
         customer=bill.customer,
         subscription=bill.subscription,
         number=bill.number,
+        what_for=bill.what_for,
         email=bill.email,
         name=bill.name,
         country=bill.country,

@@ -23,8 +23,12 @@ def with_method(case: Case, event: MethodChanged) -> Case:
             return case
         case MethodNews.SAVED:
             return case
-        case MethodNews.CHANGED | MethodNews.NETWORK_UPDATED:
+        case MethodNews.CHANGED:
             return replace(case, method_fixed_at=latest(case.method_fixed_at, event.at))
+        case MethodNews.NETWORK_UPDATED:
+            updates = tuple(sorted({*case.network_updates, event.at}))
+            fixed_at = latest(case.method_fixed_at, event.at)
+            return replace(case, method_fixed_at=fixed_at, network_updates=updates)
         case MethodNews.REMOVED | MethodNews.MANDATE_GONE:
             gone = dict(case.methods_gone)
             name = event.method or ""

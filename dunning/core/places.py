@@ -20,9 +20,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from dunning.core.calendar import Hours
 from dunning.core.events import PolicyChanged, Standing, StepKind, StepResult
 from dunning.core.facts import Case
-from dunning.core.local import Hours, hours_of, latest
+from dunning.core.local import hours_of, latest
+from dunning.core.notices import moment, term_space
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.remembered import per_policy
 from dunning.core.steps import Step
@@ -64,6 +66,8 @@ def _place(
     rung = policy.timeline[index]
     if rung.after is not None:
         return rung.after
+    if rung.anchor is None and rung.before is not None:
+        return -rung.before  # of a notice: before what lies ahead
     if rung.anchor is None or index in on_the_way:
         return None
     anchor = anchors.get(rung.anchor)
@@ -84,6 +88,9 @@ _Door = tuple[timedelta, StepKind]  # its distance from the beginning, and which
 def offsets(policy: Policy) -> Sequence[tuple[Rung, timedelta]]:
     """Every line of the policy with its distance from the beginning, giving up included."""
     found = []
+    if policy.kind.is_notice:
+        zipped = zip(policy.timeline, places(policy), strict=True)
+        return tuple((rung, place or timedelta(0)) for rung, place in zipped)
     for rung, place in zip(policy.timeline, places(policy), strict=True):
         assert place is not None, "the loader lets no line hang on nothing"
         least = policy.grace if rung.do is StepKind.SUSPEND else timedelta(0)
@@ -114,6 +121,7 @@ class Line:
     hours: Hours
     is_door: bool  # a door has one name in all versions
     why: str
+    is_notice: bool = False  # it announces a door: the customer is to read it before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,10 +194,17 @@ def _lines(whole: Policy, policy: Policy, branch: str | None) -> tuple[Line, ...
             order=10 + _seconds(offset),
             hours=hours,
             is_door=rung.do in DOORS,
+            is_notice=_announces(rung),
             why=f"{told}: {rung.do.value} {number[rung.do]} at {_span(offset)}",
         )
         lines.append(line)
     return tuple(lines)
+
+
+def _announces(rung: Rung) -> bool:
+    """Whether a line is an email that says that a door is about to open."""
+    placed_by_one = rung.before is not None and rung.anchor in DOORS
+    return rung.do is StepKind.EMAIL and (rung.template == "final_notice" or placed_by_one)
 
 
 def _seconds(span: timedelta) -> int:
@@ -197,6 +212,8 @@ def _seconds(span: timedelta) -> int:
 
 
 def _span(offset: timedelta) -> str:
+    if offset < timedelta(0):
+        return f"{_span(-offset)} before"
     hours, rest = divmod(_seconds(offset), 3600)
     if rest:
         return f"{_seconds(offset) // 60}m"
@@ -231,6 +248,8 @@ def placed(case: Case, policy: Policy) -> Placed:
 
 
 def _begun_at(case: Case, policy: Policy) -> datetime:
+    if case.notice is not None:
+        return moment(case, policy.timezone)
     assert case.failed_at is not None
     adopted = case.adopted
     if adopted is None:
@@ -281,6 +300,12 @@ def namespace(case: Case) -> str:
     Those of the version that the case began under, and doors of any, have plain names: what is
     done once is not done again.
     """
+    if case.notice is not None:
+        return term_space(case) + _version_space(case)
+    return _version_space(case)
+
+
+def _version_space(case: Case) -> str:
     change = case.policy_change
     if change is None:
         return ""
@@ -334,12 +359,7 @@ def _not_again(
     ahead = [s for s in charges if timedelta(seconds=s.order - 10) < door[0]]
     last = max(ahead, key=lambda step: step.order, default=None)
     left = {step.key: _BEFORE for step in charges if step is not last}
-    sent = (StepResult.DONE, StepResult.DOUBTFUL)
-    told = {
-        step.template
-        for step in case.done
-        if step.kind is StepKind.EMAIL and step.result in sent and step.at <= change.at
-    }
+    told = {step.template for step in case.done if step.told and step.at <= change.at}
     if told:
         told.add("payment_failed")  # whatever it was, they know
     emails = (s for s in before if s.kind is StepKind.EMAIL and s.template in told)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from dunning.core.announced import await_notice
 from dunning.core.around import ALONE, Around
 from dunning.core.branches import way_of
 from dunning.core.declines import Verdict
@@ -20,6 +21,7 @@ from dunning.core.facts import Case
 from dunning.core.freezing import Freeze, Stop, freeze
 from dunning.core.lines import left_undone
 from dunning.core.local import local_of, moment_of
+from dunning.core.notices import in_time, last_look
 from dunning.core.permission import (
     why_held_out,
     why_no_access,
@@ -80,6 +82,8 @@ def plan(
     `brief`: without most of the lines that lay before a move and will never be done.
     """
     present = known or status(case)
+    if case.notice is not None:
+        return _of_notice(case, policy, now, present, around)
     if present.state is State.NONE:
         return Plan()
     if not present.state.is_open:
@@ -91,10 +95,25 @@ def plan(
     if case.adopted is not None:
         resumes_at = case.adopted.resumes_at
         steps = in_order(_not_before(step, resumes_at) for step in steps)
-    steps = _bar_doors(steps)
+    steps = in_order(await_notice(case, way, _bar_doors(steps), now))
     standing = freeze(case, now)
     if standing:
         steps = _frozen(case, steps, standing)
+    return Plan(steps=as_of_now(case, policy, steps, now), frozen=standing)
+
+
+def _of_notice(case: Case, policy: Policy, now: datetime, present: Status, around: Around) -> Plan:
+    """The steps of a case that only tells of what lies ahead; see `core.notices`."""
+    if not present.state.is_open:
+        return Plan()
+    ladder = in_time(
+        case, policy, _ladder(case, way_of(case, policy), now, present, around, brief=False), now
+    )
+    steps, standing = _ready(case, ladder), freeze(case, now)
+    if standing:
+        steps = _frozen(case, steps, standing)
+    # Whatever it stands still for, it ends with its moment.
+    steps = in_order((*steps, *_ready(case, [last_look(case, policy)])))
     return Plan(steps=as_of_now(case, policy, steps, now), frozen=standing)
 
 

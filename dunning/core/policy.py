@@ -14,11 +14,12 @@ from datetime import time, timedelta
 from typing import Any
 
 from dunning.core.choosing import ALWAYS, NO_TERMS, Terms, When
-from dunning.core.days import PATIENCE, PAYDAYS, Day, Wish, Works, monday_to_friday
+from dunning.core.days import PATIENCE, PAYDAYS, Day, Quiet, Wish, Works, monday_to_friday
 from dunning.core.decline_table import Advice, Override
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
 from dunning.core.limits import Limit
+from dunning.core.words import Kind
 from dunning.core.written import terms_from, terms_to, when_from, when_to
 
 # In `backup_methods`: whatever its type.
@@ -58,6 +59,10 @@ class Reach(enum.StrEnum):
     CUSTOMER = "customer"  # everything the customer has
 
 
+# How far ahead customers may promise on their page where the policy does not say.
+PROMISE_WITHIN = timedelta(days=7)
+
+
 class Collection(enum.StrEnum):
     """What suspension does to the subscription's future invoices at the provider."""
 
@@ -71,6 +76,7 @@ class Collection(enum.StrEnum):
 class Rung:
     """One line of a timeline: so long `after` the first failure, or `before` or `past` another.
 
+    Of a notice: so long `before` what lies ahead, without an `anchor`.
     `anchor` is that other line: its name, or the step of a kind that there is once. `clock` is the
     customer's local time of day; `on` are preferred days, most wanted first, waited for no longer
     than `patience`. `jitter` is how much later it may come, by chance. `between`: only in these
@@ -103,7 +109,8 @@ class Policy:
     `branches` are the lines that are walked instead while the last decline means this; see
     `core.branches`. `terms` are the words of the file that its conditions use. `limits` are its own
     house ceiling and limits beside those of the networks; `declines` what it says of decline codes
-    in place of our table. `works` is what the program knows of working days; it is no part of what
+    in place of our table. `promise_within` and `promise_most` bound what customers themselves may
+    promise on their page. `works` is what the program knows of working days; it is no part of what
     the policy says.
     """
 
@@ -114,7 +121,9 @@ class Policy:
     timezone: str = "UTC"
     retries: Retries = Retries.OURS
     send_between: tuple[time, time] | None = None
+    quiet_days: tuple[Quiet, ...] = ()  # on which no email is written
     paydays: tuple[Wish, ...] = PAYDAYS
+    locale: str = "en"  # for customers of whom neither language nor country is known
     holdout: Holdout | None = None
     access: Reach = Reach.SUBSCRIPTION
     on_cancel: OnCancel = OnCancel.CLOSE
@@ -124,6 +133,9 @@ class Policy:
     declines: tuple[Override, ...] = ()
     branches: tuple[tuple[str, tuple[Rung, ...]], ...] = ()
     terms: Terms = NO_TERMS
+    kind: Kind = Kind.RECOVERY  # of the others the grace and the window are nothing
+    promise_within: timedelta = PROMISE_WITHIN  # how far ahead; zero: it is not offered
+    promise_most: int = 1
     works: Works = field(default=monday_to_friday, compare=False, repr=False)
 
     @property
@@ -232,7 +244,10 @@ _OVERRIDE = _record(
     | {"wait": _maybe(_span), "source": _maybe(_text), "category": _maybe(_text)},
 )
 _LATER_POLICY: dict[str, _Codec] = {
+    "quiet_days": _each(_word(Quiet)),
+    "kind": _word(Kind),
     "paydays": _each(_wish),
+    "locale": _text,
     "holdout": _maybe((Holdout.to_data, Holdout.from_data)),
     "access": _word(Reach),
     "on_cancel": _word(OnCancel),
@@ -242,6 +257,8 @@ _LATER_POLICY: dict[str, _Codec] = {
     "declines": _each(_OVERRIDE),
     "branches": _branches,
     "terms": _terms,
+    "promise_within": _span,
+    "promise_most": _whole,
 }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from dunning.core.doing import Action, Asked, Doing, Ended, PutOff, Said
+from dunning.core.doing import Action, Asked, Doing, Ended, PutOff, Said, Saying
 from dunning.core.events import Attempt, Bill, BillingEvent, Decline, MethodChanged
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Reading",
     "Refused",
     "Said",
+    "Saying",
     "SendOutcome",
     "Sent",
     "Understood",
@@ -245,14 +246,23 @@ class Provider(Protocol):
     def take_over(self, invoice: str, *, key: str) -> Bill:
         """Stop the provider's own retries of this invoice; the bill shows whether it worked."""
 
-    def links(self, invoice: str, customer: str | None, *, return_url: str | None) -> Links:
-        """Fresh links where the customer can pay this invoice or give a new card."""
+    def links(self, invoice: str | None, customer: str | None, *, return_url: str | None) -> Links:
+        """Fresh links where the customer can pay this invoice, if there is one, or give a card."""
 
     def methods(self, customer: str) -> Sequence[MethodChanged]:
         """What the customer has saved to pay with, as SAVED; which they agreed to while away."""
 
     def subscriptions(self, customer: str) -> Sequence[Subscribed]:
         """What the customer subscribes to now; what is over is left out."""
+
+    def ahead(self, customer: str, subscription: str) -> Sequence[BillingEvent]:
+        """What lies ahead of a customer: who they are, all they subscribe to, what they pay with.
+
+        And what the next bill of that subscription will be, where the provider says so.
+        """
+
+    def estate(self, after: str | None = None) -> Iterator[Sequence[BillingEvent]]:
+        """The same of every subscription of the account, page by page, behind that one."""
 
     def suspend(self, subscription: str, *, collection: str, key: str) -> None:
         """Pause collection of the subscription, with our mark on it.
@@ -324,7 +334,9 @@ class Letter:
     html: str
     id: str  # becomes the Message-ID, so a second sending can be recognised
     reply_to: str | None = None
+    # `List-Unsubscribe` and `List-Unsubscribe-Post` only where a law wants them.
     headers: Mapping[str, str] = field(default_factory=dict)
+    bcc: tuple[str, ...] = ()  # get it too, without a word of it in the letter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -336,16 +348,21 @@ class Sent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounced:
-    """The channel will never take it for this address."""
+    """The channel will never take it for this address; `dead`: nor anything else."""
 
     why: str
+    dead: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsent:
-    """The channel is away or busy; certainly nothing went out."""
+    """The channel is away or busy; certainly nothing went out.
+
+    `full`: it is well, and so many letters go there just now that this one has to wait.
+    """
 
     why: str
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

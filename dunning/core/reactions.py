@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from dunning.core.backups import backup_charges
-from dunning.core.calendar import in_window
+from dunning.core.calendar import opening
 from dunning.core.declines import Advice
 from dunning.core.entries import Cause
 from dunning.core.events import AttemptStatus, OnCancel, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.freezing import exempt
-from dunning.core.local import local_of
+from dunning.core.local import hours_of, local_of
 from dunning.core.permission import template_for, why_held_out, why_no_charge, why_no_email
 from dunning.core.policy import Policy, Retries
 from dunning.core.status import Access, State, Status, last_decline, spoken_of
@@ -222,8 +222,7 @@ def _restored(case: Case) -> int:
 
 def _emails(case: Case) -> list[StepEnded]:
     """Messages that reached, or may have reached, the customer."""
-    sent = (StepResult.DONE, StepResult.DOUBTFUL)
-    return [step for step in case.done if step.kind is StepKind.EMAIL and step.result in sent]
+    return [step for step in case.done if step.told]
 
 
 def _succeeded(case: Case) -> bool:
@@ -231,4 +230,4 @@ def _succeeded(case: Case) -> bool:
 
 
 def _window(case: Case, policy: Policy, moment: datetime) -> datetime:
-    return in_window(moment, policy.send_between, local_of(case, policy).zone)
+    return opening(moment, hours_of(None, StepKind.EMAIL, policy), local_of(case, policy))

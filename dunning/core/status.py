@@ -8,7 +8,8 @@
                  └── voided · cancelled by the customer · credited · written off elsewhere ─▶ closed
 
 Every value here is a function of the facts, so it cannot disagree with them or with the ledger:
-a case is open exactly while its books hold money at risk.
+a case is open exactly while its books hold money at risk. A notice has no books: it lies ahead
+until it is over.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from dunning.core.events import (
     StepResult,
 )
 from dunning.core.facts import Case, of_backup
+from dunning.core.notices import ending
 
 
 class State(enum.StrEnum):
-    """Where the recovery of an invoice stands. NONE: nothing failed, so there is no case."""
+    """Where a case stands. NONE: nothing failed, so there is no case."""
 
     NONE = "none"
     IN_GRACE = "in_grace"
@@ -41,11 +43,14 @@ class State(enum.StrEnum):
     RECOVERED = "recovered"
     LOST = "lost"
     CLOSED = "closed"
+    # of notices, in which nothing is at risk
+    AHEAD = "ahead"
+    OVER = "over"
 
     @property
     def is_open(self) -> bool:
-        """Whether money is still at risk and the timeline goes on."""
-        return self in (State.IN_GRACE, State.SUSPENDED)
+        """Whether the timeline goes on: money is still at risk, or what is told of lies ahead."""
+        return self in (State.IN_GRACE, State.SUSPENDED, State.AHEAD)
 
 
 class Access(enum.StrEnum):
@@ -79,6 +84,8 @@ class Status:
 
 def status(case: Case) -> Status:
     """Compute the status from the facts."""
+    if case.notice is not None:
+        return _of_notice(case)
     sheet = books(case)
     access = _access(case)
     state, reason = _state(sheet, access)
@@ -98,6 +105,19 @@ def as_stored(case: Case, state: State, access: Access, at_risk: int) -> Status:
     """The status of an open case whose columns are at hand: its books are made if asked for."""
     assert state.is_open
     return Status(state=state, reason="", ended_at=None, access=access, at_risk=at_risk, case=case)
+
+
+def _of_notice(case: Case) -> Status:
+    ended = ending(case)
+    return Status(
+        state=State.AHEAD if ended is None else State.OVER,
+        reason="" if ended is None else ended[0].value,
+        ended_at=None if ended is None else ended[1],
+        access=Access.FULL,
+        at_risk=0,
+        case=case,
+        sheet=Books(),
+    )
 
 
 _LOST = frozenset((Cause.GIVEN_UP, Cause.ENDED_FOR_NON_PAYMENT))

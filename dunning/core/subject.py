@@ -8,7 +8,7 @@ from datetime import timedelta
 from dunning.core.around import ALONE, Around
 from dunning.core.branches import meanings, method_type, said_now
 from dunning.core.choosing import Subject
-from dunning.core.events import Attempt, AttemptStatus
+from dunning.core.events import Attempt, AttemptStatus, NoticeReported
 from dunning.core.facts import Case
 from dunning.core.heard import customer_metadata, kind_of_method, subscription_details, tags_in
 from dunning.core.money import Money
@@ -24,6 +24,8 @@ OUTCOMES = (*_OUTCOMES.values(), "none")
 
 def subject_of(case: Case, present: Status, around: Around = ALONE) -> Subject:
     """What the choice of a policy goes by; the amount is the one that failed."""
+    if case.notice is not None:
+        return _of_notice(case, case.notice, around)
     bill = case.bill
     details = subscription_details(case)
     of_customer = customer_metadata(case)
@@ -47,8 +49,36 @@ def subject_of(case: Case, present: Status, around: Around = ALONE) -> Subject:
     )
 
 
+def _of_notice(case: Case, told: NoticeReported, around: Around) -> Subject:
+    """What lies ahead, as a choice goes by it; an amount that nobody knows fits no condition."""
+    ahead, details, of_customer = told.ahead, subscription_details(case), customer_metadata(case)
+    amount = None if ahead.amount is None else Money(ahead.amount, ahead.currency)
+    since = case.customer_since
+    return Subject(
+        source=case.source,
+        kind=told.kind,
+        amount=amount,
+        country=case.word("country"),
+        products=details.products,
+        plans=details.plans,
+        intervals=details.intervals or ((ahead.term,) if ahead.term else ()),
+        metadata=details.metadata,
+        customer_metadata=of_customer,
+        tags=_merged(tags_in(dict(details.metadata)), tags_in(dict(of_customer))),
+        method=ahead.method_type,
+        tenure=max(told.at - since, timedelta(0)) if since else None,
+        subscription=True,
+        by_hand=False,
+        yearly=details.yearly,
+        revenue=around.revenue,
+    )
+
+
 def subject_at(case: Case, policy: Policy, present: Status, around: Around) -> Subject:
     """What the `when` of a line goes by: as the case stands, and what is still owed of it."""
+    if case.notice is not None:
+        found = subject_of(case, present, around)
+        return replace(found, clicked=case.link_opened_at is not None)
     said = said_now(case, policy)
     last = case.attempts[-1] if case.attempts else None
     return replace(
@@ -58,7 +88,7 @@ def subject_at(case: Case, policy: Policy, present: Status, around: Around) -> S
         advice=said[1].advice.value if said else None,
         codes=_codes(last_decline(case)),
         outcome=_OUTCOMES.get(last.status, "none") if last else "none",
-        clicked=case.link_opened_at is not None,
+        clicked=case.clicked,
         open_invoices=around.open_invoices,
     )
 

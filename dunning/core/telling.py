@@ -72,6 +72,7 @@ def about(case: Case, present: Status) -> dict[str, Any]:
     """What every call says."""
     return {
         "case": case.id,
+        **({} if case.notice is None else {"kind": case.notice.kind.value}),
         "source": case.source,
         "invoice": case.invoice,
         "customer": case.customer,

@@ -26,6 +26,8 @@ SLOWEST = 0.05
 FASTER = 0.05
 # Several workers hear of one and the same excess: the rate is lowered once for it.
 ONE_EXCESS = SECOND
+# Some lanes have one turn a minute: so long the last turn of a lane matters.
+SLOWEST_GAP = 70 * SECOND
 SHORT_BREAK = SECOND // 4  # when the provider does not say how long
 
 
@@ -141,7 +143,9 @@ _FRESH = Standing()
 def _matters(standing: Standing, now: int) -> bool:
     """Whether a lane's past still says anything; what does not is forgotten."""
     return (
-        standing.last > now - SECOND or standing.not_before > now or share_of(standing, now) < 1.0
+        standing.last > now - SLOWEST_GAP
+        or standing.not_before > now
+        or share_of(standing, now) < 1.0
     )
 
 

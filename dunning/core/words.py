@@ -106,5 +106,34 @@ class Standing(enum.StrEnum):
     """How the service stood when a case was taken over; see `Adopted`."""
 
     NORMAL = "normal"
+    MOVED = "moved"  # another term began in its place
     PAUSED = "paused"  # by others, for reasons of their own: it is left as it is
     SUSPENDED = "suspended"  # for this debt: it comes back when that is paid
+
+
+class Kind(enum.StrEnum):
+    """What a case is about, and which policies are for it."""
+
+    RECOVERY = "recovery"  # a failed charge
+    CARD_EXPIRY = "card_expiry"  # the card that will be charged expires before a renewal
+    RENEWAL = "renewal"  # a subscription renews
+
+    @property
+    def is_notice(self) -> bool:
+        """Whether the customer is only told of what lies ahead: no money is at risk."""
+        return self is not Kind.RECOVERY
+
+
+class Over(enum.StrEnum):
+    """Why there is nothing to tell the customer of any more."""
+
+    NEW_CARD = "new_card"  # another one will be charged
+    UPDATED = "updated"  # the same card has a later date: by its network, or by hand
+    REMOVED = "removed"  # the card is gone, and no other has come
+    CANCELLED = "cancelled"  # no renewal comes after it
+    RENEWED = "renewed"
+    MOVED = "moved"  # another term began in its place
+    PAUSED = "paused"  # the subscription stands still: nothing is charged
+    PASSED = "passed"  # the moment came, and nothing had changed
+    EXEMPT = "exempt"  # the customer is taken out of dunning until after it
+    BY_HAND = "closed_by_hand"

@@ -17,6 +17,7 @@ _MECHANISMS = {
     "natural": "paid without any act of ours (not claimed)",
     "outside": "marked as paid elsewhere (not claimed)",
     "provider_retry": "the provider's own retry (not claimed)",
+    "network_updater": "its retry of a card the network refreshed (not claimed)",
     "retry_by_hand": "a charge asked for by a person",
 }
 

@@ -56,7 +56,8 @@ def read(
     """Every case whose window has closed; both dates are of the first failure, in UTC."""
     found = History(data_until(session, now)[0])
     starts, ends = span(since, until, zone_named("UTC"))
-    query = select(CaseRow).where(col(CaseRow.state) != "none").order_by(col(CaseRow.id))
+    failed = (col(CaseRow.state) != "none", col(CaseRow.kind) == "recovery")
+    query = select(CaseRow).where(*failed).order_by(col(CaseRow.id))
     if starts is not None:
         query = query.where(col(CaseRow.opened_at) >= starts)
     if ends is not None:

@@ -6,18 +6,29 @@ value: it is never read as a template, it is one line long, and it is escaped in
 
 from __future__ import annotations
 
-from dunning.messages.facts import Facts, every_fact, few_facts
-from dunning.messages.reasons import customer_reason
+from dunning.core.brand import Brand
+from dunning.messages.catalogues import Catalogues, words_for_templates
+from dunning.messages.choice import locale_for
+from dunning.messages.facts import CAUSES, Facts, InvoiceLine
+from dunning.messages.reasons import customer_cause, customer_reason
 from dunning.messages.render import TEMPLATES, Messages, Rendered
+from dunning.messages.samples import every_fact, few_facts
 from dunning.messages.values import format_money
 
 __all__ = [
+    "CAUSES",
     "TEMPLATES",
+    "Brand",
+    "Catalogues",
     "Facts",
+    "InvoiceLine",
     "Messages",
     "Rendered",
+    "customer_cause",
     "customer_reason",
     "every_fact",
     "few_facts",
     "format_money",
+    "locale_for",
+    "words_for_templates",
 ]

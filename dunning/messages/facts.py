@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from urllib.parse import urlsplit
 
+from dunning.core.brand import NO_BRAND, Brand, rgb
 from dunning.core.money import Money
 from dunning.errors import MalformedError
 
 _URL_LENGTH = 4000
+# Why a payment failed, as far as it changes what the customer should do.
+CAUSES = ("funds", "expired", "new_method", "authenticate", "bank_debit", "unknown")
+TERM = re.compile(r"(?:([1-9][0-9]?) )?(week|month|year)s?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceLine:
+    """One of several open invoices."""
+
+    number: str | None
+    what_for: str | None
+    amount: Money
+    since: date
+    pay_url: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a link that is not a web address."""
+        _only_web("pay_url", self.pay_url)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,17 +52,40 @@ class Facts:
     locale: str = "en"
     card_last4: str | None = None
     card_expiry: str | None = None  # as printed on the card: "08/2026"
+    card_brand: str | None = None
+    cause: str | None = None  # one of CAUSES; None is as good as "unknown"
+    what_for: str | None = None  # product or plan, in the merchant's words
+    invoices: tuple[InvoiceLine, ...] = ()  # where several are open: all of them
+    brand: Brand = NO_BRAND
+    renews_on: date | None = None
+    renewal_amount: Money | None = None
+    term: str | None = None  # "month", "year", "2 years": what a renewal is for
+    unsubscribe_url: str | None = None  # from notices of this kind, where law wants it
+    cancel_url: str | None = None  # where the subscription can be ended
 
     def __post_init__(self) -> None:
-        """Refuse a link that is not a web address and card digits that are more than four."""
-        for name in ("pay_url", "update_card_url"):
-            url = getattr(self, name)
-            if url is not None and not _is_web_address(url):
-                message = f"{name} is not an http or https address"  # a link may hold a token
-                raise MalformedError(message)
+        """Refuse links that are not web addresses, and words that are not of their lists."""
+        for name in ("pay_url", "update_card_url", "unsubscribe_url", "cancel_url"):
+            _only_web(name, getattr(self, name))
+        for name in ("logo_url", "support_url"):
+            _only_web(f"brand.{name}", getattr(self.brand, name))
+        if self.brand.colour is not None:
+            rgb(self.brand.colour)
+        if self.cause is not None and self.cause not in CAUSES:
+            message = f"cause is not one of {', '.join(CAUSES)}"
+            raise MalformedError(message)
+        if self.term is not None and not TERM.fullmatch(self.term):
+            message = "term is not a number of weeks, months or years such as 'year' or '2 years'"
+            raise MalformedError(message)
         if self.card_last4 is not None and not re.fullmatch(r"[0-9]{4}", self.card_last4):
             message = "card_last4 is not four digits"
             raise MalformedError(message)
+
+
+def _only_web(name: str, url: str | None) -> None:
+    if url is not None and not _is_web_address(url):
+        message = f"{name} is not an http or https address"  # a link may hold a token
+        raise MalformedError(message)
 
 
 def _is_web_address(url: str) -> bool:
@@ -57,25 +99,3 @@ def _is_web_address(url: str) -> bool:
         )
     except ValueError:
         return False
-
-
-def few_facts(template: str) -> Facts:
-    amount = Money(4900, "usd")
-    return Facts(template=template, company="Acme", amount=amount, failed_on=date(2026, 3, 1))
-
-
-def every_fact(template: str) -> Facts:
-    return replace(
-        few_facts(template),
-        customer_name="Ada Lovelace",
-        invoice_number="F-1001",
-        pay_url="https://pay.example/i/1",
-        update_card_url="https://pay.example/c/1",
-        suspend_on=date(2026, 3, 15),
-        give_up_on=date(2026, 3, 29),
-        next_retry_on=date(2026, 3, 4),
-        reason="The card has expired.",
-        support_email="help@acme.example",
-        card_last4="4242",
-        card_expiry="02/2026",
-    )

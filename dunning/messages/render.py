@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from babel import Locale
 from css_inline import CSSInliner
-from jinja2 import (
-    FileSystemLoader,
-    StrictUndefined,
-    Template,
-    TemplateNotFound,
-    TemplateSyntaxError,
-    UndefinedError,
-)
-from jinja2.ext import Extension
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import Template, TemplateSyntaxError
 from markupsafe import Markup
 
 from dunning.errors import ConfigError
-from dunning.messages.facts import Facts, every_fact, few_facts
-from dunning.messages.values import languages, locale_of, one_line, words
+from dunning.messages.catalogues import (
+    ROOT,
+    SOURCE,
+    Catalogues,
+    Translations,
+    words_for_templates,
+)
+from dunning.messages.facts import Facts
+from dunning.messages.forms import PARAGRAPH_END, as_html, as_text, explained
+from dunning.messages.reasons import words_for
+from dunning.messages.samples import every_kind
+from dunning.messages.shelf import Shelf, names_in, own_templates
+from dunning.messages.values import locale_of, one_line, words
 
 TEMPLATES: tuple[str, ...] = (
     "payment_failed",
@@ -40,14 +40,15 @@ TEMPLATES: tuple[str, ...] = (
     "reminder_by_hand",
     "final_notice_by_hand",
     "suspended_by_hand",
+    "card_expiring",
+    "card_expiring_soon",
+    "renewal_notice",
+    "new_link",
 )
 
-_BUILT_IN = Path(__file__).parent.parent / "templates"
 _SUBJECT_LENGTH = 150
-# Marks that templates may contain and values may not; whitespace to Jinja, like a line end.
-_HARD_BREAK = "\u2028"
-_PARAGRAPH_END = "\u2029"
-_BLOCK_TAGS = ("<table", "<p", "<div", "<h1", "<h2", "<h3", "<ul", "<ol", "<hr", "<!--")
+# Pieces of parts.*.jinja that need nothing but their arguments come before the sentences.
+_PIECES = ("strong", "mail", "link", "contacts", "button", "details", "invoice_table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,112 +58,134 @@ class Rendered:
     subject: str
     text: str
     html: str
+    language: str = "en"  # as mail headers write it: "pt-BR"
 
 
 class Messages:
     """The templates of this program, with those of `folder` in front of them."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        if folder is not None and not folder.is_dir():
-            message = f"no folder of message templates at {folder}"
-            raise ConfigError(message)
-        self._folders = [_BUILT_IN] if folder is None else [folder, _BUILT_IN]
-        self._text = self._environment(autoescape=False)
-        self._html = self._environment(autoescape=True)
+        self._text = Shelf(folder, autoescape=False)
+        self._html = Shelf(folder, autoescape=True)
+        self.catalogues = Catalogues((ROOT,) if folder is None else (folder, ROOT))
         # Remote stylesheets would make rendering depend on the network.
         self._inliner = CSSInliner(load_remote_stylesheets=False)
-        found = {path.stem for each in self._folders for path in each.glob("*/*.jinja")}
-        self._names = (*TEMPLATES, *sorted(found - {"shared", *TEMPLATES}))
+        paths = [] if folder is None else own_templates(folder)
+        self._folders = {path.parts[0] for each in paths if len((path := Path(each)).parts) > 1}
+        own = names_in(paths)
+        self._names = (*TEMPLATES, *sorted(own - set(TEMPLATES)))
 
     def names(self) -> tuple[str, ...]:
         """Every message there is: the built-in ones, then those only the folder has."""
         return self._names
+
+    def languages(self) -> tuple[str, ...]:
+        """Every language that messages come in: by a catalogue, or by templates of ops' own."""
+        return tuple(sorted({*self.catalogues.languages(), *self._folders}))
 
     def render(self, facts: Facts) -> Rendered:
         """Write the message; ConfigError with file and line when its template is wrong."""
         if facts.template not in self._names:
             raise ConfigError(_unknown_template(facts.template, self._names))
         locale = locale_of(facts.locale)
-        with _explained(self._folders):
-            text = _Part(self._text, facts.template, locale, words(facts, locale))
-            html = _Part(self._html, facts.template, locale, words(facts, locale))
+        with explained(self._text.folders):
+            found = self._text.find(facts.template, locale)
+            same = self._html.find(facts.template, locale).template
+            spoken = self._spoken(facts, locale, found.language)
+            text = _Part(self._text, found.template, spoken)
+            html = _Part(self._html, same, spoken)
             subject = one_line(text.block("subject"), _SUBJECT_LENGTH)
             preheader = one_line(text.block("preheader"), _SUBJECT_LENGTH)
             return Rendered(
                 subject=subject,
-                text=_as_text(text.framed(text.body())),
+                text=as_text(text.framed(text.body())),
                 html=self._inliner.inline(
                     html.framed(html.body(), subject=subject, preheader=preheader)
                 ),
+                language=spoken.words["language"],
             )
 
+    def _spoken(self, facts: Facts, locale: Locale, language: Locale | None) -> _Spoken:
+        """The words of a message whose template is in this language, or in all of them."""
+        translations = self.catalogues.for_(language or locale)
+        language = language or Locale.parse(self.catalogues.language_of(locale))
+        known = words(facts, locale, language)
+        known["reason"] = _reason(facts, known["reason"], translations)
+        known["language"] = str(language).replace("_", "-")
+        known["direction"] = language.text_direction
+        sides = ("left", "right") if language.text_direction == "ltr" else ("right", "left")
+        known["start"], known["end"] = sides
+        return _Spoken(locale, language, translations, known)
+
+    def refuse_if_wrong(self) -> None:
+        """Before a process begins: ConfigError if ops' templates or catalogues are wrong."""
+        if self._text.folders[1:] and (wrong := self.check()):
+            raise ConfigError("\n".join(wrong))
+
     def check(self) -> list[str]:
-        """Render every message with every fact and with as few as can be; say what is wrong."""
-        wrong: list[str] = []
+        """Render every message in every language, with all facts and few; say what is wrong."""
+        wrong = self.catalogues.check()
+        if wrong:
+            return wrong
         for name in self._names:
-            for facts in (every_fact(name), few_facts(name)):
-                try:
-                    self.render(facts)
-                except ConfigError as error:
-                    wrong.append(str(error))
+            for language in self.catalogues.languages():
+                kinds = every_kind(name, language)
+                # A translation that is wrong is found above; templates are the same in all.
+                for facts in kinds if language == SOURCE else islice(kinds, 2):
+                    try:
+                        self.render(facts)
+                    except ConfigError as error:
+                        wrong.append(str(error))
         return list(dict.fromkeys(wrong))
 
-    def _environment(self, *, autoescape: bool) -> ImmutableSandboxedEnvironment:
-        environment = ImmutableSandboxedEnvironment(
-            loader=FileSystemLoader(self._folders),
-            autoescape=autoescape,
-            undefined=StrictUndefined,
-            finalize=_printable,
-            extensions=[_Paragraphs],
-            auto_reload=False,  # a message does not change while the program runs
-        )
-        environment.globals["br"] = _HARD_BREAK
-        return environment
 
+@dataclass(frozen=True, slots=True)
+class _Spoken:
+    """What is said, in which language; the same for both forms."""
 
-class _Paragraphs(Extension):
-    """Mark the empty lines of a template as the ends of its paragraphs.
-
-    Only those: a line that comes out empty because its `{% if %}` is false must not part a
-    sentence from the next, which is what splitting the finished text at empty lines would do.
-    """
-
-    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:
-        """Put a mark on every empty line; their number, and so that in errors, stays."""
-        return re.sub(r"^[ \t\r]*$", _PARAGRAPH_END, source, flags=re.MULTILINE)
+    locale: Locale
+    language: Locale
+    translations: Translations
+    words: dict[str, Any]
 
 
 class _Part:
     """One message in one of its two forms."""
 
-    def __init__(
-        self,
-        environment: ImmutableSandboxedEnvironment,
-        name: str,
-        locale: Locale,
-        known: Mapping[str, Any],
-    ) -> None:
-        self._environment = environment
-        self._languages = languages(locale)
-        self._template = self._find(name)
-        self._words = dict(known)
-        self._form = "html" if environment.autoescape else "text"
-        language = Locale.parse(str(self._template.name).partition("/")[0])
-        self._words["language"] = str(language).replace("_", "-")
-        self._words["direction"] = language.text_direction
-        self._words["start"] = "left" if language.text_direction == "ltr" else "right"
+    def __init__(self, shelf: Shelf, template: Template, spoken: _Spoken) -> None:
+        self._shelf = shelf
+        self._locale = spoken.locale
+        self._template = template
+        self._layout = shelf.find(f"layout.{shelf.form}", spoken.locale).template
+        escaped = shelf.form == "html"
+        self._words = {
+            **shelf.environment.globals,  # so that each block may share this one dict
+            **spoken.words,
+            **words_for_templates(spoken.translations, autoescape=escaped),
+        }
         self._add_shared()
 
     def _add_shared(self) -> None:
         """Make the pieces and the sentences that all messages share known to the template."""
-        shared = self._find("shared")
-        source = self._environment.get_template(f"parts.{self._form}.jinja")
-        self._words["link_hint"] = self._run(shared, "link_hint")
-        pieces = source.make_module(self._words)
-        for piece in ("strong", "mail", "button", "details"):
-            self._words[piece] = getattr(pieces, piece)
-        for sentence in ("greeting", "help", "why"):
-            self._words[sentence] = self._run(shared, sentence)
+        names = (f"parts.{self._shelf.form}", "shared")
+        parts, shared = (self._with_ours(name) for name in names)
+        blocks = {block: each for each in reversed(shared) for block in each.blocks}
+        hint = blocks.pop("link_hint")
+        self._words["link_hint"] = self._run(hint, "link_hint")
+        for source in reversed(parts):
+            pieces = source.make_module(self._words)
+            known = {name: getattr(pieces, name) for name in _PIECES if hasattr(pieces, name)}
+            self._words.update(known)
+        wanted = [self._shelf.mentions(each) for each in (self._template, self._layout, *shared)]
+        for sentence, template in blocks.items():
+            if any(words is None or sentence in words for words in wanted):
+                self._words[sentence] = self._run(template, sentence)
+
+    def _with_ours(self, name: str) -> list[Template]:
+        """Ops' template of this name and ours behind it: theirs may lack what is newer."""
+        found = self._shelf.find(name, self._locale).template
+        ours = self._shelf.ours(name)
+        return [ours] if found is ours else [found, ours]
 
     def block(self, name: str) -> str:
         """One block of the message."""
@@ -170,100 +193,32 @@ class _Part:
 
     def body(self) -> str:
         """The body: the block made for this form if the template has one, else `body`."""
-        if self._form in self._template.blocks:
-            return self.block(self._form)
+        if self._shelf.form in self._template.blocks:
+            return self.block(self._shelf.form)
         body = self.block("body")
-        return body if self._form == "text" else self._safe(_as_html(body))
+        return body if self._shelf.form == "text" else self._safe(as_html(body))
 
     def framed(self, content: str, **more: str) -> str:
         """The content inside the layout."""
-        layout = self._environment.get_template(f"layout.{self._form}.jinja")
-        page = layout.render({**self._words, **more, "content": content})
-        return page.replace(_PARAGRAPH_END, "") if self._form == "html" else page
-
-    def _find(self, name: str) -> Template:
-        return self._environment.select_template(
-            [f"{language}/{name}.jinja" for language in self._languages]
-        )
+        page = self._layout.render({**self._words, **more, "content": content})
+        return page.replace(PARAGRAPH_END, "") if self._shelf.form == "html" else page
 
     def _run(self, template: Template, block: str) -> str:
         if block not in template.blocks:
             message = f"the block {block!r} is missing"
             raise TemplateSyntaxError(message, 1, template.name, template.filename)
-        context = template.new_context(self._words)
+        context = template.new_context(self._words, shared=True)
         return self._safe("".join(template.blocks[block](context)).strip())
 
     def _safe(self, rendered: str) -> str:
         """Mark what a template made as HTML, so that it is not escaped a second time."""
-        return Markup(rendered) if self._environment.autoescape else rendered  # noqa: S704
+        return Markup(rendered) if self._shelf.form == "html" else rendered  # noqa: S704
 
 
-# --- text and HTML out of one body -----------------------------------------------------------
-
-
-def _paragraphs(rendered: str) -> list[str]:
-    """The paragraphs of a body, each on one line, as mail programs wrap by themselves."""
-    pieces = rendered.split(_PARAGRAPH_END)
-    return [line for piece in pieces if (line := re.sub(r"[ \t\r\n]+", " ", piece).strip(" "))]
-
-
-def _as_text(rendered: str) -> str:
-    joined = "\n\n".join(_paragraphs(rendered)) + "\n"
-    return re.sub(f" ?{_HARD_BREAK} ?", "\n", joined)
-
-
-def _as_html(rendered: str) -> str:
-    """Put `<p>` around the paragraphs that are not a block of HTML already."""
-    return "\n".join(
-        piece if piece.startswith(_BLOCK_TAGS) else f"<p>{piece}</p>"
-        for piece in _paragraphs(rendered)
-    )
-
-
-# --- templates that are wrong ----------------------------------------------------------------
-
-
-def _printable(value: object) -> object:
-    """Refuse to print a fact that is missing; the alternative is a mail that says "None"."""
-    if value is None:
-        message = "a fact that may be missing is printed; ask {% if … %} first"
-        raise UndefinedError(message)
-    return value
-
-
-@contextmanager
-def _explained(folders: list[Path]) -> Iterator[None]:
-    """Turn whatever a template does wrong into one line that names its file and line."""
-    try:
-        yield
-    except TemplateNotFound as error:
-        message = f"no template {error.name} in {', '.join(str(folder) for folder in folders)}"
-        raise ConfigError(message) from None
-    except TemplateSyntaxError as error:
-        message = f"{error.filename or error.name}:{error.lineno}: {error.message}"
-        raise ConfigError(message) from None
-    except UnicodeDecodeError:
-        message = f"a template in {folders[0]} is not UTF-8; save it as UTF-8"
-        raise ConfigError(message) from None
-    except Exception as error:
-        where = _place(error)
-        if where is None:
-            raise  # not from inside a template: ours to mend
-        message = f"{where}: {error}"
-        raise ConfigError(message) from None
-
-
-def _place(error: Exception) -> str | None:
-    """File and line of the innermost template in a traceback."""
-    place = None
-    trace = error.__traceback__
-    while trace is not None:
-        template = trace.tb_frame.f_globals.get("__jinja_template__")
-        if isinstance(template, Template):
-            line = template.get_corresponding_lineno(trace.tb_lineno)
-            place = f"{template.filename or template.name}:{line}"
-        trace = trace.tb_next
-    return place
+def _reason(facts: Facts, given: Any, translations: Translations) -> str | None:
+    """Why it failed, in the language of the message; words that are in no catalogue stay."""
+    said = given or words_for(facts.cause)
+    return translations.gettext(said) if said else None
 
 
 def _unknown_template(name: str, names: tuple[str, ...]) -> str:

@@ -1,16 +1,22 @@
-"""Reports: at-risk, recovered and lost revenue, uplift by hold-outs, the proof of the ledger.
+"""Reports: at-risk, recovered, lost, rates, churn, uplift by hold-outs, the proof of the ledger.
 
 Read them within `snapshot(engine)`. Figures are integers of minor units, per currency.
 """
 
 from dunning.reports.at_risk import at_risk
-from dunning.reports.formats import csv_lines, json_array, to_csv, to_json, to_xlsx
+from dunning.reports.churn import churn
+from dunning.reports.formats import csv_lines, json_array, to_csv, to_json, to_json_list
 from dunning.reports.lost import lost
+from dunning.reports.overview import overview
+from dunning.reports.page import to_html
 from dunning.reports.proof import verify_all
+from dunning.reports.rates import rates
 from dunning.reports.recovered import recovered
 from dunning.reports.report import Column, Kind, Report, cells, columns, total_cells
 from dunning.reports.snapshot import snapshot
+from dunning.reports.tiles import tiles
 from dunning.reports.uplift import uplift
+from dunning.reports.workbook import to_xlsx
 
 __all__ = [
     "Column",
@@ -18,14 +24,20 @@ __all__ = [
     "Report",
     "at_risk",
     "cells",
+    "churn",
     "columns",
     "csv_lines",
     "json_array",
     "lost",
+    "overview",
+    "rates",
     "recovered",
     "snapshot",
+    "tiles",
     "to_csv",
+    "to_html",
     "to_json",
+    "to_json_list",
     "to_xlsx",
     "total_cells",
     "uplift",

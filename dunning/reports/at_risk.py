@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +10,13 @@ from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, func, s
 from sqlmodel import Session, col
 
 from dunning.clock import utc
+from dunning.reports.dimensions import (
+    CASE_DEFINITIONS,
+    CASE_HEADINGS,
+    CASE_KEYS,
+    dimensions,
+    joined,
+)
 from dunning.reports.flows import Scope
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.report import (
@@ -22,7 +29,7 @@ from dunning.reports.report import (
 )
 from dunning.store import CaseRow
 
-BY = ("currency", "age", "state", "policy", "decline_code", "standing", "source")
+BY = ("currency", "age", "state", "standing", *CASE_KEYS, "source")
 # Whole days since the first failure, up to and with the number.
 _AGES = (("0-3d", 3), ("4-7d", 7), ("8-14d", 14), ("15-30d", 30))
 _OLDEST = "30d+"
@@ -36,20 +43,11 @@ DEFINITIONS = {
     "oldest": "When the first payment of the oldest of these cases failed.",
     "age": "Whole days since the first failed payment; 30d+ is more than 30.",
     "state": "in_grace: the service goes on; suspended: it is off until the invoice is paid.",
-    "decline_code": "The provider's reason for the last charge that failed.",
     "standing": "What the timeline stands still for: exempt (the customer is), hold or promise (a "
     "person said so), dispute, in_process; goes_on when it does not.",
     "currency": "Amounts are minor units of their own currency; currencies are never added.",
 }
-_SHOWN = {
-    "age": "Age",
-    "state": "State",
-    "policy": "Policy",
-    "decline_code": "Decline code",
-    "standing": "Standing",
-    "source": "Source",
-    "currency": "Currency",
-}
+_SHOWN = {"age": "Age", "state": "State", "standing": "Standing", **CASE_HEADINGS}
 
 
 def at_risk(
@@ -68,12 +66,13 @@ def at_risk(
     rows = in_order(_sums(session, scope.keys, scope, now), scope.by, {"age": AGES})
     empty = "nothing is at risk: no case is open"
     filters = scope.filters()
-    for unused in ("since", "until", "zone"):
+    for unused in ("since", "until", "zone", "date", "fiscal_year_start"):
         del filters[unused]
+    of_keys = {key: CASE_DEFINITIONS[key] for key in chosen if key in CASE_DEFINITIONS}
     return Report(
         name="at-risk",
         filters=filters,
-        definitions=DEFINITIONS | {"data_until": sentence},
+        definitions=DEFINITIONS | of_keys | {"data_until": sentence},
         data_until=until,
         rows=rows,
         totals=in_order(_sums(session, ("currency",), scope, now), (), {}),
@@ -88,16 +87,18 @@ def at_risk(
 
 
 def _sums(session: Session, keys: Sequence[str], scope: Scope, now: datetime) -> list[Row]:
-    dimensions = _dimensions(now)
-    groups = [dimensions[key] for key in keys]
+    known = dimensions(session.get_bind().dialect.name) | _dimensions(now)
+    groups = [known[key] for key in keys]
     figures = (
         func.sum(col(CaseRow.amount_at_risk)),
         func.count(),
         func.min(col(CaseRow.opened_at)),
     )
     # One meaning of open, for access and for finance: money is at risk.
-    query: Select[Any] = select(*groups, *figures).where(col(CaseRow.amount_at_risk) > 0)
-    query = query.group_by(*groups)
+    query: Select[Any] = (
+        select(*groups, *figures).select_from(CaseRow).where(col(CaseRow.amount_at_risk) > 0)
+    )
+    query = joined(query, keys).group_by(*groups)
     for column, value in (
         (col(CaseRow.source), scope.source),
         (col(CaseRow.policy), scope.policy),
@@ -117,14 +118,12 @@ def _stands(now: datetime) -> ColumnElement[bool]:
     return col(CaseRow.standing).is_not(None) & (ends.is_(None) | (ends > utc(now)))
 
 
-def _dimensions(now: datetime) -> Mapping[str, SQLColumnExpression[Any]]:
+def _dimensions(now: datetime) -> dict[str, SQLColumnExpression[Any]]:
     opened = col(CaseRow.opened_at)
     young = [(opened > utc(now) - timedelta(days=most + 1), label) for label, most in _AGES]
     return {
         "age": case(*young, else_=_OLDEST),
         "state": col(CaseRow.state),
-        "policy": col(CaseRow.policy),
-        "decline_code": col(CaseRow.decline_code),
         "standing": case((_stands(now), col(CaseRow.standing)), else_="goes_on"),
         "source": col(CaseRow.source),
         "currency": col(CaseRow.currency),

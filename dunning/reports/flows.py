@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, exists, func, select
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    case,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlmodel import Session, col
 
 from dunning.core.attribution import BACKUP_METHOD, BY_HAND, LINK, NEW_CARD
 from dunning.core.money import currency_code
 from dunning.reports.buckets import begin_of
+from dunning.reports.dimensions import CASE_KEYS, dimensions, joined
 from dunning.reports.periods import (
     FIRST,
     UNITS,
@@ -23,7 +34,7 @@ from dunning.reports.periods import (
     unit_of,
     zone_named,
 )
-from dunning.reports.report import Row
+from dunning.reports.report import Row, refuse_unknown
 from dunning.store import CaseRow, EntryRow
 
 OUR_RETRY = "our_retry"
@@ -32,6 +43,11 @@ UNKNOWN = "unknown"
 CLAIMED = (OUR_RETRY, BACKUP_METHOD, BY_HAND, NEW_CARD, LINK)
 _OUR_STEPS = (BACKUP_METHOD, BY_HAND, NEW_CARD)
 _RUNG = "retry:"
+
+# When the provider says it happened, or when it was written down here: then a correction counts
+# when it was made, and what was once reported of a month stays as it was.
+Dated = Literal["occurred", "recorded"]
+DATED: tuple[Dated, ...] = get_args(Dated)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +61,14 @@ class Scope:
     policy: str | None = None
     currency: str | None = None
     zone: str = "UTC"
+    date: Dated = "occurred"
+    year_from: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, before the database is asked."""
         unit_of(self.by)
         span(self.since, self.until, zone_named(self.zone))
+        refuse_unknown("date", self.date, DATED)
         if self.currency is not None:
             object.__setattr__(self, "currency", currency_code(self.currency))
 
@@ -57,6 +76,11 @@ class Scope:
     def keys(self) -> tuple[str, ...]:
         """What rows are told apart by: the breakdown, and always the currency."""
         return self.by if "currency" in self.by else (*self.by, "currency")
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the report goes by when things were written down here."""
+        return self.date == "recorded"
 
     def filters(self) -> dict[str, Any]:
         """The filters as the report states them."""
@@ -68,7 +92,14 @@ class Scope:
             "policy": self.policy,
             "currency": self.currency,
             "zone": self.zone,
+            "date": self.date,
+            "fiscal_year_start": self.year_from,
         }
+
+
+def moment_of(scope: Scope) -> Any:
+    """By which of its two times a row counts."""
+    return col(EntryRow.recorded_at if scope.is_recorded else EntryRow.occurred_at)
 
 
 # --- what a row of the ledger is grouped by ------------------------------------------------
@@ -92,16 +123,21 @@ def step_of(how: str) -> str | None:
 _how = col(EntryRow.how)
 _is_rung = _how.startswith(_RUNG, autoescape=True) | _how.contains(f".{_RUNG}", autoescape=True)
 # The same two functions for the database; a test holds them together.
-_DIMENSIONS: Mapping[str, SQLColumnExpression[Any]] = {
+_ENTRY_KEYS: dict[str, SQLColumnExpression[Any]] = {
     "currency": col(EntryRow.currency),
     "source": col(EntryRow.source),
     "cause": col(EntryRow.cause),
-    "policy": col(CaseRow.policy),
-    "decline_code": col(CaseRow.decline_code),
     "mechanism": case((_is_rung, OUR_RETRY), (_how == "", UNKNOWN), else_=_how),
     "step": case((_is_rung | _how.in_(_OUR_STEPS), _how), else_=None),
 }
 claimed = _is_rung | _how.in_([word for word in CLAIMED if word != OUR_RETRY])
+
+
+# A counter-entry as what it takes back, with a minus.
+_counter = col(EntryRow.reverses).is_not(None)
+debit: ColumnElement[str] = case((_counter, col(EntryRow.credit)), else_=col(EntryRow.debit))
+credit: ColumnElement[str] = case((_counter, col(EntryRow.debit)), else_=col(EntryRow.credit))
+amount: ColumnElement[int] = case((_counter, -col(EntryRow.amount)), else_=col(EntryRow.amount))
 
 
 def standing() -> tuple[ColumnElement[bool], ...]:
@@ -121,9 +157,15 @@ def standing() -> tuple[ColumnElement[bool], ...]:
     return col(EntryRow.reverses).is_(None), ~taken_back
 
 
-def in_scope(scope: Scope, query: Select[Any]) -> Select[Any]:
+def counted(scope: Scope) -> tuple[ColumnElement[bool], ...]:
+    """The rows a report adds up: those that hold, or every one at the time it was written down."""
+    return () if scope.is_recorded else standing()
+
+
+def in_scope(scope: Scope, query: Select[Any], keys: tuple[str, ...] = ()) -> Select[Any]:
     """Only the rows that the filters let through. A row without a case is kept: it is money."""
     query = query.outerjoin(CaseRow, col(CaseRow.id) == col(EntryRow.case_id))
+    query = joined(query, keys)
     given = (
         (col(EntryRow.source), scope.source),
         (col(EntryRow.currency), scope.currency),
@@ -133,12 +175,12 @@ def in_scope(scope: Scope, query: Select[Any]) -> Select[Any]:
 
 
 def in_span(scope: Scope, query: Select[Any]) -> Select[Any]:
-    """Only what happened between the two dates."""
+    """Only what happened, or was written down, between the two dates."""
     starts, ends = span(scope.since, scope.until, zone_named(scope.zone))
-    occurred = col(EntryRow.occurred_at)
+    moment = moment_of(scope)
     if starts is not None:
-        query = query.where(occurred >= starts)
-    return query.where(occurred < ends) if ends is not None else query
+        query = query.where(moment >= starts)
+    return query.where(moment < ends) if ends is not None else query
 
 
 # --- sums ----------------------------------------------------------------------------------
@@ -147,33 +189,65 @@ def in_span(scope: Scope, query: Select[Any]) -> Select[Any]:
 def sums(
     session: Session,
     scope: Scope,
-    measures: Mapping[str, ColumnElement[Any]],
+    amounts: Mapping[str, ColumnElement[int]],
+    cases: Mapping[str, ColumnElement[bool]],
     where: ColumnElement[bool],
 ) -> Iterator[Row]:
-    """One row for each combination of the scope's keys, with the measures as integers."""
+    """One row for each combination of the scope's keys: amounts added up, cases counted once.
+
+    Counter-entries are taken with a minus in each case, so that nobody has to look for what they
+    take back; a case counts where more holds than was taken back.
+    """
     unit = unit_of(scope.by)
+    known = dimensions(session.get_bind().dialect.name) | _ENTRY_KEYS
     keys: dict[str, SQLColumnExpression[Any]] = {
-        key: _DIMENSIONS[key] for key in scope.keys if key not in UNITS
+        key: known[key] for key in scope.keys if key not in UNITS
     }
     if unit is not None:
-        keys[unit] = _period(session, unit, scope)
-    named: list[Any] = [figure.label(name) for name, figure in (*keys.items(), *measures.items())]
-    query: Select[Any] = select(*named).select_from(EntryRow)
-    query = in_span(scope, in_scope(scope, query)).where(*standing(), where)
-    for found in session.execute(query.group_by(*keys.values())).mappings():
+        keys[unit] = period(session, unit, scope, moment_of(scope))
+    one: Any = literal_column("1") if scope.is_recorded else case((_counter, -1), else_=1)
+    of_case: list[Any] = [
+        *(figure.label(name) for name, figure in keys.items()),
+        *(func.sum(figure).label(name) for name, figure in amounts.items()),
+        *(func.sum(case((rule, one), else_=0)).label(name) for name, rule in cases.items()),
+    ]
+    query: Select[Any] = select(*of_case).select_from(EntryRow)
+    query = in_span(scope, in_scope(scope, query, scope.keys)).where(where)
+    each = query.group_by(*keys.values(), col(EntryRow.case_id)).subquery()
+    told: list[Any] = [
+        *(each.c[name] for name in keys),
+        *(func.sum(each.c[name]).label(name) for name in amounts),
+        *(func.sum(case((each.c[name] != 0, 1), else_=0)).label(name) for name in cases),
+        func.sum(_anything(each.c, amounts, cases)).label("_anything"),
+    ]
+    whole: Select[Any] = select(*told).group_by(*(each.c[name] for name in keys))
+    for found in session.execute(whole).mappings():
+        if not found["_anything"]:
+            continue
         row: Row = {key: found[key] for key in scope.keys}
         if unit is not None:
-            row[unit] = label_of(unit, date.fromisoformat(found[unit]))
+            row[unit] = label_of(unit, date.fromisoformat(found[unit]), scope.year_from)
         # PostgreSQL adds 64-bit integers up to a Decimal.
-        yield row | {name: int(found[name] or 0) for name in measures}
+        yield row | {name: int(found[name] or 0) for name in (*amounts, *cases)}
 
 
-def _period(session: Session, unit: Unit, scope: Scope) -> ColumnElement[str]:
-    occurred = col(EntryRow.occurred_at)
-    first, last = session.execute(select(func.min(occurred), func.max(occurred))).one()
-    epoch = datetime(FIRST.year, 1, 1, tzinfo=UTC)
-    known = offsets(zone_named(scope.zone), first or epoch, last or epoch)
-    return begin_of(session.get_bind().dialect.name, unit, known)
+def _anything(
+    columns: Any, amounts: Mapping[str, Any], cases: Mapping[str, Any]
+) -> ColumnElement[int]:
+    """1 for a case of which something holds: what was taken back whole is no row of a report."""
+    return case((or_(*(columns[name] != 0 for name in (*amounts, *cases))), 1), else_=0)
+
+
+def period(session: Session, unit: Unit, scope: Scope, moment: Any) -> ColumnElement[str]:
+    """The first day of the period in which the moment of a row lies, as text."""
+    zone = zone_named(scope.zone)
+    starts, ends = span(scope.since, scope.until, zone)
+    if starts is None or ends is None:
+        first, last = session.execute(select(func.min(moment), func.max(moment))).one()
+        epoch = datetime(FIRST.year, 1, 1, tzinfo=UTC)
+        starts, ends = starts or first or epoch, ends or last or epoch
+    known = offsets(zone, starts, max(starts, ends))
+    return begin_of(session.get_bind().dialect.name, unit, known, moment, scope.year_from)
 
 
 # --- what refunds and disputes took back ---------------------------------------------------
@@ -181,7 +255,7 @@ def _period(session: Session, unit: Unit, scope: Scope) -> ColumnElement[str]:
 
 @dataclass(frozen=True, slots=True)
 class Movement:
-    """One standing row of the ledger with what its case is known by."""
+    """One row of the ledger with what its case is known by."""
 
     case_id: str
     base: str
@@ -191,14 +265,23 @@ class Movement:
     how: str
     at: datetime
     keys: dict[str, str | None]
+    key: str = ""
+    reverses: str | None = None
+    recorded_at: datetime | None = None
 
 
 def reversed_cases(session: Session, scope: Scope) -> Iterator[Movement]:
-    """Every standing row of the cases that paid something back in this span, case by case."""
-    touched = in_span(scope, select(col(EntryRow.case_id)))
-    touched = touched.where(col(EntryRow.cause).in_(("refund", "dispute")))
-    fixed = ("currency", "source", "policy", "decline_code")
-    query = select(
+    """Every row of the cases that paid something back and moved in this span, case by case.
+
+    Of a report by when things occurred only the rows that hold.
+    """
+    back = select(col(EntryRow.case_id)).where(col(EntryRow.cause).in_(("refund", "dispute")))
+    touched = [back if scope.is_recorded else in_span(scope, back)]
+    if scope.is_recorded:
+        touched.append(in_span(scope, select(col(EntryRow.case_id))))
+    known = dimensions(session.get_bind().dialect.name) | _ENTRY_KEYS
+    fixed = tuple(key for key in (*CASE_KEYS, "currency", "source") if key in scope.keys)
+    told_of_each: list[Any] = [
         col(EntryRow.case_id),
         col(EntryRow.base),
         col(EntryRow.debit),
@@ -206,11 +289,17 @@ def reversed_cases(session: Session, scope: Scope) -> Iterator[Movement]:
         col(EntryRow.amount),
         _how,
         col(EntryRow.occurred_at),
-        *(_DIMENSIONS[key] for key in fixed),
-    ).select_from(EntryRow)
-    query = in_scope(scope, query).where(col(EntryRow.case_id).in_(touched), *standing())
+        col(EntryRow.key),
+        col(EntryRow.reverses),
+        col(EntryRow.recorded_at),
+        *(known[key] for key in fixed),
+    ]
+    query: Select[Any] = select(*told_of_each).select_from(EntryRow)
+    query = in_scope(scope, query, fixed).where(
+        *(col(EntryRow.case_id).in_(cases) for cases in touched), *counted(scope)
+    )
     query = query.order_by(col(EntryRow.case_id)).execution_options(yield_per=2000)
     for found in session.execute(query):
-        case_id, base, debit, credit, amount, how, at, *known = found
-        keys = dict(zip(fixed, known, strict=True))
-        yield Movement(case_id, base, debit, credit, amount, how, at, keys)
+        case_id, base, out, into, much, how, at, key, reverses, recorded_at, *told = found
+        keys = dict(zip(fixed, told, strict=True))
+        yield Movement(case_id, base, out, into, much, how, at, keys, key, reverses, recorded_at)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date as Day  # noqa: N812 - `date` is which of the two times counts
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, case, distinct, func
-from sqlmodel import Session, col
+from sqlalchemy import ColumnElement, case, or_, true
+from sqlmodel import Session
 
 from dunning.core.entries import Account
-from dunning.reports.flows import Scope, sums
+from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS
+from dunning.reports.flows import Dated, Scope, amount, credit, debit, sums
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS
-from dunning.reports.recovered import period_sentence, totalled
+from dunning.reports.recovered import told_of, totalled
 from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
-from dunning.store import EntryRow
 
-BY = (*UNITS, "kind", "cause", "policy", "decline_code", "source", "currency")
+BY = (*UNITS, "kind", "cause", *CASE_KEYS, "source", "currency")
 KINDS = ("lost", "withdrawn", "late_recovery")
 
 DEFINITIONS = {
@@ -31,18 +32,9 @@ DEFINITIONS = {
     "cases": "Cases with such a movement in this row, each once; once in the total.",
     "kind": "lost, withdrawn or late_recovery, as above.",
     "cause": "What ended the pursuit of the debt; for a late recovery: paid.",
-    "decline_code": "The provider's reason for the last charge that failed.",
-    "corrections": "What the ledger corrected counts as corrected, in the period it is about.",
     "currency": "Amounts are minor units of their own currency; currencies are never added.",
 }
-_SHOWN = {
-    "kind": "Kind",
-    "cause": "Cause",
-    "policy": "Policy",
-    "decline_code": "Decline code",
-    "source": "Source",
-    "currency": "Currency",
-}
+_SHOWN = {"kind": "Kind", "cause": "Cause", **CASE_HEADINGS}
 _MONEY = {
     "lost": "Lost",
     "withdrawn": "Withdrawn",
@@ -55,13 +47,15 @@ def lost(
     session: Session,
     now: datetime,
     *,
-    since: date | None = None,
-    until: date | None = None,
+    since: Day | None = None,
+    until: Day | None = None,
     by: Sequence[str] = ("month",),
     source: str | None = None,
     policy: str | None = None,
     currency: str | None = None,
     zone: str = "UTC",
+    date: Dated = "occurred",
+    year_from: int = 1,
 ) -> Report:
     """What is no longer pursued, and what of it came in late; both dates are part of the range."""
     chosen = checked_breakdown("lost", by, BY)
@@ -73,6 +67,8 @@ def lost(
         policy=policy,
         currency=currency,
         zone=zone,
+        date=date,
+        year_from=year_from,
     )
     fresh_until, sentence = data_until(session, now)
     rows = in_order(list(_rows(session, scope)), scope.by, {"kind": KINDS})
@@ -80,7 +76,7 @@ def lost(
     return Report(
         name="lost",
         filters=scope.filters(),
-        definitions=DEFINITIONS | {"period": period_sentence(zone), "data_until": sentence},
+        definitions=DEFINITIONS | told_of(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
         totals=in_order(list(_rows(session, totalled(scope))), (), {}),
@@ -96,7 +92,7 @@ def lost(
 def _rows(session: Session, scope: Scope) -> Iterator[Row]:
     """A row for each key; broken down by kind, one for each kind that is in it."""
     bare = replace(scope, by=tuple(key for key in scope.by if key != "kind"))
-    for found in sums(session, bare, _measures(), _left()):
+    for found in sums(session, bare, _AMOUNTS, _CASES, _left()):
         if "kind" not in scope.by:
             yield _row(scope, found, found, found["cases"])
             continue
@@ -112,27 +108,25 @@ def _row(scope: Scope, keys: Row, amounts: Row, cases: int) -> Row:
     return row | money | {"net": sum(money.values()), "cases": cases}
 
 
-_debit, _credit, _amount = col(EntryRow.debit), col(EntryRow.credit), col(EntryRow.amount)
 _lost, _withdrawn = Account.LOST.value, Account.WITHDRAWN.value
 _gone = (_lost, _withdrawn)
 
 
 def _left() -> ColumnElement[bool]:
-    return _credit.in_(_gone) | _debit.in_(_gone)
+    return credit.in_(_gone) | debit.in_(_gone)
 
 
-def _measures() -> dict[str, ColumnElement[int]]:
-    late = _debit.in_(_gone) & (_credit == Account.RECOVERED.value)
-    moved = (_debit == _lost) & (_credit == _withdrawn)
-    rules = {
-        "lost": (((_credit == _lost), _amount), (moved, -_amount)),
-        "withdrawn": (((_credit == _withdrawn), _amount),),
-        "late_recovery": ((late, -_amount),),
-    }
-    measures: dict[str, ColumnElement[int]] = {}
-    for kind, whens in rules.items():
-        measures[kind] = func.sum(case(*whens, else_=0))
-        concerned = case(*((when, col(EntryRow.case_id)) for when, _ in whens), else_=None)
-        measures[f"{kind}_cases"] = func.count(distinct(concerned))
-    measures["cases"] = func.count(distinct(col(EntryRow.case_id)))
-    return measures
+_MOVED = (debit == _lost) & (credit == _withdrawn)
+_LATE = debit.in_(_gone) & (credit == Account.RECOVERED.value)
+_RULES: dict[str, tuple[tuple[ColumnElement[bool], ColumnElement[int]], ...]] = {
+    "lost": ((credit == _lost, amount), (_MOVED, -amount)),
+    "withdrawn": ((credit == _withdrawn, amount),),
+    "late_recovery": ((_LATE, -amount),),
+}
+_AMOUNTS: dict[str, ColumnElement[int]] = {
+    kind: case(*whens, else_=0) for kind, whens in _RULES.items()
+}
+_CASES: dict[str, ColumnElement[bool]] = {
+    "cases": true(),
+    **{f"{kind}_cases": or_(*(when for when, _ in whens)) for kind, whens in _RULES.items()},
+}

@@ -57,13 +57,16 @@ def unit_of(by: Sequence[str]) -> Unit | None:
     return units[0] if units else None
 
 
-def label_at(unit: Unit, at: datetime, zone: ZoneInfo) -> str:
+def label_at(unit: Unit, at: datetime, zone: ZoneInfo, year_from: int = 1) -> str:
     """The label of the period that holds this moment: 2026-03-01, 2026-W09, 2026-03, 2026-Q1."""
-    return label_of(unit, at.astimezone(zone).date())
+    return label_of(unit, at.astimezone(zone).date(), year_from)
 
 
-def label_of(unit: Unit, day: date) -> str:
-    """The label of the period that holds this day."""
+def label_of(unit: Unit, day: date, year_from: int = 1) -> str:
+    """The label of the period that holds this day.
+
+    A year that begins in April is FY2026/27, and its first quarter FY2026/27-Q1.
+    """
     match unit:
         case "day":
             return day.isoformat()
@@ -73,9 +76,42 @@ def label_of(unit: Unit, day: date) -> str:
         case "month":
             return f"{day:%Y-%m}"
         case "quarter":
-            return f"{day.year}-Q{(day.month + 2) // 3}"
+            return f"{_year(day, year_from)}-Q{(day.month - year_from) % 12 // 3 + 1}"
         case "year":
-            return str(day.year)
+            return _year(day, year_from)
+
+
+def _year(day: date, year_from: int) -> str:
+    first = day.year if day.month >= year_from else day.year - 1
+    return str(first) if year_from == 1 else f"FY{first}/{(first + 1) % 100:02}"
+
+
+def period_from(unit: Unit, day: date, year_from: int = 1) -> date:
+    """The first day of the period that holds this day."""
+    match unit:
+        case "day":
+            return day
+        case "week":
+            return day - timedelta(days=day.weekday())
+        case "month":
+            return day.replace(day=1)
+        case "quarter":
+            return _months_back(day, (day.month - year_from) % 3)
+        case "year":
+            return _months_back(day, (day.month - year_from) % 12)
+
+
+def _months_back(day: date, months: int) -> date:
+    total = day.year * 12 + day.month - 1 - months
+    return date(total // 12, total % 12 + 1, 1)
+
+
+def period_after(unit: Unit, first: date) -> date:
+    """The first day of the period that follows the one beginning on this day."""
+    months = {"month": 1, "quarter": 3, "year": 12}.get(unit)
+    if months is None:
+        return first + timedelta(days=7 if unit == "week" else 1)
+    return _months_back(first, -months)
 
 
 def offsets(zone: ZoneInfo, first: datetime, last: datetime) -> list[tuple[datetime, timedelta]]:

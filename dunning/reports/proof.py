@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from sqlmodel import Session
 
+from dunning import closed, statements
 from dunning.case_rows import read_facts
 from dunning.core.entries import Account
 from dunning.core.facts import Case
+from dunning.core.notices import kind_of
 from dunning.core.status import Status, status
 from dunning.errors import DunningError
-from dunning.ledger import Posting, Progress, Proof, verify
+from dunning.ledger import LEDGER, Posting, Progress, Proof, verify
 from dunning.store import CaseRow
 
 
@@ -20,7 +22,17 @@ def verify_all(session: Session, progress: Progress | None = None) -> Proof:
 
     In a session that sees others commit meanwhile, their work could look like a fault.
     """
-    return verify(session, read_posting, progress)
+    proof = verify(session, read_posting, progress)
+    prove_closed(session, proof)
+    return proof
+
+
+def prove_closed(session: Session, proof: Proof, *, entries: bool = True) -> None:
+    """Prove the statements of closed periods; without `entries` only that they are as written."""
+    for wrong in statements.faults(session, entries=entries):
+        proof.fault(LEDGER, wrong)
+    for case_id, wrong in closed.misplaced(session):
+        proof.fault(case_id, wrong)
 
 
 def read_posting(row: CaseRow, proof: Proof) -> Posting | None:
@@ -45,16 +57,18 @@ def read_posting(row: CaseRow, proof: Proof) -> Posting | None:
 def _disagreements(row: CaseRow, case: Case, present: Status) -> Iterator[str]:
     """The columns that money, access and reports go by, each against the facts."""
     opened = sum(e.amount for e in present.books.entries if e.debit is Account.OWED)
+    told = case.notice
     wanted = {
         "id": case.id,
+        "kind": kind_of(case).value,
         "source": case.source,
         "invoice": case.invoice,
-        "currency": case.currency,
+        "currency": case.currency if told is None else told.ahead.currency,
         "state": present.state.value,
         "access": present.access.value,
         "amount_due": opened,
         "amount_at_risk": present.at_risk,
-        "opened_at": case.failed_at,
+        "opened_at": case.failed_at if told is None else case.noticed_at,
         "closed_at": present.ended_at,
         "closed_reason": present.reason or None,
     }

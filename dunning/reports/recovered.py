@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from calendar import month_name
 from collections.abc import Sequence
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date as Day  # noqa: N812 - `date` is which of the two times counts
+from datetime import datetime
 
-from sqlalchemy import case, distinct, func
-from sqlmodel import Session, col
+from sqlalchemy import case, true
+from sqlmodel import Session
 
 from dunning.core.entries import Account
-from dunning.reports.flows import CLAIMED, Scope, claimed, sums
+from dunning.reports.dimensions import CASE_DEFINITIONS, CASE_HEADINGS, CASE_KEYS
+from dunning.reports.flows import CLAIMED, Dated, Scope, amount, claimed, credit, debit, sums
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS
 from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
 from dunning.reports.takebacks import take_backs
-from dunning.store import EntryRow
 
-BY = (*UNITS, "mechanism", "step", "policy", "decline_code", "source", "currency")
-MECHANISMS = (*CLAIMED, "provider_retry", "natural", "outside", "unknown")
+BY = (*UNITS, "mechanism", "step", *CASE_KEYS, "source", "currency")
+MECHANISMS = (*CLAIMED, "provider_retry", "network_updater", "natural", "outside", "unknown")
 
 DEFINITIONS = {
     "recovered": "gross less refunded less disputed: money of invoices whose payment had failed, "
@@ -39,22 +42,14 @@ DEFINITIONS = {
     "mechanism": "our_retry: a planned charge of ours; new_card: our charge because the customer "
     "gave a new card; backup_method: our charge of another saved method; retry_by_hand: a charge "
     "asked for by a person; link: the customer paid "
-    "after a message of ours; provider_retry: a charge of the provider's own; natural: paid "
+    "after a message of ours; provider_retry: a charge of the provider's own; network_updater: "
+    "the same, after the card network had refreshed the card; natural: paid "
     "without any act of ours; outside: marked as paid elsewhere; unknown: the ledger does not "
     "say. A refund or dispute takes back the newest money of its case first.",
     "step": "Which charge of ours it was: retry:3 is the third of the timeline.",
-    "decline_code": "The provider's reason for the last charge that failed.",
-    "corrections": "What the ledger corrected counts as corrected, in the period it is about.",
     "currency": "Amounts are minor units of their own currency; currencies are never added.",
 }
-_SHOWN = {
-    "mechanism": "Mechanism",
-    "step": "Step",
-    "policy": "Policy",
-    "decline_code": "Decline code",
-    "source": "Source",
-    "currency": "Currency",
-}
+_SHOWN = {"mechanism": "Mechanism", "step": "Step", **CASE_HEADINGS}
 _MONEY = ("recovered", "gross", "refunded", "disputed", "claimed")
 
 
@@ -62,13 +57,15 @@ def recovered(
     session: Session,
     now: datetime,
     *,
-    since: date | None = None,
-    until: date | None = None,
+    since: Day | None = None,
+    until: Day | None = None,
     by: Sequence[str] = ("month",),
     source: str | None = None,
     policy: str | None = None,
     currency: str | None = None,
     zone: str = "UTC",
+    date: Dated = "occurred",
+    year_from: int = 1,
 ) -> Report:
     """What came in, net of what went back; both dates are part of the range."""
     chosen = checked_breakdown("recovered", by, BY)
@@ -80,6 +77,8 @@ def recovered(
         policy=policy,
         currency=currency,
         zone=zone,
+        date=date,
+        year_from=year_from,
     )
     fresh_until, sentence = data_until(session, now)
     rows = in_order(_rows(session, scope), scope.by, {"mechanism": MECHANISMS})
@@ -87,7 +86,7 @@ def recovered(
     return Report(
         name="recovered",
         filters=scope.filters(),
-        definitions=DEFINITIONS | {"period": period_sentence(zone), "data_until": sentence},
+        definitions=DEFINITIONS | told_of(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
         totals=in_order(_rows(session, totalled(scope)), (), {}),
@@ -100,39 +99,36 @@ def recovered(
     )
 
 
-def period_sentence(zone: str) -> str:
-    """How a period's boundaries are drawn, in words."""
-    return (
-        f"Days, weeks (ISO, from Monday), months, quarters and years by the calendar of {zone}, "
-        "by when the money moved at the provider. Since and until are both part of the range."
+def told_of(scope: Scope) -> dict[str, str]:
+    """What the keys and the periods of a report mean, in words."""
+    keys = {key: CASE_DEFINITIONS[key] for key in scope.by if key in CASE_DEFINITIONS}
+    moment = "it was written down here" if scope.is_recorded else "the money moved at the provider"
+    year = "" if scope.year_from == 1 else f" Years begin in {month_name[scope.year_from]}."
+    corrected = (
+        "A correction counts when it was made, with a plus or a minus, so that what was reported "
+        "of a month does not change; cases that only had a correction are counted, too."
+        if scope.is_recorded
+        else "What the ledger corrected counts as corrected, in the period it is about."
     )
+    return keys | {
+        "period": f"Days, weeks (ISO, from Monday), months, quarters and years by the calendar of "
+        f"{scope.zone}, by when {moment}. Since and until are both part of the range.{year}",
+        "corrections": corrected,
+    }
 
 
 def totalled(scope: Scope) -> Scope:
     """The same question without a breakdown."""
-    return Scope(
-        by=(),
-        since=scope.since,
-        until=scope.until,
-        source=scope.source,
-        policy=scope.policy,
-        currency=scope.currency,
-        zone=scope.zone,
-    )
+    return replace(scope, by=())
 
 
 def _rows(session: Session, scope: Scope) -> list[Row]:
-    amount = col(EntryRow.amount)
-    came_in = (col(EntryRow.credit) == Account.RECOVERED.value) & col(EntryRow.debit).not_in(
+    came_in = (credit == Account.RECOVERED.value) & debit.not_in(
         (Account.REFUNDED.value, Account.DISPUTED.value)
     )
-    measures = {
-        "gross": func.sum(amount),
-        "claimed": func.sum(case((claimed, amount), else_=0)),
-        "cases": func.count(distinct(col(EntryRow.case_id))),
-    }
+    amounts = {"gross": amount, "claimed": case((claimed, amount), else_=0)}
     rows: dict[tuple[str | None, ...], Row] = {}
-    for found in sums(session, scope, measures, came_in):
+    for found in sums(session, scope, amounts, {"cases": true()}, came_in):
         key = tuple(found[name] for name in scope.keys)
         rows[key] = _row(scope, key, found["gross"], found["claimed"], found["cases"])
     for part in take_backs(session, scope):

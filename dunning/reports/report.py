@@ -26,6 +26,7 @@ class Kind(enum.StrEnum):
     MONEY = "money"  # integer minor units of the row's currency
     COUNT = "count"
     TIME = "time"
+    FIGURE = "figure"  # money where the row's `measure` is money, else a number
     RATE = "rate"  # a share of one, as a number; the difference of two may be below zero
 
 
@@ -43,10 +44,19 @@ class Column:
         """Whether the values are minor units of the row's currency."""
         return self.kind is Kind.MONEY
 
+    def is_money_in(self, row: Row) -> bool:
+        """Whether the value in this row is minor units of its currency."""
+        return self.is_money or (self.kind is Kind.FIGURE and row.get("measure") == "money")
+
+    @property
+    def may_be_money(self) -> bool:
+        """Whether some of its values are minor units."""
+        return self.kind in (Kind.MONEY, Kind.FIGURE)
+
     @property
     def is_number(self) -> bool:
         """Whether the column is set flush right."""
-        return self.kind in (Kind.MONEY, Kind.COUNT, Kind.RATE)
+        return self.kind in (Kind.MONEY, Kind.COUNT, Kind.FIGURE, Kind.RATE)
 
 
 @dataclass(frozen=True)
@@ -82,17 +92,17 @@ def total_cells(report: Report) -> list[list[str]]:
     return lines
 
 
-def _texts(report: Report, row: Mapping[str, Any], missing: str = NOTHING) -> list[str]:
+def _texts(report: Report, row: Row, missing: str = NOTHING) -> list[str]:
     texts = []
     for column in report.shown:
         value = row.get(column.name)
         if value is None:
             texts.append(missing)
-        elif column.is_money:
+        elif column.is_money_in(row):
             texts.append(str(Money(value, row["currency"])))
         elif column.name == "currency":
             texts.append(str(value).upper())
-        elif column.kind is Kind.COUNT:
+        elif column.kind in (Kind.COUNT, Kind.FIGURE):
             texts.append(f"{value:,}")
         elif column.kind is Kind.RATE:
             texts.append(f"{value * 100:.1f} %")

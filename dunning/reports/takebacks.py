@@ -7,8 +7,9 @@ goes first, and what a won dispute returns is again what it was before.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 
 from sqlmodel import Session
@@ -35,25 +36,54 @@ class TakeBack:
 
 
 _Lots = list[tuple[str, int]]  # how it came in, and how much of it there is; oldest first
+_Part = tuple[Account, str]  # refunded or disputed, and how it had come in
 
 
 def take_backs(session: Session, scope: Scope) -> Iterator[TakeBack]:
     """Every part that was taken back, or came back again, within the span of the scope."""
     zone, unit = zone_named(scope.zone), unit_of(scope.by)
     starts, ends = span(scope.since, scope.until, zone)
+    parts = _as_recorded if scope.is_recorded else _as_occurred
     for _, rows in groupby(reversed_cases(session, scope), key=lambda row: row.case_id):
-        for row, how, amount in walk(rows):
-            if (starts and row.at < starts) or (ends and row.at >= ends):
+        case = list(rows)
+        for at, account, how, amount in parts(case):
+            if (starts and at < starts) or (ends and at >= ends):
                 continue
-            keys = row.keys | {"mechanism": mechanism_of(how), "step": step_of(how)}
+            keys = case[0].keys | {"mechanism": mechanism_of(how), "step": step_of(how)}
             if unit is not None:
-                keys[unit] = label_at(unit, row.at, zone)
+                keys[unit] = label_at(unit, at, zone, scope.year_from)
             yield TakeBack(
                 keys=tuple(keys[key] for key in scope.keys),
                 mechanism=mechanism_of(how),
-                account=Account(row.credit if amount > 0 else row.debit),
+                account=account,
                 amount=amount,
             )
+
+
+def _as_occurred(case: Sequence[Movement]) -> Iterator[tuple[datetime, Account, str, int]]:
+    for row, how, amount in walk(case):
+        yield row.at, Account(row.credit if amount > 0 else row.debit), how, amount
+
+
+def _as_recorded(case: Sequence[Movement]) -> Iterator[tuple[datetime, Account, str, int]]:
+    """What each time of writing changed in what had been taken back by then."""
+    said: Counter[_Part] = Counter()
+    for at in sorted({_recorded(row) for row in case}):
+        known = [row for row in case if _recorded(row) <= at]
+        gone = {row.reverses for row in known if row.reverses}
+        holds = [row for row in known if not row.reverses and row.key not in gone]
+        now: Counter[_Part] = Counter()
+        for _, account, how, amount in _as_occurred(holds):
+            now[account, how] += amount
+        for account, how in sorted(now.keys() | said.keys()):
+            if more := now[account, how] - said[account, how]:
+                yield at, account, how, more
+        said = now
+
+
+def _recorded(row: Movement) -> datetime:
+    assert row.recorded_at is not None
+    return row.recorded_at
 
 
 def walk(rows: Iterable[Movement]) -> Iterator[tuple[Movement, str, int]]:

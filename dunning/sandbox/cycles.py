@@ -44,7 +44,11 @@ def upcoming(world: World, subscription: Obj) -> Obj:
     invoice = cycle_invoice(world, subscription, "upcoming", auto=True)
     world.remove(invoice)
     subscription["latest_invoice"] = latest
-    _, end = period(subscription)
+    start, end = period(subscription)
+    # It is billed at the end of the present term, for the next one.
+    invoice["period_start"], invoice["period_end"] = start, end
+    for line in invoice["lines"]["data"]:
+        line["period"] = {"start": end, "end": next_end(subscription, end)}
     invoice["next_payment_attempt"] = end + world.settings.finalize_after
     del invoice["id"]
     return invoice

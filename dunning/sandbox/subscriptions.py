@@ -320,6 +320,15 @@ def resume(world: World, subscription: Obj) -> None:
     schedule(world, subscription)
 
 
+def try_until(world: World, subscription: Obj, end: int) -> None:
+    """A trial that begins, or is made longer: the next bill is moved to its end."""
+    subscription["status"], subscription["trial_end"] = "trialing", end
+    subscription["trial_start"] = subscription["trial_start"] or world.now
+    subscription["billing_cycle_anchor"] = end
+    set_period(subscription, world.now, end)
+    schedule(world, subscription)
+
+
 def end_trial_now(world: World, subscription: Obj) -> None:
     """The customer's trial is cut short; the first real period begins."""
     subscription["trial_end"] = world.now

@@ -13,6 +13,7 @@ from dunning.core.status import State
 
 if TYPE_CHECKING:
     from dunning.simulation.auditor import Evidence, Seen
+    from dunning.store import CaseRow
 
 # Of one card and amount, by anyone: the ceiling of the house, whatever the network.
 _CEILING = next(limit for limit in built_in() if limit.is_house)
@@ -80,6 +81,9 @@ def check(seen: Seen, lines: Mapping[str, Line], evidence: Evidence) -> list[str
         breaches += _charges(line, steps, evidence.only_us)
         breaches += _limits(line)
     for case in seen.cases:
+        if case.kind != "recovery":
+            breaches += _notice(seen, case)
+            continue
         line = lines[case.invoice]
         sums: Counter[str] = Counter()
         for row in seen.entries:
@@ -90,6 +94,17 @@ def check(seen: Seen, lines: Mapping[str, Line], evidence: Evidence) -> list[str
         breaches += _state(case, line)
     breaches += _begun_too_late(seen, lines, evidence)
     return breaches
+
+
+def _notice(seen: Seen, case: CaseRow) -> Iterator[str]:
+    """What only tells of something ahead moves no money and takes no access."""
+    if any(row.case_id == case.id for row in seen.entries):
+        yield f"I5 {case.id} is a notice, and the ledger speaks of it"
+    if case.amount_at_risk or case.amount_due or case.access != "full":
+        yield f"I5 {case.id} is a notice of {case.invoice} with something at risk"
+    kinds = {row.kind for row in seen.steps if row.case_id == case.id}
+    if kinds - {"email", "announce", "reconcile"}:
+        yield f"I1 {case.id} is a notice, and did {', '.join(sorted(kinds))}"
 
 
 def _place(lines: Mapping[str, Line], evidence: Evidence) -> None:

@@ -18,7 +18,7 @@ from sqlmodel import Session
 from dunning.core.status import ACCESS_ORDER, Access, State
 from dunning.reports.proof import verify_all
 from dunning.reports.snapshot import snapshot
-from dunning.simulation import audit_books, audit_steps
+from dunning.simulation import audit_books, audit_mails, audit_steps
 from dunning.simulation.audit_books import Line
 from dunning.simulation.journal import Asked
 from dunning.store import (
@@ -41,11 +41,15 @@ _TOLD = {
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A message that reached the mail server: its id, when, and what could be known before."""
+    """A message that reached the mail server: its id, when, and what could be known before.
+
+    `written`: when it was put together.
+    """
 
     id: str
     at: datetime | None = None
     known: int | None = None
+    written: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def audit(engine: Engine, evidence: Evidence) -> list[str]:
         lines = {name: Line(name, told) for name, told in evidence.books.items()}
         breaches += audit_books.check(seen, lines, evidence)
         breaches += audit_steps.check(session, seen, lines, evidence)
-        breaches += _mails(seen, lines, evidence)
+        breaches += audit_mails.check(session, seen, lines, evidence)
         breaches += _inbox(seen, evidence)
         breaches += _left_over(seen, evidence.leaves)
         breaches += _order(seen)
@@ -152,53 +156,6 @@ def _inbox(seen: Seen, evidence: Evidence) -> Iterator[str]:
     for name, line in sorted(evidence.books.items()):
         if line["first_failed_at"] is not None and name not in known:
             yield f"I4 {name} failed, and there is no case of it"
-
-
-def _mails(seen: Seen, lines: Mapping[str, Line], evidence: Evidence) -> Iterator[str]:
-    """I2, I3: no message about a debt after its end; none twice; what left is on record.
-
-    Of each step: sent <= arrived <= sent + doubtful.
-    """
-    arrived = Counter(_local(mail.id) for mail in evidence.mails)
-    said = {_message_id(row.step_key): row for row in seen.messages}
-    sent = {name for name, row in said.items() if row.state == "sent"}
-    doubtful = {name for name, row in said.items() if row.state == "doubtful"}
-    # Of one whose worker died, or lost its lease, no words are kept: only that it may have left.
-    doubtful |= {_message_id(row.key) for row in seen.steps if row.result == "doubtful"}
-    for name, count in arrived.items():
-        if count > 1:
-            yield f"I3 {name} was sent {count} times"
-        if name not in sent | doubtful:
-            state = said[name].state if name in said else "nothing"
-            yield f"I3 {name} arrived, and {state} is on record of it"
-    for name in sent - arrived.keys():
-        yield f"I3 {said[name].step_key} is on record as sent, and did not arrive"
-    for mail in evidence.mails:
-        row = said.get(_local(mail.id))
-        if row is not None and row.template != "recovered":
-            yield from _after_the_end(seen, lines, row, mail)
-
-
-def _after_the_end(
-    seen: Seen, lines: Mapping[str, Line], row: MessageRow, mail: Arrived
-) -> Iterator[str]:
-    line = lines.get(seen.by_case[row.case_id].invoice)
-    if line is None:
-        return
-    if mail.known is not None:
-        why = line.stopped_at_place(mail.known)
-        if why:
-            yield f"I2 {row.step_key}: {row.template} was sent although it was {why}"
-    elif row.state == "sent" and line.paid_at is not None and row.at > line.paid_at:
-        yield f"I2 {row.step_key}: {row.template} was sent after the payment"
-
-
-def _message_id(key: str) -> str:
-    return key.replace("/", ".").replace(":", ".")
-
-
-def _local(name: str) -> str:
-    return name.strip("<>").rpartition("@")[0]
 
 
 def _order(seen: Seen) -> Iterator[str]:

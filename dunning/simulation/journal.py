@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 from dunning.core.ports import Letter
 from dunning.sandbox.world import World as Stripe
@@ -22,6 +23,11 @@ class Asked:
     body: str
     at: int
     known: int  # entries of the provider's books there were when the work behind it began
+
+
+def written_at(date: str | None) -> datetime | None:
+    """When a message was put together, as its own head says."""
+    return parsedate_to_datetime(date) if date else None
 
 
 class Journal:
@@ -76,4 +82,5 @@ class Journal:
 
     def mail(self, letter: Letter, at: datetime, depth: int) -> Mail:
         """A message arrived."""
-        return Mail(letter.id, letter.to, letter.subject, letter.text, at, self.known(depth))
+        known, written = self.known(depth), written_at(letter.headers.get("Date"))
+        return Mail(letter.id, letter.to, letter.subject, letter.text, at, known, written)

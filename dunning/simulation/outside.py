@@ -37,6 +37,7 @@ class Mail:
     at: datetime
     # How much of the provider's books was written when the work that sent it began.
     known: int | None = None
+    written: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,15 @@ class People:
         method = new_card_method(world, card_by_number(CARD), 12, 2034)
         method["customer"] = customer["id"]
         customer["invoice_settings"]["default_payment_method"] = method["id"]
+        emit(world, "customer.created", customer)
+        subscription = self._subscribe(customer, what)
+        self.known[what["who"]] = Person(
+            customer["id"], subscription["id"], method["id"], list(what["declines"])
+        )
+
+    def _subscribe(self, customer: Obj, what: dict[str, Any]) -> Obj:
+        """A subscription that renews soon, as if it had gone on for a month."""
+        world = self.world
         product = new_product(world, "Pro")
         price = new_price(world, product["id"], what["amount"], what["currency"], "month")
         renewal = world.now + what["renews"]
@@ -70,12 +79,9 @@ class People:
             start_date=before,
             created=before,
         )
-        emit(world, "customer.created", customer)
         emit(world, "customer.subscription.created", subscription)
         schedule(world, subscription)
-        self.known[what["who"]] = Person(
-            customer["id"], subscription["id"], method["id"], list(what["declines"])
-        )
+        return subscription
 
     def _bank(self, attempt: Attempt) -> Outcome | None:
         """How a charge ends: by the customer's list, then well; a card has a mind of its own."""
@@ -114,6 +120,11 @@ class People:
         if kind == "card behaves":
             outcome = what["outcome"]
             person.endings = [] if outcome == "succeed" else [outcome] * 20
+            return "done"
+        if kind == "subscribes again":
+            customer = world.get("customer", person.customer)
+            self._subscribe(customer, {**what, "currency": customer["currency"]})
+            person.endings += ["insufficient_funds"] * what["declines"]
             return "done"
         if invoice is None:
             return "there is no invoice yet"

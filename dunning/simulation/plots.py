@@ -332,8 +332,24 @@ def _heard_too_early(chance: random.Random, who: int) -> list[Roll]:
     return [(2 * HOUR - 30, "posts", late), (2 * HOUR + 10, "part, disputed", back)]
 
 
+def _owes_twice(chance: random.Random, who: int) -> list[Roll]:
+    """The customer has another subscription, whose charge fails at about the same time."""
+    second = {
+        "who": who,
+        "amount": chance.choice((700, 1900)),
+        "renews": chance.choice((HOUR, HOUR, HOUR + 60, 7 * HOUR, 25 * HOUR, 49 * HOUR)),
+        "declines": chance.choice((1, 3, 9)),
+    }
+    rolls: list[Roll] = [(60, "subscribes again", second)]
+    if chance.random() < 0.4:
+        at = 2 * HOUR + chance.choice((600, 5 * HOUR, 24 * HOUR, 25 * HOUR + 30))
+        rolls.append((at, "pays", {"who": who, "own card": False}))
+    return rolls
+
+
 # Which seeds have one of them, by their last digit.
 PLOTS_ADDED: dict[int, tuple[Callable[[random.Random, int], list[Roll]], ...]] = {
     3: (_heard_too_early,),
-    9: (_unheard_at_the_door, _old_news),
+    2: (_owes_twice,),
+    9: (_unheard_at_the_door, _old_news, _owes_twice),
 }

@@ -107,7 +107,7 @@ class Process:
             company="Example Ltd",
             support_email="help@example.com",
             public_url="https://billing.example.com",
-            secret_key=Secret(LINK_KEY),
+            secret_keys=(Secret(LINK_KEY),),
             lease_seconds=LEASE_SECONDS,
             webhook_tolerance_seconds=2 * 3600,  # the clocks of these worlds are wrong by an hour
             stripe_api_key=Secret(API_KEY),

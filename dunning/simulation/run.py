@@ -131,7 +131,7 @@ def _at_rest(world: World) -> list[str]:
 def _evidence(world: World) -> Evidence:
     return Evidence(
         books=world.stripe.books.report()["invoices"],
-        mails=[Arrived(mail.id, mail.at, mail.known) for mail in world.post.mails],
+        mails=[Arrived(mail.id, mail.at, mail.known, mail.written) for mail in world.post.mails],
         told=[{"key": t.key, "type": t.type, "data": t.data} for t in world.product.told],
         acked=frozenset(world.incoming.acked),
         movements=world.stripe.books.entries,

@@ -1,7 +1,16 @@
 """Remembering in SQL: the tables, the engine, one transaction at a time, and the versions."""
 
 from dunning.store.arrays import Column
-from dunning.store.bulk import add_rows, among, change_rows, drop_rows, put_rows, table_of
+from dunning.store.books import ClosingRow, ProofRow, StatementRow
+from dunning.store.bulk import (
+    add_rows,
+    among,
+    change_rows,
+    drop_rows,
+    new_rows,
+    put_rows,
+    table_of,
+)
 from dunning.store.engine import (
     POOLS,
     engine_for,
@@ -13,21 +22,25 @@ from dunning.store.engine import (
     reading,
     transaction,
 )
+from dunning.store.mailing import BadAddressRow, MailDayRow, ReturnRow
 from dunning.store.partitions import day_of_id, first_id
 from dunning.store.people import ActRow, ExemptionRow
 from dunning.store.records import FitRow, PruningRow, RevenueRow, RollupRow, SeenRow, TallyRow
 from dunning.store.shared import (
     BreakerChangeRow,
     BreakerRow,
+    CatchUpRow,
+    LookAgainRow,
+    LookoutRow,
     PaceRow,
     PolicyFileRow,
     PulseRow,
     ScheduleRow,
 )
+from dunning.store.staff import StaffMarkRow, StaffNewsRow, StaffNoticeRow
 from dunning.store.tables import (
     AttemptRow,
     CaseRow,
-    CatchUpRow,
     CustomerRow,
     EntryRow,
     InboxRow,
@@ -53,10 +66,12 @@ __all__ = [
     "POOLS",
     "ActRow",
     "AttemptRow",
+    "BadAddressRow",
     "BreakerChangeRow",
     "BreakerRow",
     "CaseRow",
     "CatchUpRow",
+    "ClosingRow",
     "Column",
     "CustomerRow",
     "EntryRow",
@@ -64,18 +79,27 @@ __all__ = [
     "FitRow",
     "InboxRow",
     "LinkRow",
+    "LookAgainRow",
+    "LookoutRow",
+    "MailDayRow",
     "MessageRow",
     "MethodRow",
     "OutboxRow",
     "PaceRow",
     "PolicyFileRow",
     "PolicyRow",
+    "ProofRow",
     "PruningRow",
     "PulseRow",
+    "ReturnRow",
     "RevenueRow",
     "RollupRow",
     "ScheduleRow",
     "SeenRow",
+    "StaffMarkRow",
+    "StaffNewsRow",
+    "StaffNoticeRow",
+    "StatementRow",
     "StepRow",
     "SubscriptionRow",
     "TallyRow",
@@ -95,6 +119,7 @@ __all__ = [
     "known_versions",
     "migrate",
     "misfit",
+    "new_rows",
     "newest_version",
     "put_rows",
     "reading",

@@ -64,6 +64,22 @@ def put_rows(
         session.connection().execute(_put_each(table, names, update), list(rows))
 
 
+def new_rows(
+    session: Session, model: type[SQLModel], rows: Sequence[Values]
+) -> list[tuple[Any, ...]]:
+    """Insert the rows that are not there yet, in their order; the primary keys of those."""
+    if not rows:
+        return []
+    table = table_of(model)
+    names = tuple(rows[0])
+    if _is_postgres(session):
+        statement = _new_columns(table, names)
+        return [tuple(row) for row in session.execute(statement, _by_column(names, rows))]
+    statement = _put_each(table, names, ()).returning(*table.primary_key)
+    each = (session.execute(statement, dict(row)).first() for row in rows)
+    return [tuple(row) for row in each if row is not None]
+
+
 def add_rows(session: Session, model: type[SQLModel], rows: Sequence[Values]) -> None:
     """Insert rows that cannot be there yet, in their order."""
     if not rows:
@@ -125,6 +141,11 @@ def _by_column(names: tuple[str, ...], rows: Sequence[Values]) -> Values:
 def _put_columns(table: Table, names: tuple[str, ...], update: tuple[str, ...]) -> Any:
     statement = postgresql.insert(table).from_select(names, _columns_given(table, names))
     return _unless_there(table, statement, update)
+
+
+@cache
+def _new_columns(table: Table, names: tuple[str, ...]) -> Any:
+    return _put_columns(table, names, ()).returning(*table.primary_key)
 
 
 @cache

@@ -106,3 +106,52 @@ class PolicyFileRow(SQLModel, table=True):
     back_to: int | None = Field(default=None, sa_type=Integer)  # a rollback's: the row it is at
     moved: int = 0
     finished_at: datetime | None = _when()
+
+
+class CatchUpRow(SQLModel, table=True):
+    """How far one way of asking a source for what was missed has come: by the clock, by hand."""
+
+    __tablename__ = "catch_ups"
+
+    source: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)  # sweep | run
+    state: str = "new"  # new | estate | events | invoices | done
+    since: datetime = _when(nullable=False)  # where the pass begins, or began
+    seen_to: datetime = _when(nullable=False)  # every event up to then is kept
+    invoice: str | None = None  # the last open invoice that was taken in
+    began_at: datetime | None = _when()
+    ended_at: datetime | None = _when()  # when the last whole pass ended
+    events: int = 0  # of the present or last pass
+    missed: int = 0  # of them, those a webhook should have brought
+    missed_types: str = _text()
+    in_a_row: int = 0  # passes, one after the other, that found such events
+    missed_in_all: int = 0
+    error: str = _text()  # why the last pass did not come to its end
+    wake_at: datetime | None = _when()  # when the next pass is due; while one goes on, its lease
+    lease_token: str | None = None
+
+
+class LookAgainRow(SQLModel, table=True):
+    """A customer of whom something was heard: what lies ahead of them is looked at anew."""
+
+    __tablename__ = "look_again"
+    __table_args__ = (Index("ix_look_again_since", "since"),)
+
+    source: str = Field(primary_key=True)
+    customer: str = Field(primary_key=True)
+    since: datetime = _when(nullable=False)
+
+
+class LookoutRow(SQLModel, table=True):
+    """How far the daily look at all renewals and cards of a source has come."""
+
+    __tablename__ = "lookouts"
+
+    source: str = Field(primary_key=True)
+    policies: str = ""  # of which policies it is: others are looked for from the beginning
+    stage: str = "done"  # cards | renewals | done
+    place: str = _text()  # the last one that was looked at
+    began_at: datetime = _when(nullable=False)
+    ended_at: datetime | None = _when()
+    subscription: str | None = None  # how far the provider's own list was read in, if it was
+    filled_at: datetime | None = _when()

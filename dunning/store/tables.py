@@ -137,13 +137,18 @@ class CustomerRow(SQLModel, table=True):
     method_fixed_at: datetime | None = _when()
     since: datetime | None = _when()
     pairs: str | None = _text(nullable=True)  # the metadata
+    default_method: str | None = None  # what is charged where a subscription says nothing
 
 
 class SubscriptionRow(SQLModel, table=True):
     """The subscription as last heard of."""
 
     __tablename__ = "subscriptions"
-    __table_args__ = (Index("ix_subscriptions_customer", "source", "customer"),)
+    __table_args__ = (
+        Index("ix_subscriptions_customer", "source", "customer"),
+        Index("ix_subscriptions_renews_at", "source", "renews_at", "id"),
+        Index("ix_subscriptions_ended", "ended_at"),
+    )
 
     source: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
@@ -157,13 +162,19 @@ class SubscriptionRow(SQLModel, table=True):
     recurring: int | None = Field(default=None, sa_type=BigInteger)
     currency: str | None = None
     details: str | None = _text(nullable=True)  # what conditions ask for
+    outlook: str | None = _text(nullable=True)  # when it renews, and what is charged
+    renews_at: datetime | None = _when()  # of the outlook
+    upcoming: str | None = _text(nullable=True)  # the bill that was announced last
 
 
 class MethodRow(SQLModel, table=True):
     """A way to pay as last heard of: enough to find an expiring card."""
 
     __tablename__ = "payment_methods"
-    __table_args__ = (Index("ix_payment_methods_customer", "source", "customer"),)
+    __table_args__ = (
+        Index("ix_payment_methods_customer", "source", "customer"),
+        Index("ix_payment_methods_expiry", "source", "exp_year", "exp_month", "id"),
+    )
 
     source: str = Field(primary_key=True)
     id: str = Field(primary_key=True)
@@ -191,12 +202,15 @@ class CaseRow(SQLModel, table=True):
         Index("ix_cases_customer", "source", "customer"),
         Index("ix_cases_scope", "source", "scope"),
         Index("ix_cases_state", "state", "opened_at"),
+        Index("ix_cases_recorded", "recorded_at"),
+        Index("ix_cases_opened", "opened_at"),
     )
 
     id: str = Field(primary_key=True)
     source: str
     provider: str
-    invoice: str
+    kind: str = Field(default="recovery", sa_column_kwargs={"server_default": "recovery"})
+    invoice: str  # of a notice: the name of what it tells of
     customer: str | None = None
     subscription: str | None = None
     scope: str
@@ -246,6 +260,7 @@ class StepRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_steps_case", "case_id", "started_at"),
         _partial("ix_steps_unknown", "first_started_at", where="state = 'unknown'"),
+        _partial("ix_steps_told", "ended_at", where="kind = 'suspend' OR result = 'doubtful'"),
     )
 
     key: str = Field(primary_key=True)
@@ -296,10 +311,13 @@ class AttemptRow(SQLModel, table=True):
 
 
 class MessageRow(SQLModel, table=True):
-    """What was said to whom. reserved -> sent | bounced | doubtful."""
+    """What was said to whom: sent | bounced | doubtful, and sent -> bounced | complained."""
 
     __tablename__ = "messages"
-    __table_args__ = (Index("ix_messages_case", "case_id", "at"),)
+    __table_args__ = (
+        Index("ix_messages_case", "case_id", "at"),
+        Index("ix_messages_recipient", "recipient", "at"),
+    )
 
     step_key: str = Field(primary_key=True)
     case_id: str
@@ -323,6 +341,8 @@ class EntryRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_entries_case", "case_id", "place"),
         Index("ix_entries_occurred", "occurred_at", "currency"),
+        Index("ix_entries_recorded", "recorded_at", postgresql_using="brin"),
+        _partial("ix_entries_posted", "posted_at", where="posted_at IS NOT NULL"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
@@ -340,6 +360,10 @@ class EntryRow(SQLModel, table=True):
     occurred_at: datetime = _when(nullable=False)
     recorded_at: datetime = _when(nullable=False)
     reverses: str | None = None
+    # Heard of when its period was closed: booked to the first moment that was open, with a
+    # reference to the statement it came too late for.
+    posted_at: datetime | None = _when()
+    closed_period: str | None = None
 
 
 class OutboxRow(SQLModel, table=True):
@@ -350,6 +374,7 @@ class OutboxRow(SQLModel, table=True):
         Index("uq_outbox_key", "key", unique=True),
         _partial("ix_outbox_pending", "wake_at", "id", where="state = 'pending'"),
         Index("ix_outbox_case", "case_id", "id"),
+        _partial("ix_outbox_dead", "wake_at", where="state = 'dead'"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
@@ -365,26 +390,3 @@ class OutboxRow(SQLModel, table=True):
     wake_at: datetime = _when(nullable=False)
     sent_at: datetime | None = _when()
     error: str = _text()
-
-
-class CatchUpRow(SQLModel, table=True):
-    """How far one way of asking a source for what was missed has come: by the clock, by hand."""
-
-    __tablename__ = "catch_ups"
-
-    source: str = Field(primary_key=True)
-    kind: str = Field(primary_key=True)  # sweep | run
-    state: str = "new"  # new | estate | events | invoices | done
-    since: datetime = _when(nullable=False)  # where the pass begins, or began
-    seen_to: datetime = _when(nullable=False)  # every event up to then is kept
-    invoice: str | None = None  # the last open invoice that was taken in
-    began_at: datetime | None = _when()
-    ended_at: datetime | None = _when()  # when the last whole pass ended
-    events: int = 0  # of the present or last pass
-    missed: int = 0  # of them, those a webhook should have brought
-    missed_types: str = _text()
-    in_a_row: int = 0  # passes, one after the other, that found such events
-    missed_in_all: int = 0
-    error: str = _text()  # why the last pass did not come to its end
-    wake_at: datetime | None = _when()  # when the next pass is due; while one goes on, its lease
-    lease_token: str | None = None

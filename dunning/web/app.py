@@ -18,7 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dunning import metrics
 from dunning.keeper import Keeper
 from dunning.web.health import healthz, numbers, readyz
-from dunning.web.links import follow
+from dunning.web.mail_events import MailEvents
+from dunning.web.page.routes import CustomerPages
 from dunning.web.problems import problem
 from dunning.web.standing import Watch
 from dunning.web.webhooks import PREFIX, Receiver
@@ -52,7 +53,8 @@ def build_app(
         yield
         await asyncio.to_thread(keeper.stop)
 
-    pages = _pages([Route("/r/{token}", follow, methods=["GET"]), *_watching()], lifespan)
+    mail = Route("/mail/{service}", MailEvents(program).take, methods=["POST"])
+    pages = _pages([*CustomerPages(program).routes(), mail, *_watching()], lifespan)
     pages.state.program, pages.state.watch = program, edge.watch
     return _Front(Receiver(edge), pages)
 

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from dunning.bench import bodies
+from dunning.bench import bodies, sending
 from dunning.bench.claims import fill
 from dunning.bench.embedded import Idle
 from dunning.bench.embedded import fill as fill_embedded
@@ -99,3 +99,15 @@ def test_of_a_file_as_well_they_are_claimed_and_ended(migrated_url: str) -> None
     with transaction(engine) as session:
         assert dispatcher.take(session, later, dispatcher.look(session, later)) == []
     engine.dispose()
+
+
+def test_letters_are_rendered_and_handed_to_real_servers() -> None:
+    found = sending.measure(letters=20)
+    assert {name: each["letters"] for name, each in found.figures.items()} == {
+        "one_worker_to_fast": 20,
+        "smtplib_fixed_body_to_fast": 20,
+        "one_worker_to_aiosmtpd": 20,
+        "smtplib_fixed_body_to_aiosmtpd": 20,
+    }
+    assert [verdict.goal for verdict in found.verdicts] == [sending.RATE, sending.BESIDE]
+    assert all(verdict.ratio for verdict in found.verdicts)

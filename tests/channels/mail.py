@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from email import policy
 from email.message import EmailMessage
@@ -105,7 +106,8 @@ def serving(postbox: Postbox, **options: Any) -> Iterator[str]:
 def send(where: str, letter: Letter = LETTER, **options: Any) -> SendOutcome:
     options.setdefault("timeout", 5)
     url = where if "://" in where else f"smtp://{where}"
-    return EmailChannel(url, sleep=lambda seconds: None, **options).send(letter)
+    with closing(EmailChannel(url, sleep=lambda seconds: None, **options)) as channel:
+        return channel.send(letter)
 
 
 def sent(letter: Letter, **options: Any) -> tuple[Envelope, EmailMessage]:

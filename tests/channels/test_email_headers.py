@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dunning.channels.email import _address as parse_address
-from dunning.channels.email import _one_line, _written
+from dunning.channels.email.address import one_line, parsed
+from dunning.channels.email.body import written
 from dunning.core.ports import Bounced, Unsent
 from tests.channels.mail import LETTER, Postbox, send, sent, serving
 
@@ -44,8 +44,8 @@ def test_a_name_or_subject_cannot_add_a_recipient_or_a_header(name: str) -> None
     assert isinstance(envelope.content, bytes)
     names, to, subject = read_as_mail_programs_do(envelope.content)
     assert names == HEADERS
-    assert to == (_one_line(name, 60), "ada@customer.example")
-    assert subject == _one_line(name, 150)
+    assert to == (one_line(name, 60), "ada@customer.example")
+    assert subject == one_line(name, 150)
     assert not set(subject) & set("\r\n\x00\x0b\x85\u2028\u202e\u2066")
 
 
@@ -63,11 +63,11 @@ def read_as_mail_programs_do(content: bytes) -> tuple[list[str], tuple[str, str]
 @given(name=st.text(max_size=120), subject=st.text(max_size=200))
 def test_any_name_and_subject_read_back_as_one_address(name: str, subject: str) -> None:
     letter = replace(LETTER, to_name=name, subject=subject)
-    body = _written(letter, parse_address(letter.to)).body
+    body = written(letter, parsed(letter.to)).body
     names, to, read = read_as_mail_programs_do(body)
     assert names == HEADERS
     assert to[1] == "ada@customer.example"
-    assert (to[0], read) == (_one_line(name, 60), _one_line(subject, 150))
+    assert (to[0], read) == (one_line(name, 60), one_line(subject, 150))
     assert max(len(line) for line in body.split(b"\r\n")) <= 998
 
 
@@ -110,7 +110,7 @@ def test_what_is_not_exactly_one_address_bounces_and_nothing_is_sent(address: st
 
 
 @pytest.mark.parametrize(
-    ("address", "written"),
+    ("address", "as_written"),
     [
         (" ada@customer.example ", "ada@customer.example"),
         ("ada+x!#$%&'*-/=?^_`{|}~@customer.example", "ada+x!#$%&'*-/=?^_`{|}~@customer.example"),
@@ -124,9 +124,9 @@ def test_what_is_not_exactly_one_address_bounces_and_nothing_is_sent(address: st
         ("zoe\u0308@customer.example", "zoë@customer.example"),
     ],
 )
-def test_unusual_addresses_that_exist(address: str, written: str) -> None:
+def test_unusual_addresses_that_exist(address: str, as_written: str) -> None:
     envelope, message = sent(replace(LETTER, to=address), enable_SMTPUTF8=True)
-    assert envelope.rcpt_tos == [written]
+    assert envelope.rcpt_tos == [as_written]
     assert len(message["To"].addresses) == 1
 
 
@@ -176,7 +176,7 @@ def test_further_headers_are_checked(header: str) -> None:
     assert "may not be set" in outcome.why
 
 
-def test_the_value_of_a_further_header_is_one_line() -> None:
+def test_the_value_of_a_further_header_isone_line() -> None:
     evil = {"X-Case": "a\r\nBcc: victim@evil.example"}
     _, message = sent(replace(LETTER, headers=evil))
     assert message["X-Case"] == "a Bcc: victim@evil.example"

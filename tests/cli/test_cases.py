@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import timedelta
 
+from dunning.cases import CaseBook
+from dunning.core.ahead import Ahead, NoticeReported
 from dunning.core.events import StepResult
+from dunning.core.policy import Policy
+from dunning.core.words import Kind
 from dunning.store import MessageRow, transaction
 from tests.builders import AMOUNT, INVOICE, days, failed, hours, paid
 from tests.cli.conftest import Books, Shell, columns
 from tests.happenings import held, step
+from tests.policies import rung
 from tests.secrets import MARK
 
 KEYS = (
     "id source provider invoice customer subscription state access amount_due amount_at_risk "
     "currency decline_code advice policy policy_version holdout_of holdout_group opened_at "
-    "next_at next_step closed_at closed_reason standing standing_until"
+    "next_at next_step closed_at closed_reason standing standing_until kind"
 ).split()
 
 
@@ -152,6 +158,59 @@ def test_show_has_everything_for_people(shell: Shell, books: Books) -> None:
     ):
         assert words in out, words
     assert "\x1b" not in out
+
+
+def noticed(books: Books) -> str:
+    """A card that expires a month from now, as a look ahead found it."""
+    policy = Policy(
+        name="expiry",
+        kind=Kind.CARD_EXPIRY,
+        grace=timedelta(0),
+        window=timedelta(0),
+        timeline=(rung("email", before=timedelta(days=30), template="card_expiring"),),
+    )
+    books.book = CaseBook(choose=lambda _subject: policy)
+    at = days(-20)
+    ahead = Ahead(
+        customer="cus_1",
+        subscription="sub_1",
+        renews_at=days(40),
+        amount=4900,
+        currency="usd",
+        term="month",
+        method="pm_1",
+        method_type="card",
+        network="visa",
+        last4="4242",
+        exp_month=1,
+        exp_year=2026,
+    )
+    name = "card_expiry:pm_1:2026-01"
+    told = NoticeReported(id="look", at=at, invoice=name, kind=policy.kind, ahead=ahead)
+    return books.take(told, now=days(0))
+
+
+def test_a_notice_is_listed_shown_and_explained(shell: Shell, books: Books) -> None:
+    case = noticed(books)
+    (told,) = shell("cases", "list", "--kind", "card_expiry", "--format", "json").json()
+    assert (told["id"], told["kind"], told["state"]) == (case, "card_expiry", "ahead")
+    assert (told["amount_due"], told["amount_at_risk"], told["access"]) == (0, 0, "full")
+    assert shell("cases", "list", "--kind", "recovery", "--format", "json").json() == []
+    shown = shell("cases", "show", case, "--format", "json").json()
+    assert (shown["ahead"]["last4"], shown["ahead"]["exp_month"]) == ("4242", 1)
+    for words in (
+        f"{case}: a card that expires, ahead",
+        "ending in 4242",
+        "good through 01/2026",
+        "email:1",
+    ):
+        assert words in shell("cases", "show", case).out, words
+    assert "Ledger" not in shell("cases", "show", case).out
+    explained = shell("cases", "explain", case).out
+    assert "30 days before the card expires: write to the customer" in explained
+    assert "49.00 USD" in explained
+    shell("cases", "hold", case, "--why", "ticket 4711")
+    assert "on hold" in shell("cases", "show", case).out
 
 
 def test_a_case_goes_by_its_id_a_beginning_of_it_or_its_invoice(shell: Shell, books: Books) -> None:

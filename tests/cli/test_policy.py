@@ -315,3 +315,14 @@ def test_branches_and_words_of_the_file_in_words(shell: Shell) -> None:
     told = shell("policy", "explain", "p.yaml", "--format", "json").json()
     assert list(told["policies"]["quick"]["branches"]) == ["funds", "bank_debit"]
     assert told["choose"][1]["when"] == "the customer pays by hand"
+
+
+def test_explain_says_how_customers_see_the_merchant(shell: Shell) -> None:
+    (shell.folder / "p.yaml").write_text(
+        "version: 1\nbrand: {name: Zenith, support: {phone: '+44 1234'}}\n"
+        "policies:\n  standard:\n    grace: 9d\n    window: 9d\n    locale: de\n"
+        "    timeline: [{at: 1d, do: retry}]\n"
+    )
+    out = " ".join(shell("policy", "explain", "p.yaml").out.split())
+    assert "Customers see Zenith, support +44 1234." in out
+    assert "and so is the language, else de" in out

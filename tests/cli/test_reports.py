@@ -43,7 +43,7 @@ def test_recovered_in_every_form(shell: Shell, recovered: Books) -> None:
     said = shell("report", "recovered", "--format", "xlsx", "--output", "r.xlsx")
     assert "r.xlsx: recovered, 1 rows" in said.err
     book = openpyxl.load_workbook(shell.folder / "r.xlsx")
-    assert book.sheetnames == ["Rows", "Totals", "Definitions"]
+    assert book.sheetnames == ["USD", "Notes"]
 
 
 def test_at_risk_and_lost(shell: Shell, books: Books) -> None:
@@ -66,6 +66,30 @@ def test_filters_reach_the_report(shell: Shell, recovered: Books) -> None:
     assert rows("--since", "2026-01-07") == 0
     assert rows("--timezone", "Asia/Tokyo", "--policy", "standard", "--source", "stripe") == 1
     assert rows("--currency", "eur") == 0
+
+
+def test_rates_and_churn(shell: Shell, recovered: Books) -> None:
+    told = shell("report", "rates", "--definition", "all", "--format", "json").json()
+    assert {row["definition"] for row in told["rows"]} >= {"ours", "stripe", "retain"}
+    assert told["filters"]["zone"] == "UTC"
+    out = shell("report", "rates", "--definition", "ours_so_far").out
+    assert "49.00 USD" in out
+    assert "100.0 %" in out
+    said = shell("report", "rates", "--definition", "strype", code=2)
+    assert "Did you mean 'stripe'?" in said.complaint
+    assert shell("report", "churn").out.startswith("No subscription has ended")
+
+
+def test_an_overview_on_one_page(shell: Shell, recovered: Books) -> None:
+    said = shell("report", "overview", "--format", "html", "--output", "o.html")
+    assert "o.html: overview, 6 reports" in said.err
+    page = (shell.folder / "o.html").read_text(encoding="utf-8")
+    assert "49.00 USD" in page
+    assert page.startswith("<!doctype html>")
+    assert "49.00 USD" in shell("report", "overview").out
+    names = [one["report"] for one in shell("report", "overview", "--format", "json").json()]
+    assert names == ["at-risk", "recovered", "lost", "rates", "rates", "churn"]
+    assert "of one report" in shell("report", "overview", "--format", "csv", code=2).complaint
 
 
 @pytest.mark.parametrize(
@@ -96,7 +120,7 @@ def test_a_ledger_that_holds(shell: Shell, recovered: Books) -> None:
     assert (told["holds"], told["rows"], told["cases"], told["faults"]) == (True, 2, 1, [])
     assert told["currencies"]["usd"]["opened"] == AMOUNT
     assert told["currencies"]["usd"]["recovered"] == AMOUNT
-    out = shell("ledger", "verify").out
+    out = shell("ledger", "verify", "--full").out
     assert "The ledger holds: 2 entries of 1 case" in out
     assert "49.00 USD" in out
 

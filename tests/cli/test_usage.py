@@ -58,7 +58,7 @@ def test_the_version(shell: Shell) -> None:
         (["up", "--port", "70000"], "less than or equal to 65535"),
         (["inbox", "replay"], "name the webhooks, or say --parked"),
         (["report", "lost", "--format", "xlsx"], "--output FILE.xlsx"),
-        (["report", "lost", "--output", "x"], "choose --format csv, json or xlsx"),
+        (["report", "lost", "--output", "x"], "choose --format csv, html, json or xlsx"),
         (["report", "lost", "--since", "soon"], "'soon' is no day"),
         (["report", "lost", "--currency", "euro"], "not a currency: 'euro'"),
         (["policy", "preview", "--amount", "many"], "not a number: 'many'"),

@@ -37,7 +37,7 @@ def test_every_line_can_be_taken_into_use(tmp_path: Path) -> None:
     (tmp_path / "templates").mkdir()
     settings = load_settings({}, tmp_path)
     assert settings.mail_from == "Billing <billing@example.com>"
-    assert (settings.secret_key, settings.stripe_api_key) == (None, None)
+    assert (settings.secret_keys, settings.stripe_api_key) == ((), None)
 
 
 def test_it_holds_no_secrets() -> None:

@@ -211,6 +211,25 @@ CASES_OF_FILES = [
     ("backup-never-charged", text(keys="backup_methods: card\n    retries: signal"),
      "6:21 The charges are not ours with `retries: signal`", text(keys="backup_methods: card")),
 ]  # fmt: skip
+
+
+def notice(line: str, kind: str = "renewal", when: str = "when: {interval: year}, ") -> str:
+    """A file with a notice, whose line is the 8th from the end."""
+    added = (
+        f"  told: {{kind: {kind}, timeline: [\n    {line}]}}\nchoose:\n  - {{{when}policy: told}}"
+    )
+    return text().replace("choose:", added, 1)
+
+
+EARLY = "{before: 30d, do: email, template: reminder}"
+CASES_OF_FILES += [
+    ("term-too-short", notice(EARLY, when="when: {interval: month}, "),
+     "14:5 30d before the renewal of a term of a month", notice(EARLY)),
+    ("expiry-told-late", notice(EARLY.replace("30d", "2d"), "card_expiry", ""),
+     "13:39 The first word comes 2d before", notice(EARLY, "card_expiry", "")),
+    ("notice-waits-past-its-date", notice(EARLY.replace("30d", "3d, on: monday, within: 3d")),
+     "14:5 It may wait 3d", notice(EARLY.replace("30d", "4d, on: monday, within: 3d"))),
+]  # fmt: skip
 IDS = [f"{case[0]}-{number}" for number, case in enumerate(CASES_OF_FILES)]
 
 

@@ -18,8 +18,9 @@ LINES = [
     ("version: 1", "version:", "1:1: version: is empty; expected version: 1"),
     ("version: 1", "version: [1]", "1:10: version: expected version: 1; found a list"),
     ("version: 1", "verson: 1\nversion: 1",
-     ("1:1: verson: 'verson' is not a key here; expected one of choose, declines, defaults,"
-      " limits, policies, segments, sources, value, version. Did you mean 'version'?")),
+     ("1:1: verson: 'verson' is not a key here; expected one of books, brand, choose, declines,"
+      " defaults, limits, policies, segments, sources, staff, value, version. Did you mean"
+      " 'version'?")),
     ("timezone: UTC", "timezone: Europe/Berln",
      ("2:22: defaults.timezone: 'Europe/Berln' is not a time zone; expected a name such as"
      " Europe/Berlin or UTC. Did you mean 'Europe/Berlin'?")),
@@ -36,6 +37,16 @@ LINES = [
      ("2:56: defaults.send_between: '9-18' is not a span of the day; expected two times of day,"
      ' such as "09:00-18:00"')),
     ('"09:00-18:00"', "09:00-24:00", "2:56: defaults.send_between: '09:00-24:00' is not a span"),
+    ("timezone: UTC", "timezone: UTC, quiet_days: [saturday, sundays]",
+     ("2:50: defaults.quiet_days.1: 'sundays' is not a quiet day; expected one of friday, holiday,"
+      " monday, saturday, sunday, thursday, tuesday, wednesday. Did you mean 'sunday'?")),
+    ("timezone: UTC", "timezone: UTC, quiet_days: payday",
+     "2:39: defaults.quiet_days: 'payday' is not a quiet day; expected one of friday, holiday,"),
+    ("timezone: UTC", "timezone: UTC, quiet_days: [sunday, sunday]",
+     "2:48: defaults.quiet_days.1: 'sunday' is given twice"),
+    ("timezone: UTC", ("timezone: UTC, quiet_days: [monday, tuesday, wednesday, thursday, friday,"
+     " saturday, sunday]"),
+     "2:39: defaults.quiet_days: every day of the week is quiet, so no email could ever be"),
     ("grace: 14d", "grace: 14 days",
      ("5:12: policies.standard.grace: '14 days' is not a duration; expected a duration in whole"
      " numbers, such as 45m, 0h, 36h, 3d or 2w")),
@@ -48,8 +59,8 @@ LINES = [
     ("grace: 14d", "grace:", "5:5: policies.standard.grace: is empty; expected a duration in"),
     ("grace: 14d", "grce: 14d",
      ("5:5: policies.standard.grce: 'grce' is not a key here; expected one of access,"
-      " backup_methods, branches, grace, holdout, on_cancel, paydays, retries, send_between,"
-      " timeline, timezone, window. Did you mean 'grace'?")),
+      " backup_methods, branches, grace, holdout, kind, locale, on_cancel, paydays, promises,"
+      " quiet_days, retries, … (16 in all). Did you mean 'grace'?")),
     ("window: 28d", "window: 400d",
      "6:13: policies.standard.window: 400d; expected more than 0h, at most 365d"),
     ("window: 28d", "window: 13d",

@@ -10,7 +10,7 @@ import pytest
 
 from dunning.config import lint, load_policies, load_policy_file, read_policy_text
 from dunning.core.choosing import Choice, Has, OneOf, Subject, When, Within, choose
-from dunning.core.days import Day
+from dunning.core.days import Day, Quiet
 from dunning.core.events import StepKind
 from dunning.core.money import Money
 from dunning.core.policy import (
@@ -120,9 +120,13 @@ def test_every_step_may_wait_for_a_time_and_a_day(step: str) -> None:
 
 @pytest.mark.parametrize("retries", Retries)
 def test_a_policy_overrides_the_defaults(retries: Retries) -> None:
-    own = f"timezone: America/New_York\n    retries: {retries.value}\n    send_between: 08:00-20:30"
+    own = (
+        f"timezone: America/New_York\n    retries: {retries.value}\n    send_between: 08:00-20:30"
+        "\n    quiet_days: [holiday, friday]"
+    )
     content = (
-        "version: 1\ndefaults: {timezone: Asia/Tokyo, retries: signal, send_between: 10:00-11:00}\n"
+        "version: 1\ndefaults: {timezone: Asia/Tokyo, retries: signal,"
+        " send_between: 10:00-11:00, quiet_days: sunday}\n"
         "policies:\n  p:\n    grace: 1d\n    window: 2d\n    timeline: &t [{at: 0h, do: retry}]\n"
         f"    {own}\n"
         "  q: {grace: 1d, window: 2d, timeline: *t}\nchoose: [{policy: p}]\n"
@@ -131,6 +135,8 @@ def test_a_policy_overrides_the_defaults(retries: Retries) -> None:
     mine, plain = file.policies["p"], file.policies["q"]
     assert (mine.timezone, mine.retries) == ("America/New_York", retries)
     assert mine.send_between == (time(8), time(20, 30))
+    assert mine.quiet_days == (Quiet.FRIDAY, Quiet.HOLIDAY)
+    assert plain.quiet_days == (Quiet.SUNDAY,)
     assert (plain.timezone, plain.retries) == ("Asia/Tokyo", Retries.SIGNAL)
     assert plain.send_between == (time(10), time(11))
 

@@ -15,11 +15,11 @@ TAIL = "\nchoose: [{policy: p}]"
 WHOLE = [
     ("", "1:1: the file is empty; expected `version: 1` and `policies:`"),
     ("# nothing\n", "1:1: the file is empty"),
-    ("- a\n", ("1:1: expected keys and values with choose, declines, defaults, limits,"
-     " policies, segments, sources, value, version;"
+    ("- a\n", ("1:1: expected keys and values with books, brand, choose, declines, defaults,"
+     " limits, policies, segments, sources, staff, value, version;"
      " found a list")),
-    ("retry\n", ("1:1: expected keys and values with choose, declines, defaults, limits,"
-     " policies, segments, sources, value, version;"
+    ("retry\n", ("1:1: expected keys and values with books, brand, choose, declines, defaults,"
+     " limits, policies, segments, sources, staff, value, version;"
      " found 'retry'")),
     ("version: 1\n", "1:1: `policies` is missing; expected names with grace, window and timeline"),
     ("version: 1\npolicies: {}\n", "2:11: policies: 0 policies; expected 1 to 200"),

@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from dunning.config import choosing, conditions, policy_file, rungs, schema, sources, values
+from dunning.config import (
+    choosing,
+    conditions,
+    notices,
+    policy_file,
+    rungs,
+    schema,
+    sources,
+    values,
+)
 from dunning.config.json_schema import FILE, to_text
 from dunning.core.events import StepKind
 
@@ -29,7 +38,11 @@ def test_it_knows_every_key_and_no_other() -> None:
     parts = made["$defs"]
     assert keys(made) == set(policy_file.TOP_KEYS)
     assert keys(made["properties"]["defaults"]) == set(policy_file.DEFAULT_KEYS)
-    assert keys(parts["policy"]) == set(policy_file.POLICY_KEYS)
+    recovery, notice = parts["policy"]["oneOf"]
+    assert keys(recovery) == set(policy_file.POLICY_KEYS)
+    assert keys(notice) == set(policy_file.NOTICE_KEYS)
+    told = {each["properties"]["do"]["const"]: keys(each) for each in parts["told"]["oneOf"]}
+    assert told == {kind.value: set(notices.line_keys(kind)) for kind in notices.TELLS}
     assert keys(parts["choice"]) == set(choosing.CHOICE_KEYS)
     assert keys(parts["choice"]["properties"]["when"]) == set(conditions.CHOICE_KEYS)
     assert keys(parts["source"]) == set(sources.SOURCE_KEYS)

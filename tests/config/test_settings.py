@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import traceback
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dunning.config import NAMES, Secret, Settings, Url, load_settings, needed, read_environment
+from dunning.config import NAMES, Secret, Settings, Url, load_settings, needed
+from dunning.config.secret import HiddenUrl
 from dunning.config.settings import VARIABLES
 from dunning.errors import ConfigError
+from tests.config.mail_values import MAIL_BAD, MAIL_GOOD
 
 LIVE = "sk_live_51HunterHunter"
 TEST = "sk_test_51HunterHunter"
@@ -55,6 +58,7 @@ def test_every_field_has_its_variable() -> None:
     assert set(NAMES) - free == {name for name, *_ in BAD} - free, "and a bad one"
 
 
+HOOK = "https://hooks.slack.com/services/T1/B1/hunter"
 PG = "postgresql+psycopg://u:p@h:5432/d"
 GOOD: list[tuple[str, str, str, Any]] = [
     ("DUNNING_DATA", "store", "data", Path("/cwd/store")),
@@ -79,11 +83,15 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("DUNNING_SMTP_URL", "smtps://h", "smtp_url", Url("smtps://h")),
     ("DUNNING_MAIL_FROM", "Bücher <a@b.example>", "mail_from", "Bücher <a@b.example>"),
     ("DUNNING_MAIL_FROM", "a@b.example", "mail_from", "a@b.example"),
+    *MAIL_GOOD,
     ("DUNNING_COMPANY", "Bücher & Co", "company", "Bücher & Co"),
     ("DUNNING_SUPPORT_EMAIL", "help@b.example", "support_email", "help@b.example"),
     ("DUNNING_PUBLIC_URL", "https://b.example/pay/", "public_url", "https://b.example/pay"),
     ("DUNNING_PUBLIC_URL", "http://localhost:8000", "public_url", "http://localhost:8000"),
-    ("DUNNING_SECRET_KEY", KEY, "secret_key", Secret(KEY)),
+    ("DUNNING_SECRET_KEY", KEY, "secret_keys", (Secret(KEY),)),
+    ("DUNNING_SECRET_KEY", f"{KEY}, {KEY[::-1]}", "secret_keys", (Secret(KEY), Secret(KEY[::-1]))),
+    ("DUNNING_LINK_DAYS", "30", "link_days", 30),
+    ("DUNNING_TRUSTED_PROXIES", "192.0.2.7", "trusted_proxies", (ip_network("192.0.2.7"),)),
     ("DUNNING_PRODUCT_WEBHOOK_URL", "https://h?y=1", "product_webhook_url", Url("https://h?y=1")),
     (
         "DUNNING_PRODUCT_WEBHOOK_SECRET",
@@ -92,6 +100,9 @@ GOOD: list[tuple[str, str, str, Any]] = [
         (Secret(SIGNING), Secret(f"whsec_{SIGNING}")),
     ),
     ("DUNNING_SANDBOX_URL", "http://localhost:12111/", "sandbox_url", "http://localhost:12111"),
+    ("DUNNING_STAFF_EMAIL", "a@b.example, c@d.example,", "staff_emails",
+     ("a@b.example", "c@d.example")),
+    ("DUNNING_STAFF_WEBHOOK_URL", HOOK, "staff_webhook_url", HiddenUrl(HOOK)),
     ("DUNNING_LOG_LEVEL", "WARNING", "log_level", "warning"),
     ("DUNNING_LOG_FORMAT", "json", "log_format", "json"),
     ("DUNNING_WEBHOOK_TOLERANCE_SECONDS", "600", "webhook_tolerance_seconds", 600),
@@ -117,6 +128,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
 PARTNERS = {
     "DUNNING_SMTP_URL": {"DUNNING_MAIL_FROM": "a@b.example"},
     "DUNNING_PRODUCT_WEBHOOK_URL": {"DUNNING_PRODUCT_WEBHOOK_SECRET": SIGNING},
+    "DUNNING_STAFF_EMAIL": {"DUNNING_SMTP_URL": "smtp://h", "DUNNING_MAIL_FROM": "a@b.example"},
 }
 
 
@@ -129,6 +141,8 @@ def test_a_good_value(name: str, text: str, field: str, value: object) -> None:
 BAD = [
     ("DUNNING_DATA", "~/data", "begins with ~"),
     ("DUNNING_DATA", "what?", "has a ? in it"),
+    ("DUNNING_STAFF_EMAIL", "a@b.example, x@", "is not a mail address"),
+    ("DUNNING_STAFF_WEBHOOK_URL", "http://hooks.slack.com/hunter", "plain http to the internet"),
     ("DUNNING_DATABASE_URL", "mysql://u:hunter@h/d", "is neither SQLite nor PostgreSQL; expected"),
     ("DUNNING_DATABASE_URL", "postgresql+asyncpg://u:hunter@h/d", "is neither SQLite nor"),
     ("DUNNING_DATABASE_URL", "sqlite://", "names no file; expected one such as sqlite:////"),
@@ -146,12 +160,17 @@ BAD = [
     ("DUNNING_MAIL_FROM", "Billing", "is not a mail address; expected one such as Billing <"),
     ("DUNNING_MAIL_FROM", "a@b\nBcc: c@d", "is not a mail address"),
     ("DUNNING_MAIL_FROM", "A <a@b>, B <b@c>", "is not a mail address"),
+    *MAIL_BAD,
     ("DUNNING_COMPANY", "a\nb", "is too long or has line breaks"),
     ("DUNNING_SUPPORT_EMAIL", "Help <a@b.example>", "expected one such as help@example.com"),
     ("DUNNING_PUBLIC_URL", "billing.example.com", "does not begin with http://, https://"),
     ("DUNNING_PUBLIC_URL", "https://u:hunter@h", "has more than scheme, host and path"),
     ("DUNNING_PUBLIC_URL", "https://h/?a=hunter", "has more than scheme, host and path"),
     ("DUNNING_SECRET_KEY", "hunter2", "is shorter than 32 characters; expected a long random"),
+    ("DUNNING_SECRET_KEY", f"{KEY},hunter2", "holds one that is shorter than 32 characters; exp"),
+    ("DUNNING_LINK_DAYS", "0", "expected a whole number from 1 to 3650"),
+    ("DUNNING_TRUSTED_PROXIES", "proxy.example", "is no list of networks; expected such as"),
+    ("DUNNING_TRUSTED_PROXIES", "10.0.0.1/8", "is no list of networks; expected such as"),
     ("DUNNING_PRODUCT_WEBHOOK_URL", "ftp://hunter", "does not begin with http://, https://"),
     ("DUNNING_PRODUCT_WEBHOOK_SECRET", "whsec_hunter2", "is not a signing secret; expected"),
     ("DUNNING_PRODUCT_WEBHOOK_SECRET", ", ,", "is not a signing secret"),
@@ -236,56 +255,6 @@ def test_an_unknown_variable_is_refused(name: str, hint: str, tmp_path: Path) ->
 def test_variables_of_others_and_of_the_tests_are_left_alone(tmp_path: Path) -> None:
     environ = {"DUNNING_TEST_DATABASE_URL": "x", "STRIPE_DEVICE_NAME": "y", "PATH": "/bin"}
     assert load_settings(environ, tmp_path) == load_settings({}, tmp_path)
-
-
-# --- .env ----------------------------------------------------------------------------------
-
-
-def test_the_file_stands_behind_the_environment(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text(
-        "# ours\nDUNNING_LOG_LEVEL=debug # why\nexport DUNNING_COMPANY='A # B'\n"
-        "DUNNING_LEASE_SECONDS=30\nDUNNING_SMTP_URL=  # not yet\nOTHER=1\n",
-        encoding="utf-8-sig",
-    )
-    settings = load_settings({"DUNNING_LEASE_SECONDS": "40"}, tmp_path)
-    assert (settings.log_level, settings.company) == ("debug", "A # B")
-    assert settings.lease_seconds == 40
-    assert settings.smtp_url is None
-    environ = read_environment({"DUNNING_LEASE_SECONDS": "40"}, tmp_path)
-    assert (environ["OTHER"], environ["DUNNING_LEASE_SECONDS"]) == ("1", "40")
-
-
-def test_an_empty_variable_hides_the_file(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("DUNNING_COMPANY=A\n")
-    assert load_settings({"DUNNING_COMPANY": ""}, tmp_path).company is None
-
-
-def test_dollars_in_the_file_stay(tmp_path: Path) -> None:
-    secret = "a$b${HOME}c" * 4
-    (tmp_path / ".env").write_text(f"DUNNING_SECRET_KEY={secret}\n")
-    assert load_settings({"HOME": "/x"}, tmp_path).secret_key == Secret(secret)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"\nDUNNING_LOG_LEVEL=loud\n", ".env:2: DUNNING_LOG_LEVEL: 'loud' is not a level"),
-        (b"DUNNING_DATABSE_URL=x\n", ".env:1: DUNNING_DATABSE_URL: there is no such variable."),
-        (b"DUNNING_COMPANY\n", ".env:1: cannot be read; expected NAME=value"),
-        (b"# a\nDUNNING_COMPANY: hunter\n", ".env:2: cannot be read; expected NAME=value"),
-        (b"A=1\nDUNNING_COMPANY='hunter\n", ".env:2: cannot be read"),
-        (b"DUNNING_COMPANY=A\n\nDUNNING_COMPANY=B\n",
-         ".env:3: DUNNING_COMPANY: is set twice; first in line 1"),
-        ("DUNNING_COMPANY=A\n".encode("utf-16"), ".env: not UTF-8; expected a UTF-8 text file"),
-        (b"#" * 1_000_001, ".env: more than 1000000 bytes"),
-    ],
-    ids=lambda value: str(value)[:30],
-)  # fmt: skip
-def test_a_file_that_is_wrong(content: bytes, message: str, tmp_path: Path) -> None:
-    (tmp_path / ".env").write_bytes(content)
-    (problem,) = problems(tmp_path)
-    assert problem.startswith(message)
-    assert "hunter" not in problem
 
 
 # --- what only goes together ---------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -47,8 +48,20 @@ def test_what_is_not_said_is_as_it_was_before_there_were_these_keys() -> None:
     assert (plain.access, plain.on_cancel) == (Reach.SUBSCRIPTION, OnCancel.CLOSE)
     assert plain.backup_methods == ()
     assert not {"access", "on_cancel", "backup_methods"} & to_data(plain).keys()
-    said = saying("access: {scope: subscription} | on_cancel: close")
+    said = saying("access: {scope: subscription} | on_cancel: close | promises: 7d")
     assert said.version == plain.version
+
+
+@pytest.mark.parametrize(
+    ("said", "within", "most"),
+    [("10d", 10, 1), ("{within: 5d}", 5, 1), ("{within: 48h, most: 3}", 2, 3), ("off", 0, 1)],
+)
+def test_what_customers_may_promise(said: str, within: int, most: int) -> None:
+    found = saying(f"promises: {said}")
+    assert (found.promise_within, found.promise_most) == (timedelta(days=within), most)
+    assert from_data(json.loads(json.dumps(to_data(found)))) == found
+    assert found.version != policy_of(RETRY).version
+    assert any("promise" in sentence for sentence in describe(found))
 
 
 @pytest.mark.parametrize("order", ["card", "[card]", "{order: card}", "{order: [card]}"])
@@ -70,6 +83,11 @@ def test_one_method_needs_no_list(order: str) -> None:
         ("backup_methods: Visa", "'Visa' is not a type of payment method"),
         ("backup_methods: {also: after_last_retry}", "`order` is missing; expected a type of"),
         ("backup_methods: {order: any, also: never}", "'never' is not a moment here"),
+        ("promises: never", "policies.p.promises: 'never' is not a duration"),
+        ("promises: 12h", "12h; expected 1d to 31d, or `promises: off`"),
+        ("promises: 32d", "32d; expected 1d to 31d, or `promises: off`"),
+        ("promises: {most: 2}", "`within` is missing; expected how far ahead, such as 7d"),
+        ("promises: {within: 7d, most: 0}", "'0' is not a whole number from 1 to 20"),
     ],
 )
 def test_what_is_wrong_is_said(more: str, expected: str) -> None:

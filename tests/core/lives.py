@@ -30,6 +30,7 @@ from dunning.core.events import (
     Standing,
     StepResult,
 )
+from dunning.core.visits import CARD, PAY
 from tests import builders as b
 from tests import happenings as h
 
@@ -241,7 +242,8 @@ def _about_people(life: Life, at: datetime) -> None:
                 ),
                 st.just(h.subscription(at)),
                 st.just(h.renewal(at)),
-                st.just(h.link_opened(at)),
+                st.just(h.page_opened(at)),
+                st.builds(h.pressed, st.just(at), st.sampled_from((PAY, CARD))),
                 st.builds(h.adopted, st.just(at), standing=st.sampled_from(Standing)),
             )
         )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from dunning.core.entries import Cause, books
-from dunning.core.events import Actor, BillingEvent, InvoiceStatus, StepResult
+from dunning.core.events import Actor, BillingEvent, InvoiceStatus, MethodNews, StepResult
+from dunning.core.visits import CARD
 from tests import builders as b
 from tests import happenings as h
 
+LATELY = timedelta(minutes=5)
 WRITTEN = h.step("email:1", b.hours(1))
 CHEQUE = b.paid(b.days(3), b.bill(status=InvoiceStatus.PAID, paid_at=b.days(3), out_of_band=True))
 
@@ -16,6 +20,11 @@ CHEQUE = b.paid(b.days(3), b.bill(status=InvoiceStatus.PAID, paid_at=b.days(3), 
 def ours(step: str, at: float = 3) -> BillingEvent:
     """A charge of ours that went through, made for this step."""
     return b.succeeded(b.days(at), by=Actor.OURS, key=h.step_key(step))
+
+
+def refreshed(at: float) -> BillingEvent:
+    """The card network told the provider of the new card."""
+    return h.method(MethodNews.NETWORK_UPDATED, b.days(at))
 
 
 def hows(*events: BillingEvent) -> list[str]:
@@ -36,6 +45,14 @@ RETRIED = b.paid(b.days(3), b.bill(status=InvoiceStatus.PAID, paid_at=b.days(3),
         ((ours("retry:card:1767960000"), PAID), "new_card"),
         ((ours("retry:hand:act_1"), PAID), "retry_by_hand"),
         ((THEIRS, RETRIED, WRITTEN), "provider_retry"),
+        # The network refreshed the card in between; before the failure or too late is neither.
+        ((THEIRS, RETRIED, WRITTEN, refreshed(1)), "network_updater"),
+        ((THEIRS, RETRIED, refreshed(1), refreshed(9)), "network_updater"),
+        ((THEIRS, RETRIED, refreshed(-1)), "provider_retry"),
+        ((THEIRS, RETRIED, refreshed(4)), "provider_retry"),
+        ((THEIRS, RETRIED, h.method(MethodNews.CHANGED, b.days(1))), "provider_retry"),
+        ((ours("retry:3"), PAID, refreshed(1)), "retry:3"),
+        ((PAID, refreshed(1)), "natural"),
         # Paying on the provider's page looks like its own retry, but its count of tries stays.
         ((THEIRS, PAID, WRITTEN), "link"),
         ((THEIRS, PAID), "natural"),
@@ -43,6 +60,16 @@ RETRIED = b.paid(b.days(3), b.bill(status=InvoiceStatus.PAID, paid_at=b.days(3),
         ((b.succeeded(b.days(3)), PAID, WRITTEN), "link"),
         ((PAID, WRITTEN), "link"),
         ((PAID,), "natural"),
+        # Led from our page to the provider's just before: so it was no retry of the provider's.
+        ((THEIRS, RETRIED, WRITTEN, h.pressed(b.days(3) - LATELY)), "link"),
+        ((PAID, h.pressed(b.days(3) - LATELY)), "link"),
+        ((THEIRS, RETRIED, h.pressed(b.days(2))), "provider_retry"),
+        ((THEIRS, RETRIED, h.pressed(b.days(3) + LATELY)), "provider_retry"),
+        ((THEIRS, RETRIED, h.pressed(b.days(3) - LATELY, CARD)), "provider_retry"),
+        # Whoever fetches the page may be a scanner of mail.
+        ((THEIRS, RETRIED, h.page_opened(b.days(3) - LATELY)), "provider_retry"),
+        ((PAID, h.page_opened(b.days(3) - LATELY)), "natural"),
+        ((ours("retry:3"), PAID, h.pressed(b.days(3) - LATELY)), "retry:3"),
         ((b.succeeded(b.days(3), by=Actor.CUSTOMER), PAID), "natural"),
         ((CHEQUE,), "outside"),
         ((CHEQUE, WRITTEN), "outside"),

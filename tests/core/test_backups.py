@@ -23,6 +23,7 @@ from dunning.core.plan import plan
 from dunning.core.policy import Policy, Retries
 from dunning.core.status import last_decline, verdict
 from tests import builders as b
+from tests import happenings as h
 from tests.policies import policy
 
 CARDS = policy(backup_methods=("card",))
@@ -141,6 +142,7 @@ def test_one_of_unknown_ending_stays_ahead_of_one_that_was_saved_since() -> None
 
 def test_a_door_waits_for_the_first_and_not_for_all() -> None:
     told = (LOST, *(saved(f"pm_{n}", at=b.days(-n)) for n in range(2, 30)))
+    told = (*told, h.step("email:3", b.days(11), template="final_notice"))
     late = b.days(14.5)
     steps = {step.key.rpartition("/")[2]: step for step in plan(case_of(*told), CARDS, late).steps}
     assert not steps["retry:backup:pm_2"].held

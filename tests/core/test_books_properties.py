@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -155,3 +156,28 @@ def test_the_books_say_what_really_happened_when_everything_was_told(
     assert sheet.balance(Account.REFUNDED) == back
     assert sheet.balance(Account.WITHDRAWN) == life.credited - notes_before
     assert sheet.balance(Account.AT_RISK) == life.left
+
+
+KNOWN = re.compile(
+    r"(?:v\d+\.|[a-z_]+\.)?retry:\d+|backup_method|new_card|retry_by_hand|outside|provider_retry"
+    r"|network_updater|link|natural"
+)
+
+
+@part(1)
+@given(told=lives())
+def test_each_payment_has_one_mechanism_and_together_they_are_what_came_in(
+    told: list[BillingEvent],
+) -> None:
+    sheet = books(case_of(*told))
+    by_how: Counter[str] = Counter()
+    for entry in sheet.entries:
+        if entry.how:
+            assert KNOWN.fullmatch(entry.how), entry
+            by_how[entry.how] += entry.amount
+    came_in = sum(
+        entry.amount
+        for entry in sheet.entries
+        if entry.credit is Account.RECOVERED and entry.cause is Cause.PAID
+    )
+    assert sum(by_how.values()) == came_in

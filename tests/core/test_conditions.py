@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dunning.core.around import Around
+from dunning.core.case import advance
 from dunning.core.choosing import (
     Condition,
     Has,
@@ -24,10 +25,12 @@ from dunning.core.choosing import (
     words,
 )
 from dunning.core.events import AttemptStatus, BillingEvent
+from dunning.core.facts import Case
 from dunning.core.money import Money
 from dunning.core.plan import plan
 from dunning.core.status import status
 from dunning.core.subject import subject_at, subject_of
+from dunning.core.visits import CARD
 from dunning.core.worth import Term, Value, lifetime_value
 from tests import builders as b
 from tests import happenings as h
@@ -249,10 +252,21 @@ def test_the_way_to_pay_is_the_newest_one() -> None:
 
 def test_how_a_case_stands() -> None:
     tried = b.attempt(AttemptStatus.ACTION_NEEDED, b.days(1))
-    case = b.case_of(b.failed(), b.declined("do_not_honor"), b.attempted(tried), h.link_opened())
+    case = b.case_of(b.failed(), b.declined("do_not_honor"), b.attempted(tried), h.pressed())
     seen = subject_at(case, policy(), status(case), Around(open_invoices=3))
     assert (seen.outcome, seen.advice) == ("action_needed", "authenticate")
     assert (seen.declines, seen.clicked, seen.open_invoices) == (("authentication",), True, 3)
+
+
+def test_a_click_is_a_button_or_as_it_was_before_there_was_a_page_a_link() -> None:
+    def clicked(case: Case) -> bool | None:
+        return subject_at(case, policy(), status(case), Around()).clicked
+
+    case = b.case_of(b.failed())
+    assert clicked(case) is False
+    assert clicked(advance(case, h.page_opened())) is False
+    assert clicked(advance(case, h.pressed(button=CARD))) is True
+    assert clicked(replace(case, link_opened_at=b.T0)) is True
 
 
 def test_a_skipped_line_says_the_condition_and_the_fact_and_is_judged_anew() -> None:

@@ -145,10 +145,14 @@ def test_paydays_are_those_of_the_policy() -> None:
 
 
 def test_business_days_are_those_of_the_country() -> None:
-    def works(country: str | None, day: date) -> bool:
-        return country == "NO" and day.isoformat() == "2026-05-19"
+    class Once:
+        def __call__(self, country: str | None, day: date, /) -> bool:
+            return country == "NO" and day.isoformat() == "2026-05-19"
 
-    local = Local(ZoneInfo("UTC"), country="NO", works=works)
+        def holiday(self, country: str | None, day: date, /) -> bool:
+            raise NotImplementedError
+
+    local = Local(ZoneInfo("UTC"), country="NO", works=Once())
     assert on_day(utc("2026-05-17 12:00"), (Day.BUSINESS_DAY,), local) == utc("2026-05-19 12:00")
 
 

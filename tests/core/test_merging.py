@@ -153,7 +153,7 @@ CONTRADICTIONS: dict[str, list[BillingEvent]] = {
         h.deferred("retry:1", TWO, TWO),
         h.deferred("retry:1", ONE, ONE),
     ],
-    "links": [h.link_opened(TWO), h.link_opened(ONE)],
+    "visits": [h.page_opened(TWO), h.page_opened(ONE), h.pressed(TWO), h.pressed(ONE)],
 }
 
 

@@ -23,7 +23,7 @@ from dunning.core.choosing import (
     choose,
     matches,
 )
-from dunning.core.days import Day
+from dunning.core.days import Day, Quiet
 from dunning.core.decline_table import Advice, Override
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.holdout import Holdout
@@ -40,6 +40,7 @@ from dunning.core.policy import (
     from_data,
     to_data,
 )
+from dunning.core.words import Kind
 from dunning.core.worth import Term, Value
 from tests.core.walking import policies
 from tests.policies import STANDARD, rung
@@ -105,8 +106,11 @@ OTHER: dict[str, Any] = {
     "timezone": "Asia/Tokyo",
     "retries": Retries.SIGNAL,
     "send_between": (time(9), time(18, 1)),
+    "quiet_days": (Quiet.SUNDAY, Quiet.HOLIDAY),
     "paydays": (25,),
+    "locale": "de",
     "holdout": Holdout(share=1_000, policy="gentle", salt="2026"),
+    "kind": Kind.RENEWAL,
     "access": Reach.CUSTOMER,
     "on_cancel": OnCancel.VOID,
     "backup_methods": ("card", "sepa_debit"),
@@ -124,6 +128,8 @@ OTHER: dict[str, Any] = {
     ),
     "branches": (("funds", (LINE,)), ("unknown", ())),
     "terms": Terms(value=VALUE, segments=(("vip", WHEN),)),
+    "promise_within": timedelta(days=3),
+    "promise_most": 2,
 }
 
 

@@ -244,7 +244,8 @@ def test_after_an_outage_the_newest_rung_is_done_and_the_others_are_dropped() ->
 def test_after_a_long_outage_every_door_still_has_its_last_chance() -> None:
     walked = walk(b.case_of(FAILED), PLAIN, start=b.days(60))
     done = dated(walked, StepKind.RETRY, StepKind.SUSPEND, StepKind.GIVE_UP, StepKind.RESTRICT)
-    assert done == {"retry:4": 60, "suspend:1": 60, "retry:5": 61, "give_up:1": 61}
+    # The customer hears of the suspension a day before it.
+    assert done == {"retry:4": 60, "suspend:1": 61, "retry:5": 61, "give_up:1": 61}
     assert walked.skipped()["restrict:1"] == "overtaken by suspension"
 
 

@@ -78,6 +78,7 @@ def test_a_door_waits_ten_days_and_no_longer() -> None:
     done = [h.step(f"retry:{i}", b.days(i * 3), StepResult.DECLINED) for i in (1, 2, 3)]
     # The customer tries for themselves again and again, and each time the bank says: ten days.
     own = [says("30", at, f"ch_{at}") for at in (12, 13.9)]
+    done.append(h.step("email:3", b.days(11), template="final_notice"))
     steps = planned(14, *done, *own)
     assert steps["suspend:1"].due_at == b.days(23.9) <= b.days(14) + MOST_PAST_DOOR
     steps = planned(15.1, *done, *own, says("30", 15, "ch_15"))

@@ -18,6 +18,7 @@ from dunning.core.events import (
     InvoiceStatus,
     MethodChanged,
     MethodNews,
+    NoticeReported,
     StepEnded,
     StepKind,
     StepResult,
@@ -112,7 +113,8 @@ TABLE: list[tuple[BillingEvent, str]] = [
     (h.resumed(NOW), SAME),
     (h.retry_asked(NOW), SAME),
     (h.closed_by_hand(NOW), CLOSES),
-    (h.link_opened(NOW), SAME),
+    (h.page_opened(NOW), SAME),
+    (h.pressed(NOW), SAME),
     (h.adopted(NOW), SAME),
     (h.policy_changed(NOW), SAME),
 ]
@@ -131,7 +133,7 @@ def what(value: object) -> str:
     return "-".join(words)
 
 
-@pytest.mark.parametrize("before", State)
+@pytest.mark.parametrize("before", STATES)
 @pytest.mark.parametrize(
     ("event", "after"), TABLE, ids=[f"{n}-{what(event)}" for n, (event, _) in enumerate(TABLE)]
 )
@@ -146,8 +148,9 @@ def test_what_each_news_does_in_each_state(before: State, event: BillingEvent, a
 
 
 def test_the_table_has_every_kind_of_news_and_every_word_of_it() -> None:
-    assert {type(event) for event, _ in TABLE} == set(get_args(BillingEvent))
-    assert list(STATES) == list(State)
+    # What is told of ahead has cases of its own: see `test_notices`.
+    assert {type(event) for event, _ in TABLE} == set(get_args(BillingEvent)) - {NoticeReported}
+    assert list(STATES) == [state for state in State if state not in (State.AHEAD, State.OVER)]
     seen: dict[type[enum.Enum], set[object]] = {}
     for event, _ in TABLE:
         match event:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import inspect
@@ -32,6 +33,7 @@ CHAINS = {
         ["rollup.written:1", "claim.committed:1", "broker.pushed:1", "message.taken:1"],
         ["message.done:1", "intent.before_commit:1", "intent.committed:1", "act.done:1"],
         ["outcome.before_commit:1", "outcome.committed:1"],
+        ["asking.before_commit:1", "asking.committed:2"],
     ],
     "acting": [
         ["call.sent:1", "call.answered:1", "mail.data:1", "mail.accepted:1"],
@@ -41,7 +43,11 @@ CHAINS = {
 # Those have a test of their own below.
 BY_THEMSELVES = {
     "worker.stopping", "migrate.before_commit", "move.batch", "move.before_commit",
-    "prune.batch", "reconcile.page", "policy.before_commit", "policy.committed", "policy.batch",
+    "prune.batch", "reconcile.page", "filling.page", "lookout.before_commit",
+    "policy.before_commit", "policy.committed", "policy.batch",
+    "staff.found", "staff.written", "staff.claimed", "staff.sent", "chat.answered",
+    # tests/stages/test_closing.py
+    "close.marked", "close.written",
 }  # fmt: skip
 # Around the charges: in `is_declined_then_paid` the process that is started before one of them.
 AROUND_A_CHARGE = [
@@ -191,6 +197,40 @@ def test_asking_for_what_was_missed_dies_and_is_done_again(house: House, ann: Cu
     house.passes(days=1.1)
     house.rests()
     assert house.world.state(ann) == ("recovered", "full", "paid")
+    house.audit()
+
+
+NOTICES = """
+version: 1
+policies:
+  standard:
+    grace: 14d
+    window: 28d
+    timeline: [{at: 0h, do: email, template: payment_failed}]
+  expiry:
+    kind: card_expiry
+    timeline: [{before: 30d, do: email, template: card_expiring}]
+choose: [{policy: expiry}, {policy: standard}]
+"""
+
+
+def test_looking_ahead_dies_and_is_done_again(house: House, tmp_path: Path) -> None:
+    """Who subscribed before we were there is read in, looked at, and told of their card once."""
+    policy = tmp_path / "notices.yaml"
+    policy.write_text(NOTICES, encoding="utf-8")
+    house.environ["DUNNING_POLICY_FILE"] = str(policy)
+    terms: Any = {"number": "4242424242424242", "exp_month": 4, "exp_year": 2026, "cvc": "123"}
+    methods = house.world.stripe.v1.payment_methods
+    card = methods.create({"type": "card", "card": terms})
+    house.world.customer(card=card.id)
+    assert house.command("reconcile", crash="filling.page:1")[0] == EXIT_CODE
+    code, said = house.command("reconcile", "--format", "json")
+    assert code == 0, said
+    house.start("up", crash="lookout.before_commit:1")
+    house.passes(days=31)
+    house.rests()
+    assert house.died == ["lookout.before_commit:1"], house.said()
+    assert [row.template for row in house.world.messages()] == ["card_expiring"]
     house.audit()
 
 

@@ -50,6 +50,7 @@ def on(month: int, day: int, hour: int = 12, minute: int = 0) -> datetime:
 
 
 def _choose(subject: Subject) -> Policy:
+    assert subject.amount is not None
     patient = subject.amount.minor >= 50_000
     return replace(STANDARD, name="patient") if patient else STANDARD
 
@@ -62,6 +63,7 @@ class Shop:
         self.book = CaseBook(choose=_choose)
         self._session: Session | None = None
         self._numbers = 0
+        self.now = NOW  # when what is told is written down
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -87,10 +89,10 @@ class Shop:
         with snapshot(self.engine) as session:
             yield session
 
-    def tell(self, source: str, *events: BillingEvent, now: datetime = NOW) -> None:
+    def tell(self, source: str, *events: BillingEvent, now: datetime | None = None) -> None:
         """The provider tells us; in any order, any number of times."""
         with self.writing() as session:
-            self.book.apply(session, source, "stripe", events, now)
+            self.book.apply(session, source, "stripe", events, now or self.now)
 
     def failed(
         self,
@@ -128,7 +130,7 @@ class Unpaid:
 
     def by_us(self, *events: BillingEvent) -> None:
         with self.shop.writing() as session:
-            self.shop.book.apply_by_hand(session, locked(session, self.case), events, NOW)
+            self.shop.book.apply_by_hand(session, locked(session, self.case), events, self.shop.now)
 
     # --- the provider's words ---------------------------------------------------------------
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import csv
 import io
 import json
+from datetime import datetime
 from typing import Any
 
 import openpyxl
 import pytest
 
+from dunning.core.money import Money
 from dunning.reports import (
     Column,
     Kind,
     Report,
+    at_risk,
     cells,
     columns,
     csv_lines,
     json_array,
+    rates,
     recovered,
     to_csv,
     to_json,
@@ -89,7 +93,7 @@ def test_json_tells_times_in_utc_and_refuses_what_it_does_not_know() -> None:
 def test_no_spreadsheet_runs_what_came_from_outside(text: str) -> None:
     [told] = read_csv(to_csv(report(row(text))))
     assert told["policy"] == "'" + text
-    cell = read_xlsx(to_xlsx(report(row(text))))["Rows"]["A2"]
+    cell = read_xlsx(to_xlsx(report(row(text))))["USD"]["A2"]
     assert cell.data_type == "s"
     assert text.strip() in str(cell.value).replace("_x000D_", "\r")
 
@@ -97,7 +101,7 @@ def test_no_spreadsheet_runs_what_came_from_outside(text: str) -> None:
 def test_a_negative_amount_stays_a_number() -> None:
     [told] = read_csv(to_csv(report(row(amount=-150))))
     assert (told["recovered"], told["recovered_major"]) == ("-150", "-1.50")
-    sheet = read_xlsx(to_xlsx(report(row(amount=-150))))["Rows"]
+    sheet = read_xlsx(to_xlsx(report(row(amount=-150))))["USD"]
     assert (sheet["C2"].value, sheet["D2"].value) == (-150, -1.5)
     assert safe(-1) == -1
 
@@ -116,7 +120,7 @@ def test_minor_units_stand_beside_major_ones(
     told = report(row(amount=minor, currency=currency))
     [line] = read_csv(to_csv(told))
     assert (line["recovered"], line["recovered_major"]) == (str(minor), major)
-    sheet = read_xlsx(to_xlsx(told))["Rows"]
+    sheet = read_xlsx(to_xlsx(told))[currency.upper()]
     assert sheet["C1"].value == "Recovered (minor units)"
     assert sheet["C2"].value == minor
     assert sheet["D2"].value == pytest.approx(float(major))
@@ -124,22 +128,69 @@ def test_minor_units_stand_beside_major_ones(
 
 
 def test_an_amount_too_long_for_a_spreadsheet_is_text() -> None:
-    sheet = read_xlsx(to_xlsx(report(row(amount=9_007_199_254_740_993))))["Rows"]
+    sheet = read_xlsx(to_xlsx(report(row(amount=9_007_199_254_740_993))))["USD"]
     assert (sheet["C2"].value, sheet["D2"].value) == ("9007199254740993", "90071992547409.93")
 
 
 def test_a_workbook_says_what_its_figures_mean() -> None:
     total = {"currency": "usd", "recovered": 4900, "cases": 1}
     book = read_xlsx(to_xlsx(report(row(None), totals=[total])))
-    assert book.sheetnames == ["Rows", "Totals", "Definitions"]
-    assert book["Rows"]["A2"].value is None
-    assert [cell.value for cell in book["Totals"][2]] == ["usd", 4900, 49, 1, None]
-    about = {line[0]: line[1] for line in book["Definitions"].values}
+    assert book.sheetnames == ["USD", "Notes"]
+    assert book["USD"]["A2"].value is None
+    assert [cell.value for cell in book["USD"][4]] == ["total", "usd", 4900, 49, 1, None]
+    assert [cell.value for cell in book["USD"][3]] == [None] * 6
+    about = {line[0]: line[1] for line in book["Notes"].values}
     assert about["recovered"] == "=what came in"
-    assert book["Definitions"]["B4"].data_type == "s"
+    assert book["Notes"]["B5"].data_type == "s"
     assert about["filter: by"] == "policy"
     assert "filter: since" not in about
     assert about["data until"] == "2026-06-30T12:00:00Z"
+
+
+def test_a_sheet_for_each_currency_says_what_json_says(shop: Shop) -> None:
+    with shop.trial() as session:
+        for number, currency in enumerate(("usd", "eur", "jpy", "kwd")):
+            unpaid = shop.failed(on(1, 5), 4900 + number, currency)
+            unpaid.charged(on(1, 8), "retry:1", 900)
+            unpaid.paid(on(2, 8))
+            shop.failed(on(3, 5), 700 + number, currency)
+        made = [
+            recovered(session, NOW, by=("month", "mechanism")),
+            rates(session, NOW, definitions=["all"]),
+            at_risk(session, NOW, by=("age",)),
+        ]
+    for told in made:
+        data = json.loads(to_json(told))
+        book = read_xlsx(to_xlsx(told))
+        assert book.sheetnames == ["EUR", "JPY", "KWD", "USD", "Notes"]
+        for name in book.sheetnames[:-1]:
+            heads, *lines = book[name].iter_rows(values_only=True)
+            rows = [row for row in data["rows"] if row["currency"] == name.lower()]
+            told_rows = [line for line in lines if any(line)][: len(rows)]
+            assert len(told_rows) == len(rows)
+            for row, line in zip(rows, told_rows, strict=True):
+                assert_same(told, row, dict(zip(heads, line, strict=True)))
+
+
+def assert_same(told: Report, row: dict[str, Any], line: dict[str, Any]) -> None:
+    """A line of a sheet, read by another program, says what the row says, each in its type."""
+    for column in told.shown:
+        value = row[column.name]
+        if column.kind is Kind.TIME:
+            assert isinstance(line[f"{column.heading} (UTC)"], datetime)
+        elif column.may_be_money:
+            assert line[f"{column.heading} (minor units)"] == value
+            if column.is_money_in(row):
+                major = Money(value, row["currency"]).decimal()
+                assert line[column.heading] == pytest.approx(float(major))
+        else:
+            assert line[column.heading] == value, column.name
+
+
+def test_lines_are_as_rfc_4180_has_them() -> None:
+    text = to_csv(report(row('a "b", c\nd')))
+    assert text.count("\r\n") == 2
+    assert '"a ""b"", c\nd"' in text
 
 
 def test_the_same_report_gives_the_same_workbook() -> None:

@@ -16,6 +16,7 @@ from dunning.core.attribution import (
     NEW_CARD,
     OUTSIDE,
     PROVIDER,
+    UPDATER,
 )
 from dunning.errors import RefusedError
 from dunning.reports.flows import CLAIMED, UNKNOWN, mechanism_of, step_of
@@ -108,8 +109,9 @@ def test_a_zone_nobody_knows_is_refused(name: str) -> None:
 
 def test_every_mechanism_of_the_core_has_its_place() -> None:
     ours = [NEW_CARD, BACKUP_METHOD, BY_HAND, "retry:1", "retry:12"]
-    words = [OUTSIDE, PROVIDER, LINK, NATURAL, *ours, ""]
+    words = [OUTSIDE, PROVIDER, UPDATER, LINK, NATURAL, *ours, ""]
     assert {mechanism_of(word) for word in words} == set(MECHANISMS)
-    assert {mechanism_of(word) for word in (OUTSIDE, PROVIDER, NATURAL, "")}.isdisjoint(CLAIMED)
+    unclaimed = (OUTSIDE, PROVIDER, UPDATER, NATURAL, "")
+    assert {mechanism_of(word) for word in unclaimed}.isdisjoint(CLAIMED)
     assert mechanism_of("") == UNKNOWN
     assert {word for word in words if step_of(word)} == set(ours)

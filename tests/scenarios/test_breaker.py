@@ -74,6 +74,10 @@ def test_what_is_held_by_hand_waits_and_so_do_the_doors(world: World) -> None:
     assert len(charged) == 1
     assert charged[0].endswith("declined")
     assert world.tries(ann) == ["stripe decline", "api decline"]
+    # The suspension is announced a day before.
+    assert "email final_notice" in happened
+    assert world.state(ann)[1] == "restricted"
+    world.passes(days=1)
     assert world.state(ann)[1] == "suspended"
 
 

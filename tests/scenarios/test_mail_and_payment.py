@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from dunning.core.ports import Letter
 from tests.world import World
 
@@ -56,9 +58,10 @@ def test_a_payment_between_the_writing_and_the_next_look_ends_everything(world: 
         return real(letter)
 
     channel.send = send
-    world.passes(days=3, expect=["retry:1 declined", *[PAID[0]], "email reminder", PAID[1]])
+    world.passes(days=3, expect=["retry:1 declined", PAID[0], "email reminder"])
     assert world.state(ann)[0] == "recovered"
-    world.passes(days=25, expect=[])
+    # Thanks wait for the next day: today they had an email.
+    world.passes(days=25, expect=[PAID[1]])
     assert world.tries(ann)[-1] == "customer succeed"
 
 
@@ -72,6 +75,23 @@ def test_a_mail_server_that_is_away_delays_and_loses_nothing(world: World) -> No
     world.mailbox.open()
     world.passes(hours=2.5, expect=["email payment_failed"])
     world.passes(hours=18, expect=["retry:1 paid", *PAID])
+
+
+@pytest.mark.parametrize("moment", ["greeting", "MAIL", "RCPT"])
+def test_a_mail_server_that_hangs_up_delays_and_neither_loses_nor_doubles(
+    world: World, moment: str
+) -> None:
+    ann = world.customer()
+    world.declines(ann, times=2)
+    world.mailbox.away_at = moment
+    world.renewal(ann)
+    world.passes(hours=4, expect=["product case.opened"])
+    assert world.mailbox.hung_up > 1
+    step = world.step(ann, "email:1")
+    assert (step.state, step.result, world.mailbox.messages) == ("deferred", None, [])
+    world.mailbox.away_at = ""
+    world.passes(hours=2.5, expect=["email payment_failed"])
+    assert len(world.mailbox.messages) == 1
 
 
 def test_a_mail_server_that_says_later_gets_it_later_and_once(world: World) -> None:

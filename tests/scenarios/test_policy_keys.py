@@ -87,6 +87,14 @@ KEYS: dict[str, tuple[str, list[str], list[tuple[float, list[str]]]]] = {
         [OPENED],
         [(8.9, []), (0.2, ["email payment_failed"])],
     ),
+    "quiet_days": (
+        # Two days after noon of Thursday 2 April is a Saturday.
+        policy(
+            "at: 2d, do: email, template: payment_failed", more="quiet_days: [saturday, sunday]"
+        ),
+        [OPENED],
+        [(3 * 24 + 12.5, []), (0.5, ["email payment_failed"])],
+    ),
     "on: weekday": (
         # Two days after Thursday 2 April is a Saturday.
         policy("at: 2d, do: retry, on: weekday"),

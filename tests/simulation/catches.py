@@ -33,4 +33,8 @@ CATCHES: dict[str, tuple[int, ...]] = {
     "nothing_is_taken_back_in_the_ledger": (11,),
     "a_card_may_be_asked_for_ever": (7,),
     "nothing_is_recalled": (53,),
+    "a_day_is_anybodys": (2,),
+    "nobody_looks_at_the_other_debts": (1492,),
+    "a_day_is_taken_by_who_sent_nothing": (2,),
+    "a_door_does_not_wait_for_its_notice": (22,),
 }

@@ -36,26 +36,17 @@ from dunning.core import case as facts_of
 from dunning.core import freezing, local, merge, plan, reactions
 from dunning.core.events import BillingEvent, InvoiceReported, PaymentReceived, StepKind
 from dunning.core.facts import Case
-from dunning.core.ports import Doing, PutOff, View
+from dunning.core.ports import Doing, PutOff
 from dunning.core.status import State, status
 from dunning.core.steps import Step
 from dunning.providers.stripe.acting import StripeProvider
 from dunning.providers.stripe.charging import Charging
 from dunning.simulation import process
 from dunning.store import OutboxRow
-from tests.simulation.planting import Bug, Patch, Plant
+from tests.simulation import planted_mails
+from tests.simulation.planting import BUGS, Patch, bug, unseen
 
-BUGS: dict[str, Bug] = {}
-
-
-def bug(*words: str) -> Callable[[Plant], Plant]:
-    """Put a bug on the list, under its function's name."""
-
-    def put(function: Plant) -> Plant:
-        BUGS[function.__name__] = Bug(function, words)
-        return function
-
-    return put
+__all__ = ["BUGS", "planted", "planted_mails"]
 
 
 @contextmanager
@@ -177,10 +168,7 @@ def what_was_begun_is_not_ended(patch: Patch) -> None:
 
 
 def _blind(_provider: Any, doing: Doing) -> Looked:
-    case = doing.case
-    assert case.bill is not None
-    view = View(bill=case.bill, events=(), method=case.method)
-    return Looked(view=view, case=case, status=status(case), events=())
+    return unseen(doing.case)
 
 
 @bug("posts fate=(delay|lose|refuse)", "pays who|voids")

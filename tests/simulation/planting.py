@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dunning.actions.looking import Looked
+from dunning.core.facts import Case
+from dunning.core.ports import View
+from dunning.core.status import status
 from dunning.simulation.script import write
 
 Patch = Callable[[Any, str, Any], None]
@@ -28,3 +32,23 @@ class Bug:
             text = "\n".join([f"policy={script.policy}", *map(str, script.happenings)])
             if all(re.search(word, text) for word in self.words):
                 yield seed
+
+
+BUGS: dict[str, Bug] = {}
+
+
+def bug(*words: str) -> Callable[[Plant], Plant]:
+    """Put a bug on the list, under its function's name."""
+
+    def put(function: Plant) -> Plant:
+        BUGS[function.__name__] = Bug(function, words)
+        return function
+
+    return put
+
+
+def unseen(case: Case) -> Looked:
+    """What a look would show that hears nothing new."""
+    assert case.bill is not None
+    view = View(bill=case.bill, events=(), method=case.method)
+    return Looked(view=view, case=case, status=status(case), events=())

@@ -33,7 +33,7 @@ from tests.builders import (
     refund,
     voided,
 )
-from tests.happenings import customer, ended, link_opened, new_card, renewal, step, subscription
+from tests.happenings import customer, ended, new_card, page_opened, renewal, step, subscription
 from tests.policies import STANDARD, policy, rung
 from tests.stages.kit import Stage
 
@@ -300,9 +300,9 @@ def test_what_people_do_needs_no_claim_and_breaks_none(stage: Stage) -> None:
     mine = claim(stage)
     with stage.writing() as session:
         row = locked(session, mine.case_id)
-        stage.book.apply_by_hand(session, row, [link_opened(hours(1))], T0)
+        stage.book.apply_by_hand(session, row, [page_opened(hours(1))], T0)
     assert cursor(stage)[2] == mine.token
-    assert read_facts(stage.case()).link_opened_at == hours(1)
+    assert read_facts(stage.case()).page_opened_at == hours(1)
 
 
 def test_a_step_that_was_begun_ends_with_its_case(stage: Stage) -> None:

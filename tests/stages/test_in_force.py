@@ -72,6 +72,7 @@ def test_the_first_file_is_in_force_and_a_changed_one_comes_in(
     assert one.looks() == hash_of(SECOND)
     assert kinds(engine)[1:] == [("file", hash_of(SECOND))]
     chosen = one.policies.choose(Subject(source="stripe", amount=Money(4900, "usd")))
+    assert chosen is not None
     assert chosen.policy.grace.days == 13
 
 

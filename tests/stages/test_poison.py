@@ -62,6 +62,7 @@ class Picky:
         stage.book._policies.choose = self
 
     def __call__(self, subject: Subject) -> Policy:
+        assert subject.amount is not None
         if subject.amount.minor == self._amount:
             raise ZeroDivisionError
         return self._choose(subject)

@@ -22,6 +22,7 @@ from dunning.core.ports import (
     Provider,
     PutOff,
     Refused,
+    Saying,
     View,
 )
 from dunning.errors import LeaseLostError
@@ -60,8 +61,10 @@ def doing() -> Doing:
     return Doing(case=case, policy=POLICY, step=step, now=days(1), first_started_at=days(1))
 
 
-def acted(doing: Doing, answer: ChargeOutcome) -> tuple[Ended | PutOff, Provided, list[Asked]]:
-    asked: list[Asked] = []
+def acted(
+    doing: Doing, answer: ChargeOutcome
+) -> tuple[Ended | PutOff, Provided, list[Asked | Saying]]:
+    asked: list[Asked | Saying] = []
     provider = Provided(answer)
     retry = Retry({SOURCE: cast("Provider", provider)}, lambda *_: [])
     outcome = retry.act(replace(doing, asking=asked.append))
@@ -84,7 +87,7 @@ def test_what_is_asked_for_is_remembered_before_it_is_sent(doing: Doing) -> None
 def test_whoever_lost_the_case_meanwhile_charges_nothing(doing: Doing) -> None:
     provider = Provided(NotKnown(why="must not be asked"))
 
-    def lost(_asked: Asked) -> None:
+    def lost(_asked: Asked | Saying) -> None:
         raise LeaseLostError("somebody else has it")
 
     retry = Retry({SOURCE: cast("Provider", provider)}, lambda *_: [])

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dunning.config.lint import access, allowing, charges, choosing, emails, ending, hours, house
+from dunning.config.lint import (
+    access,
+    allowing,
+    charges,
+    choosing,
+    emails,
+    ending,
+    hours,
+    house,
+    notices,
+)
 from dunning.config.lint.rule import Found, Rule, Way, ways
 from dunning.config.policy_file import PolicyFile
 from dunning.config.problems import Mark, dotted
@@ -13,7 +23,7 @@ from dunning.config.yaml_tree import START
 
 SUBJECTS: dict[str, tuple[Rule, ...]] = {
     part.SUBJECT: part.RULES
-    for part in (charges, emails, access, ending, hours, choosing, house, allowing)
+    for part in (charges, emails, access, ending, hours, notices, choosing, house, allowing)
 }
 RULES: dict[str, Rule] = {rule.name: rule for rules in SUBJECTS.values() for rule in rules}
 
@@ -71,7 +81,7 @@ def _all(file: PolicyFile) -> Iterator[tuple[Rule, Found]]:
     for name, policy in file.policies.items():
         for way in ways(file, policy):
             for rule in RULES.values():
-                if rule.of_way is not None:
+                if rule.of_way is not None and (rule.of_notices or not policy.kind.is_notice):
                     for found in rule.of_way(way):
                         yield rule, _of_policy(name, way, found)
 

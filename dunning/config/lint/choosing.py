@@ -32,7 +32,11 @@ def _listed(file: PolicyFile) -> Iterator[tuple[Path, Choice, tuple[Choice, ...]
 
 def _ahead(file: PolicyFile, choice: Choice, ahead: tuple[Choice, ...]) -> int | None:
     """The number of an earlier line that leaves nothing for this one."""
-    found = (i for i, one in enumerate(ahead) if covers(one.when, choice.when, file.terms))
+    found = (
+        i
+        for i, one in enumerate(ahead)
+        if one.kind is choice.kind and covers(one.when, choice.when, file.terms)
+    )
     return next(found, None)
 
 
@@ -202,6 +206,7 @@ RULES = (
         " reads the file counts on it.",
         fix="Move it to where it can hold, or remove it.",
         of_way=line_never_holds,
+        of_notices=True,
     ),
     Rule(
         name="branch-never-fits",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import time
 from itertools import pairwise
 
 from dunning.config.lint.rule import Found, Line, Rule, Way
 from dunning.config.timing import span_words
 from dunning.core.events import StepKind
-from dunning.core.local import Hours, hours_of
+from dunning.core.local import hours_of
 
 
 def jitter_overruns(way: Way) -> Iterator[Found]:
@@ -39,8 +40,8 @@ def wait_overruns(way: Way) -> Iterator[Found]:
                 )
 
 
-def _hours(way: Way, line: Line) -> Hours:
-    return hours_of(line.rung, line.rung.do, way.policy)
+def _hours(way: Way, line: Line) -> tuple[time, time] | None:
+    return hours_of(line.rung, line.rung.do, way.policy).between
 
 
 def day_is_lost(way: Way) -> Iterator[Found]:
@@ -76,6 +77,7 @@ RULES = (
         " next step, the two change places for some customers.",
         fix="Make `jitter` smaller than the gap.",
         of_way=jitter_overruns,
+        of_notices=True,
     ),
     Rule(
         name="wait-overruns-next-step",
@@ -83,6 +85,7 @@ RULES = (
         " charge at a time is made, and of several emails the last is sent.",
         fix="Make `within` no longer than the gap.",
         of_way=wait_overruns,
+        of_notices=True,
     ),
     Rule(
         name="day-lost-to-hours",
@@ -97,5 +100,6 @@ RULES = (
         why="A time of day outside the hours is never kept; the step waits for their opening.",
         fix="Choose a time within the hours.",
         of_way=time_is_moved,
+        of_notices=True,
     ),
 )

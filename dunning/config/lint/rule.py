@@ -139,3 +139,4 @@ class Rule:
     fix: str
     of_file: FileRule | None = None
     of_way: WayRule | None = None
+    of_notices: bool = False  # whether it is for policies that only tell of what lies ahead, too

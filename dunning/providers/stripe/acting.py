@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from dunning.clock import Clock
-from dunning.core.events import Actor, Attempt, Bill, MethodChanged
+from dunning.core.events import Actor, Attempt, Bill, BillingEvent, MethodChanged
 from dunning.core.ports import (
     ChargeOutcome,
     Health,
@@ -28,6 +28,7 @@ from dunning.core.ports import (
 from dunning.errors import MalformedError, ProviderError, ProviderRefusedError
 from dunning.providers.stripe import health, objects, people, saved, sdk, views
 from dunning.providers.stripe import thin as thin_events
+from dunning.providers.stripe.ahead import Ahead
 from dunning.providers.stripe.calls import AskUnder, Calls
 from dunning.providers.stripe.charging import Charging
 from dunning.providers.stripe.fields import Fields
@@ -197,9 +198,9 @@ class StripeProvider:
         return health.check(self._client, self._calls, self._key)
 
     # --- the customer's own way --------------------------------------------------------------
-    def links(self, invoice: str, customer: str | None, *, return_url: str | None) -> Links:
+    def links(self, invoice: str | None, customer: str | None, *, return_url: str | None) -> Links:
         """Fresh links; without a portal the customer can still pay by the first one."""
-        found = self._records.bare_invoice(invoice)
+        found = self._records.bare_invoice(invoice) if invoice else {}
         owner = customer or found.get("customer")
         return Links(
             pay=found.get("hosted_invoice_url") or None,
@@ -230,6 +231,17 @@ class StripeProvider:
         """What the customer has saved to pay with; see `saved`."""
         with _usable():
             return saved.methods(self._api, self._calls, customer)
+
+    # --- what lies ahead ---------------------------------------------------------------------
+    def ahead(self, customer: str, subscription: str) -> Sequence[BillingEvent]:
+        """Customer, subscriptions, cards and the next bill, as of now; see `ahead`."""
+        with _usable():
+            return Ahead(self._client, self._calls, self._clock.now()).of(customer, subscription)
+
+    def estate(self, after: str | None = None) -> Iterator[Sequence[BillingEvent]]:
+        """Every subscription of the account with its people and cards, page by page."""
+        with _usable():
+            yield from Ahead(self._client, self._sweeps, self._clock.now()).everybody(after)
 
     # --- the subscription --------------------------------------------------------------------
     def subscriptions(self, customer: str) -> Sequence[Subscribed]:

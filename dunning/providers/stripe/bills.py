@@ -6,6 +6,7 @@ transitional object has the old and the new field, they have to agree.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -89,6 +90,7 @@ def bill(invoice: Source) -> Bill:
         plans=plans_of(lines),
         intervals=intervals_of(lines),
         metadata=_metadata(f),
+        what_for=what_for(lines),
     )
 
 
@@ -141,6 +143,20 @@ def agreed(old: Fields, new: Fields, name: str) -> str | None:
         message = f"{old.path}.{name} and {new.path}.{name} differ (expected the same id)"
         raise FieldError(message)
     return after or before
+
+
+# "1 × Gold (at $20.00 / month)", in English whatever the customer reads: its middle is the name.
+_DESCRIBED = re.compile(r"(?:1 × )?(.+?)(?: \((?:at|per) [^()]*\))*")
+_MOST_NAMES = 3
+
+
+def what_for(lines: tuple[Fields, ...]) -> str | None:
+    """What the invoice is for, as the merchant calls it: the names of its lines, three at most."""
+    told = (
+        line.text_or_none("description") for line in lines if not line.flag_or_none("proration")
+    )
+    names = [found[1].strip() for text in told if text and (found := _DESCRIBED.fullmatch(text))]
+    return ", ".join(list(dict.fromkeys(names))[:_MOST_NAMES]) or None
 
 
 def products_of(lines: tuple[Fields, ...]) -> tuple[str, ...]:
@@ -202,6 +218,7 @@ def upcoming(invoice: Source, *, id: str, at: datetime) -> RenewalUpcoming:
         amount=f.amount("amount_due"),
         currency=f.currency(),
         due_at=f.time_or_none("next_payment_attempt") or f.time_or_none("due_date"),
+        period_end=f.time_or_none("period_end"),
     )
 
 

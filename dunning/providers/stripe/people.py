@@ -7,6 +7,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any, Final
 
+from dunning.core.ahead import Outlook
 from dunning.core.events import (
     CustomerReported,
     MethodChanged,
@@ -115,7 +116,58 @@ def subscription(
         yearly=yearly,
         currency=f.currency_or_none() or currency,
         metadata=metadata,
+        outlook=_outlook(f, items),
     )
+
+
+def _outlook(f: Fields, items: tuple[Fields, ...]) -> Outlook:
+    """When it renews and what is charged then. Newer versions say the term of each item."""
+    ends = [end for item in items if (end := item.time_or_none("current_period_end"))]
+    begins = [at for item in items if (at := item.time_or_none("current_period_start"))]
+    renews_at = f.time_or_none("current_period_end") or min(ends, default=None)
+    anchor = f.time_or_none("billing_cycle_anchor")
+    terms = intervals_of(items)
+    price, currency = _price(f, items) if len(terms) == 1 else (None, None)
+    at_end = renews_at if f.flag_or_none("cancel_at_period_end") else None
+    return Outlook(
+        renews_at=renews_at,
+        began_at=f.time_or_none("current_period_start") or max(begins, default=None),
+        started_at=f.time_or_none("start_date"),
+        cancels_at=f.time_or_none("cancel_at") or at_end,
+        method=f.id_or_none("default_payment_method") or f.id_or_none("default_source"),
+        automatic=f.word_or_none("collection_method") != "send_invoice",
+        paused=f.word_or_none("status") == "paused" or f.given("pause_collection"),
+        price=price,
+        currency=currency,
+        term=terms[0] if len(terms) == 1 else None,
+        anchor_day=anchor.day if anchor else None,
+    )
+
+
+# What may make a bill another than its price: taxes, discounts.
+_CHANGES_BILL: Final = ("discount", "discounts", "default_tax_rates", "tax_rates")
+
+
+def _price(f: Fields, items: tuple[Fields, ...]) -> tuple[int | None, str | None]:
+    """What one term costs, where nothing that is shown can make its bill another."""
+    taxed = f.inner("automatic_tax").flag_or_none("enabled")
+    if taxed or any(each.data.get(name) for each in (f, *items) for name in _CHANGES_BILL):
+        return None, None
+    parts = [_each_term(item) for item in items]
+    currencies = {currency for _, currency in parts}
+    amounts = [amount for amount, _ in parts if amount is not None]
+    if len(currencies) != 1 or len(amounts) < len(parts) or sum(amounts) > MAX_AMOUNT:
+        return None, None
+    return sum(amounts), currencies.pop()
+
+
+def _each_term(item: Fields) -> tuple[int | None, str | None]:
+    price, plan = item.opened("price"), item.opened("plan")
+    unit, quantity = price.amount_or_none("unit_amount"), item.count_or_none("quantity")
+    if unit is None:
+        unit = plan.amount_or_none("amount")
+    currency = price.currency_or_none() or plan.currency_or_none()
+    return (None if unit is None or quantity is None else unit * quantity), currency
 
 
 def subscribed(obj: Source) -> Subscribed:

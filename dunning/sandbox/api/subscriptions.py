@@ -203,6 +203,8 @@ def update_subscription(call: Call) -> Obj:
     if params.text("trial_end") == "now" and subscription["status"] == "trialing":
         domain.end_trial_now(world, subscription)
         return subscription
+    if params.text("trial_end") not in (None, "now"):
+        domain.try_until(world, subscription, params.number("trial_end") or world.now)
     emit_updated(world, "customer.subscription.updated", subscription, before)
     return subscription
 

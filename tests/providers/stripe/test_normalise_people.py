@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dunning.core.ahead import Outlook
 from dunning.core.events import (
     CustomerReported,
     MethodChanged,
@@ -286,6 +287,9 @@ LIVE = SubscriptionReported(
     yearly=117_600,
     currency="eur",
     metadata=(("team", "blue"),),
+    outlook=Outlook(
+        started_at=moment(CREATED), method="pm_1", price=9800, currency="eur", term="month"
+    ),
 )
 
 

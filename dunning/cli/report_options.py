@@ -1,0 +1,147 @@
+"""The options that reports share, and what of them the policy file says."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dunning.cli.words import read_day
+
+if TYPE_CHECKING:
+    from datetime import date as Day  # noqa: N812 - `date` is which of the two times counts
+
+    from dunning.cli.opening import Reading
+    from dunning.config import Books
+
+
+class ReportFormat(enum.StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    XLSX = "xlsx"
+    HTML = "html"
+
+
+class Dated(enum.StrEnum):
+    """Which of its two times a movement of money counts by."""
+
+    OCCURRED = "occurred"
+    RECORDED = "recorded"
+
+
+SinceOption = Annotated[
+    str | None,
+    typer.Option("--since", "--from", metavar="DAY", help="First day, such as 2026-01-01."),
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", "--to", metavar="DAY", help="Last day; it is part of the range."),
+]
+PolicyOption = Annotated[
+    str | None, typer.Option("--policy", metavar="NAME", help="Only cases of this policy.")
+]
+CurrencyOption = Annotated[
+    str | None, typer.Option("--currency", metavar="CODE", help="Only this currency, e.g. USD.")
+]
+ZoneOption = Annotated[
+    str | None,
+    typer.Option(
+        "--timezone",
+        metavar="ZONE",
+        help="Whose calendar days and months are; if not said, that of `books` in the policy file.",
+    ),
+]
+DateOption = Annotated[
+    Dated,
+    typer.Option(
+        "--date",
+        help="occurred: when the money moved; recorded: when it was written down here, so that "
+        "a correction counts when it was made.",
+    ),
+]
+FormOption = Annotated[
+    ReportFormat,
+    typer.Option(
+        "--format", help="table for people, html to look at and print; xlsx needs --output."
+    ),
+]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="Write it there.")
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line said, before the database is open."""
+
+    by: tuple[str, ...]
+    since: Day | None
+    until: Day | None
+    source: str | None
+    currency: str | None
+    zone: str | None
+
+    def words(self, books: Books) -> dict[str, Any]:
+        """The arguments of a report; whose calendar it goes by is the file's to say."""
+        return {
+            "by": self.by,
+            "since": self.since,
+            "until": self.until,
+            "source": self.source,
+            "currency": self.currency,
+            "zone": self.zone or books.timezone,
+            "year_from": books.fiscal_year_start,
+        }
+
+
+def asked(
+    by: list[str] | None,
+    since: str | None,
+    until: str | None,
+    source: str | None,
+    currency: str | None,
+    zone: str | None,
+    usual: str = "month",
+) -> Asked:
+    """Read what was typed; a day or a currency that is none is refused."""
+    return Asked(
+        by=tuple(by or [usual]),
+        since=read_day(since, "--since"),
+        until=read_day(until, "--until"),
+        source=source,
+        currency=read_currency(currency),
+        zone=zone,
+    )
+
+
+def read_currency(currency: str | None) -> str | None:
+    """The currency as the ledger spells it."""
+    if currency is None:
+        return None
+    from dunning.core.money import currency_code
+    from dunning.errors import MoneyError
+
+    try:
+        return currency_code(currency)
+    except MoneyError as error:
+        raise typer.BadParameter(str(error), param_hint="--currency") from None
+
+
+def books_of(view: Reading) -> Books:
+    """The calendar that the policy file in force names."""
+    from dunning.in_force import Text, loader, newest
+    from dunning.messages import Messages
+
+    row = newest(view.session)
+    if row is None or "books" not in row.text:
+        from dunning.config import Books
+
+        return Books()
+    names = tuple(Messages(view.settings.templates).names())
+    return loader(names)(Text(row.text, f"what is in force ({row.hash})")).books

@@ -1,0 +1,327 @@
+"""rates(): what part of what had failed came in, by cohort of first failure, with its maturity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, Subquery, case, func, select
+from sqlmodel import Session, col
+
+from dunning.clock import utc
+from dunning.core.entries import Account
+from dunning.core.status import State
+from dunning.reports.dimensions import (
+    CASE_DEFINITIONS,
+    CASE_HEADINGS,
+    CASE_KEYS,
+    dimensions,
+    joined,
+)
+from dunning.reports.flows import Scope, amount, credit, debit, period, sums
+from dunning.reports.freshness import data_until, why_empty
+from dunning.reports.periods import UNITS, label_of, span, unit_of, zone_named
+from dunning.reports.published import (
+    ALL,
+    CHURN_BUSTER_WINDOW,
+    NAMES,
+    RETAIN_WINDOW,
+    USUAL,
+    Published,
+)
+from dunning.reports.published import DEFINITIONS as PUBLISHED
+from dunning.reports.recovered import told_of, totalled
+from dunning.reports.report import (
+    Column,
+    Kind,
+    Report,
+    Row,
+    checked_breakdown,
+    in_order,
+    refuse_unknown,
+)
+from dunning.reports.windows import Windows, has_closed, in_words, windows, within, within_window
+from dunning.store import CaseRow, EntryRow
+
+BY = (*UNITS, *CASE_KEYS, "source", "currency")
+
+DEFINITIONS = {
+    "cohort": "A case belongs to the period in which its payment first failed, whenever the money "
+    "came in. The cash view, by when it came in, is the report `recovered`.",
+    "cases": "Cases of the cohort. Those of which it turned out that nothing had failed are none.",
+    "mature": "The share of the cohort whose window has closed: how final its figures are.",
+    "numerator": "What is above the line: minor units where `measure` is money, else a number.",
+    "denominator": "What is below the line, of the same measure.",
+    "rate": "numerator divided by denominator; nothing where the denominator is 0.",
+    "window": "How long after the first failure what comes in counts.",
+    "measure": "What is counted: money, cases or customers.",
+    "currency": "Amounts are minor units of their own currency; currencies are never added.",
+}
+_FIGURES = (
+    "cases closed failed_in_all failed recovered recovered_cases recovered_so_far recovered_in_all "
+    "gross gross_28 customers customers_14"
+).split()
+_SHORT = {"ours_so_far": "so far", "ours_cases": "ours, cases", "churn_buster": "Churn Buster"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The question with what it takes to answer it."""
+
+    scope: Scope
+    until: datetime
+    windows: Windows
+    chosen: tuple[Published, ...]
+
+
+def rates(
+    session: Session,
+    now: datetime,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    by: Sequence[str] = ("month",),
+    source: str | None = None,
+    policy: str | None = None,
+    currency: str | None = None,
+    zone: str = "UTC",
+    year_from: int = 1,
+    definitions: Sequence[str] = USUAL,
+) -> Report:
+    """The rates of each cohort under these definitions; both dates are of the first failure."""
+    scope = Scope(
+        by=checked_breakdown("rates", by, BY),
+        since=since,
+        until=until,
+        source=source,
+        policy=policy,
+        currency=currency,
+        zone=zone,
+        year_from=year_from,
+    )
+    fresh_until, sentence = data_until(session, now)
+    asked = _Asked(scope, utc(fresh_until), windows(session), _chosen(definitions))
+    order = {"definition": NAMES}
+    cohorts = _gathered(session, asked, scope)
+    rows = in_order(_rows(asked, scope, cohorts), (*scope.keys, "definition"), order)
+    whole = _added_up(cohorts)
+    if any(one.measure == "customers" for one in asked.chosen):
+        # Who is in two cohorts is one customer, so these cannot be added up.
+        whole = _gathered(session, asked, totalled(scope))
+    totals = _rows(asked, totalled(scope), whole)
+    filters = scope.filters() | {"definitions": [one.name for one in asked.chosen]}
+    del filters["date"]
+    told = {one.name: one.told for one in asked.chosen}
+    return Report(
+        name="rates",
+        filters=filters,
+        definitions=DEFINITIONS | told | _told(scope) | {"data_until": sentence},
+        data_until=fresh_until,
+        rows=rows,
+        totals=in_order(totals, ("currency", "definition"), order),
+        shown=_columns(scope),
+        note="" if rows else why_empty(session, "no cohort", policy=policy, source=source),
+    )
+
+
+def _chosen(names: Sequence[str]) -> tuple[Published, ...]:
+    for name in names:
+        refuse_unknown("definition", name, (*NAMES, ALL))
+    return tuple(one for one in PUBLISHED if ALL in names or one.name in names)
+
+
+def _told(scope: Scope) -> dict[str, str]:
+    told = told_of(scope)
+    del told["corrections"]
+    year = told["period"].partition("range.")[2]
+    told["period"] = (
+        f"Days, weeks (ISO, from Monday), months, quarters and years by the calendar of "
+        f"{scope.zone}, by when the payment first failed. Since and until are both part of the "
+        f"range.{year}"
+    )
+    return {key: text for key, text in told.items() if key in (*CASE_DEFINITIONS, "period")}
+
+
+def _columns(scope: Scope) -> tuple[Column, ...]:
+    return (
+        *(Column(key, CASE_HEADINGS.get(key, key.capitalize())) for key in scope.keys),
+        Column("definition", "Definition"),
+        Column("cases", "Cases", Kind.COUNT),
+        Column("mature", "Mature", Kind.RATE),
+        Column("measure", "Measure", rank=2),
+        Column("numerator", "Numerator", Kind.FIGURE),
+        Column("denominator", "Denominator", Kind.FIGURE),
+        Column("rate", "Rate", Kind.RATE),
+        Column("window", "Window"),
+    )
+
+
+# --- rows ----------------------------------------------------------------------------------
+
+
+def _gathered(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
+    """The figures of every cohort, with what came in during its period where that is asked for."""
+    cohorts: dict[tuple[Any, ...], Row] = {}
+    for found in _cohorts(session, asked, scope):
+        cohorts[tuple(found[key] for key in scope.keys)] = found
+    if any(one.numerator == "cash" for one in asked.chosen):
+        blank = dict.fromkeys(_FIGURES, 0)
+        for found in sums(session, scope, {"cash": amount}, {}, _came_in()):
+            key = tuple(found[name] for name in scope.keys)
+            cohort = cohorts.setdefault(key, {name: found[name] for name in scope.keys} | blank)
+            cohort["cash"] = found["cash"]
+    return list(cohorts.values())
+
+
+def _added_up(cohorts: Sequence[Row]) -> list[Row]:
+    """All cohorts of a currency as one: a case is in one cohort only."""
+    whole: dict[str, Row] = {}
+    for cohort in cohorts:
+        currency = cohort["currency"]
+        sums = whole.setdefault(currency, {"currency": currency} | dict.fromkeys(_FIGURES, 0))
+        for name in (*_FIGURES, "cash"):
+            sums[name] = sums.get(name, 0) + cohort.get(name, 0)
+    return list(whole.values())
+
+
+def _rows(asked: _Asked, scope: Scope, cohorts: Sequence[Row]) -> list[Row]:
+    """A row for each cohort and definition."""
+    length = in_words(asked.windows)
+    return [
+        _row(scope, cohort, one, one.window or length) for cohort in cohorts for one in asked.chosen
+    ]
+
+
+def _row(scope: Scope, cohort: Row, one: Published, window: str) -> Row:
+    above, below = cohort.get(one.numerator, 0), cohort[one.denominator]
+    row: Row = {key: cohort[key] for key in scope.keys}
+    return row | {
+        "definition": one.name,
+        "cases": cohort["cases"],
+        "mature": _ratio(cohort["closed"], cohort["cases"]),
+        "measure": one.measure,
+        "numerator": above,
+        "denominator": below,
+        "rate": _ratio(above, below),
+        "window": window,
+    }
+
+
+def _ratio(above: int, below: int) -> float | None:
+    return round(above / below, 6) if below else None
+
+
+def _cohorts(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
+    """The figures of each cohort, from what became of each of its cases."""
+    dialect = session.get_bind().dialect.name
+    of_case = _of_cases(dialect, asked, scope)
+    known = dimensions(dialect) | {
+        "currency": col(CaseRow.currency),
+        "source": col(CaseRow.source),
+    }
+    keys: dict[str, SQLColumnExpression[Any]] = {
+        key: known[key] for key in scope.keys if key not in UNITS
+    }
+    unit = unit_of(scope.by)
+    if unit is not None:
+        keys[unit] = period(session, unit, scope, col(CaseRow.opened_at))
+    measures = _measures(asked, of_case.c, has_closed(asked.windows, asked.until))
+    named: list[Any] = [one.label(name) for name, one in (*keys.items(), *measures.items())]
+    query: Select[Any] = select(*named).select_from(CaseRow)
+    query = query.outerjoin(of_case, of_case.c.case_id == col(CaseRow.id))
+    query = _in_scope(joined(query, scope.keys), scope).group_by(*keys.values())
+    rows = []
+    for found in session.execute(query).mappings():
+        row: Row = {key: found[key] for key in scope.keys}
+        if unit is not None:
+            row[unit] = label_of(unit, date.fromisoformat(found[unit]), scope.year_from)
+        rows.append(row | {name: int(found[name] or 0) for name in measures})
+    return rows
+
+
+def _measures(
+    asked: _Asked, book: Any, closed: ColumnElement[bool]
+) -> Mapping[str, ColumnElement[Any]]:
+    """The figures of a cohort that are asked for. A case without entries has none of the sums."""
+    due, customer = col(CaseRow.amount_due), col(CaseRow.customer)
+    paid_up = (book.came_in > 0) & (book.left_over <= 0)
+    in_14 = book.gross_14 >= due
+    wanted = {"cases", "closed"}.union(*((one.numerator, one.denominator) for one in asked.chosen))
+    known = {
+        "cases": func.count(),
+        "closed": _where(closed),
+        "failed_in_all": func.sum(due),
+        "failed": _where(closed, due),
+        "recovered": _where(closed, book.came_in),
+        "recovered_cases": _where(closed & paid_up),
+        "recovered_so_far": func.sum(book.so_far),
+        "recovered_in_all": _where(paid_up),
+        "gross": func.sum(book.gross),
+        "gross_28": func.sum(book.gross_28),
+        "customers": func.count(customer.distinct()),
+        "customers_14": func.count(case((in_14, customer), else_=None).distinct()),
+    }
+    return {name: figure for name, figure in known.items() if name in wanted}
+
+
+def _where(rule: ColumnElement[bool], figure: Any = 1) -> ColumnElement[int]:
+    return func.sum(case((rule, figure), else_=0))
+
+
+def _of_cases(dialect: str, asked: _Asked, scope: Scope) -> Subquery:
+    """For each case of the cohorts, what its accounts had held and by when.
+
+    A counter-entry goes the other way on the same day, so plain sums are net of corrections.
+    """
+    in_window = within_window(dialect, asked.windows)
+    known = col(EntryRow.occurred_at) <= asked.until
+    came = _balance(Account.RECOVERED)
+    left = _balance(Account.AT_RISK) + _balance(Account.LOST)
+    paid = case((_came_in(), amount), else_=0)
+    figures = {
+        "came_in": case((in_window, came), else_=0),
+        "left_over": case((in_window, left), else_=0),
+        "so_far": came,
+        "gross": paid,
+        "gross_28": case((within(dialect, CHURN_BUSTER_WINDOW), paid), else_=0),
+        "gross_14": case((within(dialect, RETAIN_WINDOW), paid), else_=0),
+    }
+    summed: list[Any] = [func.sum(figure).label(name) for name, figure in figures.items()]
+    query: Select[Any] = select(col(EntryRow.case_id).label("case_id"), *summed)
+    query = query.select_from(EntryRow).join(CaseRow, col(CaseRow.id) == col(EntryRow.case_id))
+    query = query.where(known).group_by(col(EntryRow.case_id))
+    starts, _ = span(scope.since, scope.until, zone_named(scope.zone))
+    if starts is not None:
+        # Nothing happens to a case before it fails, so older months need not be opened.
+        query = query.where(col(EntryRow.occurred_at) >= starts)
+    return _in_scope(query, scope).subquery()
+
+
+def _balance(account: Account) -> ColumnElement[int]:
+    """What an entry changes of an account."""
+    name, much = account.value, col(EntryRow.amount)
+    return case((col(EntryRow.credit) == name, much), (col(EntryRow.debit) == name, -much), else_=0)
+
+
+def _came_in() -> ColumnElement[bool]:
+    """Payments, and the corrections of payments; not what came back of a refund or a dispute."""
+    back = (Account.REFUNDED.value, Account.DISPUTED.value)
+    return (credit == Account.RECOVERED.value) & debit.not_in(back)
+
+
+def _in_scope(query: Select[Any], scope: Scope) -> Select[Any]:
+    opened = col(CaseRow.opened_at)
+    query = query.where(col(CaseRow.amount_due) > 0, col(CaseRow.state) != State.NONE.value)
+    starts, ends = span(scope.since, scope.until, zone_named(scope.zone))
+    if starts is not None:
+        query = query.where(opened >= starts)
+    if ends is not None:
+        query = query.where(opened < ends)
+    given = (
+        (col(CaseRow.source), scope.source),
+        (col(CaseRow.currency), scope.currency),
+        (col(CaseRow.policy), scope.policy),
+    )
+    return query.where(*(column == value for column, value in given if value is not None))

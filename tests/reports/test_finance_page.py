@@ -1,0 +1,134 @@
+"""docs/finance.md: a month of twelve customers by hand, and the program gets the same figures."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dunning import closing
+from dunning.closing import Wish
+from dunning.core.money import Money
+from dunning.reports import verify_all
+from dunning.statements import Statement
+from tests.reports.shop import Shop, Unpaid, on
+
+PAGE = Path(__file__).parents[2] / "docs" / "finance.md"
+CURRENCIES = ("USD", "JPY", "KWD")
+
+
+def tables() -> dict[str, list[dict[str, str]]]:
+    """The tables of the page, by the words of their heads."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for block in re.findall(r"(?:^\|.*\|\n)+", PAGE.read_text(encoding="utf-8"), re.MULTILINE):
+        head, _, *lines = [
+            [c.strip() for c in line[1:-1].split("|")] for line in block.split("\n")[:-1]
+        ]
+        found[" ".join(head)] = [dict(zip(head, line, strict=True)) for line in lines]
+    return found
+
+
+def january(shop: Shop) -> Unpaid:
+    """What the page says happens; Cem is handed back."""
+    ann = shop.failed(on(1, 2), 4900)
+    ann.charged(on(1, 3), "retry:1")
+    ann.paid(on(1, 3))
+    ben = shop.failed(on(1, 3), 4900)
+    ben.written_to(on(1, 4))
+    ben.part_paid(on(1, 6), 4900)
+    cem = shop.failed(on(1, 5), 9900)
+    cem.part_paid(on(1, 10), 4000)
+    shop.failed(on(1, 4), 4900).given_up(on(1, 25))
+    eli = shop.failed(on(1, 6), 4900)
+    eli.charged(on(1, 9), "retry:2")
+    eli.paid(on(1, 9))
+    eli.refunded(on(1, 20), 2000)
+    fay = shop.failed(on(1, 7), 12000)
+    fay.credited(on(1, 8), 3000)
+    fay.charged(on(1, 10), "retry:1", 9000)
+    gen = shop.failed(on(1, 8), 5000, "jpy")
+    gen.charged(on(1, 11))
+    gen.paid(on(1, 11))
+    shop.failed(on(1, 9), 5000, "jpy").ended(on(1, 15), "cancellation_requested")
+    iko = shop.failed(on(1, 10), 12000, "jpy")
+    iko.charged(on(1, 12), "retry:1")
+    iko.paid(on(1, 12))
+    iko.disputed(on(1, 20))
+    jad = shop.failed(on(1, 11), 10500, "kwd")
+    jad.given_up(on(1, 20))
+    jad.paid(on(1, 29))
+    shop.failed(on(1, 12), 7250, "kwd").paid(on(1, 18), outside=True)
+    shop.failed(on(1, 13), 3000, "kwd").uncollectible(on(1, 28))
+    return cem
+
+
+def close(shop: Shop, period: str, month: int, day: int) -> Statement:
+    return closing.close(shop.engine, Wish(period=period, by="ann"), on(month, day))
+
+
+def minor(written: str, currency: str) -> int:
+    """An amount of the page in minor units, whatever decimals its currency has."""
+    decimals = str(Money(0, currency.lower())).split()[0].partition(".")[2]
+    whole, _, rest = written.replace(",", "").partition(".")
+    assert len(rest) == len(decimals), f"{written} {currency}"
+    return int(whole + rest)
+
+
+def written(name: str, *by: str) -> dict[tuple[str, ...], int]:
+    return {
+        (currency, *(line[key] for key in by)): minor(line[currency], currency)
+        for line in tables()[name]
+        for currency in CURRENCIES
+    }
+
+
+def moved(told: Statement, *by: str, cause: str | None = None) -> Counter[tuple[str, ...]]:
+    sums: Counter[tuple[str, ...]] = Counter()
+    for currency, told_of in told.content["currencies"].items():
+        for one in told_of["transfers"]:
+            if cause in (None, one["cause"]):
+                sums[currency.upper(), *(one[key] for key in by)] += one["amount"]
+    return sums
+
+
+@pytest.fixture
+def cem(shop: Shop) -> Unpaid:
+    return january(shop)
+
+
+def test_the_month_by_hand_is_the_month_of_the_books(shop: Shop, cem: Unpaid) -> None:
+    told = close(shop, "2026-01", 2, 2)
+    assert len(tables()["customer owes what happens in January"]) == 12
+    sums = moved(told, "debit", "credit")
+    page = written("from to USD JPY KWD whose", "from", "to")
+    assert {key: sums[key] for key in page} == page
+    assert {key for key in sums if sums[key]} <= page.keys()
+    held = {
+        (currency.upper(), account): amount
+        for currency, of in told.content["currencies"].items()
+        for account, amount in of["closing"].items()
+        if account != "owed"
+    }
+    assert held == written("account USD JPY KWD", "account")
+    mechanisms = moved(told, "how", cause="paid")
+    page = written("mechanism USD JPY KWD", "mechanism")
+    assert {key: mechanisms[key] for key in page} == page
+    assert {key for key in mechanisms if mechanisms[key]} <= page.keys()
+    for currency in CURRENCIES:
+        whole = sum(amount for key, amount in page.items() if key[0] == currency)
+        came_in = sum(a for k, a in sums.items() if k[0] == currency and k[2] == "recovered")
+        assert whole == came_in
+
+
+def test_what_is_heard_after_the_closing_is_february_s(shop: Shop, cem: Unpaid) -> None:
+    close(shop, "2026-01", 2, 2)
+    cem.part_paid(on(1, 31), 5900)
+    told: Any = close(shop, "2026-02", 3, 1).content["currencies"]["usd"]
+    assert (told["opening"]["at_risk"], told["closing"]["at_risk"]) == (5900, 0)
+    (late,) = told["of_closed_periods"]
+    assert (late["period"], late["credit"], late["amount"]) == ("2026-01", "recovered", 5900)
+    with shop.reading() as session:
+        assert verify_all(session).faults == []
