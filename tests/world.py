@@ -328,6 +328,13 @@ class World:
         finally:
             session.mount("http://", known)
 
+    def leads_to(self, link: str, who: Customer) -> str:
+        """Where the page's button to pay leads: the provider's own page of the invoice."""
+        name = str(self.case(who)["id"]).removeprefix("case_")[:10]
+        answer = self.http.post(f"{link}/invoice/{name}", allow_redirects=False, timeout=30)
+        assert answer.status_code == 303, answer.text
+        return str(answer.headers["Location"])
+
     def link(self, message: EmailMessage) -> str:
         """The first link of ours in a message's text."""
         part = message.get_body(("plain",))

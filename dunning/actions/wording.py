@@ -92,6 +92,7 @@ def facts_of(
         template=template,
         company=sender.company,
         brand=sender.brand,
+        locale=locale,
         customer_name=case.word("name"),
         amount=_owed(looked, template),
         invoice_number=case.word("number"),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import lru_cache
 
 from dunning.core.calendar import (
     ALL_HOURS,
@@ -20,26 +18,17 @@ from dunning.core.calendar import (
 from dunning.core.events import StepKind
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Rung
-from dunning.core.remembered import per_policy
 
 
 def local_of(case: Case, policy: Policy) -> Local:
     """How the days of the case's customer go, as far as it is known."""
-    return _locals(policy)(case.word("timezone"), case.word("country"))
-
-
-@per_policy
-def _locals(policy: Policy) -> Callable[[str | None, str | None], Local]:
-    @lru_cache(maxsize=1_024)
-    def known(timezone: str | None, country: str | None) -> Local:
-        return Local(
-            zone=zone_of(timezone, country, policy.timezone),
-            country=country,
-            paydays=policy.paydays,
-            works=policy.works,
-        )
-
-    return known
+    country = case.word("country")
+    return Local(
+        zone=zone_of(case.word("timezone"), country, policy.timezone),
+        country=country,
+        paydays=policy.paydays,
+        works=policy.works,
+    )
 
 
 def moment_of(rung: Rung, start: datetime, key: str, local: Local, hours: Hours) -> datetime:

@@ -33,6 +33,13 @@ class Line:
         at = self.told["paid_at"]
         return None if at is None else datetime.fromtimestamp(at, UTC)
 
+    @property
+    def failed_at_nothing(self) -> bool:
+        """Whether it was voided while a debit was under way, which failed only then."""
+        failed_at = self.told["first_failed_at"]
+        voided = [entry["at"] for _, entry in self.places if entry["what"] == "voided"]
+        return failed_at is not None and any(at < failed_at for at in voided)
+
     def stopped_at_place(self, known: int) -> str:
         """Why nothing may begin, by what was written before that place; empty: it may."""
         due = paid = credited = disputed = 0

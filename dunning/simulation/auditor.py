@@ -101,7 +101,7 @@ def audit(engine: Engine, evidence: Evidence) -> list[str]:
         breaches += audit_books.check(seen, lines, evidence)
         breaches += audit_steps.check(session, seen, lines, evidence)
         breaches += audit_mails.check(session, seen, lines, evidence)
-        breaches += _inbox(seen, evidence)
+        breaches += _inbox(seen, lines, evidence)
         breaches += _left_over(seen, evidence.leaves)
         breaches += _order(seen)
         if not evidence.leaves & {"pending", "dead"}:
@@ -142,7 +142,7 @@ def _left_over(seen: Seen, leaves: frozenset[str]) -> Iterator[str]:
             yield f"I8 {count} rows are {state}{why}"
 
 
-def _inbox(seen: Seen, evidence: Evidence) -> Iterator[str]:
+def _inbox(seen: Seen, lines: Mapping[str, Line], evidence: Evidence) -> Iterator[str]:
     """I4: what was answered with a 2xx is there, once."""
     for (_, name), count in Counter((row.source, row.event_id) for row in seen.inbox).items():
         if count > 1:
@@ -153,8 +153,10 @@ def _inbox(seen: Seen, evidence: Evidence) -> Iterator[str]:
     if not evidence.all_failures_known:
         return
     known = {case.invoice for case in seen.cases}
-    for name, line in sorted(evidence.books.items()):
-        if line["first_failed_at"] is not None and name not in known:
+    for name, line in sorted(lines.items()):
+        if line.told["first_failed_at"] is None or line.failed_at_nothing:
+            continue
+        if name not in known:
             yield f"I4 {name} failed, and there is no case of it"
 
 

@@ -216,8 +216,8 @@ PATHS = [
     *("/webhooks/stripe%20", "/webhooks/STRIPE", "/webhooks/ｓｔｒｉｐｅ", "/webhooks/stripé"),
     *("/webhooks/%EF%BD%93tripe", "/webhooks/%C0%AFstripe", "/webhooks/stripe;a=b", "/webhooks/*"),
     *("/webhooks/__class__", "/webhooks/' OR 1=1--", "/webhooks/" + "a" * 60_000, "*", "stripe"),
-    *("/r/\u202e", "/webhooks/s%0dx", "/r/..%2f..%2fetc%2fpasswd", "/r/%00"),
-    *("/r/rcv_pay_" + "a" * 20 + "_" + "a" * 26, "/r/rcv_pay_"),
+    *("/r/\u202e", "/webhooks/s%0dx", "/pay/..%2f..%2fetc%2fpasswd", "/pay/%00"),
+    *("/pay/rcv_pay_" + "a" * 20 + "_" + "a" * 26, "/pay/rcv_pay_"),
 ]  # fmt: skip
 
 

@@ -39,7 +39,7 @@ def misfortunes(server: Server) -> None:
         assert server.post(corpus.PATH, body, given).status == 400
     assert server.hook(f"not json {HOOK}".encode()).status == 400
     assert server.post(f"/webhooks/{HOOK}", body).status == 404
-    assert server.get(f"/r/rcv_pay_{LINKS}").status == 404
+    assert server.get(f"/pay/rcv_pay_{LINKS}").status == 404
     assert server.send(f"{API_KEY} nonsense\r\n\r\n".encode()).status == 400
 
 

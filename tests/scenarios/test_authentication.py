@@ -14,7 +14,7 @@ def test_who_has_to_authenticate_is_asked_to_and_pays_on_the_hosted_page(world: 
     assert world.case(ann)["advice"] == "authenticate"
     world.passes(days=1, expect=["retry:1 skipped"])
     (message,) = world.mailbox.messages
-    page = world.http.get(world.link(message), timeout=10)
+    page = world.http.get(world.leads_to(world.link(message), ann), timeout=10)
     assert re.search("Pay with saved card", page.text)
     paid = world.http.post(page.url, data={"action": "saved"}, timeout=10)
     assert "Payment received" in paid.text

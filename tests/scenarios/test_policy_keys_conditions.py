@@ -174,8 +174,8 @@ def test_a_link_that_was_followed_counts(begin: Begin) -> None:
         "timeline:", "timeline:\n      - {at: 0h, do: email, template: payment_failed}"
     )
     world = begin(policy=text)
-    world.failing(times=9, at_once=[OPENED, "email payment_failed"])
-    assert world.http.get(world.link(world.mailbox.messages[0]), timeout=10).status_code == 200
+    ann = world.failing(times=9, at_once=[OPENED, "email payment_failed"])
+    assert world.leads_to(world.link(world.mailbox.messages[0]), ann)
     world.passes(days=1.1, expect=RESTRICTED)
 
 

@@ -271,7 +271,8 @@ def test_no_look_of_a_batch_walks_a_table(stage: Stage) -> None:
         for said, given in looks.items():
             asked = f"EXPLAIN QUERY PLAN {said}"
             for *_, way in connection.exec_driver_sql(asked, given):
-                assert not re.match(r"SCAN (?!anon)", way), said
+                # Of months that are closed there are a dozen a year.
+                assert not re.match(r"SCAN (?!anon|closings)", way), said
                 assert not way.endswith("(source=?)"), said
 
 
