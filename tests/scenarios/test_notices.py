@@ -71,6 +71,20 @@ def becomes_default(world: World, who: Customer, method: str) -> None:
 # --- card expiry -----------------------------------------------------------------------------
 
 
+def test_the_page_of_a_notice_leads_to_where_a_card_is_given(noticing: World) -> None:
+    world = noticing
+    world.customer(card=card(world, 4))
+    world.passes(days=31, expect=["email card_expiring"])
+    link = world.link(world.mailbox.messages[-1])
+    page = world.http.get(link, timeout=30)
+    assert page.status_code == 200
+    assert "Check your payment details" in page.text
+    assert "Update card" in page.text
+    led = world.http.post(f"{link}/card", allow_redirects=False, timeout=30)
+    assert led.status_code == 303
+    assert led.headers["Location"].startswith(world.sandbox.url)
+
+
 def test_a_card_that_expires_before_a_renewal_is_told_of_twice_and_nothing_is_charged(
     noticing: World,
 ) -> None:
