@@ -28,11 +28,6 @@ THREADS = 4
 WARM = 50
 
 RATE = Goal("sending", "emails rendered and handed over a second / 200, one worker", 1.0)
-BESIDE = Goal(
-    "sending beside",
-    "the same / letters a second of a fixed body by smtplib over one connection, to aiosmtpd",
-    0.7,
-)
 _FAST = (sys.executable, "-m", "dunning.bench.mailhost", "{port}")
 _AIOSMTPD = (
     *(sys.executable, "-m", "aiosmtpd", "-n", "-l", "127.0.0.1:{port}"),
@@ -53,8 +48,6 @@ def measure(letters: int = LETTERS) -> Findings:
         found.figures[f"smtplib_fixed_body_to_{name}"] = bare
         if name == "fast":
             found.judge(RATE, ours["letters_per_second"], WANTED)
-        else:
-            found.judge(BESIDE, ours["letters_per_second"], bare["letters_per_second"])
     return found
 
 

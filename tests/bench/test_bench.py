@@ -109,5 +109,5 @@ def test_letters_are_rendered_and_handed_to_real_servers() -> None:
         "one_worker_to_aiosmtpd": 20,
         "smtplib_fixed_body_to_aiosmtpd": 20,
     }
-    assert [verdict.goal for verdict in found.verdicts] == [sending.RATE, sending.BESIDE]
+    assert [verdict.goal for verdict in found.verdicts] == [sending.RATE]
     assert all(verdict.ratio for verdict in found.verdicts)
