@@ -106,7 +106,7 @@ def preview(
     messages = Messages(settings.templates)
     brand = _brand(settings, messages)
     if gallery is not None:
-        own = _facts(settings, "payment_failed", customer, "en", None)
+        own = sample_facts(settings, "payment_failed", customer, "en", None)
         base = replace(own, amount=money, renewal_amount=money, brand=brand)
         _write_gallery(gallery, messages, base, name, locale)
         return
@@ -119,7 +119,7 @@ def preview(
         typer.echo(
             f"With this decline {fitting} is sent instead of {name}; shown is {fitting}.", err=True
         )
-    facts = _facts(settings, fitting, customer, locale, _reason(said, decline))
+    facts = sample_facts(settings, fitting, customer, locale, _reason(said, decline))
     cause = _cause(said, decline)
     facts = replace(facts, amount=money, renewal_amount=money, cause=cause, brand=brand)
     rendered = messages.render(facts)
@@ -234,11 +234,17 @@ def _cause(said: Verdict | None, decline: str | None) -> str | None:
     return customer_cause(said, decline) if said is not None else None
 
 
-def _facts(settings: Settings, name: str, customer: str, locale: str, reason: str | None) -> Facts:
+def sample_facts(
+    settings: Settings,
+    name: str,
+    customer: str,
+    locale: str,
+    reason: str | None,
+    failed: date = date(2026, 3, 2),
+) -> Facts:
     """Sample facts in the merchant's own name, the dates as the standard policy has them."""
     from dunning.messages import every_fact
 
-    failed = date(2026, 3, 2)
     base = settings.public_url or "https://pay.example.com"
     return replace(
         every_fact(name),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dunning.cli.message import app
+from dunning.cli.message import app, sample_facts
 from dunning.cli.opening import engine_of, load
 from dunning.cli.output import say
 from dunning.cli.words import read_money
@@ -105,30 +106,16 @@ def _facts(
     settings: Settings, name: str, locale: str, amount: Money, decline: str | None, today: date
 ) -> Facts:
     """What is made up: a payment that failed today, in the merchant's own name."""
-    from dataclasses import replace
-
     from dunning.core.declines import advise
     from dunning.core.events import Decline
     from dunning.core.steps import fitting_template
-    from dunning.messages import customer_reason, every_fact
+    from dunning.messages import customer_cause, customer_reason
 
     said = advise(Decline(code=decline, method_type="card")) if decline else None
-    base = settings.public_url or "https://pay.example.com"
+    reason = customer_reason(said, decline) if said else None
     fitting = fitting_template(name, said)
-    return replace(
-        every_fact(fitting),
-        company=settings.company or "Your company",
-        amount=amount,
-        support_email=settings.support_email or "help@example.com",
-        failed_on=today,
-        next_retry_on=today + timedelta(days=1),
-        suspend_on=today + timedelta(days=14),
-        give_up_on=today + timedelta(days=28),
-        pay_url=f"{base}/r/example-pay",
-        update_card_url=f"{base}/r/example-card",
-        reason=customer_reason(said, decline) if said else None,
-        locale=locale,
-    )
+    facts = sample_facts(settings, fitting, "Ada Lovelace", locale, reason, today)
+    return replace(facts, amount=amount, cause=customer_cause(said, decline) if said else None)
 
 
 def _send(settings: Settings, smtp: str, sender: str, to: str, facts: Facts, now: datetime) -> None:
