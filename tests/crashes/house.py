@@ -251,8 +251,10 @@ class House:
         self.goes_to(self.sandbox.world.target + span, reviving=reviving)
 
     def _arrives(self, reviving: bool) -> None:
-        began = time.monotonic()
+        began, moved_to = time.monotonic(), self.sandbox.now
         while not self.sandbox.clock.wait(0.02):
+            if self.sandbox.now != moved_to:
+                began, moved_to = time.monotonic(), self.sandbox.now
             if reviving:
                 self.revive()
             elif any(life.code() is not None for life in self.lives.values()):
