@@ -122,8 +122,9 @@ def _money(session: Session, day: Day, now: datetime) -> tuple[Part, list[str]]:
     rows = tuple(
         (
             currency.upper(),
-            *(_amount(sums.get(currency), currency) for sums in columns.values()),
+            *(_amount(columns[name].get(currency), currency) for name in ("Opened", "Recovered")),
             _plain(ours.get(currency), currency),
+            *(_amount(columns[name].get(currency), currency) for name in ("Lost", "At risk now")),
         )
         for currency in currencies
     )
@@ -133,11 +134,11 @@ def _money(session: Session, day: Day, now: datetime) -> tuple[Part, list[str]]:
         if name != "At risk now" and sums
     ]
     note = (
-        "In brackets: cases. Lost is net of what came in after all. Ours is what an act of ours "
-        "brought in of what was recovered."
+        "In brackets: cases. Ours is what of the recovered an act of ours brought in. Lost is net "
+        "of what came in after all."
     )
     note = note if rows else ""
-    head = ("Currency", *columns, "Ours")
+    head = ("Currency", "Opened", "Recovered", "Ours", "Lost", "At risk now")
     return Part(title="Money", head=head, rows=rows, note=note), happened
 
 
