@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from dunning.core.attribution import is_ours, is_rung
+from dunning.core.attribution import is_rung
 from dunning.core.money import Money
 
 _MECHANISMS = {
@@ -86,6 +86,6 @@ def _mechanisms(data: dict[str, Any]) -> Table:
             rung = f"retry {how.rpartition(':')[2]} of the timeline"
             said = rung if is_rung(how) else _MECHANISMS.get(how, "the ledger does not say")
             table.add_row(said, str(Money(amount, currency)))
-        ours = sum(amount for how, amount in sums.items() if is_ours(how))
-        table.add_row("[bold]of which ours[/bold]", str(Money(ours, currency)))
+        ours = Money(data["of_which_ours"][currency], currency)
+        table.add_row("[bold]of which ours[/bold]", str(ours))
     return table

@@ -15,6 +15,8 @@ from dunning.chosen import Chosen
 from dunning.core.choosing import Subject
 from dunning.core.events import BillingEvent, InvoiceNews
 from dunning.core.holdout import Holdout, draw
+from dunning.demo.outcome import claimed
+from dunning.demo.show import show
 from dunning.errors import RefusedError
 from dunning.reports import (
     Report,
@@ -165,6 +167,21 @@ class Gathered(Shop):
 
     def tell(self, source: str, *events: BillingEvent, now: Any = None) -> None:
         self.heard += events
+
+
+def test_the_demo_says_what_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    came_by = {"retry:2": 1000, "link": 300, "holdout": 70, "natural": 5, "": 1}
+    told = dict.fromkeys(("webhooks_received", "retries", "emails", "suspensions"), 0)
+    told |= dict.fromkeys(("restorations", "days", "seconds", "charged_twice"), 0)
+    told |= dict.fromkeys(("emails_after_payment", "webhooks_parked"), 0)
+    by_currency = {"recovered_by": {"usd": came_by}, "of_which_ours": {"usd": claimed(came_by)}}
+    holds = {"identity_holds": True, "agrees_with_billing_system": True}
+    show({**told, **by_currency, **holds, "cases": {}, "ledger": {}}, None)
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "of which ours 13.00 USD" in lines
+    assert "retry 2 of the timeline 10.00 USD" in lines
+    assert "of customers held out for comparison (not claimed) 0.70 USD" in lines
+    assert "the ledger does not say 0.01 USD" in lines
 
 
 # --- segments, and what makes no sense -------------------------------------------------------
