@@ -24,12 +24,7 @@ from dunning.closed import booked_at, booked_between
 from dunning.core.money import currency_code
 from dunning.reports.buckets import begin_of
 from dunning.reports.dimensions import CASE_KEYS, dimensions, joined
-from dunning.reports.origins import CLAIMED as CLAIMED  # also known by this module's name
-from dunning.reports.origins import UNKNOWN as UNKNOWN
 from dunning.reports.origins import Origin, origin, payment_keys
-from dunning.reports.origins import claimed as claimed
-from dunning.reports.origins import mechanism_of as mechanism_of
-from dunning.reports.origins import step_of as step_of
 from dunning.reports.periods import (
     FIRST,
     UNITS,

@@ -65,7 +65,7 @@ def test_what_the_customer_pressed_came_by_no_webhook_and_is_in_the_same_ledger(
     begin: Begin,
 ) -> None:
     world = begin(policy=NO_EMAILS)
-    ann = world.failing(times=9, at_once=["product case.opened"])
+    ann = world.failing(at_once=["product case.opened"])
     world.passes(hours=1)
     case, now = world.case(ann), world.program.clock.now()
     press = ButtonPressed(id="pay:1", at=now, invoice=str(case["invoice"]), button=PAY)
