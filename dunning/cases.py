@@ -362,9 +362,10 @@ class CaseBook:
         return True
 
     def _under_terms(self, desk: Desk, hand: Hand, row: Row, present: Status) -> Status:
-        """Give the case what its policy says of access and of cancelling; how it stands then."""
+        """Give the case its policy's terms of access and cancelling; how it stands, drawn so."""
         terms = under(hand.case, self.policy_of(desk.session, row["policy_version"]))
-        if terms is hand.case:
+        drawn_before = hand.before.case.drawn if hand.before else None
+        if terms is hand.case and terms.drawn is drawn_before:
             return present
         hand.case = terms
         return status(terms)

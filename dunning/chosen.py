@@ -25,10 +25,11 @@ from dunning.surroundings import REVENUE, Wanted, around
 
 
 class Chosen(NamedTuple):
-    """The policy that a case gets, and which line of the file gave it, in words."""
+    """The policy that a case gets, which line of the file gave it, and the segments it is in."""
 
     policy: Policy
     why: str = ""
+    segments: tuple[str, ...] = ()
 
 
 # Whoever charges is told so by the first look; another owner would come too late.
@@ -85,7 +86,7 @@ class Policies:
         chosen = self._chosen(desk, hand.case, present)
         if chosen is None or (hand.case.notice and not begins_by(hand.case, chosen.policy, now)):
             return None
-        return self._pin(desk, Chosen(draw_group(hand, chosen.policy), chosen.why), now)
+        return self._pin(desk, chosen._replace(policy=draw_group(hand, chosen.policy)), now)
 
     def look_again(
         self, desk: Desk, hand: Hand, present: Status, row: Row, now: datetime
@@ -98,7 +99,7 @@ class Policies:
         found = again(policy, Chosen(walks, chosen.why), row["policy_why"])
         if found.policy.version == walks.version:
             draw_group(hand, chosen.policy)
-        return self._pin(desk, found, now)
+        return self._pin(desk, found._replace(segments=chosen.segments), now)
 
     def around(self, desk: Desk, helds: Iterable[Held]) -> dict[str, Around]:
         """What the plans of cases in hand need to know beside them."""
@@ -120,8 +121,12 @@ class Policies:
 
     def _pin(self, desk: Desk, chosen: Chosen, now: datetime) -> dict[str, Any]:
         version = self._pinned.pin(desk, chosen.policy, now)
-        name = chosen.policy.name
-        return {"policy": name, "policy_version": version, "policy_why": chosen.why or None}
+        return {
+            "policy": chosen.policy.name,
+            "policy_version": version,
+            "policy_why": chosen.why or None,
+            "segments": "+".join(sorted(chosen.segments)) or None,
+        }
 
     def _chosen(self, desk: Desk, case: Case, present: Status) -> Chosen | None:
         """What the file chooses for the case, by what is known of it now."""

@@ -62,13 +62,17 @@ def booked_at() -> ColumnElement[datetime]:
     return func.coalesce(col(EntryRow.posted_at), col(EntryRow.occurred_at))
 
 
-def booked_between(since: datetime, until: datetime) -> ColumnElement[bool]:
+def booked_between(since: datetime | None, until: datetime | None) -> ColumnElement[bool]:
     """The entries that the books count from then until then, so that indexes find them."""
     posted, occurred = col(EntryRow.posted_at), col(EntryRow.occurred_at)
-    return or_(
-        and_(posted.is_(None), occurred >= since, occurred < until),
-        and_(posted >= since, posted < until),
-    )
+    own: list[ColumnElement[bool]] = [posted.is_(None)]
+    later: list[ColumnElement[bool]] = [posted.is_not(None)]
+    for moment, rules in ((occurred, own), (posted, later)):
+        if since is not None:
+            rules.append(moment >= since)
+        if until is not None:
+            rules.append(moment < until)
+    return or_(and_(*own), and_(*later))
 
 
 def misplaced(session: Session) -> Iterator[tuple[str, str]]:

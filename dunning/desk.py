@@ -76,6 +76,11 @@ class Line:
     occurred_at: datetime
     recorded_at: datetime
     reverses: str | None
+    email_step: str | None = None
+    email_template: str | None = None
+    email_at: datetime | None = None
+    click: str | None = None
+    click_at: datetime | None = None
 
 
 LINE = tuple(Line.__dataclass_fields__)

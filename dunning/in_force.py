@@ -25,7 +25,7 @@ from dunning.chosen import Chosen
 from dunning.config import PolicyFile, Source, load_policies, read_policy_text
 from dunning.config.policy_file import BUILT_IN
 from dunning.core.branches import asks_revenue
-from dunning.core.choosing import Subject, fitting_line, words
+from dunning.core.choosing import Subject, fitting_line, in_segments, words
 from dunning.core.watching import Watch, watch_of
 from dunning.errors import ConfigError
 from dunning.store import PolicyFileRow, guard, reading, transaction
@@ -136,7 +136,7 @@ class Policies:
         choice = file.choices[line]
         about = f"line {line - own + 1} of choose" if line >= own else "the source's own policy"
         why = f"{about}: {words(choice.when) or 'everything else'}"
-        return Chosen(file.policies[choice.policy], why)
+        return Chosen(file.policies[choice.policy], why, in_segments(subject, file.terms))
 
     @property
     def keeps_revenue(self) -> bool:

@@ -17,6 +17,7 @@ from sqlmodel import Session, col
 
 from dunning import rollups
 from dunning.clock import rfc3339
+from dunning.core.attribution import TOUCH, as_booked, told_of
 from dunning.core.entries import Account, Entry
 from dunning.core.identity import TRANSFERS, Flows, add_entries, broken_months, differences
 from dunning.core.status import State
@@ -88,7 +89,7 @@ def _same(row: EntryRow | Line, entry: Entry, currency: str) -> bool:
         and row.currency == currency
         and row.occurred_at == entry.at
         and row.cause == entry.cause
-        and row.how == entry.how
+        and as_booked(row, entry.how, entry.touch)
     )
 
 
@@ -112,6 +113,7 @@ def _fresh(posting: Posting, entry: Entry, revision: int, place: int, now: datet
         occurred_at=entry.at,
         recorded_at=now,
         reverses=None,
+        **told_of(entry.touch),
     )
 
 
@@ -132,6 +134,7 @@ def _counter(row: EntryRow | Line, revision: int, place: int, now: datetime) -> 
         occurred_at=row.occurred_at,
         recorded_at=now,
         reverses=row.key,
+        **{name: getattr(row, name) for name in TOUCH},
     )
 
 
@@ -160,7 +163,7 @@ guarded = rollups.guarded
 
 EXPORTED = (
     "id key base case place source debit credit amount currency cause how occurred_at recorded_at "
-    "reverses posted_at closed_period"
+    "reverses posted_at closed_period email_step email_template email_at click click_at"
 ).split()
 
 
@@ -175,7 +178,7 @@ def export(session: Session, batch: int = 5000) -> Iterator[dict[str, object]]:
             told: dict[str, object] = {
                 name: row["case_id" if name == "case" else name] for name in EXPORTED
             }
-            for name in ("occurred_at", "recorded_at", "posted_at"):
+            for name in ("occurred_at", "recorded_at", "posted_at", "email_at", "click_at"):
                 told[name] = rfc3339(row[name])
             yield told
         if len(found) < batch:
@@ -272,7 +275,7 @@ def _takes_back(counter: EntryRow, target: EntryRow) -> bool:
     )
 
 
-_SHARED = ("base", "amount", "currency", "source", "cause", "how", "occurred_at")
+_SHARED = ("base", "amount", "currency", "source", "cause", "how", "occurred_at", *TOUCH)
 
 
 # --- the whole ledger ----------------------------------------------------------------------

@@ -232,13 +232,23 @@ def _compare_case(
 
 
 def _with_what_we_did(found: Case, case: Case) -> Case:
-    """The replayed facts with our own steps and people's words, under the terms of the case."""
+    """The replayed facts with our own steps, people's words and the customer's clicks.
+
+    Under the terms of the case, and in the group it was drawn for.
+    """
     ours: list[BillingEvent] = [*case.done]
     if case.closed_by_hand is not None:
         ours.append(case.closed_by_hand)
     for event in ours:
         found = advance(found, event)
-    return replace(found, terms=case.terms)
+    return replace(
+        found,
+        terms=case.terms,
+        drawn=case.drawn,
+        presses=case.presses,
+        link_opened_at=case.link_opened_at,
+        page_opened_at=case.page_opened_at,
+    )
 
 
 def _standing(stored: Sequence[EntryRow]) -> Counter[Said]:

@@ -14,6 +14,9 @@ from dunning.cli.opening import reading
 from dunning.cli.options import DataOption, SourceOption
 from dunning.cli.output import Column, heading, say, table, write_file
 from dunning.cli.report_options import (
+    OF_CASE,
+    OF_PAYMENT,
+    PERIODS,
     Asked,
     CurrencyOption,
     Dated,
@@ -28,6 +31,7 @@ from dunning.cli.report_options import (
     asked,
     books_of,
     read_currency,
+    zone_of_books,
 )
 from dunning.cli.words import read_moment
 from dunning.errors import RefusedError
@@ -36,9 +40,6 @@ if TYPE_CHECKING:
     from dunning.cli.opening import Reading
     from dunning.reports import Report
 
-_PERIODS = "day, week, month, quarter or year"
-_OF_CASE = "policy, policy_version, decline_code, advice, network, country, plan, source, currency"
-
 app = typer.Typer(
     no_args_is_help=True,
     help="Revenue at risk, recovered and lost, from the ledger; rates and churn.",
@@ -46,6 +47,8 @@ app = typer.Typer(
 Examples:
   dunning report at-risk --by age --by policy
   dunning report recovered --by month --by mechanism --since 2026-01-01
+  dunning report recovered --by last_email --by last_click
+  dunning report recovered --date books --by month    as the closed statements have it
   dunning report lost --by cause --format xlsx --output lost.xlsx
   dunning report rates --definition all
   dunning report churn --by month --by kind
@@ -64,7 +67,7 @@ def at_risk(
         typer.Option(
             "--by",
             metavar="KEY",
-            help=f"age, state, standing, {_OF_CASE}; several times.",
+            help=f"age, state, standing, {OF_CASE}; several times.",
         ),
     ] = None,
     source: SourceOption = None,
@@ -103,7 +106,7 @@ def recovered(
         typer.Option(
             "--by",
             metavar="KEY",
-            help=f"{_PERIODS}; mechanism, step, {_OF_CASE}; several times.",
+            help=f"{PERIODS}; {OF_PAYMENT}; {OF_CASE}; several times.",
         ),
     ] = None,
     since: SinceOption = None,
@@ -129,7 +132,7 @@ def lost(
         typer.Option(
             "--by",
             metavar="KEY",
-            help=f"{_PERIODS}; kind, cause, {_OF_CASE}; several times.",
+            help=f"{PERIODS}; kind, cause, {OF_CASE}; several times.",
         ),
     ] = None,
     since: SinceOption = None,
@@ -152,7 +155,11 @@ def lost(
 def rates(
     by: Annotated[
         list[str] | None,
-        typer.Option("--by", metavar="KEY", help=f"{_PERIODS}, of the first failure; {_OF_CASE}."),
+        typer.Option(
+            "--by",
+            metavar="KEY",
+            help=f"{PERIODS}, of the first failure; {OF_PAYMENT}; {OF_CASE}.",
+        ),
     ] = None,
     definition: Annotated[
         list[str] | None,
@@ -191,7 +198,7 @@ def rates(
 def churn(
     by: Annotated[
         list[str] | None,
-        typer.Option("--by", metavar="KEY", help=f"{_PERIODS}; kind, source, currency."),
+        typer.Option("--by", metavar="KEY", help=f"{PERIODS}; kind, source, currency."),
     ] = None,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -239,7 +246,7 @@ def uplift(
 
 @app.command("overview")
 def overview(
-    by: Annotated[str, typer.Option("--by", metavar="PERIOD", help=f"{_PERIODS}.")] = "month",
+    by: Annotated[str, typer.Option("--by", metavar="PERIOD", help=f"{PERIODS}.")] = "month",
     since: SinceOption = None,
     until: UntilOption = None,
     source: SourceOption = None,
@@ -297,6 +304,8 @@ def _flow(
         from dunning import reports
 
         given = words.words(books_of(view)) | more
+        if more.get("date") == Dated.BOOKS and words.zone is None:
+            given["zone"] = zone_of_books(view) or given["zone"]
         if name == "uplift":
             del given["year_from"]
         made: Report = getattr(reports, name)(view.session, view.now, **given)

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from dunning.config import Books
 
 
+PERIODS = "day, week, month, quarter or year"
+OF_CASE = (
+    "policy, policy_version, decline, advice, network, country, plan, segment, source, currency"
+)
+OF_PAYMENT = "mechanism, step, last_email, last_email_step, last_click"
+
+
 class ReportFormat(enum.StrEnum):
     """How a report is written."""
 
@@ -29,10 +36,11 @@ class ReportFormat(enum.StrEnum):
 
 
 class Dated(enum.StrEnum):
-    """Which of its two times a movement of money counts by."""
+    """Which of its times a movement of money counts by."""
 
     OCCURRED = "occurred"
     RECORDED = "recorded"
+    BOOKS = "books"
 
 
 SinceOption = Annotated[
@@ -62,7 +70,7 @@ DateOption = Annotated[
     typer.Option(
         "--date",
         help="occurred: when the money moved; recorded: when it was written down here, so that "
-        "a correction counts when it was made.",
+        "a correction counts when it was made; books: as the statements of closed months have it.",
     ),
 ]
 FormOption = Annotated[
@@ -145,3 +153,11 @@ def books_of(view: Reading) -> Books:
         return Books()
     names = tuple(Messages(view.settings.templates).names())
     return loader(names)(Text(row.text, f"what is in force ({row.hash})")).books
+
+
+def zone_of_books(view: Reading) -> str | None:
+    """The zone whose months are closed; None while none is."""
+    from dunning.closed import closings
+
+    rows = closings(view.session)
+    return rows[0].zone if rows else None

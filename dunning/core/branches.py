@@ -57,7 +57,9 @@ def whens_of(policy: Policy) -> list[When]:
 
 def asks_revenue(choices: Sequence[Choice], policies: Mapping[str, Policy], terms: Terms) -> bool:
     """Whether anything in a file asks for what customers have paid so far."""
-    chosen = any("lifetime_revenue" in keys_of(choice.when, terms) for choice in choices)
+    # A segment that no line names is asked for all the same: reports go by it.
+    named = [choice.when for choice in choices] + [when for _, when in terms.segments]
+    chosen = any("lifetime_revenue" in keys_of(when, terms) for when in named)
     return chosen or any("lifetime_revenue" in asks(policy) for policy in policies.values())
 
 

@@ -230,6 +230,11 @@ def fitting_line(
     return None
 
 
+def in_segments(subject: Subject, terms: Terms) -> tuple[str, ...]:
+    """The segments of the file whose conditions hold."""
+    return tuple(name for name, when in terms.segments if matches(when, subject, terms))
+
+
 def _why_not(condition: Condition, subject: Subject, terms: Terms) -> str | None:
     match condition:
         case OneOf(key="segment"):

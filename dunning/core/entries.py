@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from dunning.core.attribution import mechanism
+from dunning.core.attribution import Touch, mechanism, touched
 from dunning.core.facts import Case
 from dunning.core.moves import Cause, Move, moves
 
@@ -45,6 +45,7 @@ class Entry:
     cause: Cause
     at: datetime
     how: str = ""  # for money recovered: what brought it in, see `core.attribution`
+    touch: Touch | None = None  # and what the customer had last heard and done by then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +123,7 @@ class _Sheet:
                 cause=cause,
                 at=at,
                 how=mechanism(self.case, at) if cause is Cause.PAID else "",
+                touch=touched(self.case, at) if cause is Cause.PAID else None,
             )
         )
         if debit is not Account.OWED:

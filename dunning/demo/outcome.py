@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from dunning import ledger
+from dunning.core.attribution import is_ours
 from dunning.core.entries import Account
 from dunning.core.events import StepKind, StepResult
 from dunning.demo.stage import Stage
@@ -36,6 +37,7 @@ def outcome(stage: Stage, *, seed: int, customers: int, days: int, seconds: floa
         balances = ledger.balances(session)
         proof = verify_all(session)
         differences = compare(books["invoices"], _our_invoices(session))
+        came_by = _recovered_by(session)
         data: dict[str, Any] = {
             "seed": seed,
             "customers": customers,
@@ -50,7 +52,8 @@ def outcome(stage: Stage, *, seed: int, customers: int, days: int, seconds: floa
             "restorations": _steps(session, StepKind.RESTORE, ("done",)),
             "ledger": balances,
             "recovered": {c: sums[Account.RECOVERED] for c, sums in balances.items()},
-            "recovered_by": _recovered_by(session),
+            "recovered_by": came_by,
+            "of_which_ours": {currency: claimed(sums) for currency, sums in came_by.items()},
             "lost": {c: sums[Account.LOST] for c, sums in balances.items()},
             "at_risk": {c: sums[Account.AT_RISK] for c, sums in balances.items()},
             "identity_holds": proof.holds,
@@ -150,6 +153,11 @@ def _recovered_by(session: Session) -> dict[str, dict[str, int]]:
     for currency, how, reversed_, amount in session.execute(paid):
         found.setdefault(currency, Counter())[how] += -int(amount) if reversed_ else int(amount)
     return {currency: {h: a for h, a in sums.items() if a} for currency, sums in found.items()}
+
+
+def claimed(sums: Mapping[str, int]) -> int:
+    """What of it an act of ours brought in: the rest is shown and never claimed."""
+    return sum(amount for how, amount in sums.items() if is_ours(how))
 
 
 def _count(session: Session, table: Any, *conditions: Any) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from dunning.core.attribution import is_rung
 from dunning.core.money import Money
 
 _MECHANISMS = {
@@ -15,6 +16,7 @@ _MECHANISMS = {
     "new_card": "our charge after the customer gave a new card",
     "link": "paid by the customer after a message of ours",
     "natural": "paid without any act of ours (not claimed)",
+    "holdout": "of customers held out for comparison (not claimed)",
     "outside": "marked as paid elsewhere (not claimed)",
     "provider_retry": "the provider's own retry (not claimed)",
     "network_updater": "its retry of a card the network refreshed (not claimed)",
@@ -81,6 +83,9 @@ def _mechanisms(data: dict[str, Any]) -> Table:
     table.add_column("amount", justify="right")
     for currency, sums in data["recovered_by"].items():
         for how, amount in sorted(sums.items(), key=lambda item: -item[1]):
-            ours = f"retry {how.rpartition(':')[2]} of the timeline"
-            table.add_row(_MECHANISMS.get(how, ours), str(Money(amount, currency)))
+            rung = f"retry {how.rpartition(':')[2]} of the timeline"
+            said = rung if is_rung(how) else _MECHANISMS.get(how, "the ledger does not say")
+            table.add_row(said, str(Money(amount, currency)))
+        ours = Money(data["of_which_ours"][currency], currency)
+        table.add_row("[bold]of which ours[/bold]", str(ours))
     return table

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from dunning.core.attribution import BY_HAND, LINK, NATURAL, NEW_CARD, OUTSIDE
+from dunning.core.attribution import BY_HAND, LINK, NATURAL, NEW_CARD, OUTSIDE, brought_in
 from dunning.core.calendar import zone_of
 from dunning.core.choosing import Subject
 from dunning.core.declines import UNKNOWN, Advice, advise
@@ -112,8 +112,8 @@ def record_of(case: Case, present: Status, policy: Policy, subject: Subject) -> 
         for entry in present.books.entries
         if entry.cause is Cause.PAID and entry.credit is Account.RECOVERED and entry.at <= ended_at
     )
-    how = [e.how for e in present.books.entries if e.cause is Cause.PAID and e.at <= ended_at]
-    last = how[-1] if how and outcome is Outcome.RECOVERED else ""
+    paid = [e.at for e in present.books.entries if e.cause is Cause.PAID and e.at <= ended_at]
+    last = brought_in(case, paid[-1]) if paid and outcome is Outcome.RECOVERED else ""
     reacted = last in (LINK, NATURAL, NEW_CARD)
     first = min((act.at for act in acts), default=None)
     moved_at = _moved_at(case, last, ended_at)

@@ -11,7 +11,10 @@ from sqlmodel import col
 
 from dunning.store import AttemptRow, CaseRow, CustomerRow, SubscriptionRow
 
-CASE_KEYS = ("policy", "policy_version", "decline_code", "advice", "network", "country", "plan")
+CASE_KEYS = (
+    *("policy", "policy_version", "decline_code", "advice"),
+    *("network", "country", "plan", "segment"),
+)
 
 CASE_DEFINITIONS = {
     "policy": "The policy the case is under now.",
@@ -21,6 +24,9 @@ CASE_DEFINITIONS = {
     "network": "The card network of the last charge that was tried; none for bank debits.",
     "country": "The customer's country as last heard.",
     "plan": "The first plan of the subscription as last heard; none for a one-off invoice.",
+    "segment": "The segments of the policy file that the case was in when it began, joined by + "
+    "where there are several, so that each case is in one row; none when it was in none, or began "
+    "before they were kept.",
     "source": "The billing account it came from.",
 }
 CASE_HEADINGS = {
@@ -31,6 +37,7 @@ CASE_HEADINGS = {
     "network": "Network",
     "country": "Country",
     "plan": "Plan",
+    "segment": "Segment",
     "source": "Source",
     "currency": "Currency",
 }
@@ -55,6 +62,7 @@ _SAME: Mapping[str, SQLColumnExpression[Any]] = {
     "advice": col(CaseRow.advice),
     "network": _NETWORK,
     "country": _COUNTRY,
+    "segment": col(CaseRow.segments),
 }
 # Each once: PostgreSQL takes an expression for the grouped one only with the same parameters.
 _BY_DIALECT: Mapping[str, Mapping[str, SQLColumnExpression[Any]]] = {

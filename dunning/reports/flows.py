@@ -20,10 +20,11 @@ from sqlalchemy import (
 )
 from sqlmodel import Session, col
 
-from dunning.core.attribution import BACKUP_METHOD, BY_HAND, LINK, NEW_CARD
+from dunning.closed import booked_at, booked_between
 from dunning.core.money import currency_code
 from dunning.reports.buckets import begin_of
 from dunning.reports.dimensions import CASE_KEYS, dimensions, joined
+from dunning.reports.origins import Origin, origin, payment_keys
 from dunning.reports.periods import (
     FIRST,
     UNITS,
@@ -37,16 +38,10 @@ from dunning.reports.periods import (
 from dunning.reports.report import Row, refuse_unknown
 from dunning.store import CaseRow, EntryRow
 
-OUR_RETRY = "our_retry"
-UNKNOWN = "unknown"
-# What we did made the money come in; the rest is shown and never claimed.
-CLAIMED = (OUR_RETRY, BACKUP_METHOD, BY_HAND, NEW_CARD, LINK)
-_OUR_STEPS = (BACKUP_METHOD, BY_HAND, NEW_CARD)
-_RUNG = "retry:"
-
-# When the provider says it happened, or when it was written down here: then a correction counts
-# when it was made, and what was once reported of a month stays as it was.
-Dated = Literal["occurred", "recorded"]
+# When the provider says it happened; when it was written down here; or where the books count it:
+# when it happened, unless its month was closed by then. By the last two a correction counts by
+# itself, so that what was reported of a month, or of a closed one, stays as it was.
+Dated = Literal["occurred", "recorded", "books"]
 DATED: tuple[Dated, ...] = get_args(Dated)
 
 
@@ -82,6 +77,11 @@ class Scope:
         """Whether the report goes by when things were written down here."""
         return self.date == "recorded"
 
+    @property
+    def is_of_books(self) -> bool:
+        """Whether it goes by the months of the books, of which closed ones never change."""
+        return self.date == "books"
+
     def filters(self) -> dict[str, Any]:
         """The filters as the report states them."""
         return {
@@ -98,39 +98,24 @@ class Scope:
 
 
 def moment_of(scope: Scope) -> Any:
-    """By which of its two times a row counts."""
+    """By which of its times a row counts."""
+    if scope.is_of_books:
+        return BOOKED_AT
     return col(EntryRow.recorded_at if scope.is_recorded else EntryRow.occurred_at)
+
+
+BOOKED_AT = booked_at()
 
 
 # --- what a row of the ledger is grouped by ------------------------------------------------
 
 
-def is_rung(how: str) -> bool:
-    """Whether a planned charge of ours brought it in: of the timeline, or of a branch of it."""
-    return how.startswith(_RUNG) or f".{_RUNG}" in how
-
-
-def mechanism_of(how: str) -> str:
-    """What brought the money in, all rungs of our ladder together."""
-    return OUR_RETRY if is_rung(how) else how or UNKNOWN
-
-
-def step_of(how: str) -> str | None:
-    """Which charge of ours brought the money in; None when none did."""
-    return how if is_rung(how) or how in _OUR_STEPS else None
-
-
-_how = col(EntryRow.how)
-_is_rung = _how.startswith(_RUNG, autoescape=True) | _how.contains(f".{_RUNG}", autoescape=True)
-# The same two functions for the database; a test holds them together.
 _ENTRY_KEYS: dict[str, SQLColumnExpression[Any]] = {
     "currency": col(EntryRow.currency),
     "source": col(EntryRow.source),
     "cause": col(EntryRow.cause),
-    "mechanism": case((_is_rung, OUR_RETRY), (_how == "", UNKNOWN), else_=_how),
-    "step": case((_is_rung | _how.in_(_OUR_STEPS), _how), else_=None),
+    **payment_keys,
 }
-claimed = _is_rung | _how.in_([word for word in CLAIMED if word != OUR_RETRY])
 
 
 # A counter-entry as what it takes back, with a minus.
@@ -158,8 +143,8 @@ def standing() -> tuple[ColumnElement[bool], ...]:
 
 
 def counted(scope: Scope) -> tuple[ColumnElement[bool], ...]:
-    """The rows a report adds up: those that hold, or every one at the time it was written down."""
-    return () if scope.is_recorded else standing()
+    """The rows a report adds up: those that hold, or every one where it counts by itself."""
+    return standing() if scope.date == "occurred" else ()
 
 
 def in_scope(scope: Scope, query: Select[Any], keys: tuple[str, ...] = ()) -> Select[Any]:
@@ -177,6 +162,8 @@ def in_scope(scope: Scope, query: Select[Any], keys: tuple[str, ...] = ()) -> Se
 def in_span(scope: Scope, query: Select[Any]) -> Select[Any]:
     """Only what happened, or was written down, between the two dates."""
     starts, ends = span(scope.since, scope.until, zone_named(scope.zone))
+    if scope.is_of_books:
+        return query.where(booked_between(starts, ends))
     moment = moment_of(scope)
     if starts is not None:
         query = query.where(moment >= starts)
@@ -243,11 +230,22 @@ def period(session: Session, unit: Unit, scope: Scope, moment: Any) -> ColumnEle
     zone = zone_named(scope.zone)
     starts, ends = span(scope.since, scope.until, zone)
     if starts is None or ends is None:
-        first, last = session.execute(select(func.min(moment), func.max(moment))).one()
+        first, last = _ends(session, moment)
         epoch = datetime(FIRST.year, 1, 1, tzinfo=UTC)
         starts, ends = starts or first or epoch, ends or last or epoch
     known = offsets(zone, starts, max(starts, ends))
     return begin_of(session.get_bind().dialect.name, unit, known, moment, scope.year_from)
+
+
+def _ends(session: Session, moment: Any) -> tuple[datetime | None, datetime | None]:
+    """The first and the last moment there is; the books count nothing before it occurred."""
+    if moment is not BOOKED_AT:
+        first, last = session.execute(select(func.min(moment), func.max(moment))).one()
+        return first, last
+    occurred, posted = col(EntryRow.occurred_at), col(EntryRow.posted_at)
+    ends = select(func.min(occurred), func.max(occurred), func.max(posted))
+    first, *later = session.execute(ends).one()
+    return first, max((at for at in later if at is not None), default=None)
 
 
 # --- what refunds and disputes took back ---------------------------------------------------
@@ -257,17 +255,17 @@ def period(session: Session, unit: Unit, scope: Scope, moment: Any) -> ColumnEle
 class Movement:
     """One row of the ledger with what its case is known by."""
 
+    origin: Origin
+    keys: dict[str, str | None]
     case_id: str
     base: str
     debit: str
     credit: str
     amount: int
-    how: str
     at: datetime
-    keys: dict[str, str | None]
-    key: str = ""
-    reverses: str | None = None
-    recorded_at: datetime | None = None
+    key: str
+    reverses: str | None
+    counts_at: datetime  # by the time that the report goes by
 
 
 def reversed_cases(session: Session, scope: Scope) -> Iterator[Movement]:
@@ -276,8 +274,9 @@ def reversed_cases(session: Session, scope: Scope) -> Iterator[Movement]:
     Of a report by when things occurred only the rows that hold.
     """
     back = select(col(EntryRow.case_id)).where(col(EntryRow.cause).in_(("refund", "dispute")))
-    touched = [back if scope.is_recorded else in_span(scope, back)]
-    if scope.is_recorded:
+    at_once = scope.date == "occurred"
+    touched = [in_span(scope, back) if at_once else back]
+    if not at_once:
         touched.append(in_span(scope, select(col(EntryRow.case_id))))
     known = dimensions(session.get_bind().dialect.name) | _ENTRY_KEYS
     fixed = tuple(key for key in (*CASE_KEYS, "currency", "source") if key in scope.keys)
@@ -287,11 +286,11 @@ def reversed_cases(session: Session, scope: Scope) -> Iterator[Movement]:
         col(EntryRow.debit),
         col(EntryRow.credit),
         col(EntryRow.amount),
-        _how,
         col(EntryRow.occurred_at),
         col(EntryRow.key),
         col(EntryRow.reverses),
-        col(EntryRow.recorded_at),
+        moment_of(scope),
+        *origin,
         *(known[key] for key in fixed),
     ]
     query: Select[Any] = select(*told_of_each).select_from(EntryRow)
@@ -300,6 +299,6 @@ def reversed_cases(session: Session, scope: Scope) -> Iterator[Movement]:
     )
     query = query.order_by(col(EntryRow.case_id)).execution_options(yield_per=2000)
     for found in session.execute(query):
-        case_id, base, out, into, much, how, at, key, reverses, recorded_at, *told = found
-        keys = dict(zip(fixed, told, strict=True))
-        yield Movement(case_id, base, out, into, much, how, at, keys, key, reverses, recorded_at)
+        told: list[Any] = list(found)
+        row, came, keys = told[:9], told[9 : 9 + len(origin)], told[9 + len(origin) :]
+        yield Movement(Origin(*came), dict(zip(fixed, keys, strict=True)), *row)

@@ -17,7 +17,17 @@ _FIGURE = {
     "lost": "net",
     "churn": "recurring_lost",
 }
-_PARTS = ("mechanism", "kind", "cause", "step", "state", "age", "standing")
+_PARTS = (
+    "mechanism",
+    "kind",
+    "cause",
+    "step",
+    "state",
+    "age",
+    "standing",
+    "last_email",
+    "last_click",
+)
 _MOST_PARTS = COLOURS - 1
 _OTHERS_COLOUR = 8
 _MOST_PERIODS = 120
@@ -33,6 +43,7 @@ _COLOURS = {
     "provider_retry": 6,
     "natural": 8,
     "outside": 9,
+    "holdout": 8,
     "unknown": 8,
     "lost": 7,
     "withdrawn": 8,

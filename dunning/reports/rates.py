@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -22,6 +22,8 @@ from dunning.reports.dimensions import (
 )
 from dunning.reports.flows import Scope, amount, credit, debit, period, sums
 from dunning.reports.freshness import data_until, why_empty
+from dunning.reports.origins import PAYMENT_DEFINITIONS, PAYMENT_HEADINGS, PAYMENT_KEYS
+from dunning.reports.payments import last_payments
 from dunning.reports.periods import UNITS, label_of, span, unit_of, zone_named
 from dunning.reports.published import (
     ALL,
@@ -45,7 +47,7 @@ from dunning.reports.report import (
 from dunning.reports.windows import Windows, has_closed, in_words, windows, within, within_window
 from dunning.store import CaseRow, EntryRow
 
-BY = (*UNITS, *CASE_KEYS, "source", "currency")
+BY = (*UNITS, *PAYMENT_KEYS, *CASE_KEYS, "source", "currency")
 
 DEFINITIONS = {
     "cohort": "A case belongs to the period in which its payment first failed, whenever the money "
@@ -63,7 +65,7 @@ _FIGURES = (
     "cases closed failed_in_all failed recovered recovered_cases recovered_so_far recovered_in_all "
     "gross gross_28 customers customers_14"
 ).split()
-_SHORT = {"ours_so_far": "so far", "ours_cases": "ours, cases", "churn_buster": "Churn Buster"}
+_SHOWN = {**PAYMENT_HEADINGS, **CASE_HEADINGS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,10 @@ def rates(
     fresh_until, sentence = data_until(session, now)
     asked = _Asked(scope, utc(fresh_until), windows(session), _chosen(definitions))
     order = {"definition": NAMES}
-    cohorts = _gathered(session, asked, scope)
-    rows = in_order(_rows(asked, scope, cohorts), (*scope.keys, "definition"), order)
+    bare = replace(scope, by=tuple(key for key in scope.by if key not in PAYMENT_KEYS))
+    cohorts = _gathered(session, asked, bare)
+    parts = cohorts if bare == scope else _parts(session, asked, scope, bare, cohorts)
+    rows = in_order(_rows(asked, scope, parts), (*scope.keys, "definition"), order)
     whole = _added_up(cohorts)
     if any(one.measure == "customers" for one in asked.chosen):
         # Who is in two cohorts is one customer, so these cannot be added up.
@@ -141,12 +145,22 @@ def _told(scope: Scope) -> dict[str, str]:
         f"{scope.zone}, by when the payment first failed. Since and until are both part of the "
         f"range.{year}"
     )
-    return {key: text for key, text in told.items() if key in (*CASE_DEFINITIONS, "period")}
+    of_cohorts = {key: text for key, text in told.items() if key in (*CASE_DEFINITIONS, "period")}
+    asked = [key for key in PAYMENT_KEYS if key in scope.by]
+    paid = {key: f"{PAYMENT_DEFINITIONS[key]} {_PAID}" for key in asked}
+    return of_cohorts | paid
+
+
+_PAID = (
+    "Above the line stands what came in so, below it the whole cohort, so that the rates of a "
+    "cohort add up to its own. Of a case paid in parts the newest payment says it; the report "
+    "`recovered` has each part by itself."
+)
 
 
 def _columns(scope: Scope) -> tuple[Column, ...]:
     return (
-        *(Column(key, CASE_HEADINGS.get(key, key.capitalize())) for key in scope.keys),
+        *(Column(key, _SHOWN.get(key, key.capitalize())) for key in scope.keys),
         Column("definition", "Definition"),
         Column("cases", "Cases", Kind.COUNT),
         Column("mature", "Mature", Kind.RATE),
@@ -173,6 +187,18 @@ def _gathered(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
             cohort = cohorts.setdefault(key, {name: found[name] for name in scope.keys} | blank)
             cohort["cash"] = found["cash"]
     return list(cohorts.values())
+
+
+def _parts(
+    session: Session, asked: _Asked, scope: Scope, bare: Scope, cohorts: Sequence[Row]
+) -> list[Row]:
+    """What came in of each cohort in each way, over the whole of it."""
+    whole = {tuple(cohort[key] for key in bare.keys): cohort for cohort in cohorts}
+    below = {"cases", "closed", *(one.denominator for one in asked.chosen)}
+    return [
+        part | {name: whole[tuple(part[key] for key in bare.keys)][name] for name in below}
+        for part in _gathered(session, asked, scope)
+    ]
 
 
 def _added_up(cohorts: Sequence[Row]) -> list[Row]:
@@ -221,6 +247,9 @@ def _cohorts(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
         "currency": col(CaseRow.currency),
         "source": col(CaseRow.source),
     }
+    paid = [key for key in PAYMENT_KEYS if key in scope.by]
+    last = last_payments(paid, _came_in(), scope).subquery()
+    known |= {key: last.c[key] for key in paid}
     keys: dict[str, SQLColumnExpression[Any]] = {
         key: known[key] for key in scope.keys if key not in UNITS
     }
@@ -231,6 +260,8 @@ def _cohorts(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
     named: list[Any] = [one.label(name) for name, one in (*keys.items(), *measures.items())]
     query: Select[Any] = select(*named).select_from(CaseRow)
     query = query.outerjoin(of_case, of_case.c.case_id == col(CaseRow.id))
+    if paid:
+        query = query.join(last, last.c.case_id == col(CaseRow.id))
     query = _in_scope(joined(query, scope.keys), scope).group_by(*keys.values())
     rows = []
     for found in session.execute(query).mappings():

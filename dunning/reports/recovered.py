@@ -7,20 +7,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date as Day  # noqa: N812 - `date` is which of the two times counts
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import case, true
 from sqlmodel import Session
 
 from dunning.core.entries import Account
 from dunning.reports.dimensions import CASE_DEFINITIONS, CASE_HEADINGS, CASE_KEYS
-from dunning.reports.flows import CLAIMED, Dated, Scope, amount, claimed, credit, debit, sums
+from dunning.reports.flows import Dated, Scope, amount, credit, debit, sums
 from dunning.reports.freshness import data_until, why_empty
+from dunning.reports.origins import (
+    CLAIMED,
+    NOT_CLAIMED,
+    PAYMENT_DEFINITIONS,
+    PAYMENT_HEADINGS,
+    PAYMENT_KEYS,
+    claimed,
+)
 from dunning.reports.periods import UNITS
 from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
 from dunning.reports.takebacks import take_backs
 
-BY = (*UNITS, "mechanism", "step", *CASE_KEYS, "source", "currency")
-MECHANISMS = (*CLAIMED, "provider_retry", "network_updater", "natural", "outside", "unknown")
+BY = (*UNITS, *PAYMENT_KEYS, *CASE_KEYS, "source", "currency")
+MECHANISMS = (*CLAIMED, *NOT_CLAIMED)
 
 DEFINITIONS = {
     "recovered": "gross less refunded less disputed: money of invoices whose payment had failed, "
@@ -36,20 +45,13 @@ DEFINITIONS = {
     "new_card, backup_method, retry_by_hand) and payments after a message of ours had reached the "
     "customer "
     "(link). What the provider's own retries, the customer alone (natural) or a payment outside "
-    "of the provider brought in is recovered and not claimed.",
+    "of the provider brought in is recovered and not claimed; nor is anything of customers who are "
+    "held out for comparison (holdout).",
     "cases": "Cases with a payment in this row. A case paid in parts is counted once in each row "
     "it has a part in, and once in the total.",
-    "mechanism": "our_retry: a planned charge of ours; new_card: our charge because the customer "
-    "gave a new card; backup_method: our charge of another saved method; retry_by_hand: a charge "
-    "asked for by a person; link: the customer paid "
-    "after a message of ours; provider_retry: a charge of the provider's own; network_updater: "
-    "the same, after the card network had refreshed the card; natural: paid "
-    "without any act of ours; outside: marked as paid elsewhere; unknown: the ledger does not "
-    "say. A refund or dispute takes back the newest money of its case first.",
-    "step": "Which charge of ours it was: retry:3 is the third of the timeline.",
     "currency": "Amounts are minor units of their own currency; currencies are never added.",
 }
-_SHOWN = {"mechanism": "Mechanism", "step": "Step", **CASE_HEADINGS}
+_SHOWN = {**PAYMENT_HEADINGS, **CASE_HEADINGS}
 _MONEY = ("recovered", "gross", "refunded", "disputed", "claimed")
 
 
@@ -86,7 +88,7 @@ def recovered(
     return Report(
         name="recovered",
         filters=scope.filters(),
-        definitions=DEFINITIONS | told_of(scope) | {"data_until": sentence},
+        definitions=DEFINITIONS | _of_payments(scope) | told_of(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
         totals=in_order(_rows(session, totalled(scope)), (), {}),
@@ -102,19 +104,43 @@ def recovered(
 def told_of(scope: Scope) -> dict[str, str]:
     """What the keys and the periods of a report mean, in words."""
     keys = {key: CASE_DEFINITIONS[key] for key in scope.by if key in CASE_DEFINITIONS}
-    moment = "it was written down here" if scope.is_recorded else "the money moved at the provider"
     year = "" if scope.year_from == 1 else f" Years begin in {month_name[scope.year_from]}."
-    corrected = (
-        "A correction counts when it was made, with a plus or a minus, so that what was reported "
-        "of a month does not change; cases that only had a correction are counted, too."
-        if scope.is_recorded
-        else "What the ledger corrected counts as corrected, in the period it is about."
-    )
+    moment, corrected = _DATED[scope.date]
     return keys | {
         "period": f"Days, weeks (ISO, from Monday), months, quarters and years by the calendar of "
         f"{scope.zone}, by when {moment}. Since and until are both part of the range.{year}",
         "corrections": corrected,
     }
+
+
+class _Told(NamedTuple):
+    moment: str
+    corrected: str
+
+
+_DATED: dict[Dated, _Told] = {
+    "occurred": _Told(
+        "the money moved at the provider",
+        "What the ledger corrected counts as corrected, in the period it is about.",
+    ),
+    "recorded": _Told(
+        "it was written down here",
+        "A correction counts when it was made, with a plus or a minus, so that what was reported "
+        "of a month does not change; cases that only had a correction are counted, too.",
+    ),
+    "books": _Told(
+        "the books count it: when the money moved, or, where that month was closed before it was "
+        "heard of, at the first moment that was open",
+        "A correction of a closed month counts in the month that was open, with a plus or a minus, "
+        "so that each closed month is what its statement says.",
+    ),
+}
+
+
+def _of_payments(scope: Scope) -> dict[str, str]:
+    """What the keys of payments mean; what brought the money in is always told."""
+    wanted = ("mechanism", "step", *scope.by)
+    return {key: text for key, text in PAYMENT_DEFINITIONS.items() if key in wanted}
 
 
 def totalled(scope: Scope) -> Scope:

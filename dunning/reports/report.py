@@ -125,11 +125,48 @@ def refuse_unknown(what: str, given: str, valid: Sequence[str]) -> None:
     raise RefusedError(f"{what} {given!r} is not known; it can be {', '.join(valid)}{meant}")
 
 
+# Other words for a key.
+_MEANT = {"decline": "decline_code", "email": "last_email", "click": "last_click"}
+_PERIODS = ("day", "week", "month", "quarter", "year")
+_OF_PAYMENTS = ("mechanism", "step", "last_email", "last_email_step", "last_click")
+_OF_OPEN = ("age", "state", "standing")
+_OF_CASES = ("policy", "policy_version", "decline_code", "advice", "network", "country", "plan")
+_AMONG_OPEN = dict.fromkeys(_OF_OPEN, "it is of what is open now, in `at-risk`")
+_AMONG_LOST = dict.fromkeys(("kind", "cause"), "it is of what was lost, in `lost`")
+# Keys that a report has no rows by, and why not.
+_WHY_NOT: dict[str, dict[str, str]] = {
+    "at-risk": _AMONG_LOST
+    | dict.fromkeys(_PERIODS, "what is open now is of no period; `age` says how old it is")
+    | dict.fromkeys(_OF_PAYMENTS, "nothing of it has come in yet"),
+    "recovered": _AMONG_OPEN | _AMONG_LOST,
+    "lost": _AMONG_OPEN
+    | dict.fromkeys(_OF_PAYMENTS, "nothing brought in what was lost; late money is in `recovered`"),
+    "rates": _AMONG_OPEN | _AMONG_LOST,
+    "churn": _AMONG_OPEN
+    | {"cause": "`kind` says why it ended"}
+    | dict.fromkeys(_OF_PAYMENTS, "who left has not paid; what was paid is in `recovered`")
+    | dict.fromkeys(
+        (*_OF_CASES, "segment"), "most subscriptions never had a case that would say it"
+    ),
+    "uplift": _AMONG_OPEN
+    | _AMONG_LOST
+    | dict.fromkeys(_OF_PAYMENTS, "both groups are compared whole, however the money came in")
+    | dict.fromkeys(
+        (*_PERIODS, *_OF_CASES, "segment", "source", "currency"),
+        "the groups would be too small to be compared; currencies are always apart",
+    ),
+}
+
+
 def checked_breakdown(report: str, by: Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
-    """The keys of a breakdown, each once; `RefusedError` when one of them is not known."""
-    for key in by:
+    """The keys of a breakdown, each once; `RefusedError` when one is not known, or not of it."""
+    meant = [key if key in valid else _MEANT.get(key, key) for key in by]
+    for key in meant:
+        why = _WHY_NOT.get(report, {}).get(key)
+        if key not in valid and why is not None:
+            raise RefusedError(f"{report} by {key!r}: {why}; it can be {', '.join(valid)}")
         refuse_unknown(f"{report} by", key, valid)
-    return tuple(dict.fromkeys(by))
+    return tuple(dict.fromkeys(meant))
 
 
 def in_order(rows: list[Row], keys: Sequence[str], ranks: Mapping[str, Sequence[str]]) -> list[Row]:

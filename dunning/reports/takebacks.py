@@ -15,13 +15,8 @@ from itertools import groupby
 from sqlmodel import Session
 
 from dunning.core.entries import Account
-from dunning.reports.flows import (
-    Movement,
-    Scope,
-    mechanism_of,
-    reversed_cases,
-    step_of,
-)
+from dunning.reports.flows import Movement, Scope, reversed_cases
+from dunning.reports.origins import UNKNOWN, Origin, mechanism_of
 from dunning.reports.periods import label_at, span, unit_of, zone_named
 
 
@@ -35,72 +30,67 @@ class TakeBack:
     amount: int  # negative: it came back
 
 
-_Lots = list[tuple[str, int]]  # how it came in, and how much of it there is; oldest first
-_Part = tuple[Account, str]  # refunded or disputed, and how it had come in
+_Lots = list[tuple[Origin, int]]  # how it came in, and how much of it there is; oldest first
+_Part = tuple[Account, Origin]  # refunded or disputed, and how it had come in
 
 
 def take_backs(session: Session, scope: Scope) -> Iterator[TakeBack]:
     """Every part that was taken back, or came back again, within the span of the scope."""
     zone, unit = zone_named(scope.zone), unit_of(scope.by)
     starts, ends = span(scope.since, scope.until, zone)
-    parts = _as_recorded if scope.is_recorded else _as_occurred
+    parts = _as_occurred if scope.date == "occurred" else _as_written
     for _, rows in groupby(reversed_cases(session, scope), key=lambda row: row.case_id):
         case = list(rows)
-        for at, account, how, amount in parts(case):
+        for at, account, origin, amount in parts(case):
             if (starts and at < starts) or (ends and at >= ends):
                 continue
-            keys = case[0].keys | {"mechanism": mechanism_of(how), "step": step_of(how)}
+            keys = case[0].keys | origin.keys()
             if unit is not None:
                 keys[unit] = label_at(unit, at, zone, scope.year_from)
             yield TakeBack(
                 keys=tuple(keys[key] for key in scope.keys),
-                mechanism=mechanism_of(how),
+                mechanism=mechanism_of(origin.how),
                 account=account,
                 amount=amount,
             )
 
 
-def _as_occurred(case: Sequence[Movement]) -> Iterator[tuple[datetime, Account, str, int]]:
-    for row, how, amount in walk(case):
-        yield row.at, Account(row.credit if amount > 0 else row.debit), how, amount
+def _as_occurred(case: Sequence[Movement]) -> Iterator[tuple[datetime, Account, Origin, int]]:
+    for row, origin, amount in walk(case):
+        yield row.at, Account(row.credit if amount > 0 else row.debit), origin, amount
 
 
-def _as_recorded(case: Sequence[Movement]) -> Iterator[tuple[datetime, Account, str, int]]:
-    """What each time of writing changed in what had been taken back by then."""
+def _as_written(case: Sequence[Movement]) -> Iterator[tuple[datetime, Account, Origin, int]]:
+    """What the rows of each moment changed in what had been taken back by then."""
     said: Counter[_Part] = Counter()
-    for at in sorted({_recorded(row) for row in case}):
-        known = [row for row in case if _recorded(row) <= at]
+    for at in sorted({row.counts_at for row in case}):
+        known = [row for row in case if row.counts_at <= at]
         gone = {row.reverses for row in known if row.reverses}
         holds = [row for row in known if not row.reverses and row.key not in gone]
         now: Counter[_Part] = Counter()
-        for _, account, how, amount in _as_occurred(holds):
-            now[account, how] += amount
-        for account, how in sorted(now.keys() | said.keys()):
-            if more := now[account, how] - said[account, how]:
-                yield at, account, how, more
+        for _, account, origin, amount in _as_occurred(holds):
+            now[account, origin] += amount
+        for account, origin in sorted(now.keys() | said.keys()):
+            if more := now[account, origin] - said[account, origin]:
+                yield at, account, origin, more
         said = now
 
 
-def _recorded(row: Movement) -> datetime:
-    assert row.recorded_at is not None
-    return row.recorded_at
-
-
-def walk(rows: Iterable[Movement]) -> Iterator[tuple[Movement, str, int]]:
+def walk(rows: Iterable[Movement]) -> Iterator[tuple[Movement, Origin, int]]:
     """Go through one case in the order of events: each part taken back, with how it came in."""
     lots: _Lots = []
     taken: defaultdict[str, _Lots] = defaultdict(list)
     for row in _in_order(rows):
         if row.debit == Account.RECOVERED:
-            for how, amount in _take(lots, row.amount):
-                taken[row.credit].append((how, amount))
-                yield row, how, amount
+            for origin, amount in _take(lots, row.amount):
+                taken[row.credit].append((origin, amount))
+                yield row, origin, amount
         elif row.debit in _TAKEN:
-            for how, amount in _take(taken[row.debit], row.amount):
-                lots.append((how, amount))
-                yield row, how, -amount
+            for origin, amount in _take(taken[row.debit], row.amount):
+                lots.append((origin, amount))
+                yield row, origin, -amount
         elif row.credit == Account.RECOVERED:
-            lots.append((row.how, row.amount))
+            lots.append((row.origin, row.amount))
 
 
 _TAKEN = (Account.REFUNDED, Account.DISPUTED)
@@ -123,13 +113,16 @@ def _in_order(rows: Iterable[Movement]) -> Iterator[Movement]:
             yield row
 
 
-def _take(lots: _Lots, amount: int) -> Iterator[tuple[str, int]]:
+_NEVER_THERE = Origin("", UNKNOWN, UNKNOWN, UNKNOWN)
+
+
+def _take(lots: _Lots, amount: int) -> Iterator[tuple[Origin, int]]:
     """Take this much, the newest first. Every unit is named, even one that was never there."""
     left = amount
     while left > 0:
-        how, held = lots.pop() if lots else ("", left)
+        origin, held = lots.pop() if lots else (_NEVER_THERE, left)
         part = min(held, left)
         if held > part:
-            lots.append((how, held - part))
+            lots.append((origin, held - part))
         left -= part
-        yield how, part
+        yield origin, part

@@ -110,15 +110,22 @@ def digest(session: Session, day: Day, staff: StaffTerms, now: datetime) -> Noti
 def _money(session: Session, day: Day, now: datetime) -> tuple[Part, list[str]]:
     """A row for each currency, and in a few words what happened."""
     span: dict[str, Any] = {"since": day.date, "until": day.date, "zone": day.zone.key}
+    came_in = recovered(session, now, by=("currency",), **span).rows
     columns = {
         "Opened": _opened(session, day),
-        "Recovered": _sums(recovered(session, now, by=("currency",), **span).rows, "recovered"),
+        "Recovered": _sums(came_in, "recovered"),
         "Lost": _sums(lost(session, now, by=("currency",), **span).rows, "net"),
         "At risk now": _sums(at_risk(session, now).rows, "at_risk"),
     }
     currencies = sorted({currency for sums in columns.values() for currency in sums})
+    ours = {row["currency"]: row["claimed"] for row in came_in}
     rows = tuple(
-        (currency.upper(), *(_amount(sums.get(currency), currency) for sums in columns.values()))
+        (
+            currency.upper(),
+            *(_amount(columns[name].get(currency), currency) for name in ("Opened", "Recovered")),
+            _plain(ours.get(currency), currency),
+            *(_amount(columns[name].get(currency), currency) for name in ("Lost", "At risk now")),
+        )
         for currency in currencies
     )
     happened = [
@@ -126,8 +133,12 @@ def _money(session: Session, day: Day, now: datetime) -> tuple[Part, list[str]]:
         for name, sums in columns.items()
         if name != "At risk now" and sums
     ]
-    note = "In brackets: cases. Lost is net of what came in after all." if rows else ""
-    head = ("Currency", *columns)
+    note = (
+        "In brackets: cases. Ours is what of the recovered an act of ours brought in. Lost is net "
+        "of what came in after all."
+    )
+    note = note if rows else ""
+    head = ("Currency", "Opened", "Recovered", "Ours", "Lost", "At risk now")
     return Part(title="Money", head=head, rows=rows, note=note), happened
 
 
@@ -156,8 +167,11 @@ def _sums(rows: Sequence[Any], name: str) -> _Sums:
 def _amount(found: tuple[int, int] | None, currency: str) -> str:
     if found is None:
         return "–"
-    amount, _, _ = str(Money(found[0], currency)).partition(" ")
-    return f"{amount} ({found[1]:,})"
+    return f"{_plain(found[0], currency)} ({found[1]:,})"
+
+
+def _plain(amount: int | None, currency: str) -> str:
+    return "–" if amount is None else str(Money(amount, currency)).partition(" ")[0]
 
 
 # --- suspensions -----------------------------------------------------------------------------

@@ -224,6 +224,7 @@ class CaseRow(SQLModel, table=True):
     policy: str
     policy_version: str
     policy_why: str | None = _text(nullable=True)
+    segments: str | None = _text(nullable=True)  # of the policy file, as the case began: eu+vip
     opened_at: datetime = _when(nullable=False)
     recorded_at: datetime = _when(nullable=False)
     next_at: datetime | None = _when()
@@ -364,6 +365,12 @@ class EntryRow(SQLModel, table=True):
     # reference to the statement it came too late for.
     posted_at: datetime | None = _when()
     closed_period: str | None = None
+    # Of a payment, the last before it: '' where there was none, NULL where nobody kept it yet.
+    email_step: str | None = _text(nullable=True)
+    email_template: str | None = _text(nullable=True)
+    email_at: datetime | None = _when()
+    click: str | None = _text(nullable=True)
+    click_at: datetime | None = _when()
 
 
 class OutboxRow(SQLModel, table=True):

@@ -97,6 +97,7 @@ def test_an_overview_on_one_page(shell: Shell, recovered: Books) -> None:
     [
         (["--by", "montth"], "Did you mean 'month'?"),
         (["--by", "month", "--by", "day"], "not both"),
+        (["--by", "cause"], "it is of what was lost"),
         (["--timezone", "Mars"], "Mars"),
         (["--since", "2026-02-01", "--until", "2026-01-01"], "before it begins"),
     ],
@@ -105,6 +106,20 @@ def test_a_question_that_makes_no_sense(
     shell: Shell, books: Books, options: list[str], words: str
 ) -> None:
     assert words in shell("report", "recovered", *options, code=2).complaint
+
+
+def test_by_the_books_is_by_the_zone_of_the_closed_months(shell: Shell, recovered: Books) -> None:
+    by_books = ("report", "recovered", "--date", "books", "--format", "json")
+    assert shell(*by_books).json()["filters"]["zone"] == "UTC"
+    shell.at(days(60))
+    close = ("ledger", "close", "2026-01", "--by", "ann", "--zone", "Asia/Tokyo", "--even-so", "so")
+    shell(*close)
+    told = shell(*by_books, "--by", "month", "--by", "last_email").json()
+    assert told["filters"]["zone"] == "Asia/Tokyo"
+    assert [(row["month"], row["last_email"]) for row in told["rows"]] == [("2026-01", "none")]
+    elsewhere = shell(*by_books, "--timezone", "Europe/Berlin", "--by", "decline").json()
+    assert elsewhere["filters"]["zone"] == "Europe/Berlin"
+    assert elsewhere["filters"]["by"] == ["decline_code"]
 
 
 def test_a_report_that_cannot_be_written(shell: Shell, books: Books) -> None:

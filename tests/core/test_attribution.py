@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from dunning.core.attribution import Touch, is_ours
 from dunning.core.entries import Cause, books
 from dunning.core.events import Actor, BillingEvent, InvoiceStatus, MethodNews, StepResult
 from dunning.core.visits import CARD
 from tests import builders as b
 from tests import happenings as h
+from tests.core.test_holdout import held_out_of
 
 LATELY = timedelta(minutes=5)
 WRITTEN = h.step("email:1", b.hours(1))
@@ -107,6 +110,73 @@ def test_each_part_has_its_own_cause() -> None:
     first = b.succeeded(b.days(1), by=Actor.OURS, key=h.step_key("retry:1"), amount=1000)
     rest = b.payment(3900, b.days(5), name="pi_2")
     assert hows(first, WRITTEN, rest) == ["retry:1", "link"]
+
+
+def touches(*events: BillingEvent) -> list[Touch | None]:
+    sheet = books(b.case_of(b.failed(), *events))
+    return [entry.touch for entry in sheet.entries if entry.cause is Cause.PAID]
+
+
+REMINDED = h.step("email:2", b.days(2), template="reminder")
+READ = Touch(email_step="email:2", email_template="reminder", email_at=b.days(2))
+
+
+@pytest.mark.parametrize(
+    ("events", "touch"),
+    [
+        ((PAID,), Touch()),
+        # Whatever brought it in; the last of several; what came later is none of it.
+        ((ours("retry:3"), WRITTEN, REMINDED), READ),
+        ((CHEQUE, REMINDED, h.step("email:3", b.days(3.1), template="final")), READ),
+        ((PAID, REMINDED, h.step("email:3", b.days(2.5), StepResult.DOUBTFUL)), READ),
+        ((PAID, REMINDED, h.step("email:3", b.days(2.5), StepResult.SKIPPED)), READ),
+        (
+            (PAID, REMINDED, h.pressed(b.days(1), CARD), h.pressed(b.days(2))),
+            replace(READ, click="pay", click_at=b.days(2)),
+        ),
+        (
+            (PAID, h.pressed(b.days(1), CARD), h.pressed(b.days(4))),
+            Touch(click="card", click_at=b.days(1)),
+        ),
+        # Who fetches the page without pressing anything may be a scanner of mail.
+        ((PAID, h.page_opened(b.days(1))), Touch(click="page", click_at=b.days(1))),
+        (
+            (PAID, h.page_opened(b.days(2)), h.pressed(b.days(1))),
+            Touch(click="pay", click_at=b.days(1)),
+        ),
+    ],
+)
+def test_what_they_had_last_heard_and_done(events: tuple[BillingEvent, ...], touch: Touch) -> None:
+    assert touches(*events) == touches(*reversed(events)) == [touch]
+
+
+TREATED = replace(held_out_of("standard"), held_out=False)
+
+
+@pytest.mark.parametrize(
+    ("events", "how"),
+    [
+        ((ours("retry:3"),), "holdout"),
+        ((ours("retry:hand:act_1"), PAID), "holdout"),
+        ((ours("retry:card:1767960000"), PAID), "holdout"),
+        ((ours("retry:backup:1"), PAID), "holdout"),
+        ((PAID, WRITTEN), "holdout"),
+        ((PAID, h.pressed(b.days(3) - LATELY)), "holdout"),
+        ((PAID,), "natural"),
+        ((CHEQUE, WRITTEN), "outside"),
+        ((THEIRS, RETRIED, WRITTEN), "provider_retry"),
+        ((THEIRS, RETRIED, refreshed(1)), "network_updater"),
+    ],
+)
+def test_nothing_is_claimed_of_who_is_held_out(events: tuple[BillingEvent, ...], how: str) -> None:
+    case = b.case_of(b.failed(), *events)
+    for drawn in (held_out_of("standard"), replace(held_out_of("standard"), instead="gentle")):
+        sheet = books(replace(case, drawn=drawn))
+        booked = [entry.how for entry in sheet.entries if entry.cause is Cause.PAID]
+        assert booked == [how]
+        assert not any(map(is_ours, booked))
+    for treated in (None, TREATED):
+        assert [e.how for e in books(replace(case, drawn=treated)).entries] == ["", *hows(*events)]
 
 
 def test_money_that_was_refunded_later_keeps_its_cause() -> None:

@@ -21,6 +21,7 @@ from dunning.core.events import (
     AttemptStatus,
     Bill,
     BillingEvent,
+    ButtonPressed,
     ClosedByHand,
     CreditNoted,
     Decline,
@@ -37,6 +38,7 @@ from dunning.core.events import (
     SubscriptionReported,
 )
 from dunning.core.policy import Policy
+from dunning.core.visits import PAY
 from dunning.reports import snapshot
 from dunning.store import engine_for, transaction
 from tests.policies import STANDARD
@@ -258,8 +260,13 @@ class Unpaid:
 
     # --- our own steps ------------------------------------------------------------------------
 
-    def written_to(self, at: datetime) -> None:
-        self._step(at, StepKind.EMAIL)
+    def written_to(self, at: datetime, template: str | None = None) -> None:
+        self._step(at, StepKind.EMAIL, template)
+
+    def pressed(self, at: datetime, button: str = PAY) -> None:
+        """The customer pressed a button of their page."""
+        name = f"{button}:{int(at.timestamp()) // 3600}"
+        self.by_us(ButtonPressed(id=name, at=at, invoice=self.invoice, button=button))
 
     def suspended(self, at: datetime) -> None:
         self._step(at, StepKind.SUSPEND)
@@ -270,9 +277,10 @@ class Unpaid:
     def closed_by_hand(self, at: datetime) -> None:
         self.by_us(ClosedByHand(id=f"act_{self.invoice}", at=at, why="goodwill", by="ops"))
 
-    def _step(self, at: datetime, kind: StepKind) -> None:
-        key = f"{self.case}/{kind}:1"
-        self.by_us(StepEnded(id=key, at=at, kind=kind, result=StepResult.DONE))
+    def _step(self, at: datetime, kind: StepKind, template: str | None = None) -> None:
+        key = f"{self.case}/{kind}:{template or 1}"
+        done = StepResult.DONE
+        self.by_us(StepEnded(id=key, at=at, kind=kind, result=done, template=template))
 
 
 def money(rows: Sequence[dict[str, Any]], name: str) -> dict[str, int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,13 +16,20 @@ from sqlalchemy import insert
 from sqlmodel import Session
 
 from dunning import ledger
+from dunning.cases import CaseBook
+from dunning.chosen import Chosen
+from dunning.core.choosing import Subject
 from dunning.core.events import DisputeStatus
-from dunning.reports import Report, at_risk, lost, recovered, verify_all
+from dunning.core.holdout import Holdout
+from dunning.core.visits import CARD
+from dunning.reports import Report, at_risk, lost, rates, recovered, verify_all
 from dunning.reports.at_risk import BY as AT_RISK_BY
 from dunning.reports.lost import BY as LOST_BY
 from dunning.reports.periods import UNITS, label_at, zone_named
+from dunning.reports.rates import BY as RATES_BY
 from dunning.reports.recovered import BY as RECOVERED_BY
 from dunning.store import EntryRow
+from tests.policies import STANDARD
 from tests.reports.shop import NOW, Shop, Unpaid, money, on
 
 Tell = Callable[[Unpaid, Any, int], None]
@@ -34,6 +43,9 @@ HAPPENINGS: dict[str, Tell] = {
     "paid": lambda unpaid, at, _: unpaid.paid(at),
     "outside": lambda unpaid, at, _: unpaid.paid(at, outside=True),
     "written to": lambda unpaid, at, _: unpaid.written_to(at),
+    "reminded": lambda unpaid, at, _: unpaid.written_to(at, "reminder"),
+    "led to pay": lambda unpaid, at, _: unpaid.pressed(at),
+    "led to a new card": lambda unpaid, at, _: unpaid.pressed(at, CARD),
     "refunded": lambda unpaid, at, part: unpaid.refunded(at, part),
     "refund failed": lambda unpaid, at, part: unpaid.refunded(at, part, live=False),
     "disputed": lambda unpaid, at, _: unpaid.disputed(at),
@@ -69,8 +81,30 @@ def live(shop: Shop, histories: list[Any]) -> None:
             HAPPENINGS[name](unpaid, at, max(1, int(amount * part)))
 
 
-REPORTS = {"recovered": RECOVERED_BY, "lost": LOST_BY, "at-risk": AT_RISK_BY}
-ASK: dict[str, Callable[..., Report]] = {"recovered": recovered, "lost": lost, "at-risk": at_risk}
+REPORTS = {"recovered": RECOVERED_BY, "lost": LOST_BY, "at-risk": AT_RISK_BY, "rates": RATES_BY}
+ASK: dict[str, Callable[..., Report]] = {
+    "recovered": recovered,
+    "lost": lost,
+    "at-risk": at_risk,
+    "rates": partial(rates, definitions=("ours", "ours_cases", "stripe", "baremetrics")),
+}
+
+
+def choose(subject: Subject) -> Chosen:
+    """Half of one policy's customers are held out; segments by what is owed."""
+    assert subject.amount is not None
+    large = ("large",) if subject.amount.minor > 40_000 else ()
+    policy = HALF if subject.amount.minor % 2 else replace(STANDARD, name="patient")
+    return Chosen(policy, "", (*large, *(("euro",) if subject.amount.currency == "eur" else ())))
+
+
+HALF = replace(STANDARD, holdout=Holdout(share=5_000))
+
+
+@pytest.fixture
+def shop(shop: Shop) -> Shop:
+    shop.book = CaseBook(choose=choose)
+    return shop
 
 
 @st.composite
@@ -109,12 +143,23 @@ def test_every_key_adds_up(shop: Shop) -> None:
 
 
 def assert_adds_up(session: Session, report: Report) -> None:
+    if report.name == "rates":
+        assert _above(report.rows) == _above(report.totals), report.filters["by"]
+        return
     for figure in (column.name for column in report.shown if column.is_money):
         by_row, total = money(report.rows, figure), money(report.totals, figure)
         assert by_row == total, (report.name, report.filters["by"], figure)
     totals = {total["currency"]: total for total in report.totals}
     for currency, accounts in ledger.balances(session).items():
         assert_agrees(report.name, totals.get(currency), accounts)
+
+
+def _above(rows: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    """What came in, by currency and definition: an amount, or a number of cases."""
+    sums: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        sums[row["currency"], row["definition"]] += row["numerator"]
+    return +sums
 
 
 def assert_agrees(name: str, total: dict[str, Any] | None, accounts: dict[str, int]) -> None:

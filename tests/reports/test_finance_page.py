@@ -11,10 +11,13 @@ import pytest
 
 from dunning import closing
 from dunning.closing import Wish
+from dunning.core.attribution import is_ours
 from dunning.core.money import Money
-from dunning.reports import verify_all
+from dunning.reports import recovered, verify_all
+from dunning.reports.origins import UNKNOWN, mechanism_of
+from dunning.reports.recovered import MECHANISMS
 from dunning.statements import Statement
-from tests.reports.shop import Shop, Unpaid, on
+from tests.reports.shop import NOW, Shop, Unpaid, on
 
 PAGE = Path(__file__).parents[2] / "docs" / "finance.md"
 CURRENCIES = ("USD", "JPY", "KWD")
@@ -132,3 +135,17 @@ def test_what_is_heard_after_the_closing_is_february_s(shop: Shop, cem: Unpaid) 
     assert (late["period"], late["credit"], late["amount"]) == ("2026-01", "recovered", 5900)
     with shop.reading() as session:
         assert verify_all(session).faults == []
+        by_books = recovered(session, NOW, by=("month",), date="books", currency="usd")
+        occurred = recovered(session, NOW, by=("month",), currency="usd")
+        only_later = recovered(session, NOW, by=(), date="books", since=on(2, 1).date())
+    # 277.00 USD in January, by its statement, and 59.00 in February; all of it occurred in January.
+    told = {row["month"]: (row["gross"], row["cases"]) for row in by_books.rows}
+    assert told == {"2026-01": (27_700, 5), "2026-02": (5900, 1)}
+    assert [row["gross"] for row in occurred.rows] == [33_600]
+    assert [row["gross"] for row in only_later.totals] == [5900]
+
+
+def test_the_page_names_every_mechanism_and_what_is_ours() -> None:
+    told = [(line["mechanism"], line["ours"]) for line in tables()["first mechanism when ours"]]
+    assert {mechanism_of(how) for how, _ in told} == set(MECHANISMS) - {UNKNOWN}
+    assert {how for how, ours in told if ours == "yes"} == {how for how, _ in told if is_ours(how)}

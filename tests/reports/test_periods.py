@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 from dunning.core.attribution import (
     BACKUP_METHOD,
     BY_HAND,
+    HOLDOUT,
     LINK,
     NATURAL,
     NEW_CARD,
     OUTSIDE,
     PROVIDER,
     UPDATER,
+    is_ours,
 )
 from dunning.errors import RefusedError
-from dunning.reports.flows import CLAIMED, UNKNOWN, mechanism_of, step_of
+from dunning.reports.origins import CLAIMED, UNKNOWN, mechanism_of, step_of
 from dunning.reports.periods import (
     Unit,
     first_moment,
@@ -109,9 +111,10 @@ def test_a_zone_nobody_knows_is_refused(name: str) -> None:
 
 def test_every_mechanism_of_the_core_has_its_place() -> None:
     ours = [NEW_CARD, BACKUP_METHOD, BY_HAND, "retry:1", "retry:12"]
-    words = [OUTSIDE, PROVIDER, UPDATER, LINK, NATURAL, *ours, ""]
+    words = [OUTSIDE, PROVIDER, UPDATER, LINK, NATURAL, HOLDOUT, *ours, ""]
     assert {mechanism_of(word) for word in words} == set(MECHANISMS)
-    unclaimed = (OUTSIDE, PROVIDER, UPDATER, NATURAL, "")
+    unclaimed = (OUTSIDE, PROVIDER, UPDATER, NATURAL, HOLDOUT, "")
     assert {mechanism_of(word) for word in unclaimed}.isdisjoint(CLAIMED)
+    assert {word for word in words if is_ours(word)} == {*ours, LINK}
     assert mechanism_of("") == UNKNOWN
     assert {word for word in words if step_of(word)} == set(ours)

@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from dunning.errors import RefusedError
 from dunning.reports import Report, cells, rates, to_csv
+from dunning.reports.origins import PAYMENT_KEYS
 from dunning.reports.published import ALL, NAMES
 from dunning.reports.rates import BY
 from tests.reports.shop import NOW, Shop, on
@@ -115,15 +116,37 @@ def test_every_breakdown_adds_up(shop: Shop) -> None:
         tell(shop)
         for key in BY:
             report = asked(session, by=(key,))
+            # However it came in, it came in of the whole cohort.
+            whole = ("cases", "denominator")
+            added = ("numerator",) if key in PAYMENT_KEYS else ("numerator", *whole)
             sums: Counter[tuple[str, str, str]] = Counter()
             for row in report.rows:
-                for name in ("cases", "numerator", "denominator"):
+                for name in added:
                     sums[row["currency"], row["definition"], name] += row[name]
             for total in report.totals:
+                if key in PAYMENT_KEYS:
+                    same = [row for row in report.rows if _of(row) == _of(total)]
+                    assert {tuple(row[name] for name in whole) for row in same} <= {
+                        tuple(total[name] for name in whole)
+                    }
                 # A customer of two rows is counted in both; here nobody is.
-                for name in ("cases", "numerator", "denominator"):
+                for name in added:
                     told = sums[total["currency"], total["definition"], name]
                     assert told == total[name], (key, total)
+
+
+def _of(row: dict[str, Any]) -> tuple[str, str]:
+    return row["currency"], row["definition"]
+
+
+def test_a_cohort_by_what_brought_it_in(shop: Shop) -> None:
+    with shop.trial() as session:
+        tell(shop)
+        report = asked(session, by=("month", "mechanism"), until=on(1, 31).date())
+        named = {"currency": "usd", "month": "2026-01"}
+        ours = found(report, definition="ours_so_far", mechanism="our_retry", **named)
+        natural = found(report, definition="ours_so_far", mechanism="natural", **named)
+    assert (figures(ours), figures(natural)) == ((4900, 17_900), (2400, 17_900))
 
 
 def test_a_word_nobody_knows_is_refused_with_the_nearest(shop: Shop) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlmodel import col
 
+from dunning.case_rows import locked
+from dunning.core.events import ButtonPressed
+from dunning.core.visits import PAY
 from dunning.prune import Limits, prune
 from dunning.readers import SourceReader
 from dunning.rebuilding import Rebuilt, rebuild
-from dunning.store import CaseRow, InboxRow, transaction
+from dunning.store import CaseRow, EntryRow, InboxRow, transaction
+from tests.scenarios.conftest import Begin
 from tests.world import Customer, World
 
 PAID = ["product case.recovered", "email recovered"]
@@ -42,6 +46,38 @@ def test_the_same_ledger_comes_of_the_webhooks(world: World) -> None:
     assert (told.same, told.cases, told.left_out) == (True, 1, {})
     assert told.webhooks > 5
     assert told.entries >= 4
+
+
+NO_EMAILS = """
+version: 1
+policies:
+  standard:
+    grace: 3d
+    window: 5d
+    timeline:
+      - {at: 1d, do: retry}
+      - {at: 3d, do: suspend}
+      - {at: 5d, do: give_up}
+"""
+
+
+def test_what_the_customer_pressed_came_by_no_webhook_and_is_in_the_same_ledger(
+    begin: Begin,
+) -> None:
+    world = begin(policy=NO_EMAILS)
+    ann = world.failing(at_once=["product case.opened"])
+    world.passes(hours=1)
+    case, now = world.case(ann), world.program.clock.now()
+    press = ButtonPressed(id="pay:1", at=now, invoice=str(case["invoice"]), button=PAY)
+    with transaction(world.program.engine) as session:
+        row = locked(session, str(case["id"]))
+        world.program.cases.apply_by_hand(session, row, [press], now)
+    world.pays_part(ann, 1000)
+    world.settles(expect=[])
+    with transaction(world.program.engine) as session:
+        paid = select(col(EntryRow.how)).where(col(EntryRow.cause) == "paid")
+        assert session.scalars(paid).all() == ["link"]
+    assert rebuilt(world).differences == []
 
 
 def test_what_was_tampered_with_is_named(world: World) -> None:

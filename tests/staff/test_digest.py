@@ -91,9 +91,9 @@ def test_it_says_what_the_day_brought_in_each_currency(opens: Opens) -> None:
     said = text_of(here.mails()[0])
     assert "4 opened, 1 recovered." in said
     rows = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line[:2] == "  "}
-    assert rows["USD"] == ["1,500.00", "(2)", "300.00", "(1)", "–", "1,299.00", "(2)"]
-    assert rows["EUR"] == ["500.00", "(1)", "–", "–", "500.00", "(1)"]
-    assert rows["JPY"] == ["7,000", "(1)", "–", "–", "7,000", "(1)"]
+    assert rows["USD"] == ["1,500.00", "(2)", "300.00", "(1)", "0.00", "–", "1,299.00", "(2)"]
+    assert rows["EUR"] == ["500.00", "(1)", "–", "–", "–", "500.00", "(1)"]
+    assert rows["JPY"] == ["7,000", "(1)", "–", "–", "–", "7,000", "(1)"]
     assert back not in said
     with transaction(here.program.engine) as session:
         day = EVENING.date()

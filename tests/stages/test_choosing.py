@@ -29,7 +29,8 @@ TOLD = customer(metadata=(("tags", "vip"),))
 def by_tag(patient: Policy) -> Callable[[Subject], Chosen]:
     def choose(subject: Subject) -> Chosen:
         vip = "vip" in subject.tags
-        return Chosen(patient, "line 1: vip") if vip else Chosen(STANDARD, "line 2: everything")
+        fits = Chosen(patient, "line 1: vip", ("vip", "eu"))
+        return fits if vip else Chosen(STANDARD, "line 2: everything")
 
     return choose
 
@@ -57,8 +58,10 @@ def test_the_first_look_may_bring_what_another_policy_is_chosen_by(stage: Stage)
     stage.tell(failed())
     (row,) = stage.all(CaseRow)
     assert (row.policy, row.policy_why) == ("standard", "line 2: everything")
+    assert row.segments is None
     row = tell(stage, *looked(TOLD))
     assert (row.policy, row.policy_version) == ("patient", PATIENT.version)
+    assert row.segments == "eu+vip"
     why = "line 1: vip; chosen by the first look, before that standard (line 2: everything)"
     assert row.policy_why == why
 
@@ -67,7 +70,8 @@ def test_what_comes_later_chooses_no_other_policy(stage: Stage) -> None:
     stage.book = CaseBook(choose=by_tag(PATIENT))
     stage.tell(failed())
     tell(stage, *looked())
-    assert tell(stage, TOLD).policy == "standard"
+    row = tell(stage, TOLD)
+    assert (row.policy, row.segments) == ("standard", None)
 
 
 def test_a_case_of_which_anything_was_done_keeps_its_policy(stage: Stage) -> None:
@@ -82,7 +86,7 @@ def test_another_owner_of_the_retries_comes_too_late(stage: Stage) -> None:
     stage.book = CaseBook(choose=by_tag(theirs))
     stage.tell(failed())
     row = tell(stage, *looked(TOLD))
-    assert row.policy == "standard"
+    assert (row.policy, row.segments) == ("standard", "eu+vip")
     assert "kept, as patient (line 1: vip) has another owner of the retries" in str(row.policy_why)
 
 

@@ -183,3 +183,19 @@ def test_before_the_tables_are_there_the_file_is_all_there_is(database_url: str)
     policies.look()
     assert policies.hash == hash_of(FIRST)
     engine.dispose()
+
+
+SEGMENTS = """
+segments:
+  eu: {country: [DE, AT]}
+  large: {amount: {at_least: 100 USD}}
+"""
+
+
+def test_who_chooses_says_which_segments_a_case_is_in(engine: Engine, tmp_path: Path) -> None:
+    policies = Machine(engine, tmp_path / "policies.yaml", FIRST + SEGMENTS).policies
+    for amount, country, segments in ((20_000, "DE", ("eu", "large")), (900, "US", ())):
+        subject = Subject(source="stripe", amount=Money(amount, "usd"), country=country)
+        chosen = policies.choose(subject)
+        assert chosen is not None
+        assert chosen.segments == segments
