@@ -104,16 +104,22 @@ EXPORTED = (
 ).split()
 
 
-def export(session: Session, batch: int = 5000) -> Iterator[dict[str, object]]:
+EXPORTED_RECURRING = (*EXPORTED[:6], "subscription", *EXPORTED[6:])
+
+
+def export(
+    session: Session, batch: int = 5000, *, recurring: bool = False
+) -> Iterator[dict[str, object]]:
     """Every entry in the order of its id, as a program reads it; flat memory."""
-    table = EntryRow.__table__  # type: ignore[attr-defined]
+    table = table_of(RecurringRow if recurring else EntryRow)
+    names = EXPORTED_RECURRING if recurring else EXPORTED
     last = 0
     while True:
         query = select(table).where(table.c.id > last).order_by(table.c.id).limit(batch)
         found = session.execute(query).mappings().all()
         for row in found:
             told: dict[str, object] = {
-                name: row["case_id" if name == "case" else name] for name in EXPORTED
+                name: row["case_id" if name == "case" else name] for name in names
             }
             for name in ("occurred_at", "recorded_at", "posted_at"):
                 told[name] = rfc3339(row[name])

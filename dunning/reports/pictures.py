@@ -16,6 +16,7 @@ _FIGURE = {
     "recovered": "recovered",
     "lost": "net",
     "churn": "recurring_lost",
+    "recurring": "lost",
 }
 _PARTS = ("mechanism", "kind", "cause", "step", "state", "age", "standing")
 _MOST_PARTS = COLOURS - 1
