@@ -339,13 +339,7 @@ class CaseBook:
                 row |= self._policies.look_again(desk, hand, present, row, now)
                 present = self._under_terms(desk, hand, row, present)
         case = hand.case
-        posting = ledger.Posting(
-            case_id=case.id,
-            source=case.source,
-            currency=case.currency,
-            entries=present.books.entries,
-        )
-        if ledger.record(desk, posting, now):
+        if ledger.record(desk, ledger.posting_of(case, present), now):
             heard = (*desk.because.changes().get(case.id, ()), *hand.heard)
             desk.because.put(case.id, tuple(dict.fromkeys(heard)))
         policy = self.policy_of(desk.session, row["policy_version"])

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, text
 from sqlmodel import Session, col
 
 from dunning.clock import utc
-from dunning.store import ClosingRow, EntryRow, transaction
+from dunning.store import ClosingRow, EntryRow, RecurringRow, table_of, transaction
 
 # Whoever adds entries shares this lock to the end of the transaction, whoever closes has it alone.
 # The trigger of the entries takes it as well, for whoever writes past this program.
@@ -62,9 +62,14 @@ def booked_at() -> ColumnElement[datetime]:
     return func.coalesce(col(EntryRow.posted_at), col(EntryRow.occurred_at))
 
 
-def booked_between(since: datetime | None, until: datetime | None) -> ColumnElement[bool]:
+Booked = type[EntryRow | RecurringRow]
+
+
+def booked_between(
+    since: datetime | None, until: datetime | None, model: Booked = EntryRow
+) -> ColumnElement[bool]:
     """The entries that the books count from then until then, so that indexes find them."""
-    posted, occurred = col(EntryRow.posted_at), col(EntryRow.occurred_at)
+    posted, occurred = col(model.posted_at), col(model.occurred_at)
     own: list[ColumnElement[bool]] = [posted.is_(None)]
     later: list[ColumnElement[bool]] = [posted.is_not(None)]
     for moment, rules in ((occurred, own), (posted, later)):
@@ -79,10 +84,13 @@ def misplaced(session: Session) -> Iterator[tuple[str, str]]:
     """Entries that are booked elsewhere than when they occurred, and not as `booked` does it."""
     periods = {row.period: row for row in closings(session)}
     ends = {row.ends_at for row in periods.values()}
-    posted, own = col(EntryRow.posted_at), col(EntryRow.closed_period)
-    query = select(EntryRow).where(posted.is_not(None) | own.is_not(None))
-    options = {"populate_existing": True, "yield_per": 5_000}
-    for row in session.scalars(query.order_by(col(EntryRow.id)).execution_options(**options)):
-        period = periods.get(row.closed_period or "")
-        if period is None or row.posted_at not in ends or row.occurred_at >= period.ends_at:
-            yield row.case_id, f"{row.key}: booked neither when it occurred nor after a closing"
+    models: tuple[Booked, ...] = (EntryRow, RecurringRow)
+    for model in models:
+        late = col(model.posted_at).is_not(None) | col(model.closed_period).is_not(None)
+        table = table_of(model).c
+        query = select(table.case_id, table.key, table.occurred_at, table.posted_at)
+        query = query.add_columns(table.closed_period).where(late).order_by(table.id)
+        for row in session.execute(query.execution_options(yield_per=5_000)):
+            period = periods.get(row.closed_period or "")
+            if period is None or row.posted_at not in ends or row.occurred_at >= period.ends_at:
+                yield row.case_id, f"{row.key}: booked neither when it occurred nor after a closing"

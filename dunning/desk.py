@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import select, union
+from sqlalchemy import ColumnElement, Table, cast, null, select, union, union_all
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session, SQLModel
 
 from dunning import rollups
+from dunning.core.attribution import TOUCH
 from dunning.core.events import BillingEvent
 from dunning.core.facts import Case
-from dunning.core.status import Access, Status
+from dunning.core.status import Access, State, Status
 from dunning.core.telling import Stand
 from dunning.drawers import Drawer, Fetch
 from dunning.store import (
@@ -36,6 +37,7 @@ from dunning.store import (
     MethodRow,
     OutboxRow,
     PolicyRow,
+    RecurringRow,
     RevenueRow,
     ScheduleRow,
     StepRow,
@@ -76,14 +78,21 @@ class Line:
     occurred_at: datetime
     recorded_at: datetime
     reverses: str | None
+    # Where it is of a payment, what the customer had last heard and done.
     email_step: str | None = None
     email_template: str | None = None
     email_at: datetime | None = None
     click: str | None = None
     click_at: datetime | None = None
+    # Where it is of recurring revenue.
+    subscription: str | None = None
 
 
-LINE = tuple(Line.__dataclass_fields__)
+BOOKS = (EntryRow, RecurringRow)
+LINE = tuple(name for name in Line.__dataclass_fields__ if name != "subscription")
+RECURRING_LINE = tuple(name for name in Line.__dataclass_fields__ if name not in TOUCH)
+# Ended, and what was owed may still come in.
+UNPAID = (State.LOST.value, State.CLOSED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,28 +195,39 @@ class Desk:
         return {row["case_id"]: dict(row) for row in self.session.execute(query).mappings()}
 
     def cases_about(
-        self, source: str, customers: Collection[str], scopes: Collection[str], since: datetime
+        self,
+        source: str,
+        customers: Collection[str],
+        scopes: Collection[str],
+        since: datetime,
+        unpaid: bool = False,
     ) -> Sequence[str]:
-        """The ids of these customers' and scopes' cases that had not ended before that moment."""
+        """The ids of these customers' and scopes' cases that had not ended before that moment.
+
+        With `unpaid` also those that had, and may still be paid late.
+        """
         table = table_of(CaseRow)
+        open_then = table.c.closed_at.is_(None) | (table.c.closed_at >= since)
+        if unpaid:
+            open_then |= table.c.state.in_(UNPAID)
         # Two looks at two indexes: for one condition with OR, SQLite would walk the table.
         looks = [
             select(table.c.id).where(
                 table.c.source == source,
                 among(self.session, column, names),
-                table.c.closed_at.is_(None) | (table.c.closed_at >= since),
+                open_then,
             )
             for column, names in ((table.c.customer, customers), (table.c.scope, scopes))
         ]
         return self.session.scalars(union(*looks)).all()
 
     def _fetch_entries(self, ids: Collection[str]) -> Mapping[str, tuple[Line, ...]]:
-        table = table_of(EntryRow)
-        query = (
-            select(*(table.c[name] for name in LINE))
-            .where(among(self.session, table.c.case_id, ids))
-            .order_by(table.c.case_id, table.c.place)
-        )
+        """Their entries of money and of recurring revenue, in one journey."""
+        lines = [
+            select(*_columns(table)).where(among(self.session, table.c.case_id, ids))
+            for table in map(table_of, BOOKS)
+        ]
+        query = union_all(*lines).order_by("case_id", "place")
         found: dict[str, list[Line]] = {}
         for row in self.session.execute(query).mappings():
             found.setdefault(row["case_id"], []).append(Line(**row))
@@ -288,7 +308,9 @@ class Desk:
         change_rows(session, CaseRow, [cases[name] for name in known])
         self._write_schedule()
         lines = self.lines.changes().values()
-        rollups.append(session, [{name: getattr(line, name) for name in LINE} for line in lines])
+        rollups.append(
+            session, _rows(lines, LINE, monthly=False), _rows(lines, RECURRING_LINE, monthly=True)
+        )
         self._write_attempts()
         links = [
             {"source": key.source, "object_id": key.id, "invoice": invoice}
@@ -340,6 +362,19 @@ class Desk:
         fresh = [row for name, row in changes.items() if self.attempts.stored(name) is None]
         add_rows(self.session, AttemptRow, fresh)
         change_rows(self.session, AttemptRow, [{n: row[n] for n in _ATTEMPT} for row in known])
+
+
+def _columns(table: Table) -> Iterator[ColumnElement[Any]]:
+    """What a line has, and nothing in the place of what this table does not keep of it."""
+    kinds = {column.name: column.type for model in BOOKS for column in table_of(model).c}
+    for name in Line.__dataclass_fields__:
+        yield table.c.get(name, cast(null(), kinds[name]).label(name))
+
+
+def _rows(lines: Iterable[Line], names: tuple[str, ...], *, monthly: bool) -> list[Row]:
+    """The new lines of the ledger, or those of recurring revenue, as rows."""
+    wanted = (line for line in lines if (line.subscription is not None) is monthly)
+    return [{name: getattr(line, name) for name in names} for line in wanted]
 
 
 def _all_but(model: type[SQLModel], *names: str) -> tuple[str, ...]:

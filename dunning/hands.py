@@ -106,7 +106,8 @@ def tell_when_durable(desk: Desk) -> None:
 def _tell(lines: Sequence[Line], because: Mapping[str, Sequence[str]]) -> None:
     by_case: defaultdict[str, list[str]] = defaultdict(list)
     for line in lines:
-        metrics.entries(line.source, line.cause)
+        if line.subscription is None:
+            metrics.entries(line.source, line.cause)
         by_case[line.case_id].append(line.key)
     for case, keys in by_case.items():
         log.info("ledger.recorded", case=case, entries=keys, because=because.get(case, ()))

@@ -11,34 +11,54 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 from sqlmodel import Session, col
 
-from dunning import rollups
+from dunning import recurring, rollups
+from dunning.appending import Book, difference
 from dunning.clock import rfc3339
-from dunning.core.attribution import TOUCH, as_booked, told_of
+from dunning.core.attribution import TOUCH
 from dunning.core.entries import Account, Entry
+from dunning.core.facts import Case
 from dunning.core.identity import TRANSFERS, Flows, add_entries, broken_months, differences
-from dunning.core.status import State
-from dunning.desk import Desk, Line
-from dunning.store import CaseRow, EntryRow
+from dunning.core.recurring import Turn, runs, turns
+from dunning.core.status import State, Status
+from dunning.desk import Desk
+from dunning.store import CaseRow, EntryRow, RecurringRow, table_of
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting(Book):
     """What the ledger should say of one case, in full."""
 
-    case_id: str
-    source: str
-    currency: str
     entries: Sequence[Entry]
+    recurring: Sequence[Turn] = ()
+    monthly_at_risk: int = 0  # of recurring revenue, as the state of the case has it
+
+
+def posting_of(case: Case, present: Status) -> Posting:
+    """What follows from the facts of a case."""
+    sheet = present.books
+    monthly = turns(case, sheet)
+    return Posting(
+        case_id=case.id,
+        source=case.source,
+        currency=case.currency,
+        entries=sheet.entries,
+        recurring=monthly,
+        monthly_at_risk=monthly[0].amount if monthly and runs(case, sheet) else 0,
+    )
 
 
 def record(desk: Desk, posting: Posting, now: datetime) -> int:
     """Append whatever makes the ledger say what the posting says; how many lines that took."""
     stored = desk.entries.get(posting.case_id) or ()
-    added = _difference(posting, stored, now)
+    money = [line for line in stored if line.subscription is None]
+    monthly = [line for line in stored if line.subscription is not None]
+    added = difference(posting, posting.entries, money, now)
+    added += difference(posting, posting.recurring, monthly, now)
     if added:
         desk.entries.put(posting.case_id, (*stored, *added))
         for line in added:
@@ -53,89 +73,6 @@ def rows_of(session: Session, case_ids: Sequence[str]) -> Mapping[str, list[Entr
     for row in session.scalars(query.execution_options(populate_existing=True)):
         found[row.case_id].append(row)
     return found
-
-
-def _difference(posting: Posting, stored: Sequence[EntryRow | Line], now: datetime) -> list[Line]:
-    """The lines that are missing, and the counter-entries of those that no longer hold."""
-    after = max((row.place for row in stored), default=0)
-    standing: dict[str, EntryRow | Line] = {}
-    revisions: defaultdict[str, int] = defaultdict(int)
-    for row in stored:
-        revisions[row.base] += 1
-        if row.reverses:
-            standing.pop(row.base, None)
-        else:
-            standing[row.base] = row
-    wanted = {entry.key: entry for entry in posting.entries}
-    lines: list[Line] = []
-    for base, row in standing.items():
-        entry = wanted.get(base)
-        if entry is None or not _same(row, entry, posting.currency):
-            revisions[base] += 1
-            lines.append(_counter(row, revisions[base], after + len(lines) + 1, now))
-    for base, entry in wanted.items():
-        known = standing.get(base)
-        if known is None or not _same(known, entry, posting.currency):
-            revisions[base] += 1
-            lines.append(_fresh(posting, entry, revisions[base], after + len(lines) + 1, now))
-    return lines
-
-
-def _same(row: EntryRow | Line, entry: Entry, currency: str) -> bool:
-    return (
-        row.debit == entry.debit
-        and row.credit == entry.credit
-        and row.amount == entry.amount
-        and row.currency == currency
-        and row.occurred_at == entry.at
-        and row.cause == entry.cause
-        and as_booked(row, entry.how, entry.touch)
-    )
-
-
-def _key(base: str, revision: int) -> str:
-    return base if revision == 1 else f"{base}#{revision}"
-
-
-def _fresh(posting: Posting, entry: Entry, revision: int, place: int, now: datetime) -> Line:
-    return Line(
-        key=_key(entry.key, revision),
-        base=entry.key,
-        case_id=posting.case_id,
-        place=place,
-        source=posting.source,
-        debit=entry.debit.value,
-        credit=entry.credit.value,
-        amount=entry.amount,
-        currency=posting.currency,
-        cause=entry.cause.value,
-        how=entry.how,
-        occurred_at=entry.at,
-        recorded_at=now,
-        reverses=None,
-        **told_of(entry.touch),
-    )
-
-
-def _counter(row: EntryRow | Line, revision: int, place: int, now: datetime) -> Line:
-    return Line(
-        key=_key(row.base, revision),
-        base=row.base,
-        case_id=row.case_id,
-        place=place,
-        source=row.source,
-        debit=row.credit,
-        credit=row.debit,
-        amount=row.amount,
-        currency=row.currency,
-        cause=row.cause,
-        how=row.how,
-        # The same day as what it takes back, so no period ever shows half of a correction.
-        occurred_at=row.occurred_at,
-        recorded_at=now,
-        reverses=row.key,
-        **{name: getattr(row, name) for name in TOUCH},
-    )
 
 
 # --- sums ----------------------------------------------------------------------------------
@@ -155,30 +92,37 @@ def balances(session: Session) -> dict[str, dict[str, int]]:
     return {currency: sums[currency] for currency in sorted(sums)}
 
 
-# Whether the database itself refuses to change, delete and skip entries.
-guarded = rollups.guarded
+def guarded(session: Session) -> bool:
+    """Whether the database itself refuses to change, delete and skip entries of either book."""
+    return rollups.guarded(session) and recurring.guarded(session)
 
 
 # --- export --------------------------------------------------------------------------------
 
-EXPORTED = (
+_BOTH = (
     "id key base case place source debit credit amount currency cause how occurred_at recorded_at "
-    "reverses posted_at closed_period email_step email_template email_at click click_at"
+    "reverses posted_at closed_period"
 ).split()
+_MOMENTS = ("occurred_at", "recorded_at", "posted_at", "email_at", "click_at")
+EXPORTED = (*_BOTH, *TOUCH)
+EXPORTED_RECURRING = (*_BOTH[:6], "subscription", *_BOTH[6:])
 
 
-def export(session: Session, batch: int = 5000) -> Iterator[dict[str, object]]:
+def export(
+    session: Session, batch: int = 5000, *, recurring: bool = False
+) -> Iterator[dict[str, object]]:
     """Every entry in the order of its id, as a program reads it; flat memory."""
-    table = EntryRow.__table__  # type: ignore[attr-defined]
+    table = table_of(RecurringRow if recurring else EntryRow)
+    names = EXPORTED_RECURRING if recurring else EXPORTED
     last = 0
     while True:
         query = select(table).where(table.c.id > last).order_by(table.c.id).limit(batch)
         found = session.execute(query).mappings().all()
         for row in found:
             told: dict[str, object] = {
-                name: row["case_id" if name == "case" else name] for name in EXPORTED
+                name: row["case_id" if name == "case" else name] for name in names
             }
-            for name in ("occurred_at", "recorded_at", "posted_at", "email_at", "click_at"):
+            for name in set(_MOMENTS) & set(names):
                 told[name] = rfc3339(row[name])
             yield told
         if len(found) < batch:
@@ -189,6 +133,7 @@ def export(session: Session, batch: int = 5000) -> Iterator[dict[str, object]]:
 # --- proof ---------------------------------------------------------------------------------
 
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
 # What a fault of no single case is said of.
 LEDGER = "ledger"
 # More are counted, not kept.
@@ -205,6 +150,9 @@ class Proof:
     faults: list[tuple[str, str]] = field(default_factory=list)  # (case id, what is wrong)
     more_faults: int = 0  # beyond those kept
     currencies: dict[str, dict[str, int]] = field(default_factory=dict)
+    monthly_rows: int = 0  # of recurring revenue
+    # What stands of it, a month, each subscription counted once; of full proofs only.
+    recurring: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
@@ -225,15 +173,26 @@ class Proof:
             "rows": self.rows,
             "cases": self.cases,
             "currencies": self.currencies,
+            "recurring_rows": self.monthly_rows,
+            "recurring": self.recurring,
             "faults": [{"case": case_id, "fault": what} for case_id, what in self.faults],
             "more_faults": self.more_faults,
         }
 
 
-def prove_case(proof: Proof, posting: Posting, rows: Sequence[EntryRow]) -> None:
+def prove_case(
+    proof: Proof,
+    posting: Posting,
+    rows: Sequence[EntryRow],
+    monthly: Sequence[RecurringRow] = (),
+) -> None:
     """Prove the rows of one case against its facts: every transfer, every correction, the sum."""
     proof.cases += 1
     proof.rows += len(rows)
+    proof.monthly_rows += len(monthly)
+    at_risk = posting.monthly_at_risk
+    for wrong in recurring.faults_of(posting, posting.recurring, at_risk, monthly):
+        proof.fault(posting.case_id, wrong)
     by_key = {row.key: row for row in rows}
     if len(by_key) < len(rows):
         proof.fault(posting.case_id, "a key is there twice")
@@ -248,7 +207,7 @@ def prove_case(proof: Proof, posting: Posting, rows: Sequence[EntryRow]) -> None
             if target is None or not _takes_back(row, target) or row.reverses in undone:
                 proof.fault(posting.case_id, f"{row.key}: takes back nothing that stood")
             undone.add(row.reverses)
-    for missing in _difference(posting, rows, datetime.min.replace(tzinfo=UTC)):
+    for missing in difference(posting, posting.entries, rows, _NEVER):
         proof.fault(posting.case_id, f"the facts and the ledger differ: {missing.key}")
 
 
@@ -292,20 +251,24 @@ def verify(session: Session, read_posting: ReadPosting, progress: Progress | Non
     proof = Proof()
     if not guarded(session):
         proof.fault(LEDGER, "the database no longer refuses to change entries: a trigger is gone")
-    by_facts: Flows = Counter()
+    by_facts, monthly_by_facts = Flows(), Flows()
     for cases in _batches(session):
-        stored = rows_of(session, [case.id for case in cases])
+        names = [case.id for case in cases]
+        stored, monthly = rows_of(session, names), recurring.rows_of(session, names)
         for case in cases:
             posting = read_posting(case, proof)
             if posting is None:
                 proof.cases += 1
                 proof.rows += len(stored[case.id])
+                proof.monthly_rows += len(monthly[case.id])
                 continue
-            prove_case(proof, posting, stored[case.id])
+            prove_case(proof, posting, stored[case.id], monthly[case.id])
             add_entries(by_facts, posting.currency, posting.entries)
+            add_entries(monthly_by_facts, posting.currency, posting.recurring)
         if progress is not None:
             progress(proof.cases)
     _prove_strays(session, proof)
+    _prove_monthly(session, proof, monthly_by_facts)
     by_rows = _flows(session)
     for wrong in (*differences(by_rows, by_facts), *broken_months(by_rows, by_facts)):
         proof.fault(LEDGER, wrong)
@@ -351,16 +314,26 @@ def _prove_strays(session: Session, proof: Proof) -> None:
         proof.fault(LEDGER, f"{there} entries are there, {proof.rows} were found by their cases")
 
 
-def _flows(session: Session) -> Flows:
+def _prove_monthly(session: Session, proof: Proof, by_facts: Flows) -> None:
+    """The months of recurring revenue, and that no entry of it is of no case."""
+    by_rows = _flows(session, RecurringRow)
+    for wrong in (*differences(by_rows, by_facts), *broken_months(by_rows, by_facts)):
+        proof.fault(LEDGER, f"recurring revenue, {wrong}")
+    for wrong in recurring.strays(session, proof.monthly_rows):
+        proof.fault(LEDGER, wrong)
+    proof.recurring = recurring.balances(session)
+
+
+def _flows(session: Session, model: type[EntryRow | RecurringRow] = EntryRow) -> Flows:
     """The ledger's own sums; a counter-entry counts against the transfer that it takes back."""
-    occurred = col(EntryRow.occurred_at)
+    row: Any = table_of(model).c
+    occurred = row.occurred_at
     if session.get_bind().dialect.name == "sqlite":
         month: ColumnElement[str] = func.strftime("%Y-%m", occurred)
     else:
         month = func.to_char(func.timezone("UTC", occurred), "YYYY-MM")
-    accounts = (col(EntryRow.debit), col(EntryRow.credit))
-    keys = (col(EntryRow.currency), month, *accounts, col(EntryRow.reverses).is_not(None))
-    query = select(*keys, func.sum(col(EntryRow.amount))).group_by(*keys)
+    keys = (row.currency, month, row.debit, row.credit, row.reverses.is_not(None))
+    query = select(*keys, func.sum(row.amount)).group_by(*keys)
     flows: Flows = Counter()
     for currency, at, debit, credit, is_counter, amount in session.execute(query):
         if is_counter:

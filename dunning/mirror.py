@@ -6,11 +6,12 @@ the cancellation that came first.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from dunning.clock import from_unix
+from dunning.clock import from_unix, rfc3339
 from dunning.core.ahead import outlook_from, outlook_to, upcoming_to
 from dunning.core.declines import Override, advise
 from dunning.core.events import (
@@ -26,8 +27,9 @@ from dunning.core.events import (
     SubscriptionReported,
 )
 from dunning.core.facts import Case
-from dunning.core.heard import details_of, pairs_from, pairs_to, read_details
+from dunning.core.heard import details_of, monthly_of, pairs_from, pairs_to, read_details
 from dunning.core.merge import earliest, latest
+from dunning.core.monthly import Monthly, merged, newest
 from dunning.desk import Desk, Named, Row
 from dunning.store import CustomerRow, MethodRow, SubscriptionRow, table_of
 
@@ -156,6 +158,7 @@ class Mirror:
         names = ("status", "started_at", "recurring", "currency")
         told = {name: getattr(event, name) for name in names}
         shown = event.outlook and outlook_to(event.outlook)
+        row["monthly"] = _monthly_to(newest(merged(_monthly_from(row), monthly_of(event))))
         _take(row, event.at, told | {"details": details_of(event), "outlook": shown})
         row["renews_at"] = outlook_from(row["outlook"]).renews_at
         self._desk.subscriptions.put(key, row)
@@ -306,4 +309,22 @@ def _of_subscription(row: Row) -> SubscriptionReported:
         yearly=details.yearly.minor if details.yearly else None,
         currency=details.yearly.currency if details.yearly else None,
         metadata=details.metadata,
+        heard=_monthly_from(row),
     )
+
+
+def _monthly_from(row: Row) -> tuple[Monthly, ...]:
+    """What was told of what it brings in a month; of a row older than that, its last word."""
+    if row["monthly"] is not None:
+        told = json.loads(row["monthly"])
+        return tuple(Monthly(row["id"], datetime.fromisoformat(at), *rest) for at, *rest in told)
+    if row["recurring"] is None or row["currency"] is None:
+        return ()
+    return (Monthly(row["id"], row["as_of"], row["recurring"], row["currency"]),)
+
+
+def _monthly_to(told: tuple[Monthly, ...]) -> str | None:
+    if not told:
+        return None
+    said = [[rfc3339(one.at), one.amount, one.currency] for one in told]
+    return json.dumps(said, separators=(",", ":"))

@@ -15,7 +15,7 @@ from datetime import datetime
 from sqlalchemy import Engine, func, select
 from sqlmodel import Session, col
 
-from dunning import ledger, rollups
+from dunning import ledger, recurring, rollups
 from dunning.closed import alone
 from dunning.core.entries import Account
 from dunning.core.status import State
@@ -23,7 +23,7 @@ from dunning.ledger import LEDGER, Progress, Proof
 from dunning.reports.proof import prove_closed, read_posting, verify_all
 from dunning.reports.snapshot import snapshot
 from dunning.rollups import Key, Sum
-from dunning.store import CaseRow, EntryRow, ProofRow, transaction
+from dunning.store import CaseRow, EntryRow, ProofRow, RecurringRow, transaction
 
 FULL, ONWARD = "full", "onward"
 
@@ -49,6 +49,8 @@ def prove(
     with alone(engine) as session:
         # No entry with a lower id can come any more.
         last = session.execute(select(func.max(col(EntryRow.id)))).scalar_one() or 0
+        query = select(func.max(col(RecurringRow.id)))
+        last_recurring = session.execute(query).scalar_one() or 0
     with snapshot(engine) as session:
         before = None if full else last_proof(session)
         if before is None:
@@ -62,6 +64,7 @@ def prove(
             kind=proved.kind,
             at=now,
             last_entry=last,
+            last_recurring=last_recurring,
             entries=proved.proof.rows,
             cases=proved.proof.cases,
             totals=_written(_less(totals, later)),
@@ -79,11 +82,11 @@ def last_proof(session: Session) -> ProofRow | None:
 
 def _onward(session: Session, before: ProofRow, progress: Progress | None) -> Proof:
     proof = Proof()
-    if not rollups.guarded(session):
+    if not ledger.guarded(session):
         proof.fault(LEDGER, "the database no longer refuses to change entries: a trigger is gone")
-    new = col(EntryRow.id) > before.last_entry
-    ids = session.scalars(select(col(EntryRow.case_id)).where(new).distinct()).all()
-    names = sorted(ids)
+    new = select(col(EntryRow.case_id)).where(col(EntryRow.id) > before.last_entry)
+    later = col(RecurringRow.id) > before.last_recurring
+    names = sorted(session.scalars(new.union(select(col(RecurringRow.case_id)).where(later))))
     for start in range(0, len(names), ledger.CASES_A_BATCH):
         _prove_cases(session, proof, names[start : start + ledger.CASES_A_BATCH])
         if progress is not None:
@@ -98,18 +101,19 @@ def _prove_cases(session: Session, proof: Proof, names: list[str]) -> None:
     cases = {
         case.id: case for case in session.scalars(query.execution_options(populate_existing=True))
     }
-    stored = ledger.rows_of(session, names)
+    stored, monthly = ledger.rows_of(session, names), recurring.rows_of(session, names)
     for name in names:
         if name not in cases:
             proof.rows += len(stored[name])
-            proof.fault(name, f"entries without a case: {len(stored[name])}")
+            count = len(stored[name]) + len(monthly[name])
+            proof.fault(name, f"entries without a case: {count}")
             continue
         posting = read_posting(cases[name], proof)
         if posting is None:
             proof.cases += 1
             proof.rows += len(stored[name])
         else:
-            ledger.prove_case(proof, posting, stored[name])
+            ledger.prove_case(proof, posting, stored[name], monthly[name])
 
 
 def _prove_sums(session: Session, proof: Proof, before: ProofRow) -> None:

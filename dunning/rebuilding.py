@@ -19,14 +19,15 @@ from typing import Any
 from sqlalchemy import Engine, func, select
 from sqlmodel import Session, col
 
-from dunning import ledger, store
+from dunning import ledger, recurring, store
 from dunning.case_rows import read_facts
 from dunning.cases import CaseBook
 from dunning.chosen import Chooser
 from dunning.core.case import advance
-from dunning.core.entries import books
+from dunning.core.entries import Entry, books
 from dunning.core.events import BillingEvent
 from dunning.core.facts import Case
+from dunning.core.recurring import Turn, turns
 from dunning.errors import DunningError
 from dunning.inbox import Inbox
 from dunning.readers import SourceReader
@@ -36,6 +37,7 @@ from dunning.store import (
     EntryRow,
     InboxRow,
     PruningRow,
+    RecurringRow,
     among,
     engine_for,
     reading,
@@ -179,7 +181,7 @@ def _compare(session: Session, replayed: Session, told: Rebuilt) -> None:
         query = select(CaseRow).where(col(CaseRow.id) > last).order_by(col(CaseRow.id))
         rows = session.scalars(query.limit(BATCH)).all()
         names = [row.id for row in rows]
-        stored = ledger.rows_of(session, names)
+        stored, monthly = ledger.rows_of(session, names), recurring.rows_of(session, names)
         found = {
             row.id: row
             for row in replayed.scalars(
@@ -187,7 +189,8 @@ def _compare(session: Session, replayed: Session, told: Rebuilt) -> None:
             )
         }
         for row in rows:
-            _compare_case(row, stored[row.id], found.get(row.id), gone_before, told)
+            there: list[EntryRow | RecurringRow] = [*stored[row.id], *monthly[row.id]]
+            _compare_case(row, there, found.get(row.id), gone_before, told)
         session.expunge_all()
         replayed.expunge_all()
         if len(rows) < BATCH:
@@ -198,7 +201,7 @@ def _compare(session: Session, replayed: Session, told: Rebuilt) -> None:
 
 def _compare_case(
     row: CaseRow,
-    stored: Sequence[EntryRow],
+    stored: Sequence[EntryRow | RecurringRow],
     found: CaseRow | None,
     gone_before: datetime | None,
     told: Rebuilt,
@@ -220,10 +223,12 @@ def _compare_case(
     if found is None:
         told.differ(row.id, "no webhook that is kept makes this case")
         return
-    rebuilt = books(_with_what_we_did(read_facts(found), case)).entries
+    replayed = _with_what_we_did(read_facts(found), case)
+    sheet = books(replayed)
+    both: list[Entry | Turn] = [*sheet.entries, *turns(replayed, sheet)]
     wanted = Counter[Said](
         (e.key, e.debit.value, e.credit.value, e.amount, found.currency, e.cause.value, e.how, e.at)
-        for e in rebuilt
+        for e in both
     )
     have = _standing(stored)
     for what, left in (("only in the books", have - wanted), ("only by webhooks", wanted - have)):
@@ -251,7 +256,7 @@ def _with_what_we_did(found: Case, case: Case) -> Case:
     )
 
 
-def _standing(stored: Sequence[EntryRow]) -> Counter[Said]:
+def _standing(stored: Sequence[EntryRow | RecurringRow]) -> Counter[Said]:
     """What the entries of a case say when all corrections are made."""
     said: Counter[Said] = Counter()
     for row in stored:

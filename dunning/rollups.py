@@ -1,7 +1,7 @@
 """Append entries, and add them to the sums of their months.
 
-The only place that writes `entries` and `rollups`, in one transaction. What the sums should be can
-be told from the entries at any time (`faults`), so nobody has to trust them.
+The only place that writes `entries`, `recurring_entries` and `rollups`, in one transaction. What
+the sums should be can be told from the entries at any time (`faults`), so nobody has to trust them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 
 from dunning import closed, crashpoints
 from dunning.clock import utc
-from dunning.store import EntryRow, RollupRow, TallyRow, add_rows, insert_into
+from dunning.store import EntryRow, RecurringRow, RollupRow, TallyRow, add_rows, insert_into
 
 # So many writers add to one month side by side; more wait for each other, for one commit.
 SLOTS = 16
@@ -42,13 +42,21 @@ class Sum(NamedTuple):
     entries: int
 
 
-def append(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Append new entries, which the caller has numbered within their cases.
+def append(
+    session: Session,
+    rows: Sequence[Mapping[str, Any]],
+    monthly: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Append new entries of money and of recurring revenue, numbered within their cases.
 
     What happened in a period that is closed by now is booked to the first open moment.
     """
+    if not rows and not monthly:
+        return
+    placed = closed.booked(session, [*rows, *monthly])
+    add_rows(session, EntryRow, placed[: len(rows)])
+    add_rows(session, RecurringRow, placed[len(rows) :])
     if rows:
-        add_rows(session, EntryRow, closed.booked(session, rows))
         add(session, rows)
 
 

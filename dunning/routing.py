@@ -20,7 +20,7 @@ from dunning.core.events import (
     RenewalUpcoming,
     SubscriptionReported,
 )
-from dunning.desk import Desk, Held, Named
+from dunning.desk import UNPAID, Desk, Held, Named
 from dunning.errors import NamesTakenError
 from dunning.store import guard, guard_at_once
 
@@ -98,9 +98,24 @@ def cases_of(
         for held in desk.cases.values()
         if held.row["source"] == source
         and held.row[about] == name
-        and (held.row["closed_at"] is None or held.row["closed_at"] >= happened)
+        and (_open_at(held, happened) or _may_be_paid_late(held, event))
     ]
     return sorted(found, key=lambda held: held.case.id)
+
+
+def _open_at(held: Held, happened: datetime) -> bool:
+    closed_at = held.row["closed_at"]
+    return closed_at is None or bool(closed_at >= happened)
+
+
+def _may_be_paid_late(held: Held, event: CustomerNews) -> bool:
+    """Whether a debt that nobody pursues any more hears that its subscription has ended.
+
+    Should it be paid after that, no recurring revenue is saved by it.
+    """
+    if not isinstance(event, SubscriptionReported) or event.ended_at is None:
+        return False
+    return held.row["subscription"] == event.subscription and held.row["state"] in UNPAID
 
 
 def _happened(event: CustomerNews) -> datetime:
@@ -181,7 +196,9 @@ def _of_customers(desk: Desk, source: str, events: Iterable[BillingEvent]) -> Se
         for event in news
         if isinstance(event, SubscriptionReported) and event.customer is None
     }
-    return desk.cases_about(source, customers, scopes, min(map(_happened, news)))
+    ended = any(isinstance(event, SubscriptionReported) and event.ended_at for event in news)
+    since = min(map(_happened, news))
+    return desk.cases_about(source, customers, scopes, since, unpaid=ended)
 
 
 def _with_what_waits(

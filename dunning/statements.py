@@ -22,13 +22,14 @@ from sqlalchemy import select, text
 from sqlmodel import Session, col
 
 from dunning.clock import rfc3339
-from dunning.closed import booked_between, closings
+from dunning.closed import Booked, booked_between, closings
 from dunning.core.calendar import known_zone
 from dunning.core.entries import Account
 from dunning.errors import RefusedError
 from dunning.store import (
     ClosingRow,
     EntryRow,
+    RecurringRow,
     StatementRow,
     table_of,
 )
@@ -37,6 +38,7 @@ FIELDS = (
     "id key base case_id place source debit credit amount currency cause how occurred_at "
     "recorded_at reverses posted_at closed_period"
 ).split()
+RECURRING_FIELDS = (*FIELDS[:6], "subscription", *FIELDS[6:])
 _PERIOD = re.compile(r"(?!0000)(\d{4})-(0[1-9]|1[0-2])")
 
 
@@ -91,6 +93,21 @@ def _told(session: Session, closing: ClosingRow, before: StatementRow | None) ->
         "entries_digest": hashed.hexdigest(),
         "previous": before.digest if before else None,
         "currencies": sums.told(opening),
+        "recurring": _recurring(session, closing),
+    }
+
+
+def _recurring(session: Session, closing: ClosingRow) -> dict[str, Any]:
+    """The same of recurring revenue, case by case: a digest, and each sum."""
+    hashed = hashlib.sha256()
+    sums = _Sums()
+    for row in entries_of(session, closing, recurring=True):
+        hashed.update(line_of(row))
+        sums.take(row)
+    return {
+        "entries": sums.entries,
+        "entries_digest": hashed.hexdigest(),
+        "transfers": sums.moved(),
     }
 
 
@@ -117,6 +134,14 @@ class _Sums:
             key = (row["currency"], row["closed_period"], *way, row["cause"])
             self._late[key] += amount
             self._late_rows[key] += 1
+
+    def moved(self) -> dict[str, Any]:
+        """By currency: what moved."""
+        names = ("debit", "credit", "cause", "how")
+        return {
+            currency: _listed(names, currency, self._moved, self._rows)
+            for currency in sorted({key[0] for key in self._moved})
+        }
 
     def told(self, opening: Mapping[str, Mapping[str, int]]) -> dict[str, Any]:
         """By currency: what there was, what moved, what of it came too late, what there is."""
@@ -155,12 +180,15 @@ def _listed(
     ]
 
 
-def entries_of(session: Session, closing: ClosingRow) -> Iterator[Mapping[str, Any]]:
+def entries_of(
+    session: Session, closing: ClosingRow, *, recurring: bool = False
+) -> Iterator[Mapping[str, Any]]:
     """The entries that the books count in a closed period, in the order of their ids."""
-    table = table_of(EntryRow)
+    model: Booked = RecurringRow if recurring else EntryRow
+    table = table_of(model)
     query = (
-        select(*(table.c[name] for name in FIELDS))
-        .where(booked_between(closing.starts_at, closing.ends_at))
+        select(*(table.c[name] for name in (RECURRING_FIELDS if recurring else FIELDS)))
+        .where(booked_between(closing.starts_at, closing.ends_at, model))
         .order_by(table.c.id)
         .execution_options(yield_per=5_000)
     )
@@ -170,7 +198,7 @@ def entries_of(session: Session, closing: ClosingRow) -> Iterator[Mapping[str, A
 
 def line_of(row: Mapping[str, Any]) -> bytes:
     """An entry in the form that digests are made of."""
-    told = [rfc3339(v) if isinstance(v := row[name], datetime) else v for name in FIELDS]
+    told = [rfc3339(v) if isinstance(v, datetime) else v for v in row.values()]
     return json.dumps(told, separators=(",", ":")).encode() + b"\n"
 
 
@@ -280,6 +308,8 @@ def _wrong_with(
         told: dict[str, Any] = json.loads(row.content)
         said = told["previous"], told["closed_by"], told["closed_at"], told["period"]
         found = _told(session, closing, before) if entries else told
+        if "recurring" not in told:
+            found.pop("recurring", None)  # of before it was booked
     except (ValueError, TypeError, KeyError, AttributeError):
         yield f"{period}: the statement cannot be read"
         return

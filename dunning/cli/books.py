@@ -112,6 +112,9 @@ def statement(
         bool,
         typer.Option("--lines", help="Its entries in the form whose SHA-256 is entries_digest."),
     ] = False,
+    recurring: Annotated[
+        bool, typer.Option("--recurring", help="With --lines: those of recurring revenue.")
+    ] = False,
     form: PageFormatOption = PageFormat.TABLE,
     data: DataOption = None,
 ) -> None:
@@ -121,7 +124,7 @@ def statement(
 
         closing, told = books.named(view.session, period)
         if lines:
-            for row in books.entries_of(view.session, closing):
+            for row in books.entries_of(view.session, closing, recurring=recurring):
                 sys.stdout.buffer.write(books.line_of(row))
             return
     if form is PageFormat.JSON:

@@ -107,6 +107,14 @@ def _show(proved: Proved) -> None:
             [Column(name.replace("_", " ").upper(), _Sum(name), right=True) for name in names],
             list(proof.currencies.items()),
         )
+    if proof.recurring:
+        say()
+        say("Recurring revenue a month, each subscription once:")
+        names = [name for name in next(iter(proof.recurring.values())) if name != "running"]
+        table(
+            [Column(name.replace("_", " ").upper(), _Sum(name), right=True) for name in names],
+            list(proof.recurring.items()),
+        )
 
 
 class _Sum:
@@ -148,17 +156,21 @@ def export(
         Path | None,
         typer.Option("--output", metavar="FILE", help="Write it there instead of to the screen."),
     ] = None,
+    recurring: Annotated[
+        bool, typer.Option("--recurring", help="The entries of recurring revenue instead.")
+    ] = False,
     data: DataOption = None,
 ) -> None:
     """Write every entry of the ledger, oldest first; amounts are minor units."""
     with reading(data) as view, _opened(output) as out:
         from dunning import ledger
 
-        entries = ledger.export(view.session)
+        entries = ledger.export(view.session, recurring=recurring)
+        names = ledger.EXPORTED_RECURRING if recurring else ledger.EXPORTED
         if form is ExportFormat.JSON:
             json_list(entries, out)
         else:
-            csv_list(ledger.EXPORTED, entries, out)
+            csv_list(names, entries, out)
 
 
 @contextmanager

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 
 from dunning.cli.opening import reading
 from dunning.cli.options import DataOption, SourceOption
-from dunning.cli.output import Column, heading, say, table, write_file
+from dunning.cli.output import heading, write_file
 from dunning.cli.report_options import (
     OF_CASE,
     OF_PAYMENT,
@@ -33,6 +32,7 @@ from dunning.cli.report_options import (
     read_currency,
     zone_of_books,
 )
+from dunning.cli.report_table import show
 from dunning.cli.words import read_moment
 from dunning.errors import RefusedError
 
@@ -50,6 +50,7 @@ Examples:
   dunning report recovered --by last_email --by last_click
   dunning report recovered --date books --by month    as the closed statements have it
   dunning report lost --by cause --format xlsx --output lost.xlsx
+  dunning report recurring --by month
   dunning report rates --definition all
   dunning report churn --by month --by kind
   dunning report uplift --by month
@@ -149,6 +150,30 @@ def lost(
     """What was written off or withdrawn, and what came in late after all."""
     words = asked(by, since, until, source, currency, zone)
     _flow("lost", words, form, output, data, policy=policy, date=date.value)
+
+
+@app.command("recurring")
+def recurring(
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="KEY", help=f"{PERIODS}; mechanism, {OF_CASE}."),
+    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    source: SourceOption = None,
+    policy: PolicyOption = None,
+    currency: CurrencyOption = None,
+    zone: ZoneOption = None,
+    form: FormOption = ReportFormat.TABLE,
+    output: OutputOption = None,
+    data: DataOption = None,
+) -> None:
+    """What subscriptions bring in a month: at risk, saved and lost, each counted once.
+
+    Example: dunning report recurring --by month --since 2026-01-01
+    """
+    words = asked(by, since, until, source, currency, zone)
+    _flow("recurring", words, form, output, data, policy=policy)
 
 
 @app.command("rates")
@@ -279,7 +304,7 @@ def overview(
     if form is ReportFormat.TABLE:
         for report in made:
             heading(report.name)
-            _show(report)
+            show(report)
     elif form is ReportFormat.HTML:
         page = reports.to_html(made, "Payment recovery", reports.tiles(made))
         _put(page, output, f"overview, {len(made)} reports")
@@ -328,7 +353,7 @@ def _report(
             # A breakdown, a zone or a range that the command line got wrong.
             raise typer.BadParameter(str(error)) from None
     if form is ReportFormat.TABLE:
-        _show(report)
+        show(report)
     else:
         _write(report, form, output)
 
@@ -361,39 +386,3 @@ def _put(content: str | bytes, output: Path | None, what: str) -> None:
     else:
         assert isinstance(content, str)
         sys.stdout.write(content)
-
-
-def _show(report: Report) -> None:
-    from dunning import reports
-    from dunning.reports.report import time_text
-
-    if report.note:
-        say(report.note[:1].upper() + report.note[1:] + ".")
-    if report.rows:
-        columns = [
-            Column(
-                column.heading,
-                partial(_cell, place),
-                right=column.is_number,
-                # Every amount names its currency, so this column can be done without.
-                rank=1 if column.name == "currency" else column.rank,
-            )
-            for place, column in enumerate(reports.columns(report))
-        ]
-        cells, totals = reports.cells(report), reports.total_cells(report)
-        if totals == cells:
-            totals = []  # by currency only: each row is its own total
-        table(columns, [*cells, *totals], totals=len(totals))
-    say()
-    say(f"Data until {time_text(report.data_until)}.{_remark(report)}", style="dim")
-    say("--format json has the definition of every figure.", style="dim")
-
-
-def _remark(report: Report) -> str:
-    """What besides the moment is said of the data: what is still to be handled, what is parked."""
-    said = report.definitions.get("data_until", "").partition("figures. ")[2]
-    return f" {said}" if said else ""
-
-
-def _cell(place: int, line: Sequence[str]) -> str:
-    return line[place]

@@ -49,6 +49,7 @@ from dunning.core.events import (
     SubscriptionReported,
 )
 from dunning.core.facts import Case, Payment
+from dunning.core.heard import with_monthly
 from dunning.core.merge import (
     earlier,
     later,
@@ -131,16 +132,16 @@ def _about_invoice(case: Case, event: InvoiceEvent) -> Case:
     match event:
         case InvoiceReported():
             case = with_currency(case, event.bill.currency)
-            return with_failure(with_bill(case, event), event)
+            return with_monthly(with_failure(with_bill(case, event), event))
         case AttemptReported():
             case = with_currency(case, event.attempt.currency)
-            return with_failure(with_attempt(case, event), event)
+            return with_monthly(with_failure(with_attempt(case, event), event))
         case PageOpened():
             return replace(case, page_opened_at=min(case.page_opened_at or event.at, event.at))
         case ButtonPressed():
             return replace(case, presses=put_merged(case.presses, event, earlier))
         case Adopted():
-            return with_adoption(case, event)
+            return with_monthly(with_adoption(case, event))
         case NoticeReported():
             return with_notice(case, event)
         case (

@@ -19,6 +19,7 @@ from dunning.core.by_hand import (
     RetryAsked,
     StepAdvanced,
 )
+from dunning.core.monthly import Monthly
 from dunning.core.visits import ButtonPressed, PageOpened
 from dunning.core.words import (
     Actor,
@@ -301,6 +302,7 @@ class SubscriptionReported:
     intervals: tuple[str, ...] = ()
     started_at: datetime | None = None
     recurring: int | None = None  # in a month
+    heard: tuple[Monthly, ...] | None = None  # told before as well; None: only this
     yearly: int | None = None
     currency: str | None = None
     metadata: tuple[tuple[str, str], ...] = ()

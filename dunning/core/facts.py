@@ -30,6 +30,7 @@ from dunning.core.events import (
     StepEnded,
 )
 from dunning.core.holdout import Drawn
+from dunning.core.monthly import Monthly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,7 @@ class Case:
     # the relation
     customer_since: datetime | None = None  # or since their first subscription
     ends: tuple[End, ...] = ()
+    monthly: tuple[Monthly, ...] = ()  # what subscriptions bring in a month, as it was told
     customer_deleted_at: datetime | None = None
 
     # people
@@ -190,6 +192,12 @@ class Case:
         if self.by_hand and not self.seen_automatic:
             return self.overdue_at or (self.adopted.failed_at if self.adopted else None)
         return self.refused_at or self.debit_begun_at or self.overdue_at
+
+    @property
+    def first_sign(self) -> datetime | None:
+        """The earliest that is known of a failure; what is heard later only moves it back."""
+        known = (self.refused_at, self.debit_begun_at, self.overdue_at)
+        return min((at for at in known if at is not None), default=None)
 
     @property
     def by_hand(self) -> bool:

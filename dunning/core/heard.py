@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dunning.core.events import CustomerReported, SubscriptionReported
 from dunning.core.facts import Case
 from dunning.core.money import Money
+from dunning.core.monthly import Monthly, merged, needed
 
 CUSTOMER_METADATA = "customer_metadata"
 TAGS = "tags"
@@ -55,6 +56,23 @@ def details_of(event: SubscriptionReported) -> str:
     }
     said = {name: value for name, value in told.items() if value}
     return json.dumps(said, sort_keys=True, separators=(",", ":"))
+
+
+def monthly_of(event: SubscriptionReported) -> tuple[Monthly, ...]:
+    """What this news says of what a subscription brings in a month; nothing without a price."""
+    if event.heard is not None:
+        return event.heard
+    if event.currency is None:
+        return ()
+    return (Monthly(event.subscription, event.at, event.recurring, event.currency),)
+
+
+def with_monthly(case: Case, told: tuple[Monthly, ...] = ()) -> Case:
+    """Take in what subscriptions bring in; only what the first failure may ask for is kept."""
+    if not told and len(case.monthly) < 2:
+        return case
+    kept = needed(merged(case.monthly, told), case.first_sign)
+    return case if kept == case.monthly else replace(case, monthly=kept)
 
 
 def read_details(text: str | None) -> Details:

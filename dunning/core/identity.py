@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC
 
 from dunning.core.entries import Account, Entry
+from dunning.core.recurring import RecurringAccount, Turn
 
 # The only ways money goes, in words as stored. Counter-entries go them backwards.
 TRANSFERS = frozenset(
@@ -30,7 +31,7 @@ TRANSFERS = frozenset(
 Flows = Counter[tuple[str, str, str, str]]
 
 
-def add_entries(flows: Flows, currency: str, entries: Iterable[Entry]) -> None:
+def add_entries(flows: Flows, currency: str, entries: Iterable[Entry | Turn]) -> None:
     """Add what these entries of one case move."""
     for entry in entries:
         month = f"{entry.at.astimezone(UTC):%Y-%m}"
@@ -75,7 +76,7 @@ def broken_months(stored: Flows, wanted: Flows) -> Iterator[str]:
 def _at_risk(flows: Flows, currency: str, month: str) -> tuple[int, int]:
     """What came to be at risk in a month, and what ceased to be."""
     risk = Account.AT_RISK.value
-    others = [account.value for account in Account if account is not Account.AT_RISK]
+    others = {account.value for account in (*Account, *RecurringAccount)} - {risk}
     came = sum(flows[currency, month, other, risk] for other in others)
     went = sum(flows[currency, month, risk, other] for other in others)
     return came, went

@@ -31,7 +31,12 @@ from dunning.core.events import (
     SubscriptionReported,
 )
 from dunning.core.facts import Case, End, Payment, Word
-from dunning.core.heard import words_of_customer, words_of_subscription
+from dunning.core.heard import (
+    monthly_of,
+    with_monthly,
+    words_of_customer,
+    words_of_subscription,
+)
 from dunning.errors import MoneyError
 
 _ATTEMPT_RANK = {status: rank for rank, status in enumerate(AttemptStatus)}
@@ -378,6 +383,7 @@ def with_subscription(case: Case, event: SubscriptionReported) -> Case:
     """Take what the provider knows of a subscription; it ends once, at the earliest end."""
     case = with_words(case, event.at, event.id, **words_of_subscription(event))
     case = replace(case, customer_since=earliest(case.customer_since, event.started_at))
+    case = with_monthly(case, monthly_of(event))
     if event.ended_at is None:
         return case
     heard = End(

@@ -1,4 +1,4 @@
-"""Reports: at-risk, recovered, lost, rates, churn, uplift by hold-outs, the proof of the ledger.
+"""Reports: at-risk, recovered, lost, recurring, rates, churn, uplift, the proof of the ledger.
 
 Read them within `snapshot(engine)`. Figures are integers of minor units, per currency.
 """
@@ -12,6 +12,7 @@ from dunning.reports.page import to_html
 from dunning.reports.proof import verify_all
 from dunning.reports.rates import rates
 from dunning.reports.recovered import recovered
+from dunning.reports.recurring import recurring
 from dunning.reports.report import Column, Kind, Report, cells, columns, total_cells
 from dunning.reports.snapshot import snapshot
 from dunning.reports.tiles import tiles
@@ -32,6 +33,7 @@ __all__ = [
     "overview",
     "rates",
     "recovered",
+    "recurring",
     "snapshot",
     "tiles",
     "to_csv",

@@ -17,11 +17,10 @@ from dunning.reports.flows import Scope
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import (
     UNITS,
-    Unit,
+    Period,
     first_moment,
-    label_of,
-    period_after,
     period_from,
+    periods_between,
     span,
     unit_of,
     zone_named,
@@ -31,7 +30,6 @@ from dunning.store import CaseRow, SubscriptionRow
 
 BY = (*UNITS, "kind", "source", "currency")
 KINDS = ("involuntary", "voluntary_in_dunning", "voluntary", "unknown")
-MOST_PERIODS = 1_000
 NO_CURRENCY = ""  # its price was never told, or is in several
 
 _CANNOT = (
@@ -49,8 +47,8 @@ DEFINITIONS = {
     "customers_lost": "Customers whose last running subscription of this currency ended in the "
     "period, by the kind of that end. One who comes back and leaves again is counted again.",
     "recurring_lost": "What the lost subscriptions brought in a month, in minor units; yearly and "
-    "weekly prices are brought to a month, rounded half up once for each subscription. Not "
-    "counted where the price depends on use.",
+    "weekly prices are brought to a month, rounded half to even once for each subscription. What "
+    "is metered is not in it.",
     "at_start": "subscriptions_at_start, customers_at_start and recurring_at_start are what there "
     "was at the first moment of the period: started before it, and not ended by then.",
     "subscription_churn": "Of the subscriptions there were at the start, the share that ended in "
@@ -172,10 +170,8 @@ def _columns(scope: Scope) -> tuple[Column, ...]:
 
 # --- periods -------------------------------------------------------------------------------
 
-_Period = tuple[str, datetime, datetime]  # its label, its first moment, the first one after it
 
-
-def _periods(session: Session, scope: Scope, until: datetime) -> Iterator[_Period]:
+def _periods(session: Session, scope: Scope, until: datetime) -> Iterator[Period]:
     """Every period of the range, also the quiet ones; the last may not be over yet."""
     zone, unit = zone_named(scope.zone), unit_of(scope.by)
     starts, closes = span(scope.since, scope.until, zone)
@@ -186,22 +182,10 @@ def _periods(session: Session, scope: Scope, until: datetime) -> Iterator[_Perio
         began = period_from(unit or "month", first.astimezone(zone).date(), scope.year_from)
         starts = first_moment(began, zone)
     closes = min(closes, until) if closes is not None else until
-    at = starts
-    for _ in range(MOST_PERIODS):
-        if at >= closes:
-            return
-        day = at.astimezone(zone).date()
-        ends = closes if unit is None else _after(unit, day, scope)
-        yield (label_of(unit, day, scope.year_from) if unit else "", at, min(ends, closes))
-        at = ends
+    yield from periods_between(unit, starts, closes, zone, scope.year_from)
 
 
-def _after(unit: Unit, day: date, scope: Scope) -> datetime:
-    following = period_after(unit, period_from(unit, day, scope.year_from))
-    return first_moment(following, zone_named(scope.zone))
-
-
-def _one(periods: Sequence[_Period]) -> list[_Period]:
+def _one(periods: Sequence[Period]) -> list[Period]:
     return [("", periods[0][1], periods[-1][2])] if periods else []
 
 
@@ -209,7 +193,7 @@ def _one(periods: Sequence[_Period]) -> list[_Period]:
 
 
 def _rows(
-    session: Session, scope: Scope, keys: Sequence[str], whole: _Period, ends: Sequence[_End]
+    session: Session, scope: Scope, keys: Sequence[str], whole: Period, ends: Sequence[_End]
 ) -> list[Row]:
     """The rows of one period: for each key what was lost, beside what there was at the start."""
     label, starts, closes = whole
@@ -294,7 +278,7 @@ def _at_start(session: Session, scope: Scope, at: datetime, *, apart: bool) -> _
     return there
 
 
-def _ends(session: Session, scope: Scope, periods: Sequence[_Period]) -> Iterator[_End]:
+def _ends(session: Session, scope: Scope, periods: Sequence[Period]) -> Iterator[_End]:
     """Every end within the periods, with its kind and whether it was the customer's last."""
     if not periods:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo, available_timezones
@@ -112,6 +112,26 @@ def period_after(unit: Unit, first: date) -> date:
     if months is None:
         return first + timedelta(days=7 if unit == "week" else 1)
     return _months_back(first, -months)
+
+
+Period = tuple[str, datetime, datetime]  # its label, its first moment, the first one after it
+MOST_PERIODS = 1_000
+
+
+def periods_between(
+    unit: Unit | None, starts: datetime, closes: datetime, zone: ZoneInfo, year_from: int = 1
+) -> Iterator[Period]:
+    """Every period from one moment to another, the quiet ones too; without a unit only one."""
+    at = starts
+    for _ in range(MOST_PERIODS):
+        if at >= closes:
+            return
+        day = at.astimezone(zone).date()
+        ends = closes
+        if unit is not None:
+            ends = first_moment(period_after(unit, period_from(unit, day, year_from)), zone)
+        yield (label_of(unit, day, year_from) if unit else "", at, min(ends, closes))
+        at = ends
 
 
 def offsets(zone: ZoneInfo, first: datetime, last: datetime) -> list[tuple[datetime, timedelta]]:

@@ -16,6 +16,7 @@ _FIGURE = {
     "recovered": "recovered",
     "lost": "net",
     "churn": "recurring_lost",
+    "recurring": "lost",
 }
 _PARTS = (
     "mechanism",

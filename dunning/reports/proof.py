@@ -13,7 +13,7 @@ from dunning.core.facts import Case
 from dunning.core.notices import kind_of
 from dunning.core.status import Status, status
 from dunning.errors import DunningError
-from dunning.ledger import LEDGER, Posting, Progress, Proof, verify
+from dunning.ledger import LEDGER, Posting, Progress, Proof, posting_of, verify
 from dunning.store import CaseRow
 
 
@@ -46,12 +46,7 @@ def read_posting(row: CaseRow, proof: Proof) -> Posting | None:
         return None
     for wrong in _disagreements(row, case, present):
         proof.fault(row.id, wrong)
-    return Posting(
-        case_id=row.id,
-        source=case.source,
-        currency=case.currency,
-        entries=present.books.entries,
-    )
+    return posting_of(case, present)
 
 
 def _disagreements(row: CaseRow, case: Case, present: Status) -> Iterator[str]:

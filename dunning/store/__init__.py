@@ -1,7 +1,7 @@
 """Remembering in SQL: the tables, the engine, one transaction at a time, and the versions."""
 
 from dunning.store.arrays import Column
-from dunning.store.books import ClosingRow, ProofRow, StatementRow
+from dunning.store.books import ClosingRow, ProofRow, RecurringRow, StatementRow
 from dunning.store.bulk import (
     add_rows,
     among,
@@ -91,6 +91,7 @@ __all__ = [
     "ProofRow",
     "PruningRow",
     "PulseRow",
+    "RecurringRow",
     "ReturnRow",
     "RevenueRow",
     "RollupRow",

@@ -1,10 +1,10 @@
-"""Tables of the closed books: which periods are closed, their statements, what was proved."""
+"""Tables of the books beside money: closed periods and statements, proofs, recurring revenue."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, Text
+from sqlalchemy import BigInteger, Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from dunning.store.tables import UTCDateTime, _Id
@@ -30,6 +30,45 @@ class ClosingRow(SQLModel, table=True):
     loose_ends: str = Field(sa_column=Column(Text(), nullable=False), default="{}")
 
 
+class RecurringRow(SQLModel, table=True):
+    """One movement of what a subscription brings in a month; beside the money, never added to it.
+
+    `base` is the fact it stands for; `reverses` undoes another row.
+    """
+
+    __tablename__ = "recurring_entries"
+    __table_args__ = (
+        Index("uq_recurring_entries_case", "case_id", "place", unique=True),
+        Index("ix_recurring_entries_subscription", "source", "subscription"),
+        Index("ix_recurring_entries_occurred", "occurred_at"),
+        Index(
+            "ix_recurring_entries_posted",
+            "posted_at",
+            sqlite_where=text("posted_at IS NOT NULL"),
+            postgresql_where=text("posted_at IS NOT NULL"),
+        ),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))
+    key: str
+    base: str
+    case_id: str
+    place: int  # 1, 2, 3 … within its case; the database refuses a gap and a repetition
+    source: str
+    subscription: str
+    debit: str
+    credit: str
+    amount: int = Field(sa_type=BigInteger)  # a month, in minor units
+    currency: str
+    cause: str
+    how: str = ""
+    occurred_at: datetime = Field(sa_column=_time())
+    recorded_at: datetime = Field(sa_column=_time())
+    reverses: str | None = None
+    posted_at: datetime | None = Field(default=None, sa_column=Column(UTCDateTime()))
+    closed_period: str | None = None
+
+
 class StatementRow(SQLModel, table=True):
     """What the books of a closed period say, sealed: written once, after its closing."""
 
@@ -50,6 +89,7 @@ class ProofRow(SQLModel, table=True):
     kind: str  # full | onward
     at: datetime = Field(sa_column=_time())
     last_entry: int = Field(sa_type=BigInteger)  # the highest id there could be by then
+    last_recurring: int = Field(default=0, sa_type=BigInteger)  # the same of recurring revenue
     entries: int = Field(sa_type=BigInteger)  # how many it looked at
     cases: int = Field(sa_type=BigInteger)
     totals: str = Field(sa_column=Column(Text(), nullable=False))  # JSON: the sums as they stood

@@ -165,6 +165,7 @@ class SubscriptionRow(SQLModel, table=True):
     outlook: str | None = _text(nullable=True)  # when it renews, and what is charged
     renews_at: datetime | None = _when()  # of the outlook
     upcoming: str | None = _text(nullable=True)  # the bill that was announced last
+    monthly: str | None = _text(nullable=True)  # JSON: the last reports of what it brings in
 
 
 class MethodRow(SQLModel, table=True):

@@ -240,7 +240,12 @@ def _about_people(life: Life, at: datetime) -> None:
                     timezone=st.sampled_from((None, "Asia/Tokyo", "Mars/Olympus")),
                     email=st.sampled_from((None, "ann@example.org")),
                 ),
-                st.just(h.subscription(at)),
+                st.builds(
+                    h.subscription,
+                    st.just(at),
+                    recurring=st.sampled_from((900, 1900, None)),
+                    currency=st.just(b.USD),
+                ),
                 st.just(h.renewal(at)),
                 st.just(h.page_opened(at)),
                 st.builds(h.pressed, st.just(at), st.sampled_from((PAY, CARD))),

@@ -104,10 +104,17 @@ class Shop:
         *,
         source: str = "stripe",
         code: str = "insufficient_funds",
+        of: Unpaid | None = None,
+        monthly: int | None = None,
     ) -> Unpaid:
-        """An invoice whose payment failed at that moment."""
+        """An invoice whose payment failed at that moment, perhaps one more `of` a subscription.
+
+        `monthly`: what the subscription brings in a month, as told a day before.
+        """
         self._numbers += 1
-        unpaid = Unpaid(self, f"in_{self._numbers}", amount, currency, source)
+        unpaid = Unpaid(self, f"in_{self._numbers}", amount, currency, source, of)
+        if monthly is not None:
+            unpaid.priced(at - timedelta(days=1), monthly)
         unpaid.declined(at, code)
         unpaid.shown(InvoiceNews.PAYMENT_FAILED, at)
         return unpaid
@@ -122,6 +129,12 @@ class Unpaid:
     amount: int
     currency: str
     source: str
+    of: Unpaid | None = None  # an earlier one of the same subscription
+
+    @property
+    def name(self) -> str:
+        """What names of its customer and subscription end in."""
+        return self.of.name if self.of else self.invoice
 
     @property
     def case(self) -> str:
@@ -141,8 +154,8 @@ class Unpaid:
         bill = Bill(
             invoice=self.invoice,
             currency=self.currency,
-            customer=f"cus_{self.invoice}",
-            subscription=f"sub_{self.invoice}",
+            customer=f"cus_{self.name}",
+            subscription=f"sub_{self.name}",
             attempt_count=2,  # the provider did try again
             **given,
         )
@@ -248,13 +261,27 @@ class Unpaid:
         """The subscription is over; `payment_failed` is involuntary."""
         self.tell(
             SubscriptionReported(
-                id=f"evt_sub_{self.invoice}",
+                id=f"evt_sub_{self.name}",
                 at=at,
-                subscription=f"sub_{self.invoice}",
-                customer=f"cus_{self.invoice}",
+                subscription=f"sub_{self.name}",
+                customer=f"cus_{self.name}",
                 status="canceled",
                 ended_at=at,
                 end_reason=reason,
+            )
+        )
+
+    def priced(self, at: datetime, monthly: int | None) -> None:
+        """What the subscription brings in a month, as its provider says."""
+        self.tell(
+            SubscriptionReported(
+                id=f"evt_sub_{self.name}_{at:%m%d%H%M}",
+                at=at,
+                subscription=f"sub_{self.name}",
+                customer=f"cus_{self.name}",
+                status="active",
+                recurring=monthly,
+                currency=self.currency,
             )
         )
 

@@ -11,12 +11,13 @@ import pytest
 
 from dunning import closing
 from dunning.closing import Wish
+from dunning.core import monthly
 from dunning.core.attribution import is_ours
 from dunning.core.money import Money
-from dunning.reports import recovered, verify_all
+from dunning.reports import recovered, recurring, verify_all
 from dunning.reports.origins import UNKNOWN, mechanism_of
 from dunning.reports.recovered import MECHANISMS
-from dunning.statements import Statement
+from dunning.statements import Statement, listed
 from tests.reports.shop import NOW, Shop, Unpaid, on
 
 PAGE = Path(__file__).parents[2] / "docs" / "finance.md"
@@ -34,42 +35,64 @@ def tables() -> dict[str, list[dict[str, str]]]:
     return found
 
 
+def a_month() -> dict[str, int]:
+    """What each customer's subscription brings in: the price of the page, brought to a month."""
+    found: dict[str, int] = {}
+    for line in tables()["customer price a month"]:
+        price, currency, _, unit = line["price"].split()
+        exact = monthly.a_month(minor(price, currency), unit)
+        assert exact is not None
+        said, of = line["a month"].split()
+        assert (monthly.rounded(exact), currency) == (minor(said, of), of)
+        for name in line["customer"].split(", "):
+            found[name] = monthly.rounded(exact)
+    return found
+
+
 def january(shop: Shop) -> Unpaid:
     """What the page says happens; Cem is handed back."""
-    ann = shop.failed(on(1, 2), 4900)
+    of = a_month()
+    ann = shop.failed(on(1, 2), 4900, monthly=of["Ann"])
     ann.charged(on(1, 3), "retry:1")
     ann.paid(on(1, 3))
-    ben = shop.failed(on(1, 3), 4900)
+    ben = shop.failed(on(1, 3), 4900, monthly=of["Ben"])
     ben.written_to(on(1, 4))
     ben.part_paid(on(1, 6), 4900)
-    cem = shop.failed(on(1, 5), 9900)
+    cem = shop.failed(on(1, 5), 9900, monthly=of["Cem"])
     cem.part_paid(on(1, 10), 4000)
-    shop.failed(on(1, 4), 4900).given_up(on(1, 25))
-    eli = shop.failed(on(1, 6), 4900)
+    shop.failed(on(1, 4), 4900, monthly=of["Dee"]).given_up(on(1, 25))
+    eli = shop.failed(on(1, 6), 4900, monthly=of["Eli"])
     eli.charged(on(1, 9), "retry:2")
     eli.paid(on(1, 9))
     eli.refunded(on(1, 20), 2000)
-    fay = shop.failed(on(1, 7), 12000)
+    fay = shop.failed(on(1, 7), 12000, monthly=of["Fay"])
     fay.credited(on(1, 8), 3000)
     fay.charged(on(1, 10), "retry:1", 9000)
-    gen = shop.failed(on(1, 8), 5000, "jpy")
+    gen = shop.failed(on(1, 8), 5000, "jpy", monthly=of["Gen"])
     gen.charged(on(1, 11))
     gen.paid(on(1, 11))
-    shop.failed(on(1, 9), 5000, "jpy").ended(on(1, 15), "cancellation_requested")
-    iko = shop.failed(on(1, 10), 12000, "jpy")
+    shop.failed(on(1, 9), 5000, "jpy", monthly=of["Hana"]).ended(
+        on(1, 15), "cancellation_requested"
+    )
+    iko = shop.failed(on(1, 10), 12000, "jpy", monthly=of["Iko"])
     iko.charged(on(1, 12), "retry:1")
     iko.paid(on(1, 12))
     iko.disputed(on(1, 20))
-    jad = shop.failed(on(1, 11), 10500, "kwd")
+    jad = shop.failed(on(1, 11), 10500, "kwd", monthly=of["Jad"])
     jad.given_up(on(1, 20))
     jad.paid(on(1, 29))
-    shop.failed(on(1, 12), 7250, "kwd").paid(on(1, 18), outside=True)
-    shop.failed(on(1, 13), 3000, "kwd").uncollectible(on(1, 28))
+    shop.failed(on(1, 12), 7250, "kwd", monthly=of["Kat"]).paid(on(1, 18), outside=True)
+    shop.failed(on(1, 13), 3000, "kwd", monthly=of["Lea"]).uncollectible(on(1, 28))
     return cem
 
 
 def close(shop: Shop, period: str, month: int, day: int) -> Statement:
     return closing.close(shop.engine, Wish(period=period, by="ann"), on(month, day))
+
+
+def statements_of(shop: Shop) -> list[Statement]:
+    with shop.reading() as session:
+        return listed(session)
 
 
 def minor(written: str, currency: str) -> int:
@@ -125,6 +148,14 @@ def test_the_month_by_hand_is_the_month_of_the_books(shop: Shop, cem: Unpaid) ->
         came_in = sum(a for k, a in sums.items() if k[0] == currency and k[2] == "recovered")
         assert whole == came_in
 
+    figures = written("recurring USD JPY KWD whose", "recurring")
+    with shop.reading() as session:
+        report = recurring(session, NOW, since=on(1, 1).date(), until=on(1, 31).date())
+    for one in report.rows:
+        said = {key[1]: figures[key] for key in figures if key[0] == one["currency"].upper()}
+        assert {name: one[name] for name in said} == said
+    assert len(report.rows) == len(CURRENCIES)
+
 
 def test_what_is_heard_after_the_closing_is_february_s(shop: Shop, cem: Unpaid) -> None:
     close(shop, "2026-01", 2, 2)
@@ -133,6 +164,8 @@ def test_what_is_heard_after_the_closing_is_february_s(shop: Shop, cem: Unpaid) 
     assert (told["opening"]["at_risk"], told["closing"]["at_risk"]) == (5900, 0)
     (late,) = told["of_closed_periods"]
     assert (late["period"], late["credit"], late["amount"]) == ("2026-01", "recovered", 5900)
+    saved: Any = statements_of(shop)[-1].content["recurring"]["transfers"]["usd"]
+    assert [(one["credit"], one["amount"]) for one in saved] == [("saved", 825)]
     with shop.reading() as session:
         assert verify_all(session).faults == []
         by_books = recovered(session, NOW, by=("month",), date="books", currency="usd")

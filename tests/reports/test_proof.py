@@ -82,6 +82,8 @@ def test_a_ledger_that_holds(shop: Shop) -> None:
             "eur": NOTHING | {"opened": 700, "at_risk": 700},
             "usd": NOTHING | {"opened": 1000, "recovered": 600, "refunded": 400},
         },
+        "recurring_rows": 0,
+        "recurring": {},
         "faults": [],
         "more_faults": 0,
     }

@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from dunning import (
+    appending,
     cases,
     columns,
     executor,
@@ -343,12 +344,12 @@ def the_last_view_wins(patch: Patch) -> None:
 @bug("credits|refunds|pays a part|disputed")
 def nothing_is_taken_back_in_the_ledger(patch: Patch) -> None:
     """What turned out otherwise stays, beside what is right."""
-    real = ledger._difference
+    real = appending.difference
 
     def difference(*arguments: Any) -> Any:
         return [row for row in real(*arguments) if row.reverses is None]
 
-    patch(ledger, "_difference", difference)
+    patch(ledger, "difference", difference)
 
 
 # --- calls to the product ------------------------------------------------------------------------

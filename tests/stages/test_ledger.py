@@ -166,7 +166,7 @@ def test_export_tells_every_entry_once_in_order(shop: Shop) -> None:
         for batch in (1, 2, 3, 4):
             assert list(ledger.export(session, batch=batch)) == rows
     assert [row["id"] for row in rows] == ids
-    assert all(list(row) == ledger.EXPORTED for row in rows)
+    assert all(tuple(row) == ledger.EXPORTED for row in rows)
     assert rows[2] == {
         "id": rows[2]["id"],
         "key": f"{CASE}/paid/1000:at_risk#2",

@@ -14,6 +14,7 @@ from dunning.core.events import (
     MethodNews,
     SubscriptionReported,
 )
+from dunning.core.monthly import a_month, rounded
 from dunning.core.ports import Subscribed
 from dunning.providers.stripe.attempts import brand
 from dunning.providers.stripe.bills import intervals_of, plans_of, products_of
@@ -26,12 +27,6 @@ OUR_MARK: Final = "dunning_reason"  # metadata we leave on a subscription that w
 
 _ENDED: Final = frozenset(("canceled", "incomplete_expired"))
 _MAX_ZONE: Final = 64
-_PER_MONTH: Final = {
-    "month": Fraction(1),
-    "year": Fraction(1, 12),
-    "week": Fraction(52, 12),
-    "day": Fraction(365, 12),
-}
 
 
 def customer(obj: Source, *, id: str, at: datetime, deleted: bool = False) -> CustomerReported:
@@ -185,24 +180,32 @@ def _end_reason(f: Fields) -> str | None:
 
 
 def _recurring(items: tuple[Fields, ...]) -> tuple[int | None, int | None, str | None]:
-    """What the items cost in a month and in a year, rounded half up, and in which currency.
+    """What the items cost in a month and in a year, and in which currency.
 
-    Nothing when one of them has no fixed price or quantity, or their currencies differ: then
-    it is not known before the bill is made.
+    Nothing when one of them has no fixed price or quantity, or their currencies differ. What is
+    metered is not known before the bill is made: in a month it is left out, a year is not known.
     """
     parts = [_monthly(item) for item in items]
     currencies = {currency for _, currency in parts}
     one = currencies.pop() if len(currencies) == 1 else None
-    amounts = [amount for amount, _ in parts if amount is not None]
-    if one is None or len(amounts) < len(parts):
+    fixed = [item for item in items if not _is_metered(item)]
+    amounts = [amount for amount, _ in map(_monthly, fixed) if amount is not None]
+    if one is None or not fixed or len(amounts) < len(fixed):
         return None, None, one
-    monthly, yearly = (_whole(sum(amounts, Fraction()) * months) for months in (1, 12))
-    return monthly, yearly, one
+    exact = sum(amounts, Fraction())
+    yearly = _whole(exact * 12) if len(fixed) == len(items) else None
+    return _whole(exact), yearly, one
 
 
 def _whole(amount: Fraction) -> int | None:
-    rounded = int(amount + Fraction(1, 2))
-    return rounded if rounded <= MAX_AMOUNT else None
+    whole = rounded(amount)
+    return whole if whole <= MAX_AMOUNT else None
+
+
+def _is_metered(item: Fields) -> bool:
+    price, plan = item.opened("price"), item.opened("plan")
+    terms = price.inner("recurring") if price.given("recurring") else plan
+    return terms.word_or_none("usage_type") == "metered"
 
 
 def _monthly(item: Fields) -> tuple[Fraction | None, str | None]:
@@ -212,12 +215,11 @@ def _monthly(item: Fields) -> tuple[Fraction | None, str | None]:
     if unit is None:
         terms, unit = plan, plan.amount_or_none("amount")
     quantity = item.count_or_none("quantity")
-    share = _PER_MONTH.get(terms.word_or_none("interval") or "")
     every = terms.count_or_none("interval_count") if terms.given("interval_count") else 1
     currency = price.currency_or_none() or plan.currency_or_none()
-    if unit is None or quantity is None or share is None or not every:
+    if unit is None or quantity is None:
         return None, currency
-    return unit * quantity * share / every, currency
+    return a_month(unit * quantity, terms.word_or_none("interval") or "", every or 0), currency
 
 
 def method(
