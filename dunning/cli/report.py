@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dunning.cli.opening import reading
 from dunning.cli.options import DataOption, SourceOption
-from dunning.cli.output import Column, heading, say, table, write_file
+from dunning.cli.output import heading
+from dunning.cli.report_forms import flow, give, must_fit, put, show
 from dunning.cli.report_options import (
-    Asked,
     CurrencyOption,
     Dated,
     DateOption,
@@ -50,6 +46,7 @@ Examples:
   dunning report rates --definition all
   dunning report churn --by month --by kind
   dunning report uplift --by month
+  dunning report timing --by took      how long it took; also hours, grace, value
   dunning report overview --format html --output overview.html
   dunning report declines              what codes mean, and which are not known
 
@@ -93,7 +90,7 @@ def at_risk(
         }
         return make_report(view.session, moment, **words)
 
-    _report(make, form, output, data)
+    give(make, form, output, data)
 
 
 @app.command("recovered")
@@ -119,7 +116,7 @@ def recovered(
 ) -> None:
     """Revenue that came back, net of refunds and disputes, and what brought it in."""
     words = asked(by, since, until, source, currency, zone)
-    _flow("recovered", words, form, output, data, policy=policy, date=date.value)
+    flow("recovered", words, form, output, data, policy=policy, date=date.value)
 
 
 @app.command("lost")
@@ -145,7 +142,7 @@ def lost(
 ) -> None:
     """What was written off or withdrawn, and what came in late after all."""
     words = asked(by, since, until, source, currency, zone)
-    _flow("lost", words, form, output, data, policy=policy, date=date.value)
+    flow("lost", words, form, output, data, policy=policy, date=date.value)
 
 
 @app.command("rates")
@@ -184,7 +181,7 @@ def rates(
 
     words = asked(by, since, until, source, currency, zone)
     chosen = tuple(definition or USUAL)
-    _flow("rates", words, form, output, data, policy=policy, definitions=chosen)
+    flow("rates", words, form, output, data, policy=policy, definitions=chosen)
 
 
 @app.command("churn")
@@ -207,7 +204,7 @@ def churn(
     Example: dunning report churn --by month --by kind --since 2026-01-01
     """
     words = asked(by, since, until, source, currency, zone)
-    _flow("churn", words, form, output, data)
+    flow("churn", words, form, output, data)
 
 
 @app.command("uplift")
@@ -234,7 +231,7 @@ def uplift(
     Example: dunning report uplift --policy standard --since 2026-01-01
     """
     words = asked(by, since, until, source, currency, zone, usual="policy")
-    _flow("uplift", words, form, output, data, policy=policy)
+    flow("uplift", words, form, output, data, policy=policy)
 
 
 @app.command("overview")
@@ -258,7 +255,7 @@ def overview(
     if form in (ReportFormat.CSV, ReportFormat.XLSX):
         message = f"{form.value} is of one report: choose html, json or table"
         raise typer.BadParameter(message, param_hint="--format")
-    _must_fit(form, output)
+    must_fit(form, output)
     words = asked(None, since, until, source, currency, zone)
     with reading(data) as view:
         from dunning import reports
@@ -272,119 +269,9 @@ def overview(
     if form is ReportFormat.TABLE:
         for report in made:
             heading(report.name)
-            _show(report)
+            show(report)
     elif form is ReportFormat.HTML:
         page = reports.to_html(made, "Payment recovery", reports.tiles(made))
-        _put(page, output, f"overview, {len(made)} reports")
+        put(page, output, f"overview, {len(made)} reports")
     else:
-        _put(reports.to_json_list(made), output, f"overview, {len(made)} reports")
-
-
-# --- parts -----------------------------------------------------------------------------------
-
-
-def _flow(
-    name: str,
-    words: Asked,
-    form: ReportFormat,
-    output: Path | None,
-    data: Path | None,
-    **more: Any,
-) -> None:
-    """One of the reports about a range of days."""
-
-    def make(view: Reading) -> Report:
-        from dunning import reports
-
-        given = words.words(books_of(view)) | more
-        if name == "uplift":
-            del given["year_from"]
-        made: Report = getattr(reports, name)(view.session, view.now, **given)
-        return made
-
-    _report(make, form, output, data)
-
-
-def _report(
-    make: Callable[[Reading], Report],
-    form: ReportFormat,
-    output: Path | None,
-    data: Path | None,
-) -> None:
-    _must_fit(form, output)
-    with reading(data) as view:
-        try:
-            report = make(view)
-        except RefusedError as error:
-            # A breakdown, a zone or a range that the command line got wrong.
-            raise typer.BadParameter(str(error)) from None
-    if form is ReportFormat.TABLE:
-        _show(report)
-    else:
-        _write(report, form, output)
-
-
-def _must_fit(form: ReportFormat, output: Path | None) -> None:
-    if form is ReportFormat.XLSX and output is None:
-        message = "a workbook is written to a file: add --output FILE.xlsx"
-        raise typer.BadParameter(message, param_hint="--format")
-    if form is ReportFormat.TABLE and output is not None:
-        message = "a table is for the screen: choose --format csv, html, json or xlsx"
-        raise typer.BadParameter(message, param_hint="--output")
-
-
-def _write(report: Report, form: ReportFormat, output: Path | None) -> None:
-    from dunning import reports
-
-    made: dict[ReportFormat, Callable[[Any], str | bytes]] = {
-        ReportFormat.JSON: reports.to_json,
-        ReportFormat.CSV: reports.to_csv,
-        ReportFormat.XLSX: reports.to_xlsx,
-        ReportFormat.HTML: lambda one: reports.to_html([one]),
-    }
-    _put(made[form](report), output, f"{report.name}, {len(report.rows)} rows")
-
-
-def _put(content: str | bytes, output: Path | None, what: str) -> None:
-    if output is not None:
-        write_file(output, content)
-        typer.echo(f"{output}: {what}", err=True)
-    else:
-        assert isinstance(content, str)
-        sys.stdout.write(content)
-
-
-def _show(report: Report) -> None:
-    from dunning import reports
-    from dunning.reports.report import time_text
-
-    if report.note:
-        say(report.note[:1].upper() + report.note[1:] + ".")
-    if report.rows:
-        columns = [
-            Column(
-                column.heading,
-                partial(_cell, place),
-                right=column.is_number,
-                # Every amount names its currency, so this column can be done without.
-                rank=1 if column.name == "currency" else column.rank,
-            )
-            for place, column in enumerate(reports.columns(report))
-        ]
-        cells, totals = reports.cells(report), reports.total_cells(report)
-        if totals == cells:
-            totals = []  # by currency only: each row is its own total
-        table(columns, [*cells, *totals], totals=len(totals))
-    say()
-    say(f"Data until {time_text(report.data_until)}.{_remark(report)}", style="dim")
-    say("--format json has the definition of every figure.", style="dim")
-
-
-def _remark(report: Report) -> str:
-    """What besides the moment is said of the data: what is still to be handled, what is parked."""
-    said = report.definitions.get("data_until", "").partition("figures. ")[2]
-    return f" {said}" if said else ""
-
-
-def _cell(place: int, line: Sequence[str]) -> str:
-    return line[place]
+        put(reports.to_json_list(made), output, f"overview, {len(made)} reports")

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from datetime import date as Day  # noqa: N812 - `date` is which of the two times counts
 
     from dunning.cli.opening import Reading
-    from dunning.config import Books
+    from dunning.config import Books, PolicyFile
+    from dunning.core.worth import Value
 
 
 class ReportFormat(enum.StrEnum):
@@ -135,13 +136,25 @@ def read_currency(currency: str | None) -> str | None:
 
 def books_of(view: Reading) -> Books:
     """The calendar that the policy file in force names."""
+    from dunning.config import Books
+
+    file = _in_force(view, "books")
+    return Books() if file is None else file.books
+
+
+def value_of(view: Reading) -> Value | None:
+    """The formula of a customer's value, where the policy file in force has one."""
+    file = _in_force(view, "value")
+    return None if file is None else file.terms.value
+
+
+def _in_force(view: Reading, word: str) -> PolicyFile | None:
+    """The policy file in force, if it has the word at all: reading it takes its time."""
     from dunning.in_force import Text, loader, newest
     from dunning.messages import Messages
 
     row = newest(view.session)
-    if row is None or "books" not in row.text:
-        from dunning.config import Books
-
-        return Books()
+    if row is None or word not in row.text:
+        return None
     names = tuple(Messages(view.settings.templates).names())
-    return loader(names)(Text(row.text, f"what is in force ({row.hash})")).books
+    return loader(names)(Text(row.text, f"what is in force ({row.hash})"))

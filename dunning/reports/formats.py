@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any
 
 from dunning.clock import rfc3339
-from dunning.core.money import Money
 from dunning.reports.report import Column, Report, Row
 
 # Also the wide forms, which some spreadsheets read as the plain ones.
@@ -108,4 +107,4 @@ def _values(column: Column, row: Row) -> Iterator[tuple[str, object]]:
     value = row.get(column.name)
     yield column.name, value
     if column.is_money_in(row) and value is not None:
-        yield f"{column.name}_major", Money(value, row["currency"]).decimal()
+        yield f"{column.name}_major", column.money(row).decimal()

@@ -86,7 +86,12 @@ class _Pen:
         sheet.write_number(row, place, float(amount.decimal()), self.style(numbers, bold=bold))
 
 
-_NUMBERS = {Kind.RATE: "0.0%", Kind.TIME: "yyyy-mm-dd hh:mm:ss", Kind.COUNT: "#,##0"}
+_NUMBERS = {
+    Kind.RATE: "0.0%",
+    Kind.TIME: "yyyy-mm-dd hh:mm:ss",
+    Kind.COUNT: "#,##0",
+    Kind.DAYS: "0.00",
+}
 
 
 def _sheet(
@@ -126,7 +131,7 @@ def _write(
         numbers = "0" if column.may_be_money else _NUMBERS.get(column.kind, "")
         pen.put(sheet, line, place, value, pen.style(numbers, bold=bold))
         if column.is_money_in(row) and value is not None:
-            pen.money(sheet, line, place + 1, Money(value, row["currency"]), bold=bold)
+            pen.money(sheet, line, place + 1, column.money(row), bold=bold)
         place += len(_headings(column))
 
 

@@ -80,6 +80,24 @@ def test_rates_and_churn(shell: Shell, recovered: Books) -> None:
     assert shell("report", "churn").out.startswith("No subscription has ended")
 
 
+def test_how_long_when_and_what_it_was_worth(shell: Shell, recovered: Books) -> None:
+    (row,) = shell("report", "timing", "--format", "json").json()["rows"]
+    assert (row["month"], row["paid"], row["median"]) == ("2026-01", 1, 1.0)
+    assert "1.0 d" in shell("report", "timing").out
+    spread = shell("report", "timing", "--by", "took", "--format", "csv").out.splitlines()
+    assert spread[0].startswith("currency,took,cases,share,amount,amount_major")
+    assert shell("report", "hours").out.startswith("No charge")
+    told = shell(
+        "report", "hours", "--by", "weekday", "--clock", "books", "--format", "json"
+    ).json()
+    assert (told["filters"]["clock"], told["filters"]["made_by"]) == ("books", "ours")
+    out = shell("report", "grace", "--by", "outcome", "--cut-off", "1").out
+    assert "paid_in_grace" in out
+    assert "49.00 USD" in out
+    assert shell("report", "value").out.startswith("No value is reckoned")
+    assert "use 0 to 365" in shell("report", "grace", "--cut-off", "-1", code=2).complaint
+
+
 def test_an_overview_on_one_page(shell: Shell, recovered: Books) -> None:
     said = shell("report", "overview", "--format", "html", "--output", "o.html")
     assert "o.html: overview, 6 reports" in said.err
