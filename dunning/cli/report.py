@@ -15,14 +15,17 @@ from dunning.cli.report_options import (
     Dated,
     DateOption,
     FormOption,
+    InOption,
     OutputOption,
     PolicyOption,
+    RatesOption,
     ReportFormat,
     SinceOption,
     UntilOption,
     ZoneOption,
     asked,
     books_of,
+    exchange_of,
     read_currency,
 )
 from dunning.cli.words import read_moment
@@ -50,7 +53,8 @@ Examples:
   dunning report overview --format html --output overview.html
   dunning report declines              what codes mean, and which are not known
 
-JSON has amounts in minor units (cents) beside the currency; currencies are never added.""",
+JSON has amounts in minor units (cents) beside the currency; currencies are added only
+where you ask for one of them: --in EUR --rates FILE.""",
 )
 
 
@@ -71,12 +75,14 @@ def at_risk(
         str | None,
         typer.Option("--as-of", metavar="TIME", help="Count ages from here instead of from now."),
     ] = None,
+    into: InOption = None,
+    rates: RatesOption = None,
     form: FormOption = ReportFormat.TABLE,
     output: OutputOption = None,
     data: DataOption = None,
 ) -> None:
     """What is open now: unpaid, pursued, and not yet lost."""
-    code = read_currency(currency)
+    code, exchange = read_currency(currency), exchange_of(into, rates)
 
     def make(view: Reading) -> Report:
         from dunning.reports import at_risk as make_report
@@ -88,6 +94,8 @@ def at_risk(
             "policy": policy,
             "currency": code,
         }
+        if exchange is not None:
+            words |= {"into": exchange, "zone": books_of(view).timezone}
         return make_report(view.session, moment, **words)
 
     give(make, form, output, data)
@@ -110,13 +118,16 @@ def recovered(
     currency: CurrencyOption = None,
     zone: ZoneOption = None,
     date: DateOption = Dated.OCCURRED,
+    into: InOption = None,
+    rates: RatesOption = None,
     form: FormOption = ReportFormat.TABLE,
     output: OutputOption = None,
     data: DataOption = None,
 ) -> None:
     """Revenue that came back, net of refunds and disputes, and what brought it in."""
     words = asked(by, since, until, source, currency, zone)
-    flow("recovered", words, form, output, data, policy=policy, date=date.value)
+    more = {"policy": policy, "date": date.value, "into": exchange_of(into, rates)}
+    flow("recovered", words, form, output, data, **more)
 
 
 @app.command("lost")
@@ -136,13 +147,16 @@ def lost(
     currency: CurrencyOption = None,
     zone: ZoneOption = None,
     date: DateOption = Dated.OCCURRED,
+    into: InOption = None,
+    rates: RatesOption = None,
     form: FormOption = ReportFormat.TABLE,
     output: OutputOption = None,
     data: DataOption = None,
 ) -> None:
     """What was written off or withdrawn, and what came in late after all."""
     words = asked(by, since, until, source, currency, zone)
-    flow("lost", words, form, output, data, policy=policy, date=date.value)
+    more = {"policy": policy, "date": date.value, "into": exchange_of(into, rates)}
+    flow("lost", words, form, output, data, **more)
 
 
 @app.command("rates")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,8 +117,26 @@ def show(report: Report) -> None:
             totals = []  # by currency only: each row is its own total
         table(columns, [*cells, *totals], totals=len(totals))
     say()
+    for line in _rates(report):
+        say(line)
     say(f"Data until {time_text(report.data_until)}.{_remark(report)}", style="dim")
     say("--format json has the definition of every figure.", style="dim")
+
+
+_MOST_RATES = 12
+
+
+def _rates(report: Report) -> Iterator[str]:
+    """The exchange rates that were used; a few one by one."""
+    if not report.rates:
+        return
+    yield f"Exchange rates of {report.filters['rates']}:"
+    for one in report.rates[:_MOST_RATES]:
+        of = "" if one["day"] == one["rate_day"] else f" ({one['rate_day']})"
+        yield f"  {one['day']}{of}  {one['quoted']}"
+    if len(report.rates) > _MOST_RATES:
+        yield f"  and {len(report.rates) - _MOST_RATES:,} more: see --format json, html or xlsx."
+    yield ""
 
 
 def _remark(report: Report) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dunning.cli.opening import Reading
     from dunning.config import Books, PolicyFile
     from dunning.core.worth import Value
+    from dunning.reports.exchange import Exchange
 
 
 class ReportFormat(enum.StrEnum):
@@ -70,6 +71,21 @@ FormOption = Annotated[
     ReportFormat,
     typer.Option(
         "--format", help="table for people, html to look at and print; xlsx needs --output."
+    ),
+]
+InOption = Annotated[
+    str | None,
+    typer.Option(
+        "--in", metavar="CODE", help="Show amounts in this currency as well; needs --rates."
+    ),
+]
+RatesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--rates",
+        metavar="FILE",
+        help="Exchange rates: CSV with date,currency,rate or date,base,quote,rate, or the "
+        "European Central Bank's eurofxref-hist.csv.",
     ),
 ]
 OutputOption = Annotated[
@@ -132,6 +148,29 @@ def read_currency(currency: str | None) -> str | None:
         return currency_code(currency)
     except MoneyError as error:
         raise typer.BadParameter(str(error), param_hint="--currency") from None
+
+
+def exchange_of(into: str | None, rates: Path | None) -> Exchange | None:
+    """The currency that amounts are to be shown in, with the rates of the file."""
+    if into is None and rates is None:
+        return None
+    if into is None or rates is None:
+        missing, why = ("--rates FILE", "--in") if rates is None else ("--in CODE", "--rates")
+        raise typer.BadParameter(f"add {missing}: nothing is converted without", param_hint=why)
+    from dunning.core.money import currency_code
+    from dunning.errors import MoneyError, RefusedError
+    from dunning.reports.exchange import Exchange, read_rates
+
+    try:
+        code = currency_code(into)
+        return Exchange(code, read_rates(rates.read_bytes(), rates.name, code))
+    except MoneyError as error:
+        raise typer.BadParameter(str(error), param_hint="--in") from None
+    except RefusedError as error:
+        raise typer.BadParameter(str(error), param_hint="--rates") from None
+    except OSError as error:
+        message = f"cannot read {rates}: {error.strerror}"
+        raise typer.BadParameter(message, param_hint="--rates") from None
 
 
 def books_of(view: Reading) -> Books:

@@ -123,7 +123,7 @@ def step_of(how: str) -> str | None:
 _how = col(EntryRow.how)
 _is_rung = _how.startswith(_RUNG, autoescape=True) | _how.contains(f".{_RUNG}", autoescape=True)
 # The same two functions for the database; a test holds them together.
-_ENTRY_KEYS: dict[str, SQLColumnExpression[Any]] = {
+ENTRY_KEYS: dict[str, SQLColumnExpression[Any]] = {
     "currency": col(EntryRow.currency),
     "source": col(EntryRow.source),
     "cause": col(EntryRow.cause),
@@ -199,7 +199,7 @@ def sums(
     take back; a case counts where more holds than was taken back.
     """
     unit = unit_of(scope.by)
-    known = dimensions(session.get_bind().dialect.name) | _ENTRY_KEYS
+    known = dimensions(session.get_bind().dialect.name) | ENTRY_KEYS
     keys: dict[str, SQLColumnExpression[Any]] = {
         key: known[key] for key in scope.keys if key not in UNITS
     }
@@ -279,7 +279,7 @@ def reversed_cases(session: Session, scope: Scope) -> Iterator[Movement]:
     touched = [back if scope.is_recorded else in_span(scope, back)]
     if scope.is_recorded:
         touched.append(in_span(scope, select(col(EntryRow.case_id))))
-    known = dimensions(session.get_bind().dialect.name) | _ENTRY_KEYS
+    known = dimensions(session.get_bind().dialect.name) | ENTRY_KEYS
     fixed = tuple(key for key in (*CASE_KEYS, "currency", "source") if key in scope.keys)
     told_of_each: list[Any] = [
         col(EntryRow.case_id),

@@ -35,6 +35,7 @@ def to_json_list(several: Iterable[Report]) -> str:
 
 
 def _told(report: Report) -> dict[str, Any]:
+    used: dict[str, Any] = {"rates": report.rates} if report.rates else {}
     return {
         "report": report.name,
         "filters": report.filters,
@@ -42,6 +43,7 @@ def _told(report: Report) -> dict[str, Any]:
         "data_until": report.data_until,
         "rows": report.rows,
         "totals": report.totals,
+        **used,
     }
 
 

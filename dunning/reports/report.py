@@ -77,6 +77,7 @@ class Report:
     totals: list[Row]
     shown: tuple[Column, ...] = field(default=())
     note: str = ""  # for people, when there is nothing to show
+    rates: tuple[Row, ...] = ()  # each exchange rate that was used, where amounts were converted
 
 
 def columns(report: Report) -> list[Column]:

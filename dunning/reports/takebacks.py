@@ -33,6 +33,7 @@ class TakeBack:
     mechanism: str
     account: Account  # refunded or disputed
     amount: int  # negative: it came back
+    at: datetime
 
 
 _Lots = list[tuple[str, int]]  # how it came in, and how much of it there is; oldest first
@@ -57,6 +58,7 @@ def take_backs(session: Session, scope: Scope) -> Iterator[TakeBack]:
                 mechanism=mechanism_of(how),
                 account=account,
                 amount=amount,
+                at=at,
             )
 
 
