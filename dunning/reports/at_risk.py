@@ -122,14 +122,14 @@ def _sums_in(
     session: Session, keys: Mapping[str, SQLColumnExpression[Any]], scope: Scope, into: Exchange
 ) -> Counter[tuple[Any, ...]]:
     """The same in the other currency: each case by itself, at the rate of its first failure."""
-    told = {
+    told: dict[str, Any] = {
         **keys,
         "_day": period(session, "day", scope, col(CaseRow.opened_at)),
         "_currency": col(CaseRow.currency),
         "_each": col(CaseRow.amount_at_risk),
     }
-    query: Select[Any] = select(*(one.label(name) for name, one in told.items()))
-    each = _of_open_cases(query, tuple(keys), scope).subquery()
+    named: list[Any] = [one.label(name) for name, one in told.items()]
+    each = _of_open_cases(select(*named), tuple(keys), scope).subquery()
     groups = [each.c[name] for name in told]
     sums: Counter[tuple[Any, ...]] = Counter()
     for *names, day, currency, much, many in session.execute(

@@ -16,8 +16,10 @@ _FIGURE = {
     "recovered": "recovered",
     "lost": "net",
     "churn": "recurring_lost",
+    "grace": "net",
+    "value": "value",
 }
-_PARTS = ("mechanism", "kind", "cause", "step", "state", "age", "standing")
+_PARTS = ("mechanism", "kind", "cause", "step", "state", "age", "standing", "outcome")
 _MOST_PARTS = COLOURS - 1
 _OTHERS_COLOUR = 8
 _MOST_PERIODS = 120
@@ -34,12 +36,16 @@ _COLOURS = {
     "natural": 8,
     "outside": 9,
     "unknown": 8,
+    "unpaid": 7,
     "lost": 7,
     "withdrawn": 8,
     "late_recovery": 3,
     "involuntary": 7,
     "voluntary": 8,
     "voluntary_in_dunning": 6,
+    "paid_in_grace": 1,
+    "paid_later": 6,
+    "open": 5,
 }
 
 
@@ -53,6 +59,12 @@ def pictures(report: Report) -> Iterator[tuple[str, Chart, bool]]:
         rows = [row for row in report.rows if row["currency"] == currency]
         if report.name == "rates":
             yield currency, _of_rates(report, rows, keys, unit), unit is not None
+        elif report.name == "timing":
+            spread = "took" in keys
+            chart = _of_counts(rows, keys, "took") if spread else _of_days(report, rows, keys)
+            yield currency, chart, spread or unit is not None
+        elif report.name == "hours":
+            yield currency, _of_hours(rows, keys), True
         elif report.name in _FIGURE:
             yield currency, _of_money(report, rows, keys, unit, currency), unit is not None
 
@@ -71,7 +83,7 @@ def _label(row: Row, keys: Sequence[str]) -> str:
 def _of_money(
     report: Report, rows: Sequence[Row], keys: Sequence[str], unit: str | None, currency: str
 ) -> Chart:
-    figure = _FIGURE[report.name]
+    figure = "service" if "outcome" in keys else _FIGURE[report.name]
     part = next((key for key in keys if key in _PARTS), None) if unit or len(keys) > 1 else None
     across = [key for key in keys if key != part] if part else list(keys)
     labels = _in_time(report, across) or list(dict.fromkeys(_label(row, across) for row in rows))
@@ -175,6 +187,54 @@ def _by_definition(rows: Sequence[Row], keys: Sequence[str]) -> Chart:
         full=1.0,
         tick=percent,
     )
+
+
+# --- times ---------------------------------------------------------------------------------
+
+
+def _of_counts(rows: Sequence[Row], keys: Sequence[str], across: str) -> Chart:
+    """How many cases took so long, parted by the other keys if there are any."""
+    others = [key for key in keys if key != across]
+    sums: dict[str, dict[str, int]] = {}
+    for row in rows:
+        sums.setdefault(_label(row, others) if others else "cases", {})[row[across]] = row["cases"]
+    labels = list(dict.fromkeys(row[across] for row in rows))
+    return Chart(
+        title="Cases by the days from the first failure to the payment",
+        labels=labels,
+        series=_series(sums, labels),
+        say=number,
+        tick=number,
+    )
+
+
+def _of_days(report: Report, rows: Sequence[Row], keys: Sequence[str]) -> Chart:
+    """The median of each row; of those that were paid up."""
+    found = {_label(row, keys): row["median"] for row in rows}
+    labels = _in_time(report, keys) or list(found)
+    return Chart(
+        title="Median days from the first failure to the payment",
+        labels=labels,
+        series=[Series("median", [found.get(label) or 0 for label in labels])],
+        say=lambda value: f"{value:.1f} d",
+        tick=lambda value: f"{value:.3g}",
+    )
+
+
+def _of_hours(rows: Sequence[Row], keys: Sequence[str]) -> Chart:
+    """The rate of each row; where there is not enough data, none."""
+    return Chart(
+        title=f"Charges that went through, of {' and '.join(keys) or 'all'}",
+        labels=[_label(row, keys) for row in rows],
+        series=[Series("rate", [row["rate"] or 0 for row in rows])],
+        say=percent,
+        tick=percent,
+    )
+
+
+def number(value: float) -> str:
+    """A count for people; halves of an axis as they are."""
+    return f"{value:,.10g}"
 
 
 def percent(value: float) -> str:
