@@ -53,6 +53,8 @@ def pictures(report: Report) -> Iterator[tuple[str, Chart, bool]]:
     """Each currency with its chart, and whether it is of periods, to be drawn as columns."""
     keys = _keys(report)
     unit = next((key for key in keys if key in UNITS), None)
+    if report.rates:
+        yield report.filters["in"], _of_all(report, keys, unit), unit is not None
     for currency in dict.fromkeys(row["currency"] for row in report.rows):
         if currency is None:
             continue
@@ -64,7 +66,8 @@ def pictures(report: Report) -> Iterator[tuple[str, Chart, bool]]:
             chart = _of_counts(rows, keys, "took") if spread else _of_days(report, rows, keys)
             yield currency, chart, spread or unit is not None
         elif report.name == "hours":
-            yield currency, _of_hours(rows, keys), True
+            if any(row["rate"] is not None for row in rows):
+                yield currency, _of_hours(rows, keys), True
         elif report.name in _FIGURE:
             yield currency, _of_money(report, rows, keys, unit, currency), unit is not None
 
@@ -100,6 +103,23 @@ def _of_money(
         say=lambda value: str(Money(round(value), currency)),
         tick=short(currency),
     )
+
+
+def _of_all(report: Report, keys: Sequence[str], unit: str | None) -> Chart:
+    """All currencies in one, by which of them it was."""
+    into = report.filters["in"]
+    figure = _FIGURE[report.name]
+    across = [unit] if unit else list(keys)
+    labels = _in_time(report, across) or list(
+        dict.fromkeys(_label(row, across) for row in report.rows)
+    )
+    sums: dict[str, dict[str, int]] = {}
+    for row in report.rows:
+        column, label = sums.setdefault(row["currency"].upper(), {}), _label(row, across)
+        column[label] = column.get(label, 0) + row[f"{figure}_{into}"]
+    title = f"{figure.replace('_', ' ').capitalize()}, all currencies in {into.upper()}"
+    say, tick = (lambda value: str(Money(round(value), into))), short(into)
+    return Chart(title=title, labels=labels, series=_series(sums, labels), say=say, tick=tick)
 
 
 def _in_time(report: Report, across: Sequence[str]) -> list[str]:
@@ -224,7 +244,7 @@ def _of_days(report: Report, rows: Sequence[Row], keys: Sequence[str]) -> Chart:
 def _of_hours(rows: Sequence[Row], keys: Sequence[str]) -> Chart:
     """The rate of each row; where there is not enough data, none."""
     return Chart(
-        title=f"Charges that went through, of {' and '.join(keys) or 'all'}",
+        title=f"Share of charges that went through, by {' and '.join(keys) or 'currency'}",
         labels=[_label(row, keys) for row in rows],
         series=[Series("rate", [row["rate"] or 0 for row in rows])],
         say=percent,
