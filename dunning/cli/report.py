@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dunning.cli.opening import reading
 from dunning.cli.options import DataOption, SourceOption
-from dunning.cli.output import heading, write_file
+from dunning.cli.output import heading
+from dunning.cli.report_forms import flow, give, must_fit, put, show
 from dunning.cli.report_options import (
     OF_CASE,
     OF_PAYMENT,
     PERIODS,
-    Asked,
     CurrencyOption,
     Dated,
     DateOption,
     FormOption,
+    InOption,
     OutputOption,
     PolicyOption,
+    RatesOption,
     ReportFormat,
     SinceOption,
     UntilOption,
     ZoneOption,
     asked,
     books_of,
+    exchange_of,
     read_currency,
-    zone_of_books,
 )
-from dunning.cli.report_table import show
 from dunning.cli.words import read_moment
 from dunning.errors import RefusedError
 
@@ -54,10 +52,12 @@ Examples:
   dunning report rates --definition all
   dunning report churn --by month --by kind
   dunning report uplift --by month
+  dunning report timing --by took      how long it took; also hours, grace, value
   dunning report overview --format html --output overview.html
   dunning report declines              what codes mean, and which are not known
 
-JSON has amounts in minor units (cents) beside the currency; currencies are never added.""",
+JSON has amounts in minor units (cents) beside the currency; currencies are added only
+where you ask for one of them: --in EUR --rates FILE.""",
 )
 
 
@@ -78,12 +78,14 @@ def at_risk(
         str | None,
         typer.Option("--as-of", metavar="TIME", help="Count ages from here instead of from now."),
     ] = None,
+    into: InOption = None,
+    rates: RatesOption = None,
     form: FormOption = ReportFormat.TABLE,
     output: OutputOption = None,
     data: DataOption = None,
 ) -> None:
     """What is open now: unpaid, pursued, and not yet lost."""
-    code = read_currency(currency)
+    code, exchange = read_currency(currency), exchange_of(into, rates)
 
     def make(view: Reading) -> Report:
         from dunning.reports import at_risk as make_report
@@ -95,9 +97,11 @@ def at_risk(
             "policy": policy,
             "currency": code,
         }
+        if exchange is not None:
+            words |= {"into": exchange, "zone": books_of(view).timezone}
         return make_report(view.session, moment, **words)
 
-    _report(make, form, output, data)
+    give(make, form, output, data)
 
 
 @app.command("recovered")
@@ -117,13 +121,16 @@ def recovered(
     currency: CurrencyOption = None,
     zone: ZoneOption = None,
     date: DateOption = Dated.OCCURRED,
+    into: InOption = None,
+    rates: RatesOption = None,
     form: FormOption = ReportFormat.TABLE,
     output: OutputOption = None,
     data: DataOption = None,
 ) -> None:
     """Revenue that came back, net of refunds and disputes, and what brought it in."""
     words = asked(by, since, until, source, currency, zone)
-    _flow("recovered", words, form, output, data, policy=policy, date=date.value)
+    more = {"policy": policy, "date": date.value, "into": exchange_of(into, rates)}
+    flow("recovered", words, form, output, data, **more)
 
 
 @app.command("lost")
@@ -143,13 +150,16 @@ def lost(
     currency: CurrencyOption = None,
     zone: ZoneOption = None,
     date: DateOption = Dated.OCCURRED,
+    into: InOption = None,
+    rates: RatesOption = None,
     form: FormOption = ReportFormat.TABLE,
     output: OutputOption = None,
     data: DataOption = None,
 ) -> None:
     """What was written off or withdrawn, and what came in late after all."""
     words = asked(by, since, until, source, currency, zone)
-    _flow("lost", words, form, output, data, policy=policy, date=date.value)
+    more = {"policy": policy, "date": date.value, "into": exchange_of(into, rates)}
+    flow("lost", words, form, output, data, **more)
 
 
 @app.command("recurring")
@@ -173,7 +183,7 @@ def recurring(
     Example: dunning report recurring --by month --since 2026-01-01
     """
     words = asked(by, since, until, source, currency, zone)
-    _flow("recurring", words, form, output, data, policy=policy)
+    flow("recurring", words, form, output, data, policy=policy)
 
 
 @app.command("rates")
@@ -216,7 +226,7 @@ def rates(
 
     words = asked(by, since, until, source, currency, zone)
     chosen = tuple(definition or USUAL)
-    _flow("rates", words, form, output, data, policy=policy, definitions=chosen)
+    flow("rates", words, form, output, data, policy=policy, definitions=chosen)
 
 
 @app.command("churn")
@@ -239,7 +249,7 @@ def churn(
     Example: dunning report churn --by month --by kind --since 2026-01-01
     """
     words = asked(by, since, until, source, currency, zone)
-    _flow("churn", words, form, output, data)
+    flow("churn", words, form, output, data)
 
 
 @app.command("uplift")
@@ -266,7 +276,7 @@ def uplift(
     Example: dunning report uplift --policy standard --since 2026-01-01
     """
     words = asked(by, since, until, source, currency, zone, usual="policy")
-    _flow("uplift", words, form, output, data, policy=policy)
+    flow("uplift", words, form, output, data, policy=policy)
 
 
 @app.command("overview")
@@ -290,7 +300,7 @@ def overview(
     if form in (ReportFormat.CSV, ReportFormat.XLSX):
         message = f"{form.value} is of one report: choose html, json or table"
         raise typer.BadParameter(message, param_hint="--format")
-    _must_fit(form, output)
+    must_fit(form, output)
     words = asked(None, since, until, source, currency, zone)
     with reading(data) as view:
         from dunning import reports
@@ -307,82 +317,6 @@ def overview(
             show(report)
     elif form is ReportFormat.HTML:
         page = reports.to_html(made, "Payment recovery", reports.tiles(made))
-        _put(page, output, f"overview, {len(made)} reports")
+        put(page, output, f"overview, {len(made)} reports")
     else:
-        _put(reports.to_json_list(made), output, f"overview, {len(made)} reports")
-
-
-# --- parts -----------------------------------------------------------------------------------
-
-
-def _flow(
-    name: str,
-    words: Asked,
-    form: ReportFormat,
-    output: Path | None,
-    data: Path | None,
-    **more: Any,
-) -> None:
-    """One of the reports about a range of days."""
-
-    def make(view: Reading) -> Report:
-        from dunning import reports
-
-        given = words.words(books_of(view)) | more
-        if more.get("date") == Dated.BOOKS and words.zone is None:
-            given["zone"] = zone_of_books(view) or given["zone"]
-        if name == "uplift":
-            del given["year_from"]
-        made: Report = getattr(reports, name)(view.session, view.now, **given)
-        return made
-
-    _report(make, form, output, data)
-
-
-def _report(
-    make: Callable[[Reading], Report],
-    form: ReportFormat,
-    output: Path | None,
-    data: Path | None,
-) -> None:
-    _must_fit(form, output)
-    with reading(data) as view:
-        try:
-            report = make(view)
-        except RefusedError as error:
-            # A breakdown, a zone or a range that the command line got wrong.
-            raise typer.BadParameter(str(error)) from None
-    if form is ReportFormat.TABLE:
-        show(report)
-    else:
-        _write(report, form, output)
-
-
-def _must_fit(form: ReportFormat, output: Path | None) -> None:
-    if form is ReportFormat.XLSX and output is None:
-        message = "a workbook is written to a file: add --output FILE.xlsx"
-        raise typer.BadParameter(message, param_hint="--format")
-    if form is ReportFormat.TABLE and output is not None:
-        message = "a table is for the screen: choose --format csv, html, json or xlsx"
-        raise typer.BadParameter(message, param_hint="--output")
-
-
-def _write(report: Report, form: ReportFormat, output: Path | None) -> None:
-    from dunning import reports
-
-    made: dict[ReportFormat, Callable[[Any], str | bytes]] = {
-        ReportFormat.JSON: reports.to_json,
-        ReportFormat.CSV: reports.to_csv,
-        ReportFormat.XLSX: reports.to_xlsx,
-        ReportFormat.HTML: lambda one: reports.to_html([one]),
-    }
-    _put(made[form](report), output, f"{report.name}, {len(report.rows)} rows")
-
-
-def _put(content: str | bytes, output: Path | None, what: str) -> None:
-    if output is not None:
-        write_file(output, content)
-        typer.echo(f"{output}: {what}", err=True)
-    else:
-        assert isinstance(content, str)
-        sys.stdout.write(content)
+        put(reports.to_json_list(made), output, f"overview, {len(made)} reports")

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from datetime import date as Day  # noqa: N812 - `date` is which of the two times counts
 
     from dunning.cli.opening import Reading
-    from dunning.config import Books
+    from dunning.config import Books, PolicyFile
+    from dunning.core.worth import Value
+    from dunning.reports.exchange import Exchange
 
 
 PERIODS = "day, week, month, quarter or year"
@@ -77,6 +79,21 @@ FormOption = Annotated[
     ReportFormat,
     typer.Option(
         "--format", help="table for people, html to look at and print; xlsx needs --output."
+    ),
+]
+InOption = Annotated[
+    str | None,
+    typer.Option(
+        "--in", metavar="CODE", help="Show amounts in this currency as well; needs --rates."
+    ),
+]
+RatesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--rates",
+        metavar="FILE",
+        help="Exchange rates: CSV with date,currency,rate or date,base,quote,rate, or the "
+        "European Central Bank's eurofxref-hist.csv.",
     ),
 ]
 OutputOption = Annotated[
@@ -141,18 +158,53 @@ def read_currency(currency: str | None) -> str | None:
         raise typer.BadParameter(str(error), param_hint="--currency") from None
 
 
+def exchange_of(into: str | None, rates: Path | None) -> Exchange | None:
+    """The currency that amounts are to be shown in, with the rates of the file."""
+    if into is None and rates is None:
+        return None
+    if into is None or rates is None:
+        missing, why = ("--rates FILE", "--in") if rates is None else ("--in CODE", "--rates")
+        raise typer.BadParameter(f"add {missing}: nothing is converted without", param_hint=why)
+    from dunning.core.money import currency_code
+    from dunning.errors import MoneyError, RefusedError
+    from dunning.reports.exchange import Exchange, read_rates
+
+    try:
+        code = currency_code(into)
+        return Exchange(code, read_rates(rates.read_bytes(), rates.name, code))
+    except MoneyError as error:
+        raise typer.BadParameter(str(error), param_hint="--in") from None
+    except RefusedError as error:
+        raise typer.BadParameter(str(error), param_hint="--rates") from None
+    except OSError as error:
+        message = f"cannot read {rates}: {error.strerror}"
+        raise typer.BadParameter(message, param_hint="--rates") from None
+
+
 def books_of(view: Reading) -> Books:
     """The calendar that the policy file in force names."""
+    from dunning.config import Books
+
+    file = _in_force(view, "books")
+    return Books() if file is None else file.books
+
+
+def value_of(view: Reading) -> Value | None:
+    """The formula of a customer's value, where the policy file in force has one."""
+    file = _in_force(view, "value")
+    return None if file is None else file.terms.value
+
+
+def _in_force(view: Reading, word: str) -> PolicyFile | None:
+    """The policy file in force, if it has the word at all: reading it takes its time."""
     from dunning.in_force import Text, loader, newest
     from dunning.messages import Messages
 
     row = newest(view.session)
-    if row is None or "books" not in row.text:
-        from dunning.config import Books
-
-        return Books()
+    if row is None or word not in row.text:
+        return None
     names = tuple(Messages(view.settings.templates).names())
-    return loader(names)(Text(row.text, f"what is in force ({row.hash})")).books
+    return loader(names)(Text(row.text, f"what is in force ({row.hash})"))
 
 
 def zone_of_books(view: Reading) -> str | None:

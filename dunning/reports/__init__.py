@@ -1,4 +1,4 @@
-"""Reports: at-risk, recovered, lost, recurring, rates, churn, uplift, the proof of the ledger.
+"""Reports of money, recurring revenue, rates, churn, uplift, time and worth; the ledger's proof.
 
 Read them within `snapshot(engine)`. Figures are integers of minor units, per currency.
 """
@@ -6,6 +6,8 @@ Read them within `snapshot(engine)`. Figures are integers of minor units, per cu
 from dunning.reports.at_risk import at_risk
 from dunning.reports.churn import churn
 from dunning.reports.formats import csv_lines, json_array, to_csv, to_json, to_json_list
+from dunning.reports.grace import grace
+from dunning.reports.hours import hours
 from dunning.reports.lost import lost
 from dunning.reports.overview import overview
 from dunning.reports.page import to_html
@@ -16,7 +18,9 @@ from dunning.reports.recurring import recurring
 from dunning.reports.report import Column, Kind, Report, cells, columns, total_cells
 from dunning.reports.snapshot import snapshot
 from dunning.reports.tiles import tiles
+from dunning.reports.timing import timing
 from dunning.reports.uplift import uplift
+from dunning.reports.value import value
 from dunning.reports.workbook import to_xlsx
 
 __all__ = [
@@ -28,6 +32,8 @@ __all__ = [
     "churn",
     "columns",
     "csv_lines",
+    "grace",
+    "hours",
     "json_array",
     "lost",
     "overview",
@@ -36,6 +42,7 @@ __all__ = [
     "recurring",
     "snapshot",
     "tiles",
+    "timing",
     "to_csv",
     "to_html",
     "to_json",
@@ -43,5 +50,6 @@ __all__ = [
     "to_xlsx",
     "total_cells",
     "uplift",
+    "value",
     "verify_all",
 ]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date as Day  # noqa: N812 - a day, beside names of columns
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, func, s
 from sqlmodel import Session, col
 
 from dunning.clock import utc
+from dunning.reports.converted import name_in, with_rates
 from dunning.reports.dimensions import (
     CASE_DEFINITIONS,
     CASE_HEADINGS,
@@ -17,7 +20,8 @@ from dunning.reports.dimensions import (
     dimensions,
     joined,
 )
-from dunning.reports.flows import Scope
+from dunning.reports.exchange import Exchange
+from dunning.reports.flows import Scope, period
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.report import (
     Column,
@@ -58,24 +62,26 @@ def at_risk(
     source: str | None = None,
     policy: str | None = None,
     currency: str | None = None,
+    into: Exchange | None = None,
+    zone: str = "UTC",
 ) -> Report:
-    """What is open now. `RefusedError` for a breakdown nobody knows."""
+    """What is open now. `RefusedError` for a breakdown nobody knows; `zone` is of days of rates."""
     chosen = checked_breakdown("at-risk", by, BY)
-    scope = Scope(by=chosen, source=source, policy=policy, currency=currency)
+    scope = Scope(by=chosen, source=source, policy=policy, currency=currency, zone=zone)
     until, sentence = data_until(session, now)
-    rows = in_order(_sums(session, scope.keys, scope, now), scope.by, {"age": AGES})
+    rows = in_order(_sums(session, scope.keys, scope, now, into), scope.by, {"age": AGES})
     empty = "nothing is at risk: no case is open"
     filters = scope.filters()
     for unused in ("since", "until", "zone", "date", "fiscal_year_start"):
         del filters[unused]
     of_keys = {key: CASE_DEFINITIONS[key] for key in chosen if key in CASE_DEFINITIONS}
-    return Report(
+    report = Report(
         name="at-risk",
         filters=filters,
         definitions=DEFINITIONS | of_keys | {"data_until": sentence},
         data_until=until,
         rows=rows,
-        totals=in_order(_sums(session, ("currency",), scope, now), (), {}),
+        totals=in_order(_sums(session, ("currency",), scope, now, into), (), {}),
         shown=(
             *(Column(key, _SHOWN[key]) for key in scope.keys),
             Column("at_risk", "At risk", Kind.MONEY),
@@ -84,9 +90,15 @@ def at_risk(
         ),
         note="" if rows else why_empty(session, empty, policy=policy, source=source),
     )
+    if into is None:
+        return report
+    day = "the day on which the payment first failed"
+    return with_rates(report, into, {"at_risk": "At risk"}, day)
 
 
-def _sums(session: Session, keys: Sequence[str], scope: Scope, now: datetime) -> list[Row]:
+def _sums(
+    session: Session, keys: Sequence[str], scope: Scope, now: datetime, into: Exchange | None
+) -> list[Row]:
     known = dimensions(session.get_bind().dialect.name) | _dimensions(now)
     groups = [known[key] for key in keys]
     figures = (
@@ -94,11 +106,42 @@ def _sums(session: Session, keys: Sequence[str], scope: Scope, now: datetime) ->
         func.count(),
         func.min(col(CaseRow.opened_at)),
     )
+    query: Select[Any] = _of_open_cases(select(*groups, *figures), keys, scope).group_by(*groups)
+    rows = []
+    for *names, amount, cases, oldest in session.execute(query):
+        row: Row = dict(zip(keys, names, strict=True))
+        rows.append(row | {"at_risk": int(amount), "cases": cases, "oldest": oldest})
+    if into is not None:
+        sums = _sums_in(session, {key: known[key] for key in keys}, scope, into)
+        for row in rows:
+            row[name_in("at_risk", into)] = sums[tuple(row[key] for key in keys)]
+    return rows
+
+
+def _sums_in(
+    session: Session, keys: Mapping[str, SQLColumnExpression[Any]], scope: Scope, into: Exchange
+) -> Counter[tuple[Any, ...]]:
+    """The same in the other currency: each case by itself, at the rate of its first failure."""
+    told: dict[str, Any] = {
+        **keys,
+        "_day": period(session, "day", scope, col(CaseRow.opened_at)),
+        "_currency": col(CaseRow.currency),
+        "_each": col(CaseRow.amount_at_risk),
+    }
+    named: list[Any] = [one.label(name) for name, one in told.items()]
+    each = _of_open_cases(select(*named), tuple(keys), scope).subquery()
+    groups = [each.c[name] for name in told]
+    sums: Counter[tuple[Any, ...]] = Counter()
+    for *names, day, currency, much, many in session.execute(
+        select(*groups, func.count()).group_by(*groups)
+    ):
+        sums[tuple(names)] += many * into.convert(much, currency, Day.fromisoformat(day))
+    return sums
+
+
+def _of_open_cases(query: Select[Any], keys: Sequence[str], scope: Scope) -> Select[Any]:
     # One meaning of open, for access and for finance: money is at risk.
-    query: Select[Any] = (
-        select(*groups, *figures).select_from(CaseRow).where(col(CaseRow.amount_at_risk) > 0)
-    )
-    query = joined(query, keys).group_by(*groups)
+    query = joined(query.select_from(CaseRow).where(col(CaseRow.amount_at_risk) > 0), keys)
     for column, value in (
         (col(CaseRow.source), scope.source),
         (col(CaseRow.policy), scope.policy),
@@ -106,11 +149,7 @@ def _sums(session: Session, keys: Sequence[str], scope: Scope, now: datetime) ->
     ):
         if value is not None:
             query = query.where(column == value)
-    rows = []
-    for *names, amount, cases, oldest in session.execute(query):
-        row: Row = dict(zip(keys, names, strict=True))
-        rows.append(row | {"at_risk": int(amount), "cases": cases, "oldest": oldest})
-    return rows
+    return query
 
 
 def _stands(now: datetime) -> ColumnElement[bool]:

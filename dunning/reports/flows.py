@@ -110,7 +110,7 @@ BOOKED_AT = booked_at()
 # --- what a row of the ledger is grouped by ------------------------------------------------
 
 
-_ENTRY_KEYS: dict[str, SQLColumnExpression[Any]] = {
+ENTRY_KEYS: dict[str, SQLColumnExpression[Any]] = {
     "currency": col(EntryRow.currency),
     "source": col(EntryRow.source),
     "cause": col(EntryRow.cause),
@@ -186,7 +186,7 @@ def sums(
     take back; a case counts where more holds than was taken back.
     """
     unit = unit_of(scope.by)
-    known = dimensions(session.get_bind().dialect.name) | _ENTRY_KEYS
+    known = dimensions(session.get_bind().dialect.name) | ENTRY_KEYS
     keys: dict[str, SQLColumnExpression[Any]] = {
         key: known[key] for key in scope.keys if key not in UNITS
     }
@@ -278,7 +278,7 @@ def reversed_cases(session: Session, scope: Scope) -> Iterator[Movement]:
     touched = [in_span(scope, back) if at_once else back]
     if not at_once:
         touched.append(in_span(scope, select(col(EntryRow.case_id))))
-    known = dimensions(session.get_bind().dialect.name) | _ENTRY_KEYS
+    known = dimensions(session.get_bind().dialect.name) | ENTRY_KEYS
     fixed = tuple(key for key in (*CASE_KEYS, "currency", "source") if key in scope.keys)
     told_of_each: list[Any] = [
         col(EntryRow.case_id),

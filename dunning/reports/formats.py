@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any
 
 from dunning.clock import rfc3339
-from dunning.core.money import Money
 from dunning.reports.report import Column, Report, Row
 
 # Also the wide forms, which some spreadsheets read as the plain ones.
@@ -36,6 +35,7 @@ def to_json_list(several: Iterable[Report]) -> str:
 
 
 def _told(report: Report) -> dict[str, Any]:
+    used: dict[str, Any] = {"rates": report.rates} if report.rates else {}
     return {
         "report": report.name,
         "filters": report.filters,
@@ -43,6 +43,7 @@ def _told(report: Report) -> dict[str, Any]:
         "data_until": report.data_until,
         "rows": report.rows,
         "totals": report.totals,
+        **used,
     }
 
 
@@ -108,4 +109,4 @@ def _values(column: Column, row: Row) -> Iterator[tuple[str, object]]:
     value = row.get(column.name)
     yield column.name, value
     if column.is_money_in(row) and value is not None:
-        yield f"{column.name}_major", Money(value, row["currency"]).decimal()
+        yield f"{column.name}_major", column.money(row).decimal()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date as Day  # noqa: N812 - `date` is which of the two times counts
@@ -11,7 +12,9 @@ from sqlalchemy import ColumnElement, case, or_, true
 from sqlmodel import Session
 
 from dunning.core.entries import Account
+from dunning.reports.converted import name_in, refuse_recorded, sums_in, with_rates
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS
+from dunning.reports.exchange import Exchange
 from dunning.reports.flows import Dated, Scope, amount, credit, debit, sums
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS
@@ -56,6 +59,7 @@ def lost(
     zone: str = "UTC",
     date: Dated = "occurred",
     year_from: int = 1,
+    into: Exchange | None = None,
 ) -> Report:
     """What is no longer pursued, and what of it came in late; both dates are part of the range."""
     chosen = checked_breakdown("lost", by, BY)
@@ -70,16 +74,18 @@ def lost(
         date=date,
         year_from=year_from,
     )
+    if into is not None:
+        refuse_recorded(scope)
     fresh_until, sentence = data_until(session, now)
-    rows = in_order(list(_rows(session, scope)), scope.by, {"kind": KINDS})
+    rows = in_order(list(_rows(session, scope, into)), scope.by, {"kind": KINDS})
     empty = "nothing lost"
-    return Report(
+    report = Report(
         name="lost",
         filters=scope.filters(),
         definitions=DEFINITIONS | told_of(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
-        totals=in_order(list(_rows(session, totalled(scope))), (), {}),
+        totals=in_order(list(_rows(session, totalled(scope), into)), (), {}),
         shown=(
             *(Column(key, _SHOWN.get(key, key.capitalize())) for key in scope.keys),
             *(Column(name, heading, Kind.MONEY) for name, heading in _MONEY.items()),
@@ -87,25 +93,40 @@ def lost(
         ),
         note="" if rows else why_empty(session, empty, policy=policy, source=source),
     )
+    if into is None:
+        return report
+    figures = {name: _MONEY[name] for name in ("net", *KINDS)}
+    return with_rates(report, into, figures, "the day on which the money moved")
 
 
-def _rows(session: Session, scope: Scope) -> Iterator[Row]:
+def _rows(session: Session, scope: Scope, into: Exchange | None) -> Iterator[Row]:
     """A row for each key; broken down by kind, one for each kind that is in it."""
     bare = replace(scope, by=tuple(key for key in scope.by if key != "kind"))
+    other = {} if into is None else sums_in(session, bare, _AMOUNTS, _left(), into)
     for found in sums(session, bare, _AMOUNTS, _CASES, _left()):
+        converted = other.get(tuple(found[key] for key in bare.keys), Counter())
         if "kind" not in scope.by:
-            yield _row(scope, found, found, found["cases"])
+            yield _row(scope, found, found, found["cases"]) | _in(into, converted)
             continue
         for kind in KINDS:
             if found[f"{kind}_cases"]:
                 amounts = {name: found[name] if name == kind else 0 for name in KINDS}
-                yield _row(scope, found | {"kind": kind}, amounts, found[f"{kind}_cases"])
+                row = _row(scope, found | {"kind": kind}, amounts, found[f"{kind}_cases"])
+                yield row | _in(into, Counter({kind: converted[kind]}))
 
 
 def _row(scope: Scope, keys: Row, amounts: Row, cases: int) -> Row:
     row: Row = {key: keys[key] for key in scope.keys}
     money = {kind: amounts[kind] for kind in KINDS}
     return row | money | {"net": sum(money.values()), "cases": cases}
+
+
+def _in(into: Exchange | None, sums: Counter[str]) -> Row:
+    """The same amounts in the other currency, if there is one."""
+    if into is None:
+        return {}
+    told = {name_in(kind, into): sums[kind] for kind in KINDS}
+    return told | {name_in("net", into): sum(told.values())}
 
 
 _lost, _withdrawn = Account.LOST.value, Account.WITHDRAWN.value

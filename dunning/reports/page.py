@@ -21,7 +21,10 @@ TITLES = {
     "rates": "Recovery rates",
     "churn": "Churn",
     "uplift": "Uplift",
-    "time-to-recover": "Time to recover",
+    "timing": "Time to recover",
+    "hours": "Charges by hour and day",
+    "grace": "Grace: service given, money won back",
+    "value": "Lifetime value kept",
 }
 
 
@@ -48,11 +51,16 @@ def to_html(reports: Sequence[Report], title: str = "", tiles: Sequence[Tile] = 
 <main>
 {_tiles(tiles)}{body}</main>
 {_definitions(reports)}
-<footer class="soft">Made by dunning {escaped(version("dunning"))}. Amounts of different currencies
-are never added.</footer>
+<footer class="soft">Made by dunning {escaped(version("dunning"))}. {_added(reports)}</footer>
 </body>
 </html>
 """
+
+
+def _added(reports: Sequence[Report]) -> str:
+    if any(report.rates for report in reports):
+        return "Amounts of different currencies are added only at the rates listed."
+    return "Amounts of different currencies\nare never added."
 
 
 def _range(reports: Sequence[Report]) -> str:
@@ -91,7 +99,7 @@ def _section(report: Report, *, alone: bool) -> str:
         for currency, chart, over_time in drawn
     )
     whole = "" if brief else _table(report, title)
-    return f"<section>{head}{_filters(report)}{figures}{whole}</section>\n"
+    return f"<section>{head}{_filters(report)}{figures}{whole}{_rates(report)}</section>\n"
 
 
 def _filters(report: Report) -> str:
@@ -162,6 +170,23 @@ def _table(report: Report, title: str) -> str:
         f'<table><caption class="hidden">{escaped(title)}</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>\n{body}</tbody>"
         f"{f'<tfoot>{foot}</tfoot>' if foot else ''}</table></div>"
+    )
+
+
+def _rates(report: Report) -> str:
+    """Every exchange rate that was used."""
+    if not report.rates:
+        return ""
+    names = ("day", "rate_day", "currency", "rate", "quoted")
+    heads = "".join(f'<th scope="col">{escaped(name.replace("_", " "))}</th>' for name in names)
+    body = "".join(
+        f"<tr>{_line([str(one[name]) for name in names], [''] * len(names))}</tr>\n"
+        for one in report.rates
+    )
+    return (
+        '<h3>Exchange rates used</h3><div class="scroll" role="region" tabindex="0" '
+        f'aria-label="Exchange rates"><table><thead><tr>{heads}</tr></thead><tbody>\n'
+        f"{body}</tbody></table></div>"
     )
 
 

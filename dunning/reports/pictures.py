@@ -17,6 +17,8 @@ _FIGURE = {
     "lost": "net",
     "churn": "recurring_lost",
     "recurring": "lost",
+    "grace": "net",
+    "value": "value",
 }
 _PARTS = (
     "mechanism",
@@ -26,6 +28,7 @@ _PARTS = (
     "state",
     "age",
     "standing",
+    "outcome",
     "last_email",
     "last_click",
 )
@@ -46,12 +49,16 @@ _COLOURS = {
     "outside": 9,
     "holdout": 8,
     "unknown": 8,
+    "unpaid": 7,
     "lost": 7,
     "withdrawn": 8,
     "late_recovery": 3,
     "involuntary": 7,
     "voluntary": 8,
     "voluntary_in_dunning": 6,
+    "paid_in_grace": 1,
+    "paid_later": 6,
+    "open": 5,
 }
 
 
@@ -59,12 +66,21 @@ def pictures(report: Report) -> Iterator[tuple[str, Chart, bool]]:
     """Each currency with its chart, and whether it is of periods, to be drawn as columns."""
     keys = _keys(report)
     unit = next((key for key in keys if key in UNITS), None)
+    if report.rates:
+        yield report.filters["in"], _of_all(report, keys, unit), unit is not None
     for currency in dict.fromkeys(row["currency"] for row in report.rows):
         if currency is None:
             continue
         rows = [row for row in report.rows if row["currency"] == currency]
         if report.name == "rates":
             yield currency, _of_rates(report, rows, keys, unit), unit is not None
+        elif report.name == "timing":
+            spread = "took" in keys
+            chart = _of_counts(rows, keys, "took") if spread else _of_days(report, rows, keys)
+            yield currency, chart, spread or unit is not None
+        elif report.name == "hours":
+            if any(row["rate"] is not None for row in rows):
+                yield currency, _of_hours(rows, keys), True
         elif report.name in _FIGURE:
             yield currency, _of_money(report, rows, keys, unit, currency), unit is not None
 
@@ -83,7 +99,7 @@ def _label(row: Row, keys: Sequence[str]) -> str:
 def _of_money(
     report: Report, rows: Sequence[Row], keys: Sequence[str], unit: str | None, currency: str
 ) -> Chart:
-    figure = _FIGURE[report.name]
+    figure = "service" if "outcome" in keys else _FIGURE[report.name]
     part = next((key for key in keys if key in _PARTS), None) if unit or len(keys) > 1 else None
     across = [key for key in keys if key != part] if part else list(keys)
     labels = _in_time(report, across) or list(dict.fromkeys(_label(row, across) for row in rows))
@@ -100,6 +116,23 @@ def _of_money(
         say=lambda value: str(Money(round(value), currency)),
         tick=short(currency),
     )
+
+
+def _of_all(report: Report, keys: Sequence[str], unit: str | None) -> Chart:
+    """All currencies in one, by which of them it was."""
+    into = report.filters["in"]
+    figure = _FIGURE[report.name]
+    across = [unit] if unit else list(keys)
+    labels = _in_time(report, across) or list(
+        dict.fromkeys(_label(row, across) for row in report.rows)
+    )
+    sums: dict[str, dict[str, int]] = {}
+    for row in report.rows:
+        column, label = sums.setdefault(row["currency"].upper(), {}), _label(row, across)
+        column[label] = column.get(label, 0) + row[f"{figure}_{into}"]
+    title = f"{figure.replace('_', ' ').capitalize()}, all currencies in {into.upper()}"
+    say, tick = (lambda value: str(Money(round(value), into))), short(into)
+    return Chart(title=title, labels=labels, series=_series(sums, labels), say=say, tick=tick)
 
 
 def _in_time(report: Report, across: Sequence[str]) -> list[str]:
@@ -187,6 +220,54 @@ def _by_definition(rows: Sequence[Row], keys: Sequence[str]) -> Chart:
         full=1.0,
         tick=percent,
     )
+
+
+# --- times ---------------------------------------------------------------------------------
+
+
+def _of_counts(rows: Sequence[Row], keys: Sequence[str], across: str) -> Chart:
+    """How many cases took so long, parted by the other keys if there are any."""
+    others = [key for key in keys if key != across]
+    sums: dict[str, dict[str, int]] = {}
+    for row in rows:
+        sums.setdefault(_label(row, others) if others else "cases", {})[row[across]] = row["cases"]
+    labels = list(dict.fromkeys(row[across] for row in rows))
+    return Chart(
+        title="Cases by the days from the first failure to the payment",
+        labels=labels,
+        series=_series(sums, labels),
+        say=number,
+        tick=number,
+    )
+
+
+def _of_days(report: Report, rows: Sequence[Row], keys: Sequence[str]) -> Chart:
+    """The median of each row; of those that were paid up."""
+    found = {_label(row, keys): row["median"] for row in rows}
+    labels = _in_time(report, keys) or list(found)
+    return Chart(
+        title="Median days from the first failure to the payment",
+        labels=labels,
+        series=[Series("median", [found.get(label) or 0 for label in labels])],
+        say=lambda value: f"{value:.1f} d",
+        tick=lambda value: f"{value:.3g}",
+    )
+
+
+def _of_hours(rows: Sequence[Row], keys: Sequence[str]) -> Chart:
+    """The rate of each row; where there is not enough data, none."""
+    return Chart(
+        title=f"Share of charges that went through, by {' and '.join(keys) or 'currency'}",
+        labels=[_label(row, keys) for row in rows],
+        series=[Series("rate", [row["rate"] or 0 for row in rows])],
+        say=percent,
+        tick=percent,
+    )
+
+
+def number(value: float) -> str:
+    """A count for people; halves of an axis as they are."""
+    return f"{value:,.10g}"
 
 
 def percent(value: float) -> str:

@@ -12,15 +12,14 @@ from sqlmodel import Session, col
 
 from dunning.clock import utc
 from dunning.core.entries import Account
-from dunning.core.status import State
+from dunning.reports.cohorts import balance, came_in, of_cohort, told_of_cohorts
 from dunning.reports.dimensions import (
-    CASE_DEFINITIONS,
     CASE_HEADINGS,
     CASE_KEYS,
     dimensions,
     joined,
 )
-from dunning.reports.flows import Scope, amount, credit, debit, period, sums
+from dunning.reports.flows import Scope, amount, period, sums
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import PAYMENT_DEFINITIONS, PAYMENT_HEADINGS, PAYMENT_KEYS
 from dunning.reports.payments import last_payments
@@ -34,7 +33,7 @@ from dunning.reports.published import (
     Published,
 )
 from dunning.reports.published import DEFINITIONS as PUBLISHED
-from dunning.reports.recovered import told_of, totalled
+from dunning.reports.recovered import totalled
 from dunning.reports.report import (
     Column,
     Kind,
@@ -137,18 +136,9 @@ def _chosen(names: Sequence[str]) -> tuple[Published, ...]:
 
 
 def _told(scope: Scope) -> dict[str, str]:
-    told = told_of(scope)
-    del told["corrections"]
-    year = told["period"].partition("range.")[2]
-    told["period"] = (
-        f"Days, weeks (ISO, from Monday), months, quarters and years by the calendar of "
-        f"{scope.zone}, by when the payment first failed. Since and until are both part of the "
-        f"range.{year}"
-    )
-    of_cohorts = {key: text for key, text in told.items() if key in (*CASE_DEFINITIONS, "period")}
     asked = [key for key in PAYMENT_KEYS if key in scope.by]
     paid = {key: f"{PAYMENT_DEFINITIONS[key]} {_PAID}" for key in asked}
-    return of_cohorts | paid
+    return told_of_cohorts(scope) | paid
 
 
 _PAID = (
@@ -182,7 +172,7 @@ def _gathered(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
         cohorts[tuple(found[key] for key in scope.keys)] = found
     if any(one.numerator == "cash" for one in asked.chosen):
         blank = dict.fromkeys(_FIGURES, 0)
-        for found in sums(session, scope, {"cash": amount}, {}, _came_in()):
+        for found in sums(session, scope, {"cash": amount}, {}, came_in()):
             key = tuple(found[name] for name in scope.keys)
             cohort = cohorts.setdefault(key, {name: found[name] for name in scope.keys} | blank)
             cohort["cash"] = found["cash"]
@@ -248,7 +238,7 @@ def _cohorts(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
         "source": col(CaseRow.source),
     }
     paid = [key for key in PAYMENT_KEYS if key in scope.by]
-    last = last_payments(paid, _came_in(), scope).subquery()
+    last = last_payments(paid, came_in(), scope).subquery()
     known |= {key: last.c[key] for key in paid}
     keys: dict[str, SQLColumnExpression[Any]] = {
         key: known[key] for key in scope.keys if key not in UNITS
@@ -262,7 +252,7 @@ def _cohorts(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
     query = query.outerjoin(of_case, of_case.c.case_id == col(CaseRow.id))
     if paid:
         query = query.join(last, last.c.case_id == col(CaseRow.id))
-    query = _in_scope(joined(query, scope.keys), scope).group_by(*keys.values())
+    query = of_cohort(joined(query, scope.keys), scope).group_by(*keys.values())
     rows = []
     for found in session.execute(query).mappings():
         row: Row = {key: found[key] for key in scope.keys}
@@ -308,9 +298,9 @@ def _of_cases(dialect: str, asked: _Asked, scope: Scope) -> Subquery:
     """
     in_window = within_window(dialect, asked.windows)
     known = col(EntryRow.occurred_at) <= asked.until
-    came = _balance(Account.RECOVERED)
-    left = _balance(Account.AT_RISK) + _balance(Account.LOST)
-    paid = case((_came_in(), amount), else_=0)
+    came = balance(Account.RECOVERED)
+    left = balance(Account.AT_RISK) + balance(Account.LOST)
+    paid = case((came_in(), amount), else_=0)
     figures = {
         "came_in": case((in_window, came), else_=0),
         "left_over": case((in_window, left), else_=0),
@@ -327,32 +317,4 @@ def _of_cases(dialect: str, asked: _Asked, scope: Scope) -> Subquery:
     if starts is not None:
         # Nothing happens to a case before it fails, so older months need not be opened.
         query = query.where(col(EntryRow.occurred_at) >= starts)
-    return _in_scope(query, scope).subquery()
-
-
-def _balance(account: Account) -> ColumnElement[int]:
-    """What an entry changes of an account."""
-    name, much = account.value, col(EntryRow.amount)
-    return case((col(EntryRow.credit) == name, much), (col(EntryRow.debit) == name, -much), else_=0)
-
-
-def _came_in() -> ColumnElement[bool]:
-    """Payments, and the corrections of payments; not what came back of a refund or a dispute."""
-    back = (Account.REFUNDED.value, Account.DISPUTED.value)
-    return (credit == Account.RECOVERED.value) & debit.not_in(back)
-
-
-def _in_scope(query: Select[Any], scope: Scope) -> Select[Any]:
-    opened = col(CaseRow.opened_at)
-    query = query.where(col(CaseRow.amount_due) > 0, col(CaseRow.state) != State.NONE.value)
-    starts, ends = span(scope.since, scope.until, zone_named(scope.zone))
-    if starts is not None:
-        query = query.where(opened >= starts)
-    if ends is not None:
-        query = query.where(opened < ends)
-    given = (
-        (col(CaseRow.source), scope.source),
-        (col(CaseRow.currency), scope.currency),
-        (col(CaseRow.policy), scope.policy),
-    )
-    return query.where(*(column == value for column, value in given if value is not None))
+    return of_cohort(query, scope).subquery()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from calendar import month_name
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date as Day  # noqa: N812 - `date` is which of the two times counts
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import case, true
+from sqlalchemy import ColumnElement, case, true
 from sqlmodel import Session
 
 from dunning.core.entries import Account
+from dunning.reports.converted import day_of, name_in, refuse_recorded, sums_in, with_rates
 from dunning.reports.dimensions import CASE_DEFINITIONS, CASE_HEADINGS, CASE_KEYS
+from dunning.reports.exchange import Exchange
 from dunning.reports.flows import Dated, Scope, amount, credit, debit, sums
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import (
@@ -68,6 +71,7 @@ def recovered(
     zone: str = "UTC",
     date: Dated = "occurred",
     year_from: int = 1,
+    into: Exchange | None = None,
 ) -> Report:
     """What came in, net of what went back; both dates are part of the range."""
     chosen = checked_breakdown("recovered", by, BY)
@@ -82,16 +86,18 @@ def recovered(
         date=date,
         year_from=year_from,
     )
+    if into is not None:
+        refuse_recorded(scope)
     fresh_until, sentence = data_until(session, now)
-    rows = in_order(_rows(session, scope), scope.by, {"mechanism": MECHANISMS})
+    rows = in_order(_rows(session, scope, into), scope.by, {"mechanism": MECHANISMS})
     empty = "nothing recovered yet"
-    return Report(
+    report = Report(
         name="recovered",
         filters=scope.filters(),
         definitions=DEFINITIONS | _of_payments(scope) | told_of(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
-        totals=in_order(_rows(session, totalled(scope)), (), {}),
+        totals=in_order(_rows(session, totalled(scope), into), (), {}),
         shown=(
             *(Column(key, _SHOWN.get(key, key.capitalize())) for key in scope.keys),
             *(Column(name, name.capitalize(), Kind.MONEY) for name in _MONEY),
@@ -99,6 +105,10 @@ def recovered(
         ),
         note="" if rows else why_empty(session, empty, policy=policy, source=source),
     )
+    if into is None:
+        return report
+    figures = {name: name.capitalize() for name in _MONEY}
+    return with_rates(report, into, figures, "the day on which the money moved")
 
 
 def told_of(scope: Scope) -> dict[str, str]:
@@ -148,13 +158,10 @@ def totalled(scope: Scope) -> Scope:
     return replace(scope, by=())
 
 
-def _rows(session: Session, scope: Scope) -> list[Row]:
-    came_in = (credit == Account.RECOVERED.value) & debit.not_in(
-        (Account.REFUNDED.value, Account.DISPUTED.value)
-    )
+def _rows(session: Session, scope: Scope, into: Exchange | None) -> list[Row]:
     amounts = {"gross": amount, "claimed": case((claimed, amount), else_=0)}
     rows: dict[tuple[str | None, ...], Row] = {}
-    for found in sums(session, scope, amounts, {"cases": true()}, came_in):
+    for found in sums(session, scope, amounts, {"cases": true()}, _came_in()):
         key = tuple(found[name] for name in scope.keys)
         rows[key] = _row(scope, key, found["gross"], found["claimed"], found["cases"])
     for part in take_backs(session, scope):
@@ -163,7 +170,33 @@ def _rows(session: Session, scope: Scope) -> list[Row]:
         row["recovered"] -= part.amount
         if part.mechanism in CLAIMED:
             row["claimed"] -= part.amount
+    if into is not None:
+        _convert(rows, session, scope, into)
     return list(rows.values())
+
+
+def _convert(
+    rows: dict[tuple[str | None, ...], Row], session: Session, scope: Scope, into: Exchange
+) -> None:
+    """Add to each row its figures in the other currency, every part at the rate of its day."""
+    amounts = {"gross": amount, "claimed": case((claimed, amount), else_=0)}
+    sums = sums_in(session, scope, amounts, _came_in(), into)
+    for key, row in rows.items():
+        came = sums.get(key, Counter())
+        for name in _MONEY:
+            row[name_in(name, into)] = came["gross" if name == "recovered" else name]
+    for part in take_backs(session, scope):
+        row = rows[part.keys]
+        back = into.convert(part.amount, row["currency"], day_of(part.at, scope))
+        row[name_in(part.account.value, into)] += back
+        row[name_in("recovered", into)] -= back
+        if part.mechanism in CLAIMED:
+            row[name_in("claimed", into)] -= back
+
+
+def _came_in() -> ColumnElement[bool]:
+    back = (Account.REFUNDED.value, Account.DISPUTED.value)
+    return (credit == Account.RECOVERED.value) & debit.not_in(back)
 
 
 def _row(scope: Scope, key: Sequence[str | None], gross: int, ours: int, cases: int) -> Row:

@@ -28,6 +28,7 @@ class Kind(enum.StrEnum):
     TIME = "time"
     FIGURE = "figure"  # money where the row's `measure` is money, else a number
     RATE = "rate"  # a share of one, as a number; the difference of two may be below zero
+    DAYS = "days"  # a length of time, in days with decimals
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Column:
     heading: str
     kind: Kind = Kind.TEXT
     rank: int = 0  # where a table has no room, the highest goes first; 0 stays
+    currency: str | None = None  # of its amounts, where that is not the row's
 
     @property
     def is_money(self) -> bool:
@@ -56,7 +58,11 @@ class Column:
     @property
     def is_number(self) -> bool:
         """Whether the column is set flush right."""
-        return self.kind in (Kind.MONEY, Kind.COUNT, Kind.FIGURE, Kind.RATE)
+        return self.kind in (Kind.MONEY, Kind.COUNT, Kind.FIGURE, Kind.RATE, Kind.DAYS)
+
+    def money(self, row: Row) -> Money:
+        """The amount in this row, in the column's currency or else in the row's."""
+        return Money(row[self.name], self.currency or row["currency"])
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class Report:
     totals: list[Row]
     shown: tuple[Column, ...] = field(default=())
     note: str = ""  # for people, when there is nothing to show
+    rates: tuple[Row, ...] = ()  # each exchange rate that was used, where amounts were converted
 
 
 def columns(report: Report) -> list[Column]:
@@ -99,11 +106,13 @@ def _texts(report: Report, row: Row, missing: str = NOTHING) -> list[str]:
         if value is None:
             texts.append(missing)
         elif column.is_money_in(row):
-            texts.append(str(Money(value, row["currency"])))
+            texts.append(str(column.money(row)))
         elif column.name == "currency":
             texts.append(str(value).upper())
         elif column.kind in (Kind.COUNT, Kind.FIGURE):
             texts.append(f"{value:,}")
+        elif column.kind is Kind.DAYS:
+            texts.append(f"{value:,.1f} d")
         elif column.kind is Kind.RATE:
             texts.append(f"{value * 100:.1f} %")
         else:

@@ -28,6 +28,7 @@ class TakeBack:
     mechanism: str
     account: Account  # refunded or disputed
     amount: int  # negative: it came back
+    at: datetime
 
 
 _Lots = list[tuple[Origin, int]]  # how it came in, and how much of it there is; oldest first
@@ -52,6 +53,7 @@ def take_backs(session: Session, scope: Scope) -> Iterator[TakeBack]:
                 mechanism=mechanism_of(origin.how),
                 account=account,
                 amount=amount,
+                at=at,
             )
 
 

@@ -19,6 +19,7 @@ from dunning.reports.report import Column, Kind, Report, Row
 # A spreadsheet keeps 15 digits of a number.
 _EXACT = 10**15
 EMPTY, NOTES, NO_CURRENCY = "Rows", "Notes", "No currency"
+ALL_TOGETHER, RATES = "All currencies", "Rates"
 
 
 def to_xlsx(report: Report) -> bytes:
@@ -40,10 +41,13 @@ def to_xlsx(report: Report) -> bytes:
         for currency in sorted(currencies, key=lambda code: (code is None, code or "")):
             rows = [row for row in report.rows if row["currency"] == currency]
             totals = [row for row in report.totals if row["currency"] == currency]
-            title = NO_CURRENCY if currency is None else str(currency).upper()
+            whole = ALL_TOGETHER if report.rates else NO_CURRENCY
+            title = whole if currency is None else str(currency).upper()
             _sheet(pen, title, report.shown, rows, totals if totals != rows else [])
         if not currencies:
             _sheet(pen, EMPTY, report.shown, [], [])
+        if report.rates:
+            _rates(pen, report)
         _notes(pen, report)
     return buffer.getvalue()
 
@@ -86,7 +90,12 @@ class _Pen:
         sheet.write_number(row, place, float(amount.decimal()), self.style(numbers, bold=bold))
 
 
-_NUMBERS = {Kind.RATE: "0.0%", Kind.TIME: "yyyy-mm-dd hh:mm:ss", Kind.COUNT: "#,##0"}
+_NUMBERS = {
+    Kind.RATE: "0.0%",
+    Kind.TIME: "yyyy-mm-dd hh:mm:ss",
+    Kind.COUNT: "#,##0",
+    Kind.DAYS: "0.00",
+}
 
 
 def _sheet(
@@ -126,8 +135,19 @@ def _write(
         numbers = "0" if column.may_be_money else _NUMBERS.get(column.kind, "")
         pen.put(sheet, line, place, value, pen.style(numbers, bold=bold))
         if column.is_money_in(row) and value is not None:
-            pen.money(sheet, line, place + 1, Money(value, row["currency"]), bold=bold)
+            pen.money(sheet, line, place + 1, column.money(row), bold=bold)
         place += len(_headings(column))
+
+
+def _rates(pen: _Pen, report: Report) -> None:
+    """Every exchange rate that was used."""
+    sheet = pen.book.add_worksheet(RATES)
+    pen.heading(sheet, 0, report.rates[0])
+    for line, row in enumerate(report.rates, 1):
+        for place, value in enumerate(row.values()):
+            pen.put(sheet, line, place, value, pen.style())
+    sheet.freeze_panes(1, 0)
+    sheet.set_column(0, len(report.rates[0]) - 1, 18)
 
 
 def _notes(pen: _Pen, report: Report) -> None:

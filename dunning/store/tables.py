@@ -291,6 +291,7 @@ class AttemptRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_attempts_card", "source", "fingerprint", "at"),
         Index("ix_attempts_case", "case_id", "at"),
+        Index("ix_attempts_at", "at", postgresql_using="brin"),
     )
 
     source: str = Field(primary_key=True)

@@ -80,6 +80,49 @@ def test_rates_and_churn(shell: Shell, recovered: Books) -> None:
     assert shell("report", "churn").out.startswith("No subscription has ended")
 
 
+def test_how_long_when_and_what_it_was_worth(shell: Shell, recovered: Books) -> None:
+    (row,) = shell("report", "timing", "--format", "json").json()["rows"]
+    assert (row["month"], row["paid"], row["median"]) == ("2026-01", 1, 1.0)
+    assert "1.0 d" in shell("report", "timing").out
+    spread = shell("report", "timing", "--by", "took", "--format", "csv").out.splitlines()
+    assert spread[0].startswith("currency,took,cases,share,amount,amount_major")
+    assert shell("report", "hours").out.startswith("No charge")
+    told = shell(
+        "report", "hours", "--by", "weekday", "--clock", "books", "--format", "json"
+    ).json()
+    assert (told["filters"]["clock"], told["filters"]["made_by"]) == ("books", "ours")
+    out = shell("report", "grace", "--by", "outcome", "--cut-off", "1").out
+    assert "paid_in_grace" in out
+    assert "49.00 USD" in out
+    assert shell("report", "value").out.startswith("No value is reckoned")
+    assert "use 0 to 365" in shell("report", "grace", "--cut-off", "-1", code=2).complaint
+
+
+def test_amounts_in_one_currency_on_request(shell: Shell, recovered: Books) -> None:
+    rates = shell.folder / "rates.csv"
+    rates.write_text("date,currency,rate\n2026-01-05,USD,0.9\n", encoding="utf-8")
+    asked = ("--in", "eur", "--rates", "rates.csv")
+    told = shell("report", "recovered", "--format", "json", *asked).json()
+    assert [(row["recovered"], row["recovered_eur"]) for row in told["rows"]] == [
+        (AMOUNT, AMOUNT * 9 // 10)
+    ]
+    assert [one["rate_day"] for one in told["rates"]] == ["2026-01-05"]
+    out = shell("report", "recovered", *asked).out
+    assert "44.10 EUR" in out
+    assert "2026-01-06 (2026-01-05)  1 USD = 0.9 EUR" in out
+    (line,) = csv.DictReader(
+        io.StringIO(shell("report", "recovered", "--format", "csv", *asked).out)
+    )
+    assert (line["recovered_eur"], line["recovered_eur_major"]) == ("4410", "44.10")
+    assert shell("report", "at-risk", *asked).out.startswith("Nothing is at risk")
+    said = shell("report", "lost", "--in", "eur", code=2)
+    assert "add --rates FILE" in said.complaint
+    said = shell("report", "lost", "--in", "eur", "--rates", "none.csv", code=2)
+    assert "cannot read none.csv" in said.complaint
+    rates.write_text("date,currency,rate\n2026-01-05,USD,\n", encoding="utf-8")
+    assert "rates.csv line 2" in shell("report", "recovered", *asked, code=2).complaint
+
+
 def test_an_overview_on_one_page(shell: Shell, recovered: Books) -> None:
     said = shell("report", "overview", "--format", "html", "--output", "o.html")
     assert "o.html: overview, 6 reports" in said.err

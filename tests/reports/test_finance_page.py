@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
+from sqlmodel import select
 
 from dunning import closing
 from dunning.closing import Wish
 from dunning.core import monthly
 from dunning.core.attribution import is_ours
 from dunning.core.money import Money
-from dunning.reports import recovered, recurring, verify_all
+from dunning.reports import grace, recovered, recurring, timing, verify_all
 from dunning.reports.origins import UNKNOWN, mechanism_of
 from dunning.reports.recovered import MECHANISMS
 from dunning.statements import Statement, listed
+from dunning.store import CaseRow, SubscriptionRow
 from tests.reports.shop import NOW, Shop, Unpaid, on
 
 PAGE = Path(__file__).parents[2] / "docs" / "finance.md"
@@ -182,3 +185,45 @@ def test_the_page_names_every_mechanism_and_what_is_ours() -> None:
     told = [(line["mechanism"], line["ours"]) for line in tables()["first mechanism when ours"]]
     assert {mechanism_of(how) for how, _ in told} == set(MECHANISMS) - {UNKNOWN}
     assert {how for how, ours in told if ours == "yes"} == {how for how, _ in told if is_ours(how)}
+
+
+def test_how_long_it_took(shop: Shop, cem: Unpaid) -> None:
+    with shop.reading() as session:
+        told = timing(session, on(2, 2), by=())
+        spread = timing(session, on(2, 2), by=("took",))
+        gross = recovered(session, on(2, 2), by=("currency",))
+    rows = {row["currency"].upper(): row for row in told.rows}
+    page = tables()["time USD JPY KWD"]
+    for line in page:
+        for currency in CURRENCIES:
+            assert float(line[currency]) == rows[currency][line["time"]], (currency, line)
+    came: dict[tuple[str, ...], int] = {
+        (row["currency"].upper(), row["took"]): row["amount"] for row in spread.rows
+    }
+    page_of = written("took USD JPY KWD", "took")
+    assert {key: came.pop(key) for key in page_of} == page_of
+    assert not any(came.values())
+    assert {row["currency"]: row["amount"] for row in spread.totals} == {
+        row["currency"]: row["gross"] for row in gross.rows
+    }
+
+
+def test_what_grace_cost(shop: Shop, cem: Unpaid) -> None:
+    with shop.writing() as session:
+        cases = session.scalars(select(CaseRow)).all()
+        session.execute(delete(SubscriptionRow))
+        for case in cases:
+            # Each brings in a month what the invoice was about.
+            session.add(
+                SubscriptionRow(
+                    source=case.source,
+                    id=case.subscription or "",
+                    as_of=on(2, 1),
+                    recurring=case.amount_due,
+                    currency=case.currency,
+                )
+            )
+    with shop.reading() as session:
+        rows = {row["currency"].upper(): row for row in grace(session, on(2, 2), by=()).rows}
+    page = written("grace USD JPY KWD", "grace")
+    assert {(currency, name): rows[currency][name] for currency, name in page} == page

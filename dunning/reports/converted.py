@@ -1,0 +1,112 @@
+"""Figures of a report in one currency as well: each entry at the rate of its own day."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, func, select
+from sqlmodel import Session, col
+
+from dunning.errors import RefusedError
+from dunning.reports.dimensions import dimensions
+from dunning.reports.exchange import MOST_DAYS_BACK, Exchange
+from dunning.reports.flows import ENTRY_KEYS, Scope, in_scope, in_span, period
+from dunning.reports.periods import UNITS, label_of, unit_of, zone_named
+from dunning.reports.report import Column, Kind, Report, Row
+from dunning.store import EntryRow
+
+_ADDED = (
+    "Amounts are minor units of their own currency; added are only those of the columns in the "
+    "currency that was asked for."
+)
+Sums = dict[tuple[Any, ...], Counter[str]]
+
+
+def name_in(figure: str, into: Exchange) -> str:
+    """What a figure is called in the other currency: `recovered_eur`."""
+    return f"{figure}_{into.into}"
+
+
+def refuse_recorded(scope: Scope) -> None:
+    """A rate is of the day on which money moved; when that was written down is another matter."""
+    if scope.is_recorded:
+        raise RefusedError(
+            "amounts in one currency go by the day the money moved; leave out --date recorded"
+        )
+
+
+def day_of(at: datetime, scope: Scope) -> date:
+    """The day whose rate counts, by the calendar of the report."""
+    return at.astimezone(zone_named(scope.zone)).date()
+
+
+def sums_in(
+    session: Session,
+    scope: Scope,
+    amounts: Mapping[str, ColumnElement[int]],
+    where: ColumnElement[bool],
+    into: Exchange,
+) -> Sums:
+    """The sums of `flows.sums` in the other currency, by the values of the scope's keys.
+
+    Entries of one day, currency and amount are rounded alike, so the database may count them:
+    each of the amounts is that of the entry, the same with a minus, or nothing.
+    """
+    unit = unit_of(scope.by)
+    known = dimensions(session.get_bind().dialect.name) | ENTRY_KEYS
+    keys: dict[str, SQLColumnExpression[Any]] = {
+        key: known[key] for key in scope.keys if key not in UNITS
+    }
+    occurred = col(EntryRow.occurred_at)
+    if unit is not None:
+        keys[unit] = period(session, unit, scope, occurred)
+    keys["_day"] = period(session, "day", scope, occurred)
+    keys["_each"] = col(EntryRow.amount)
+    keys["_currency"] = col(EntryRow.currency)
+    named: list[Any] = [one.label(name) for name, one in (*keys.items(), *amounts.items())]
+    query: Select[Any] = select(*named).select_from(EntryRow)
+    each = in_span(scope, in_scope(scope, query, scope.keys)).where(where).subquery()
+    groups = [each.c[name] for name in keys]
+    totals: list[Any] = [func.sum(each.c[name]).label(name) for name in amounts]
+    found: Sums = {}
+    for one in session.execute(select(*groups, *totals).group_by(*groups)).mappings():
+        told: Row = {key: one[key] for key in scope.keys}
+        if unit is not None:
+            told[unit] = label_of(unit, date.fromisoformat(one[unit]), scope.year_from)
+        sums = found.setdefault(tuple(told.values()), Counter())
+        for name in amounts:
+            many = int(one[name] or 0) // one["_each"]
+            if many:
+                day = date.fromisoformat(one["_day"])
+                sums[name] += many * into.convert(one["_each"], one["_currency"], day)
+    return found
+
+
+def with_rates(report: Report, into: Exchange, figures: Mapping[str, str], of_day: str) -> Report:
+    """The report with columns in the other currency, their sum, and every rate that was used."""
+    code = into.into.upper()
+    names = {figure: name_in(figure, into) for figure in figures}
+    shown = [
+        Column(names[figure], f"{heading} in {code}", Kind.MONEY, place, currency=into.into)
+        for place, (figure, heading) in enumerate(figures.items())
+    ]
+    whole = {name: sum(row[name] for row in report.totals) for name in names.values()}
+    told = (
+        f"The columns in {code} are amounts of all currencies at the rate of {of_day}, by "
+        "the calendar of the report; where that day has no rate, at that of the last day before "
+        f"it, at most {MOST_DAYS_BACK} days back. Each entry is rounded by itself, half to even, "
+        f"to the minor unit of {code}, and what is rounded is added up. The rates are those of "
+        f"{into.source}; each that was used is listed."
+    )
+    return replace(
+        report,
+        filters=report.filters | {"in": into.into, "rates": into.source},
+        definitions=report.definitions | {f"in_{into.into}": told, "currency": _ADDED},
+        shown=(*report.shown, *shown),
+        totals=[*report.totals, {"currency": None} | whole] if report.totals else [],
+        rates=into.used,
+    )

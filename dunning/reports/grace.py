@@ -1,0 +1,280 @@
+"""grace(): the service given while a payment was failing, beside what came in meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    Subquery,
+    case,
+    cast,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlmodel import Session, col
+
+from dunning.clock import utc
+from dunning.core.entries import Account, Cause
+from dunning.core.status import State
+from dunning.core.words import StepKind, StepResult
+from dunning.errors import RefusedError
+from dunning.reports.cohorts import (
+    balance,
+    came_in,
+    entries_of_cohort,
+    keys_of_cases,
+    labelled,
+    minutes_between,
+    of_cohort,
+    told_of_cohorts,
+)
+from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS, joined
+from dunning.reports.flows import Scope, amount, debit
+from dunning.reports.freshness import data_until, why_empty
+from dunning.reports.periods import UNITS
+from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
+from dunning.store import CaseRow, EntryRow, StepRow, SubscriptionRow
+from dunning.store.tables import UTCDateTime
+
+OUTCOME = "outcome"
+OUTCOMES = ("paid_in_grace", "paid_later", "open", "unpaid")
+BY = (OUTCOME, *UNITS, *CASE_KEYS, "source", "currency")
+MOST_DAYS = 365
+_DAY = 24 * 60
+_YEAR = 365 * _DAY
+
+DEFINITIONS = {
+    "cohort": "A case belongs to the period in which its payment first failed. Cases that were "
+    "taken over are left out: nobody knows what service they had before.",
+    "grace": "The time of a case from its first failure until the service was first suspended by "
+    "us, or nothing was at risk any more, whichever came first; of a case that is in grace still, "
+    "until now. Restricted service is service.",
+    "cut_off": "How many days after the first failure the service would have ended without grace: "
+    "what was given and what came in before that is not counted.",
+    "outcome": "paid_in_grace: paid up before grace was over; paid_later: paid up after it; open: "
+    "still unpaid and pursued; unpaid: lost, cancelled, voided or credited.",
+    "cases": "Cases of the row.",
+    "days": "How long their grace was on average, in days of 24 hours, from the day of cut_off on.",
+    "service": "What the service given in grace is worth: for each case its recurring revenue of "
+    "a year, times the minutes of grace, divided by the minutes of a year of 365 days; rounded "
+    "half up to a minor unit once for each case. The revenue is that of the subscription as last "
+    "heard. It is the price of the service, not what it costs you to give it.",
+    "service_unpaid": "The part of service that went to cases with the outcome unpaid: given, and "
+    "never paid for.",
+    "service_open": "The part that went to cases that are still open.",
+    "won_back": "What came in before grace was over, and not before cut_off, in minor units; "
+    "refunds and disputes are not taken off. Some of these customers would have paid without "
+    "grace as well: what a policy brings in beyond that says the report `uplift`, not this one.",
+    "net": "won_back less service_unpaid. Nothing is taken off for those who paid: they paid for "
+    "the service, too.",
+    "without_price": "Cases of which no service can be reckoned: one-off invoices, prices that "
+    "depend on use or are in another currency. Their won_back counts.",
+    "currency": "Amounts are minor units of their own currency; currencies are never added.",
+}
+_MONEY = ("service", "service_unpaid", "service_open", "won_back")
+_SUMS = ("cases", "minutes", *_MONEY, "without_price")
+
+
+def grace(
+    session: Session,
+    now: datetime,
+    *,
+    since: date | None = None,
+    until: date | None = None,
+    by: Sequence[str] = ("month",),
+    source: str | None = None,
+    policy: str | None = None,
+    currency: str | None = None,
+    zone: str = "UTC",
+    year_from: int = 1,
+    cut_off: int = 0,
+) -> Report:
+    """What grace cost and what came in during it; both dates are of the first failure."""
+    if not 0 <= cut_off <= MOST_DAYS:
+        raise RefusedError(f"cut off after {cut_off} days; use 0 to {MOST_DAYS}")
+    scope = Scope(
+        by=checked_breakdown("grace", by, BY),
+        since=since,
+        until=until,
+        source=source,
+        policy=policy,
+        currency=currency,
+        zone=zone,
+        year_from=year_from,
+    )
+    fresh_until, sentence = data_until(session, now)
+    query = _sums(session, scope, utc(fresh_until), cut_off)
+    found = [
+        labelled(scope, {key: one[key] for key in scope.keys})
+        | {name: int(one[name] or 0) for name in _SUMS}
+        for one in session.execute(query).mappings()
+    ]
+    whole: dict[str, Row] = {}
+    for one in found:
+        sums = whole.setdefault(one["currency"], dict.fromkeys(_SUMS, 0))
+        for name in _SUMS:
+            sums[name] += one[name]
+    totals = [{"currency": name} | _told(sums) for name, sums in whole.items()]
+    rows = [{key: one[key] for key in scope.keys} | _told(one) for one in found]
+    filters = scope.filters() | {"cut_off": cut_off}
+    del filters["date"]
+    return Report(
+        name="grace",
+        filters=filters,
+        definitions=DEFINITIONS | told_of_cohorts(scope) | {"data_until": sentence},
+        data_until=fresh_until,
+        rows=in_order(rows, scope.keys, {OUTCOME: OUTCOMES}),
+        totals=in_order(totals, (), {}),
+        shown=_columns(scope),
+        note="" if rows else why_empty(session, "no case", policy=policy, source=source),
+    )
+
+
+def _told(sums: Row) -> Row:
+    return {
+        "cases": sums["cases"],
+        "days": round(sums["minutes"] / _DAY / sums["cases"], 4),
+        **{name: sums[name] for name in _MONEY},
+        "net": sums["won_back"] - sums["service_unpaid"],
+        "without_price": sums["without_price"],
+    }
+
+
+def _columns(scope: Scope) -> tuple[Column, ...]:
+    return (
+        *(Column(key, CASE_HEADINGS.get(key, key.capitalize())) for key in scope.keys),
+        Column("cases", "Cases", Kind.COUNT),
+        Column("days", "Days each", Kind.DAYS),
+        Column("service", "Service given", Kind.MONEY),
+        Column("service_unpaid", "of it unpaid", Kind.MONEY),
+        Column("service_open", "still open", Kind.MONEY, 2),
+        Column("won_back", "Won back", Kind.MONEY),
+        Column("net", "Net", Kind.MONEY),
+        Column("without_price", "No price", Kind.COUNT, 1),
+    )
+
+
+# --- reading -------------------------------------------------------------------------------
+
+
+def _sums(session: Session, scope: Scope, until: datetime, cut_off: int) -> Select[Any]:
+    dialect = session.get_bind().dialect.name
+    each = _of_each(session, dialect, scope, until, cut_off)
+    minutes, outcome = each.c["_minutes"], each.c["_outcome"]
+    priced = each.c["_recurring"].is_not(None)
+    # In minor units; integers divide downwards on both databases, so half is added before.
+    yearly = cast(each.c["_recurring"], BigInteger()) * 12
+    service = case((priced, (yearly * minutes * 2 + _YEAR) // (2 * _YEAR)), else_=0)
+    figures: dict[str, Any] = {
+        "cases": func.count(),
+        "minutes": func.sum(minutes),
+        "service": func.sum(service),
+        "service_unpaid": func.sum(case((outcome == "unpaid", service), else_=0)),
+        "service_open": func.sum(case((outcome == "open", service), else_=0)),
+        "won_back": func.sum(each.c["_won_back"]),
+        "without_price": func.sum(case((priced, 0), else_=1)),
+    }
+    groups = {key: each.c["_outcome" if key == OUTCOME else key] for key in scope.keys}
+    query: Select[Any] = select(
+        *(one.label(name) for name, one in (*groups.items(), *figures.items()))
+    )
+    return query.group_by(*groups.values())
+
+
+def _of_each(
+    session: Session, dialect: str, scope: Scope, until: datetime, cut_off: int
+) -> Subquery:
+    """Each case with its outcome, the minutes of its grace, and what came in during them."""
+    who = _cases(session, scope)
+    books = _books(scope)
+    suspended, opened = who.c["_suspended"], who.c["_opened"]
+    late_enough = minutes_between(dialect, opened, books.c.at) >= cut_off * _DAY
+    in_grace = or_(suspended.is_(None), books.c.at <= suspended) & late_enough
+    names = [name for name in who.c.keys() if name != "_case"]  # noqa: SIM118 - of a collection
+    of_case: Select[Any] = (
+        select(
+            *(func.max(who.c[name]).label(name) for name in names),
+            func.sum(case((in_grace, books.c.paid), else_=0)).label("_won_back"),
+            func.max(case((books.c.off < 0, books.c.at), else_=None)).label("_ended"),
+            func.max(case((books.c.came > 0, books.c.at), else_=None)).label("_last"),
+        )
+        .select_from(who)
+        .join(books, books.c.case_id == who.c["_case"])
+        .group_by(who.c["_case"])
+        .having(func.max(books.c.taken_over) == 0)
+    )
+    one = of_case.subquery()
+    now = literal(utc(until), UTCDateTime())
+    at_risk = one.c["_at_risk"] > 0
+    over = case((at_risk, now), else_=func.coalesce(one.c["_ended"], now))
+    over = case((one.c["_suspended"] < over, one.c["_suspended"]), else_=over)
+    over = case((now < over, now), else_=over)
+    paid = one.c["_state"] == State.RECOVERED.value
+    outcome = case(
+        (paid & (one.c["_last"] <= over), "paid_in_grace"),
+        (paid, "paid_later"),
+        (at_risk, "open"),
+        else_="unpaid",
+    )
+    minutes = minutes_between(dialect, one.c["_opened"], over) - cut_off * _DAY
+    keys = [one.c[key] for key in scope.keys if key != OUTCOME]
+    told: list[Any] = [
+        *keys,
+        outcome.label("_outcome"),
+        case((minutes > 0, minutes), else_=0).label("_minutes"),
+        one.c["_recurring"],
+        one.c["_won_back"],
+    ]
+    return select(*told).subquery()
+
+
+def _cases(session: Session, scope: Scope) -> Subquery:
+    """The cases of the cohort, when they were suspended, and what they bring in a month."""
+    suspended = (
+        select(func.min(col(StepRow.ended_at)))
+        .where(
+            col(StepRow.case_id) == col(CaseRow.id),
+            col(StepRow.kind) == StepKind.SUSPEND.value,
+            col(StepRow.result) == StepResult.DONE.value,
+        )
+        .correlate(CaseRow)
+        .scalar_subquery()
+    )
+    same: ColumnElement[bool] = func.lower(col(SubscriptionRow.currency)) == col(CaseRow.currency)
+    keys = keys_of_cases(session, scope)
+    told: dict[str, SQLColumnExpression[Any]] = {
+        "_case": col(CaseRow.id),
+        "_opened": col(CaseRow.opened_at),
+        "_state": col(CaseRow.state),
+        "_at_risk": col(CaseRow.amount_at_risk),
+        "_suspended": suspended,
+        "_recurring": case((same, col(SubscriptionRow.recurring)), else_=None),
+    }
+    named: list[Any] = [one.label(name) for name, one in (*keys.items(), *told.items())]
+    query = joined(select(*named).select_from(CaseRow), (*scope.keys, "plan"))
+    return of_cohort(query, scope).subquery()
+
+
+def _books(scope: Scope) -> Subquery:
+    """What came in and what went off at each moment of each case, net of corrections."""
+    case_id, at = col(EntryRow.case_id), col(EntryRow.occurred_at)
+    pursued = came_in() & (debit == Account.AT_RISK.value)
+    told: list[Any] = [
+        case_id.label("case_id"),
+        at.label("at"),
+        func.sum(case((came_in(), amount), else_=0)).label("came"),
+        func.sum(case((pursued, amount), else_=0)).label("paid"),
+        func.sum(balance(Account.AT_RISK)).label("off"),
+        func.max(case((col(EntryRow.cause) == Cause.ADOPTED.value, 1), else_=0)).label(
+            "taken_over"
+        ),
+    ]
+    return entries_of_cohort(select(*told).group_by(case_id, at), scope).subquery()
