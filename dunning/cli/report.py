@@ -258,7 +258,7 @@ def overview(
     if form in (ReportFormat.CSV, ReportFormat.XLSX):
         message = f"{form.value} is of one report: choose html, json or table"
         raise typer.BadParameter(message, param_hint="--format")
-    _must_fit(form, output)
+    must_fit(form, output)
     words = asked(None, since, until, source, currency, zone)
     with reading(data) as view:
         from dunning import reports
@@ -272,7 +272,7 @@ def overview(
     if form is ReportFormat.TABLE:
         for report in made:
             heading(report.name)
-            _show(report)
+            show_report(report)
     elif form is ReportFormat.HTML:
         page = reports.to_html(made, "Payment recovery", reports.tiles(made))
         _put(page, output, f"overview, {len(made)} reports")
@@ -311,7 +311,7 @@ def _report(
     output: Path | None,
     data: Path | None,
 ) -> None:
-    _must_fit(form, output)
+    must_fit(form, output)
     with reading(data) as view:
         try:
             report = make(view)
@@ -319,12 +319,12 @@ def _report(
             # A breakdown, a zone or a range that the command line got wrong.
             raise typer.BadParameter(str(error)) from None
     if form is ReportFormat.TABLE:
-        _show(report)
+        show_report(report)
     else:
-        _write(report, form, output)
+        write_report(report, form, output)
 
 
-def _must_fit(form: ReportFormat, output: Path | None) -> None:
+def must_fit(form: ReportFormat, output: Path | None) -> None:
     if form is ReportFormat.XLSX and output is None:
         message = "a workbook is written to a file: add --output FILE.xlsx"
         raise typer.BadParameter(message, param_hint="--format")
@@ -333,7 +333,7 @@ def _must_fit(form: ReportFormat, output: Path | None) -> None:
         raise typer.BadParameter(message, param_hint="--output")
 
 
-def _write(report: Report, form: ReportFormat, output: Path | None) -> None:
+def write_report(report: Report, form: ReportFormat, output: Path | None) -> None:
     from dunning import reports
 
     made: dict[ReportFormat, Callable[[Any], str | bytes]] = {
@@ -354,7 +354,7 @@ def _put(content: str | bytes, output: Path | None, what: str) -> None:
         sys.stdout.write(content)
 
 
-def _show(report: Report) -> None:
+def show_report(report: Report) -> None:
     from dunning import reports
     from dunning.reports.report import time_text
 

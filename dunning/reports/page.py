@@ -22,6 +22,7 @@ TITLES = {
     "churn": "Churn",
     "uplift": "Uplift",
     "time-to-recover": "Time to recover",
+    "reconcile": "Tie-out with the provider",
 }
 
 
