@@ -27,7 +27,6 @@ from dunning.core.bookings import (
     Webhook,
     left_over,
 )
-from dunning.core.bookings import counted as sum_of
 from dunning.core.ports import Provider
 from dunning.core.tieout import differences
 from dunning.reports import both_books, snapshot
@@ -40,6 +39,7 @@ from dunning.reports.report import Report
 BATCH = 200
 
 Progress = Callable[[str], None]
+Keep = Callable[[Iterable[Booking]], None]
 
 
 def ask_providers(
@@ -48,14 +48,19 @@ def ask_providers(
     question: Question,
     now: datetime,
     progress: Progress = lambda _words: None,
+    keep: Keep = lambda _bookings: None,
 ) -> tuple[Report, bool]:
-    """The tie-out of these sources by their API, and whether anything is left to do."""
+    """The tie-out of these sources by their API, and whether anything is left to do.
+
+    `keep` is handed what the provider said of our invoices: as a file it can be compared again.
+    """
     tally = Tally()
     with snapshot(engine) as session:
         upto, fresh = both_books.newest(session), data_until(session, now)
     for source, provider in providers.items():
         side = _Side(engine, source, question, now, upto)
         side.ask(provider, tally, progress)
+        keep(side.counted())
         side.compare(tally)
     return reconciled(tally, question, fresh), tally.is_open
 
@@ -237,11 +242,15 @@ class _Side:
             booked=tuple(inside),
             posted_elsewhere=tuple(other_ours),
             booked_elsewhere=(*other_theirs, *failed),
-            booked_in_all=sum_of(theirs),
             webhooks=webhooks,
             data_until=self.now,
             export=export,
         )
+
+    def counted(self) -> Iterator[Booking]:
+        """What the provider said of our invoices in that time, in the order of cases."""
+        for case in sorted(self.theirs):
+            yield from (one for one in self.theirs[case] if self._key(one) is not None)
 
     # --- parts ---------------------------------------------------------------------------------
 

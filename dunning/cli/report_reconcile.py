@@ -12,7 +12,7 @@ import typer
 from dunning.cli.decline_codes import app
 from dunning.cli.opening import Reading, opened, program
 from dunning.cli.options import DataOption, SourceOption
-from dunning.cli.output import console, is_terminal, say
+from dunning.cli.output import console, is_terminal, say, write_file
 from dunning.cli.report import must_fit, show_report, write_report
 from dunning.cli.report_options import (
     CurrencyOption,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from dunning.cli.report_options import Asked
     from dunning.config import Settings
+    from dunning.core.bookings import Booking
     from dunning.reports import Report
     from dunning.reports.both_books import Question
 
@@ -71,6 +72,14 @@ def reconcile(
             "from activity, or kind,id,invoice,amount,currency,at.",
         ),
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            "--save",
+            metavar="FILE",
+            help="Keep what the provider said of our invoices: --csv compares with it again.",
+        ),
+    ] = None,
     form: FormOption = ReportFormat.TABLE,
     output: OutputOption = None,
     data: DataOption = None,
@@ -84,11 +93,14 @@ def reconcile(
     Example: dunning report reconcile --from 2026-10-01 --to 2026-10-31
     """
     must_fit(form, output)
+    if csv is not None and save is not None:
+        message = "what --csv says stands in a file already"
+        raise typer.BadParameter(message, param_hint="--save")
     words = asked(by, since, until, source, currency, zone)
     if csv is not None:
         report, is_open = _by_file(csv, words, by, date, data)
     else:
-        report, is_open = _by_asking(words, by, date, data)
+        report, is_open = _by_asking(words, by, date, save, data)
     if form is ReportFormat.TABLE:
         show_report(report)
         _beside(report)
@@ -99,19 +111,24 @@ def reconcile(
 
 
 def _by_asking(
-    words: Asked, by: list[str] | None, date: str, data: Path | None
+    words: Asked, by: list[str] | None, date: str, save: Path | None, data: Path | None
 ) -> tuple[Report, bool]:
     from dunning.cli.reconcile import accounts_of
 
     with program(data) as running:
+        from dunning.reports.exports import to_minimal
         from dunning.tieout import ask_providers
 
+        said: list[Booking] = []
         now = running.clock.fresh()
         question = _question(running.engine, running.settings, words, by, date)
         providers = {one.source: one.provider for one in accounts_of(running, words.source)}
         silent = [name for name in running.sources if name not in providers]
         with _progress() as progress:
-            made = ask_providers(running.engine, providers, question, now, progress)
+            made = ask_providers(running.engine, providers, question, now, progress, said.extend)
+    if save is not None:
+        write_file(save, "".join(to_minimal(said)))
+        typer.echo(f"{save}: {len(said):,} bookings of the provider", err=True)
     if silent and words.source is None:
         left = f"Without an API key, and so not compared: {', '.join(silent)}."
         told = made[0].definitions

@@ -84,8 +84,8 @@ class Known:
     currency: str
     opened_at: datetime | None
     adopted_at: datetime | None = None
-    owed: int = 0  # the whole bill less credit notes: what is paid beyond is no recovery
-    forgiven: int = 0  # taken off by those credit notes
+    forgiven: int = 0  # taken off by credit notes
+    too_much: int = 0  # paid beyond what was owed, by what we heard: no recovery
     # What was heard of: payments by all their names, refunds and disputes by their own.
     heard: Mapping[Flow, frozenset[str]] = field(default_factory=dict)
     uncounted: frozenset[str] = frozenset()  # payments the ledger rightly leaves out
@@ -113,7 +113,6 @@ class Pair:
     booked: tuple[Booking, ...] = ()
     posted_elsewhere: tuple[Posted, ...] = ()  # the same flow in other periods, or other money
     booked_elsewhere: tuple[Booking, ...] = ()
-    booked_in_all: int = 0  # of this flow, whenever
     webhooks: Mapping[str, Webhook] = field(default_factory=dict)  # by the names they mention
     data_until: datetime
     export: Export | None = None  # where their side is a file, and was not asked for

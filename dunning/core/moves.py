@@ -157,6 +157,13 @@ def left_out(case: Case, failed_at: datetime) -> frozenset[str]:
     return frozenset[str]().union(*(one.names for one in out))
 
 
+def too_much(case: Case, credited: int) -> int:
+    """What was paid beyond the bill less its credit notes: the customer's, and no recovery."""
+    _, receipts = _without_strays(case, _receipts(case))
+    paid = max(sum(one.amount for one in receipts), case.bill.paid if case.bill else 0)
+    return max(paid - (case.gross - credited), 0)
+
+
 def _one(group: Sequence[_Receipt]) -> _Receipt:
     """Several reports of one payment; the payment itself knows better than its charge."""
     best = [one for one in group if not one.by_charge] or group

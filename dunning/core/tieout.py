@@ -139,7 +139,15 @@ MISSING = Cause("webhook_missing", TO_DO, "No webhook told us of it.", _ASK)
 OTHER_AMOUNT = Cause(
     "other_amount", UNEXPLAINED, "Both sides have it, with different amounts.", _SHOW
 )
-UNKNOWN = Cause("unknown", UNEXPLAINED, "No rule explains it.", _SHOW)
+NOT_THERE = Cause(
+    "not_there", UNEXPLAINED, "The ledger has it, and the provider's books do not.", _SHOW
+)
+UNKNOWN = Cause(
+    "unknown",
+    UNEXPLAINED,
+    "Both sides know of it, and only the provider counts it: no rule explains it.",
+    _SHOW,
+)
 
 # --- what they have and we do not ------------------------------------------------------------
 
@@ -190,10 +198,8 @@ def _adopted(pair: Pair, booking: Booking) -> str | None:
 
 
 def _too_much(pair: Pair, amount: int) -> bool:
-    """Whether so much of the payments goes beyond what was owed."""
-    if pair.flow is not Flow.PAID:
-        return 0 < amount <= pair.known.forgiven
-    return 0 < amount <= pair.booked_in_all - pair.known.owed
+    """Whether so much was paid beyond what was owed, by what we heard ourselves."""
+    return 0 < amount <= pair.known.too_much
 
 
 def _overpaid(pair: Pair, booking: Booking, *, credited: bool) -> str | None:
@@ -301,6 +307,7 @@ _OURS: tuple[tuple[Cause, _Ours], ...] = (
 CAUSES: tuple[Cause, ...] = (
     *dict.fromkeys(cause for cause, _ in (*_THEIRS, *_OURS)),
     OTHER_AMOUNT,
+    NOT_THERE,
     UNKNOWN,
 )
 
@@ -331,7 +338,8 @@ def _of_theirs(pair: Pair, one: Booking) -> Difference:
 
 
 def _of_ours(pair: Pair, one: Posted) -> Difference:
-    cause, detail = _first((cause, rule(pair, one)) for cause, rule in _OURS)
+    tried = ((cause, rule(pair, one)) for cause, rule in _OURS)
+    cause, detail = _first(tried, NOT_THERE)
     return Difference(
         pair=pair, cause=cause, ledger=one.amount, provider=0, at=one.counted_at, detail=detail
     )
@@ -354,8 +362,10 @@ def _of_both(pair: Pair, theirs: Sequence[Booking], ours: Sequence[Posted]) -> D
     )
 
 
-def _first(tried: Iterator[tuple[Cause, str | None]]) -> tuple[Cause, str]:
-    return next(((cause, said) for cause, said in tried if said is not None), (UNKNOWN, ""))
+def _first(
+    tried: Iterator[tuple[Cause, str | None]], otherwise: Cause = UNKNOWN
+) -> tuple[Cause, str]:
+    return next(((cause, said) for cause, said in tried if said is not None), (otherwise, ""))
 
 
 def what_next(one: Difference) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -19,7 +19,7 @@ from dunning.core.entries import Account, books
 from dunning.core.events import AttemptStatus, DisputeStatus
 from dunning.core.facts import Case
 from dunning.core.money import currency_code
-from dunning.core.moves import left_out
+from dunning.core.moves import left_out, too_much
 from dunning.reports.periods import FIRST, LAST, label_at, span, unit_of, zone_named
 from dunning.reports.report import refuse_unknown
 from dunning.store import CaseRow, EntryRow, InboxRow, LinkRow, among
@@ -219,8 +219,8 @@ def sort_out(session: Session, source: str, bookings: Sequence[Booking]) -> Sort
     customers = _cases(session, source, CaseRow.customer, whose)
     found = Sorted()
     for one, invoice in zip(bookings, told, strict=True):
-        if invoice in cases:
-            found.ours.append((cases[invoice], one))
+        if invoice is not None and invoice in cases:
+            found.ours.append((cases[invoice], replace(one, invoice=invoice)))
         elif invoice is None and one.customer in customers:
             found.unclear.append(one)
         else:
@@ -271,8 +271,8 @@ def _known(row: CaseRow, case: Case) -> Known:
         currency=row.currency,
         opened_at=failed_at,
         adopted_at=case.adopted.at if case.adopted else None,
-        owed=case.gross - credited,
         forgiven=credited,
+        too_much=too_much(case, credited),
         heard=_heard(case),
         uncounted=left_out(case, failed_at) if failed_at else frozenset(),
         failed_refunds=frozenset(told.refund for told in case.refunds if not told.live),

@@ -10,7 +10,7 @@ import csv
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -19,10 +19,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from dunning.clock import utc
+from dunning.clock import rfc3339, utc
 from dunning.core.bookings import Booking, Export, Fate, Flow
 from dunning.core.money import currency_code, exponent
 from dunning.errors import MoneyError, RefusedError
+from dunning.reports.formats import csv_lines
 
 FILE = "exports.toml"
 PAGE = 500
@@ -256,6 +257,36 @@ class _Row:
 
     def _heads(self, name: str) -> tuple[str, ...]:
         return self.form.columns.get(name, ())
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+MINIMAL = ("kind", "id", "invoice", "amount", "currency", "at", "payment", "charge")
+
+
+def to_minimal(bookings: Iterable[Booking]) -> Iterator[str]:
+    """Bookings as a file of the first form, which gives the same bookings when it is read."""
+    words = {
+        (row["flow"], row.get("sign", 1), row.get("fate", "done")): word
+        for word, row in forms()[0].rows.items()
+    }
+    counted = (one for one in bookings if one.fate is not Fate.FAILED)
+    yield from csv_lines(MINIMAL, (_told(one, words) for one in counted))
+
+
+def _told(one: Booking, words: Mapping[tuple[str, int, str], str]) -> dict[str, object]:
+    sign = 1 if one.amount >= 0 else -1
+    names = (*one.names, None, None)
+    return {
+        "kind": words[one.flow.value, sign, one.fate.value],
+        "id": one.id,
+        "invoice": one.invoice,
+        "amount": abs(one.amount),
+        "currency": one.currency,
+        "at": rfc3339(one.at),
+        "payment": names[0],
+        "charge": names[1],
+    }
 
 
 def _time(text: str) -> datetime:

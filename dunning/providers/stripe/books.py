@@ -16,6 +16,7 @@ from dunning.clock import from_unix
 from dunning.core.bookings import Booking, Fate, Flow
 from dunning.core.events import DisputeStatus
 from dunning.core.tieout import SHIFT
+from dunning.errors import ProviderRefusedError
 from dunning.providers.stripe import objects
 from dunning.providers.stripe.fields import Fields, fields
 from dunning.providers.stripe.outcomes import Ending, Obj, StripeRefusedError
@@ -51,6 +52,18 @@ class Books:
 
     def between(self, since: datetime, until: datetime) -> Iterator[Sequence[Booking]]:
         """Everything that may count between the two moments, a page at a time."""
+        try:
+            yield from self._listed(since, until)
+        except StripeRefusedError as exc:
+            if exc.trouble.ending is not Ending.NO_RIGHT:
+                raise
+            message = (
+                "the API key lacks a right: comparing the books reads charges, refunds, disputes "
+                f"and invoices; add it, or compare with an export. Stripe says: {exc}"
+            )
+            raise ProviderRefusedError(message) from exc
+
+    def _listed(self, since: datetime, until: datetime) -> Iterator[Sequence[Booking]]:
         last = until + SHIFT
         charges = self._pages(self._api.charges.list, since - DEBITS_TAKE, last)
         for page in charges:
