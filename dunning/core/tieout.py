@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dunning.core.bookings import Booking, Fate, Flow, Pair, Posted, counted, left_over
+from dunning.core.bookings import Booking, Fate, Flow, Pair, Posted, Webhook, counted, left_over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,7 @@ class Difference:
     at: datetime | None  # when it happened, by whoever has it
     about: str = ""  # the provider's name of it
     detail: str = ""
+    webhook: int | None = None  # the row of the inbox that has it
 
     @property
     def amount(self) -> int:
@@ -37,6 +38,8 @@ class Difference:
 SHIFT = timedelta(days=3)
 # A webhook may take so long before it counts as one that did not come.
 ON_ITS_WAY = timedelta(minutes=5)
+# Older events are not to be had from the provider any more, so asking is no use.
+EVENTS_KEPT = timedelta(days=30)
 EXPLAINED, TO_DO, UNEXPLAINED = "explained", "to do", "unexplained"
 
 
@@ -154,16 +157,17 @@ UNKNOWN = Cause(
 _Theirs = Callable[[Pair, Booking], "str | None"]
 
 
+def _hook(pair: Pair, booking: Booking, state: str) -> Webhook | None:
+    """A kept webhook in that state that tells of it; the invoice only tells of payments."""
+    paid = booking.flow is Flow.PAID
+    names = {*booking.all_names, pair.known.invoice} if paid else {booking.id}
+    found = (pair.webhooks[name] for name in sorted(names) if name in pair.webhooks)
+    return next((hook for hook in found if hook.state == state), None)
+
+
 def _webhook(pair: Pair, booking: Booking, state: str) -> str | None:
-    # What an event tells of is mentioned by its id; the invoice only tells of payments.
-    names = {booking.id, *(booking.names if booking.flow is Flow.PAID else ())}
-    if booking.flow is Flow.PAID:
-        names.add(pair.known.invoice)
-    found = [pair.webhooks[name] for name in sorted(names) if name in pair.webhooks]
-    for hook in found:
-        if hook.state == state:
-            return f"{hook.event} ({hook.type}), row {hook.id}"
-    return None
+    hook = _hook(pair, booking, state)
+    return f"{hook.event} ({hook.type}), row {hook.id}" if hook else None
 
 
 def _shifted(pair: Pair, booking: Booking, *, closed: bool) -> str | None:
@@ -331,10 +335,17 @@ def differences(pair: Pair) -> list[Difference]:
 
 def _of_theirs(pair: Pair, one: Booking) -> Difference:
     cause, detail = _first((cause, rule(pair, one)) for cause, rule in _THEIRS)
+    hook = _hook(pair, one, "parked") if cause is PARKED else None
     return Difference(
-        pair=pair, cause=cause, ledger=0, provider=one.amount, at=one.at, about=one.id,
+        pair=pair,
+        cause=cause,
+        ledger=0,
+        provider=one.amount,
+        at=one.at,
+        about=one.id,
         detail=detail,
-    )  # fmt: skip
+        webhook=hook.id if hook else None,
+    )
 
 
 def _of_ours(pair: Pair, one: Posted) -> Difference:
@@ -371,13 +382,13 @@ def _first(
 def what_next(one: Difference) -> str:
     """The command that goes on from here; nothing where nothing has to be done."""
     known = one.pair.known
-    hooks = [one.pair.webhooks.get(name) for name in (one.about, known.invoice)]
-    parked = next((str(hook.id) for hook in hooks if hook and hook.state == "parked"), "--parked")
+    gone = one.at is not None and one.at < one.pair.data_until - EVENTS_KEPT
+    wanted = _SHOW if gone and one.cause.next == _ASK else one.cause.next
     day = one.at - timedelta(days=1) if one.at else None
-    return one.cause.next.format(
+    return wanted.format(
         case=known.case,
         source=known.source,
-        webhook=parked,
+        webhook=one.webhook,
         day=f"{day:%Y-%m-%d}" if day else "30d",
     )
 

@@ -174,6 +174,8 @@ def test_what_to_do_names_the_case_the_row_and_the_day() -> None:
     assert next_of(planted["unknown"]) == "dunning cases show case_1"
     missing = next_of({**NEW, "booked": (booked(),)})
     assert missing == "dunning reconcile --source stripe --since 2026-01-09"
+    (old,) = differences(replace(pair(**NEW, booked=(booked(),)), data_until=days(40)))
+    assert what_next(old) == "dunning cases show case_1"  # nobody keeps its event any more
     for cause in CAUSES:
         assert bool(cause.next) == (cause.verdict != EXPLAINED), cause.name
 

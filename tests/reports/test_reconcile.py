@@ -12,7 +12,7 @@ from dunning.closing import Wish
 from dunning.core.events import DisputeStatus
 from dunning.core.ports import Envelope
 from dunning.inbox import Received, keep
-from dunning.reports import Report, to_csv, to_html, to_json
+from dunning.reports import Report, to_csv, to_html, to_json, to_xlsx
 from dunning.reports.both_books import Question
 from dunning.reports.exports import Exported
 from dunning.store import InboxRow, transaction
@@ -164,5 +164,6 @@ def test_what_an_export_cannot_have(export: Export) -> None:
         0,
     )
     assert "out_of_band (explained)" in by_cause.definitions["cause"]
+    assert to_xlsx(report).startswith(b"PK")
     for written in (to_json(report), to_csv(report), to_html([report])):
         assert "out_of_band" in written

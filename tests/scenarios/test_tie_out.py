@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from dunning.core.bookings import Booking
+from dunning.errors import ProviderRefusedError
 from dunning.reconcile import Account, reconcile
 from dunning.reports import Report
 from dunning.reports.both_books import Question
-from dunning.tieout import ask_providers
+from dunning.reports.exports import Exported, to_minimal
+from dunning.tieout import Keep, ask_providers, read_export
 from tests.scenarios.conftest import Begin
 from tests.world import Customer, World
 
@@ -22,11 +28,13 @@ policies:
 """
 
 
-def asked(world: World, **question: Any) -> tuple[Report, bool]:
+def asked(world: World, keep: Keep = list, **question: Any) -> tuple[Report, bool]:
     live = world.program.sources["stripe"]
     assert live.provider is not None
     providers = {"stripe": live.provider}
-    return ask_providers(world.program.engine, providers, Question(**question), world.now)
+    return ask_providers(
+        world.program.engine, providers, Question(**question), world.now, keep=keep
+    )
 
 
 def catches_up(world: World) -> None:
@@ -48,7 +56,9 @@ def charge(world: World, who: Customer) -> str:
     return str(world.books(who)["payments"][-1]["charge"])
 
 
-def test_a_month_of_everything_agrees_and_what_was_missed_is_named(begin: Begin) -> None:
+def test_a_month_of_everything_agrees_and_what_was_missed_is_named(
+    begin: Begin, tmp_path: Path
+) -> None:
     world = begin(policy=QUIET)
     ann, bob, cyd, dee, eli, fay = people = [
         world.customer(currency=currency, amount=amount, email=f"{name}@example.com")
@@ -111,4 +121,15 @@ def test_a_month_of_everything_agrees_and_what_was_missed_is_named(begin: Begin)
     assert report.rows[0]["next"] == f"dunning reconcile --source stripe --since {day}"
     catches_up(world)
     world.passes(hours=1)
-    assert asked(world)[0].rows == []
+    said: list[Booking] = []
+    assert asked(world, keep=said.extend)[0].rows == []
+
+    # What the provider said, kept as a file, says the same again; without it nobody can be asked.
+    (tmp_path / "said.csv").write_text("".join(to_minimal(said)), encoding="utf-8")
+    engine, file = world.program.engine, Exported(tmp_path / "said.csv")
+    again, is_open = read_export(engine, "stripe", file, Question(), world.now)
+    assert (again.rows, is_open) == ([], False)
+    assert again.note == asked(world)[0].note
+    world.sandbox.next_request({"status": 403}, path="/v1/disputes")
+    with pytest.raises(ProviderRefusedError, match="lacks a right"):
+        asked(world)
