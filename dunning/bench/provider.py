@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from dunning.core.bookings import Booking
 from dunning.core.events import (
     Actor,
     Attempt,
@@ -151,6 +152,21 @@ class AtOnce:
     def missed(self, since: datetime) -> Iterator[bytes]:
         """None."""
         return iter(())
+
+    def bookings(self, since: datetime, until: datetime) -> Iterator[Sequence[Booking]]:
+        """None."""
+        del since, until
+        return iter(())
+
+    def payments(self, invoice: str) -> Sequence[Booking]:
+        """None."""
+        del invoice
+        return ()
+
+    def invoice_of(self, booking: Booking) -> str | None:
+        """None."""
+        del booking
+        return None
 
     def health(self) -> Iterator[Health]:
         """Nothing to say."""

@@ -61,7 +61,7 @@ def give(
     if form is ReportFormat.TABLE:
         show(report)
     else:
-        _write(report, form, output)
+        write(report, form, output)
 
 
 def must_fit(form: ReportFormat, output: Path | None) -> None:
@@ -74,7 +74,8 @@ def must_fit(form: ReportFormat, output: Path | None) -> None:
         raise typer.BadParameter(message, param_hint="--output")
 
 
-def _write(report: Report, form: ReportFormat, output: Path | None) -> None:
+def write(report: Report, form: ReportFormat, output: Path | None) -> None:
+    """Write what is for programs and files, in its form."""
     from dunning import reports
 
     made: dict[ReportFormat, Callable[[Any], str | bytes]] = {

@@ -146,6 +146,24 @@ def _without_strays(case: Case, receipts: list[_Receipt]) -> tuple[Case, list[_R
     return case, [receipt for receipt in receipts if not receipt.names & strays]
 
 
+def left_out(case: Case, failed_at: datetime) -> frozenset[str]:
+    """The names of payments that the ledger rightly leaves out.
+
+    Those from before the failure were never at risk, and by strays nothing was settled.
+    """
+    receipts = _receipts(case)
+    _, kept = _without_strays(case, receipts)
+    out = (one for one in receipts if one not in kept or one.at < failed_at)
+    return frozenset[str]().union(*(one.names for one in out))
+
+
+def too_much(case: Case, credited: int) -> int:
+    """What was paid beyond the bill less its credit notes: the customer's, and no recovery."""
+    _, receipts = _without_strays(case, _receipts(case))
+    paid = max(sum(one.amount for one in receipts), case.bill.paid if case.bill else 0)
+    return max(paid - (case.gross - credited), 0)
+
+
 def _one(group: Sequence[_Receipt]) -> _Receipt:
     """Several reports of one payment; the payment itself knows better than its charge."""
     best = [one for one in group if not one.by_charge] or group

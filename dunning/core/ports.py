@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from dunning.core.bookings import Booking
 from dunning.core.doing import Action, Asked, Doing, Ended, PutOff, Said, Saying
 from dunning.core.events import Attempt, Bill, BillingEvent, Decline, MethodChanged
 
@@ -293,6 +294,18 @@ class Provider(Protocol):
 
     def missed(self, since: datetime) -> Iterator[bytes]:
         """Bodies of the events since then, oldest first, as the webhook would have sent them."""
+
+    def bookings(self, since: datetime, until: datetime) -> Iterator[Sequence[Booking]]:
+        """Page by page, what its books show as paid, refunded and disputed in that time.
+
+        And some days around it, as their moments and ours may differ.
+        """
+
+    def payments(self, invoice: str) -> Sequence[Booking]:
+        """Whatever was paid on one invoice, by any way, dated as the invoice says."""
+
+    def invoice_of(self, booking: Booking) -> str | None:
+        """Which invoice a booking that names none is about, if it is about one."""
 
     def health(self) -> Iterator[Health]:
         """Check key, mode and whether the provider still retries on its own."""

@@ -12,12 +12,15 @@ from sqlmodel import Session, col
 
 from dunning import ledger
 from dunning.core.attribution import is_ours
+from dunning.core.bookings import Booking
 from dunning.core.entries import Account
 from dunning.core.events import StepKind, StepResult
 from dunning.demo.stage import Stage
 from dunning.reports import snapshot
+from dunning.reports.both_books import Question
 from dunning.reports.proof import verify_all
 from dunning.store import CaseRow, EntryRow, InboxRow, MessageRow, StepRow
+from dunning.tieout import ask_providers
 
 CHARGED = ("done", "declined", "action_needed", "processing")
 
@@ -28,11 +31,13 @@ class Outcome:
 
     data: dict[str, Any]
     differences: list[str]
+    said: list[Booking]  # what the provider's API says was paid, refunded and disputed
 
 
 def outcome(stage: Stage, *, seed: int, customers: int, days: int, seconds: float) -> Outcome:
     """Read both sets of books and compare them, invoice by invoice, to the minor unit."""
     books = stage.company.order("books")
+    tied, said = tie_out(stage)
     with snapshot(stage.program.engine) as session:
         balances = ledger.balances(session)
         proof = verify_all(session)
@@ -58,13 +63,27 @@ def outcome(stage: Stage, *, seed: int, customers: int, days: int, seconds: floa
             "at_risk": {c: sums[Account.AT_RISK] for c, sums in balances.items()},
             "identity_holds": proof.holds,
             "agrees_with_billing_system": not differences,
+            "ties_out": not tied,
             "charged_twice": _charged_twice(books["invoices"]),
             "emails_after_payment": _emails_after_payment(session, books["invoices"]),
             "emails_doubtful": _steps(session, StepKind.EMAIL, (StepResult.DOUBTFUL.value,)),
             "seconds": round(seconds, 2),
         }
     faults = [f"{case}: {what}" for case, what in proof.faults]
-    return Outcome(data, [*differences, *faults])
+    return Outcome(data, [*differences, *tied, *faults], said)
+
+
+def tie_out(stage: Stage) -> tuple[list[str], list[Booking]]:
+    """The report that finance has, by the API: every row of it, and what the provider said."""
+    program, said = stage.program, list[Booking]()
+    now = program.clock.now()
+    report, _ = ask_providers(program.engine, program.providers, Question(), now, keep=said.extend)
+    rows = (
+        f"{row['invoice']}: {row['kind']} {row['provider']} at the provider's API and "
+        f"{row['ledger']} in our ledger: {row['cause']}"
+        for row in report.rows
+    )
+    return list(rows), said
 
 
 def compare(theirs: Mapping[str, Any], ours: Mapping[str, dict[str, Any]]) -> list[str]:

@@ -17,8 +17,10 @@ from dunning import log
 from dunning.demo.outcome import Outcome, outcome
 from dunning.demo.show import show
 from dunning.demo.stage import Stage, staged
+from dunning.reports.exports import to_minimal
 
 DAY = 86_400
+SAID = "provider.csv"
 # An unfinished step of the last hour still counts: the books are compared when all is quiet.
 SETTLE_SECONDS = 3_600
 
@@ -47,6 +49,8 @@ def run(*, customers: int, days: int, seed: int, format: str, once: bool, data: 
         result = outcome(
             stage, seed=seed, customers=customers, days=days, seconds=time.monotonic() - began
         )
+        if data:
+            (folder / SAID).write_text("".join(to_minimal(result.said)), encoding="utf-8")
         _report(result, format, folder if data else None)
         if not once:
             _stay(stage, words)
@@ -85,6 +89,7 @@ def _holds(result: Outcome) -> bool:
     return bool(
         data["identity_holds"]
         and data["agrees_with_billing_system"]
+        and data["ties_out"]
         and data["charged_twice"] == 0
         and data["emails_after_payment"] == 0
     )

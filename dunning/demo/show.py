@@ -43,6 +43,7 @@ def show(data: dict[str, Any], folder: Path | None) -> None:
             "our ledger and the billing system's own books agree to the minor unit",
             data["agrees_with_billing_system"],
         ),
+        ("finance's tie-out, by the billing system's API, has no difference", data["ties_out"]),
         ("no invoice was charged twice", data["charged_twice"] == 0),
         ("nobody was written to about a debt already paid", data["emails_after_payment"] == 0),
         ("no webhook waits for a person", data["webhooks_parked"] == 0),
@@ -51,6 +52,10 @@ def show(data: dict[str, Any], folder: Path | None) -> None:
     out.print(f"\n{data['days']} days in {data['seconds']} s, all of it simulated.")
     if folder is not None:
         out.print(f"Look around: dunning cases list --data {folder}")
+        out.print(
+            f"Compare the books: dunning report reconcile --data {folder} "
+            f"--csv {folder / 'provider.csv'}"
+        )
     else:
         out.print("With --data DIR the database stays, for `cases`, `report` and `ledger`.")
 

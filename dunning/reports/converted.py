@@ -33,9 +33,9 @@ def name_in(figure: str, into: Exchange) -> str:
 
 def refuse_recorded(scope: Scope) -> None:
     """A rate is of the day on which money moved; when that was written down is another matter."""
-    if scope.is_recorded:
+    if scope.date != "occurred":
         raise RefusedError(
-            "amounts in one currency go by the day the money moved; leave out --date recorded"
+            "amounts in one currency go by the day the money moved; leave out --date " + scope.date
         )
 
 

@@ -25,6 +25,7 @@ TITLES = {
     "hours": "Charges by hour and day",
     "grace": "Grace: service given, money won back",
     "value": "Lifetime value kept",
+    "reconcile": "Tie-out with the provider",
 }
 
 

@@ -156,6 +156,8 @@ def dispute(world: World, charge_id: str, reason: str = "fraudulent", inquiry: b
             "_withdrawn": not inquiry,
         }
     )
+    if not inquiry:
+        made["balance_transactions"].append(_balance(world, made, "dispute"))
     charge["disputed"] = True
     emit(world, "charge.dispute.created", made)
     emit_updated(world, "charge.updated", charge, before)
@@ -174,6 +176,8 @@ def close_dispute(world: World, made: Obj, status: str = "lost") -> Obj:
         status = "warning_closed"
     made["status"] = status
     made["is_charge_refundable"] = status in ("won", "warning_closed")
+    if status == "won" and made["_withdrawn"]:
+        made["balance_transactions"].append(_balance(world, made, "dispute_reversal"))
     emit(world, "charge.dispute.closed", made)
     emit_updated(world, "charge.dispute.updated", made, before)
     if status == "won" and made["_withdrawn"]:
@@ -181,6 +185,29 @@ def close_dispute(world: World, made: Obj, status: str = "lost") -> Obj:
         emit(world, "charge.dispute.funds_reinstated", made)
         _write(world, "disputed", charge, -made["amount"])
     return made
+
+
+def _balance(world: World, made: Obj, category: str) -> Obj:
+    """What the dispute moved on the merchant's balance, and when."""
+    amount = made["amount"] if category == "dispute_reversal" else -made["amount"]
+    return {
+        "id": world.id("txn"),
+        "object": "balance_transaction",
+        "amount": amount,
+        "available_on": world.now,
+        "balance_type": "payments",
+        "created": world.now,
+        "currency": made["currency"],
+        "description": None,
+        "exchange_rate": None,
+        "fee": 0,
+        "fee_details": [],
+        "net": amount,
+        "reporting_category": category,
+        "source": made["id"],
+        "status": "available",
+        "type": "adjustment",
+    }
 
 
 # --- credit notes ------------------------------------------------------------------------------

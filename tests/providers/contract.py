@@ -10,8 +10,10 @@ the adapter under test has no hand in.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
+from dunning.core.bookings import Fate, Flow
 from dunning.core.events import (
     Actor,
     AttemptReported,
@@ -199,6 +201,25 @@ class ProviderContract(ChargeContract):
     def told_in_order(self, bodies: list[bytes], invoice: str) -> bool:
         """Whether these bodies tell first of the decline and then of the payment."""
         raise NotImplementedError
+
+    def test_its_books_show_what_was_paid_and_for_which_invoice(
+        self, harness: Harness, failing: Failing
+    ) -> None:
+        before = harness.now() - timedelta(hours=1)
+        assert isinstance(harness.charge(failing), Paid)
+        told = [
+            replace(one, invoice=one.invoice or harness.provider.invoice_of(one))
+            for page in harness.provider.bookings(before, harness.now())
+            for one in page
+        ]
+        (booked,) = [one for one in told if one.invoice == failing.invoice]
+        (shown,) = harness.provider.payments(failing.invoice)
+        for one in (booked, shown):
+            assert (one.flow, one.amount, one.fate) == (Flow.PAID, failing.amount, Fate.DONE)
+            assert before <= one.at <= harness.now()
+        assert booked.all_names & shown.all_names
+        assert booked.currency == shown.currency
+        assert list(harness.provider.payments("in_nobody")) == []
 
     def test_health_of_a_key_that_works(self, harness: Harness, failing: Failing) -> None:
         assert failing.invoice

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from dunning.clock import Clock
+from dunning.core.bookings import Booking
 from dunning.core.events import Actor, Attempt, Bill, BillingEvent, MethodChanged
 from dunning.core.ports import (
     ChargeOutcome,
@@ -29,6 +30,7 @@ from dunning.errors import MalformedError, ProviderError, ProviderRefusedError
 from dunning.providers.stripe import health, objects, people, saved, sdk, views
 from dunning.providers.stripe import thin as thin_events
 from dunning.providers.stripe.ahead import Ahead
+from dunning.providers.stripe.books import Books
 from dunning.providers.stripe.calls import AskUnder, Calls
 from dunning.providers.stripe.charging import Charging
 from dunning.providers.stripe.fields import Fields
@@ -192,6 +194,21 @@ class StripeProvider:
     def missed(self, since: datetime) -> Iterator[bytes]:
         """Bodies of the events since then, oldest first, as the webhook would have sent them."""
         return Missed(self._client, self._sweeps).since(since)
+
+    def bookings(self, since: datetime, until: datetime) -> Iterator[Sequence[Booking]]:
+        """Charges, refunds and disputes of that time and around it; see `books`."""
+        with _usable():
+            yield from Books(self._client, self._sweeps).between(since, until)
+
+    def payments(self, invoice: str) -> Sequence[Booking]:
+        """Whatever was paid on one invoice, also outside of Stripe."""
+        with _usable():
+            return Books(self._client, self._sweeps).paid_on(invoice, self._clock.now())
+
+    def invoice_of(self, booking: Booking) -> str | None:
+        """The invoice that a charge is for, by its payment intent."""
+        with _usable():
+            return Books(self._client, self._sweeps).invoice_of(booking)
 
     def health(self) -> Iterator[Health]:
         """Check the key, its mode and rights, and whether Stripe still retries on its own."""
