@@ -18,6 +18,7 @@ from dunning.core.facts import Case
 from dunning.core.gate import Pulse
 from dunning.core.ports import Asked, Doing, Ended, PutOff, Said
 from dunning.core.steps import Step
+from dunning.core.words import MESSAGES
 from dunning.schedule import Claim
 from dunning.store import MessageRow, StepRow, put_rows
 
@@ -168,7 +169,7 @@ def was_begun(known: StepRow | None) -> bool:
     """
     if known is None or known.state not in ("running", "unknown"):
         return False
-    return known.kind != StepKind.EMAIL.value or known.asked is not None
+    return known.kind not in MESSAGES or known.asked is not None
 
 
 def asked_before(known: StepRow | None) -> Asked | None:
@@ -215,7 +216,7 @@ def record_skip(
     result, why = StepResult.SKIPPED, step.skip or ""
     row = session.get(StepRow, step.key)
     if row is not None and row.asked is not None and was_begun(row):
-        if step.kind is StepKind.EMAIL:
+        if step.kind in MESSAGES:
             result, why = StepResult.DOUBTFUL, NOT_SENT_TWICE
         elif step.kind is StepKind.RETRY:
             result, why = StepResult.DOUBTFUL, f"{NOT_KNOWN}; {why}"
@@ -257,6 +258,7 @@ def message(case: Case, step: Step, said: Said, now: datetime) -> MessageRow:
         case_id=case.id,
         source=case.source,
         customer=case.customer,
+        channel=said.channel,
         template=said.template,
         recipient=said.recipient,
         locale=said.locale,

@@ -21,8 +21,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dunning import breaker, catching_up, in_force, inbox, ledger, outbox, schedule
 from dunning.channels.email import EmailChannel
+from dunning.channels.texting import standing
 from dunning.clock import FollowedClock, SystemClock
 from dunning.config import PolicyFile, Settings, lint, load_policy_file
+from dunning.core.events import StepKind
 from dunning.core.policy import Retries
 from dunning.errors import ConfigError, ProviderError
 from dunning.messages import Messages
@@ -82,6 +84,7 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
         yield from _sources(settings, policies)
     yield from _sandbox(settings)
     yield from _mail(settings, policies)
+    yield from _texts(settings, policies)
     yield from _product(settings)
     yield from _links(settings)
 
@@ -352,6 +355,15 @@ def _mail(settings: Settings, policies: PolicyFile | None) -> Iterator[Check]:
         yield warning(
             "email", "letters are signed 'Your supplier'", "set DUNNING_COMPANY to your name"
         )
+
+
+def _texts(settings: Settings, policies: PolicyFile | None) -> Iterator[Check]:
+    found = policies.policies.items() if policies else ()
+    names = [name for name, policy in found if policy.has(StepKind.SMS)]
+    url = settings.sms_url.reveal() if settings.sms_url else None
+    linked = settings.public_url is not None and bool(settings.secret_keys)
+    for one in standing(url, settings.sms_from, names, linked=linked):
+        yield Check(level=one.level, name="texts", what=one.what, advice=one.advice)
 
 
 def _product(settings: Settings) -> Iterator[Check]:

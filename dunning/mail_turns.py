@@ -11,8 +11,8 @@ from dunning import begun, mail_days
 from dunning.begun import Beginning
 from dunning.cases import CaseBook
 from dunning.core.daily import Put, instead, mail_day, strength, stronger
-from dunning.core.events import StepKind
 from dunning.core.steps import Step
+from dunning.core.words import MESSAGES
 from dunning.mail_days import Neighbour, Wish
 from dunning.schedule import Claim
 from dunning.store import CaseRow, StepRow
@@ -32,7 +32,7 @@ def take_days(
     writing = [
         one
         for one in beginnings
-        if one.step.kind is StepKind.EMAIL and not begun.was_begun(known.get(one.step.key))
+        if one.step.kind in MESSAGES and not begun.was_begun(known.get(one.step.key))
     ]
     if not writing:
         return {}, {}

@@ -77,6 +77,11 @@ _email_seconds = Histogram(
     "dunning_email_seconds", "Time to hand one email to the mail server, in seconds",
     buckets=_CALL_SECONDS,
 )  # fmt: skip
+_texts = Counter("dunning_texts", "Texts to phones by ending", ["state"])
+_text_seconds = Histogram(
+    "dunning_text_seconds", "Time to hand one text to its provider, in seconds",
+    buckets=_CALL_SECONDS,
+)  # fmt: skip
 _product_calls = Counter("dunning_product_calls", "Calls to the product by ending", ["ending"])
 _product_seconds = Histogram(
     "dunning_product_call_seconds", "Time of one call to the product, in seconds",
@@ -217,6 +222,11 @@ def email(state: str) -> None:
     _emails.labels(state).inc()
 
 
+def text(state: str) -> None:
+    """A text ended so."""
+    _texts.labels(state).inc()
+
+
 def product_call(ending: str) -> None:
     """A call to the product ended so."""
     _product_calls.labels(ending).inc()
@@ -261,6 +271,13 @@ def calling_provider(provider: str, operation: str) -> Iterator[None]:
 def sending_email() -> Iterator[None]:
     """Time the handing over of an email."""
     with _timing(_email_seconds):
+        yield
+
+
+@contextmanager
+def sending_text() -> Iterator[None]:
+    """Time the handing over of a text."""
+    with _timing(_text_seconds):
         yield
 
 

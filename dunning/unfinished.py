@@ -11,6 +11,7 @@ from datetime import datetime
 
 from dunning.core.events import Attempt, AttemptStatus, StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
+from dunning.core.words import MESSAGES
 from dunning.desk import Desk, Row
 
 _KNOWN_ENDINGS = {
@@ -81,7 +82,7 @@ def _ending_of(case: Case, row: Row, attempt: Attempt | None) -> tuple[StepResul
     begun = row["state"] in ("running", "unknown")
     # One that is running may be sent at this very moment, whatever is known of it so far.
     left = row["state"] == "running" or row["asked"] is not None
-    if begun and row["kind"] == StepKind.EMAIL.value and left:
+    if begun and row["kind"] in MESSAGES and left:
         return StepResult.DOUBTFUL, "the worker that sent it died before it could say so"
     # One that is running and has not asked yet is not going to: it looks whether it still runs.
     asked = begun and row["asked"] is not None

@@ -17,15 +17,18 @@ from sqlalchemy import Engine
 
 from dunning import links, looking_up, metrics
 from dunning.actions.access import Announce, GiveUp, Restore, Restrict, Signal, Suspend, Void
-from dunning.actions.message import WhyBad, Write
+from dunning.actions.composing import Composer, WhyBad
+from dunning.actions.message import Write
 from dunning.actions.observed import Observed
 from dunning.actions.reconcile import Reconcile
 from dunning.actions.retry import Retry
+from dunning.actions.text import WriteText
 from dunning.actions.wording import Sender
 from dunning.breaker import Breaker
 from dunning.cases import CaseBook
 from dunning.channels.chat import ChatChannel, NotPosted, Posted
 from dunning.channels.email import EmailChannel, Turns
+from dunning.channels.texting import TwilioTexts
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
 from dunning.clock import Clock, FollowedClock, SystemClock
 from dunning.config import (
@@ -37,7 +40,7 @@ from dunning.config import (
 )
 from dunning.core.events import StepKind
 from dunning.core.facts import Case
-from dunning.core.ports import Action, Channel, Provider, Reader
+from dunning.core.ports import Action, Channel, Provider, Reader, Texting
 from dunning.errors import ConfigError
 from dunning.executor import Executor
 from dunning.in_force import Policies, Text, loader
@@ -117,6 +120,7 @@ def assemble(
     clock: Clock | None = None,
     providers: Mapping[str, Provider] | None = None,
     mail: Channel | None = None,
+    texts: Texting | None = None,
     product: Deliver | None = None,
     policy_text: str | None = None,
     policies: PolicyFile | None = None,
@@ -155,14 +159,13 @@ def assemble(
     )
     readers = {name: SourceReader(live.reader, live.provider) for name, live in sources.items()}
     inbox = Inbox(engine, cases, readers)
-    why_bad = why_bad or partial(looking_up.why_bad, engine)
-    letters = _letters(settings, engine, cases, acting, mail, messages, sources, clock, why_bad)
-    actions = _actions(engine, acting, letters, announces=product is not None)
+    composer = _composer(settings, engine, cases, acting, messages, sources, clock, why_bad)
+    ways = Write(composer, mail), WriteText(composer, texts or sms(settings))
     breaker = Breaker(engine, on=settings.breaker)
     lease = timedelta(seconds=settings.lease_seconds)
-    executor = Executor(
-        engine, clock, cases, actions, announces=product is not None, lease=lease, gate=breaker
-    )
+    told = product is not None
+    actions = _actions(engine, acting, ways, announces=told)
+    executor = Executor(engine, clock, cases, actions, announces=told, lease=lease, gate=breaker)
     return Program(
         settings=settings,
         policies=in_force,
@@ -251,6 +254,13 @@ def _mail(settings: Settings, engine: Engine | None = None) -> Channel | None:
     )
 
 
+def sms(settings: Settings) -> Texting | None:
+    """The way out to phones, if there is one."""
+    if settings.sms_url is None or settings.sms_from is None:
+        return None
+    return TwilioTexts(settings.sms_url.reveal(), settings.sms_from)
+
+
 def _product(settings: Settings) -> Deliver | None:
     if settings.product_webhook_url is None:
         return None
@@ -308,21 +318,20 @@ def _chat(settings: Settings) -> Post | None:
     return post
 
 
-def _letters(
+def _composer(
     settings: Settings,
     engine: Engine,
     cases: CaseBook,
     acting: Mapping[str, Provider],
-    mail: Channel | None,
     messages: Messages,
     sources: Mapping[str, LiveSource],
     clock: Clock,
-    why_bad: WhyBad,
-) -> Write:
-    """What writes to customers, in the name of each source."""
+    why_bad: WhyBad | None,
+) -> Composer:
+    """What puts together messages to customers, in the name of each source."""
     senders = {
         name: Sender(
-            address=address,
+            address=live.config.sender or settings.mail_from or "",
             company=settings.company or "Your supplier",
             support_email=settings.support_email,
             reply_to=settings.mail_reply_to,
@@ -330,7 +339,6 @@ def _letters(
             brand=live.config.brand,
         )
         for name, live in sources.items()
-        if (address := live.config.sender or settings.mail_from)
     }
 
     def link_for(case: Case, purpose: str) -> str | None:
@@ -339,25 +347,29 @@ def _letters(
         key = settings.secret_keys[0].reveal()
         return links.url_for(settings.public_url, key, case.id, purpose, clock.now())
 
-    return Write(
+    return Composer(
         acting,
-        mail,
         messages,
         senders,
         link_for,
         {name: live.pages for name, live in sources.items()},
         stored=partial(looking_up.stored, engine, cases),
         card_of=partial(looking_up.card, engine),
-        why_bad=why_bad,
+        why_bad=why_bad or partial(looking_up.why_bad, engine),
     )
 
 
 def _actions(
-    engine: Engine, acting: Mapping[str, Provider], letters: Write, *, announces: bool
+    engine: Engine,
+    acting: Mapping[str, Provider],
+    ways: tuple[Write, WriteText],
+    *,
+    announces: bool,
 ) -> dict[StepKind, Action]:
     actions: dict[StepKind, Action] = {
         StepKind.RETRY: Retry(acting, partial(looking_up.card_history, engine)),
-        StepKind.EMAIL: letters,
+        StepKind.EMAIL: ways[0],
+        StepKind.SMS: ways[1],
         StepKind.RESTRICT: Restrict(),
         StepKind.SUSPEND: Suspend(acting),
         StepKind.RESTORE: Restore(acting, partial(looking_up.held_by_others, engine)),

@@ -11,6 +11,7 @@ import pytest
 from dunning.errors import ConfigError
 from dunning.messages import (
     TEMPLATES,
+    TEXTS,
     Messages,
     every_fact,
     few_facts,
@@ -65,7 +66,7 @@ def test_a_language_may_have_a_folder_of_its_own(tmp_path: Path) -> None:
 def test_a_message_of_ones_own_has_a_name_and_may_have_its_own_html(tmp_path: Path) -> None:
     source = MINE + "{% block html %}<section>{{ customer_name }}</section>{% endblock %}"
     messages = own(tmp_path, source, "loyal_customer")
-    assert messages.names() == (*TEMPLATES, "loyal_customer")
+    assert messages.names() == (*TEMPLATES, *TEXTS, "loyal_customer")
     rendered = messages.render(replace(every_fact("loyal_customer"), customer_name="<b>"))
     assert "<section>&lt;b&gt;</section>" in rendered.html
     assert rendered.text.startswith("Line one")

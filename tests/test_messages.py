@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from dunning.core.declines import UNKNOWN, Advice, table
 from dunning.core.money import Money
-from dunning.core.steps import _FOR_ADVICE
+from dunning.core.steps import _FOR_ADVICE, TEXT
 from dunning.errors import MalformedError
 from dunning.messages import (
     TEMPLATES,
+    TEXTS,
     Facts,
     Messages,
     Rendered,
@@ -118,7 +119,8 @@ def test_no_blame_no_threats_no_shouting(name: str) -> None:
 
 def test_every_template_that_the_core_names_exists() -> None:
     assert set(_FOR_ADVICE.values()) <= set(TEMPLATES)
-    assert MESSAGES.names() == TEMPLATES
+    assert {f"{TEXT}{name}" for name in _FOR_ADVICE.values()} <= set(TEXTS)
+    assert MESSAGES.names() == (*TEMPLATES, *TEXTS)
     assert MESSAGES.check() == []
 
 

@@ -38,7 +38,7 @@ GOOD_CARD = "4242424242424242"
 _RANK = (
     "product case.opened",
     *("retry", "signal", "announce", "restrict", "suspend", "restore", "give_up", "void"),
-    *("product", "email"),
+    *("product", "email", "sms"),
 )
 
 

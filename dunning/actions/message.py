@@ -1,8 +1,7 @@
-"""Write to the customer: the facts are read again first, and every date and link is fresh."""
+"""Write to the customer by email."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
@@ -11,18 +10,12 @@ from hashlib import sha256
 import structlog
 
 from dunning import metrics
-from dunning.actions import notice
-from dunning.actions.looking import Seen, look
-from dunning.actions.notice import look_ahead
-from dunning.actions.speaking import Stored, spoken
-from dunning.actions.wording import Card, CardOf, Sender, facts_of
+from dunning.actions.composing import LONGEST_WAIT, Composed, Composer, Way
+from dunning.actions.looking import Seen
+from dunning.actions.speaking import same_address
+from dunning.actions.wording import Sender
 from dunning.core.addresses import message_name
-from dunning.core.daily import THANKS
 from dunning.core.events import StepResult
-from dunning.core.facts import Case
-from dunning.core.freezing import freeze
-from dunning.core.permission import template_for
-from dunning.core.policy import Policy
 from dunning.core.ports import (
     Bounced,
     Channel,
@@ -30,8 +23,6 @@ from dunning.core.ports import (
     Doubtful,
     Ended,
     Letter,
-    Links,
-    Provider,
     PutOff,
     Said,
     Saying,
@@ -39,159 +30,78 @@ from dunning.core.ports import (
     Sent,
     Unsent,
 )
-from dunning.core.status import State
-from dunning.links import Pages
-from dunning.messages import Messages, locale_for
+from dunning.messages import Rendered
 
 log = structlog.get_logger(__name__)
 
 UNSENT_WAIT = timedelta(minutes=2)
-LONGEST_WAIT = timedelta(hours=2)
 # Over the rate of the mail server: nothing is wrong, so it is asked again soon.
 FULL_WAIT = timedelta(seconds=10)
 FULL_LONGEST = timedelta(minutes=10)
-# Said once the debt is settled; everything else is about a debt and never follows a payment.
-AFTER_PAYMENT = frozenset((THANKS,))
-
-# Our own signed link for a case, behind which a fresh one of the provider is made on each click.
-LinkFor = Callable[[Case, str], str | None]
-# Why an address is not written to any more, or None.
-WhyBad = Callable[[str], str | None]
 _NO_ADDRESS = "the provider knows no email address of this customer"
 
 
-def _nothing_stored(_names: Sequence[str]) -> Sequence[tuple[Case, Policy]]:
-    return ()
+def _address(looked: Seen) -> tuple[str | None, str]:
+    return looked.case.word("email"), _NO_ADDRESS
 
 
-def _no_card(_source: str, _method: str) -> Card | None:
-    return None
-
-
-def _never_bad(_address: str) -> str | None:
-    return None
+EMAIL = Way(_address, same_address)
 
 
 class Write:
     """The `email` step."""
 
-    def __init__(
-        self,
-        providers: Mapping[str, Provider],
-        channel: Channel | None,
-        messages: Messages,
-        senders: Mapping[str, Sender],
-        link_for: LinkFor,
-        pages: Mapping[str, Pages],
-        *,
-        stored: Stored = _nothing_stored,
-        card_of: CardOf = _no_card,
-        why_bad: WhyBad = _never_bad,
-    ) -> None:
-        self._providers = providers
+    def __init__(self, composer: Composer, channel: Channel | None) -> None:
+        self._composer = composer
         self._channel = channel
-        self._messages = messages
-        self._senders = senders
-        self._link_for = link_for
-        self._pages = pages
-        self._stored = stored
-        self._card_of = card_of
-        self._why_bad = why_bad
 
     def act(self, doing: Doing) -> Ended | PutOff:
         """Send one message, unless it no longer makes sense or there is nobody to send it to."""
-        sender = self._senders.get(doing.case.source)
-        if self._channel is None or sender is None:
+        if self._channel is None or not self._composer.sender(doing.case).address:
             return Ended(result=StepResult.SKIPPED, why="no way out: DUNNING_SMTP_URL is not set")
-        provider = self._providers[doing.case.source]
-        looked = see(provider, doing)
-        template = template_for(looked.case, doing.step.template or "", doing.policy)
-        if stopped := _stopped(doing, looked, template):
-            return stopped
-        recipient = looked.case.word("email")
-        why = self._why_bad(recipient) if recipient else _NO_ADDRESS
-        if not recipient or why is not None:
-            return Ended(result=StepResult.SKIPPED, why=why or "", events=looked.events)
-        told = spoken(provider, self._stored, doing, looked, template)
-        links = {one.case.id: self._links(provider, one.case, template) for one in told}
-        locale = locale_for(
-            looked.case.word("locale"),
-            looked.case.word("country"),
-            doing.policy.locale,
-            self._messages.languages(),
-        )
-        facts = facts_of(doing, looked, template, sender, told, links, self._card_of, locale)
-        rendered = self._messages.render(facts)
-        letter = Letter(
-            to=recipient,
-            to_name=looked.case.word("name"),
-            sender=sender.address,
-            subject=rendered.subject,
-            text=rendered.text,
-            html=rendered.html,
-            id=_message_id(doing.step.key, sender),
-            reply_to=sender.reply_to or sender.support_email,
-            bcc=sender.bcc,
-            headers={"Date": format_datetime(doing.now)},
-        )
+        made = self._composer.compose(doing, EMAIL)
+        if not isinstance(made, Composed):
+            return made
+        rendered = self._composer.messages.render(made.facts)
+        letter = _letter(doing, made, rendered)
         said = Said(
-            template=template,
-            recipient=recipient,
-            locale=locale,
+            template=made.template,
+            recipient=made.recipient,
+            locale=made.locale,
             subject=rendered.subject,
             state="sent",
         )
         # From here on it may have left; whoever takes over before this sends it.
-        doing.asking(Saying(template=template, cases=tuple(one.case.id for one in told)))
+        cases = tuple(one.case.id for one in made.told)
+        doing.asking(Saying(template=made.template, cases=cases))
         with metrics.sending_email():
             outcome = self._channel.send(letter)
         # Nothing is wrong with one that waits for its turn, so it is counted apart.
         held = isinstance(outcome, Unsent) and outcome.full
         ending = "held" if held else type(outcome).__name__.lower()
         metrics.email(ending)
-        log.info(f"mail.{ending}", mail=letter.id, template=template, cases=len(told))
-        return _concluded(doing, looked, said, outcome)
-
-    def _links(self, provider: Provider, case: Case, template: str) -> Links:
-        if template in AFTER_PAYMENT:
-            return Links(pay=None, update_card=None)
-        if case.notice is not None:
-            return Links(pay=None, update_card=self._link_for(case, "card"))
-        own = Links(pay=self._link_for(case, "pay"), update_card=self._link_for(case, "card"))
-        if own.pay is not None:
-            return own
-        # Without a public address of ours the provider's page is linked, fresh as of now.
-        page = provider.links(case.invoice, None, return_url=None).pay
-        if page is not None and not self._pages[case.source].allow(page):
-            log.warning("link.refused", why="not a page of the provider; see DUNNING_PAGE_HOSTS")
-            page = None
-        return Links(pay=page, update_card=page)
+        log.info(f"mail.{ending}", mail=letter.id, template=made.template, cases=len(cases))
+        return concluded(doing, made.looked, said, outcome)
 
 
-def see(provider: Provider, doing: Doing) -> Seen:
-    """Look once more, just before it is sent."""
-    return look(provider, doing) if doing.case.notice is None else look_ahead(provider, doing)
+def _letter(doing: Doing, made: Composed, rendered: Rendered) -> Letter:
+    sender = made.sender
+    return Letter(
+        to=made.recipient,
+        to_name=made.looked.case.word("name"),
+        sender=sender.address,
+        subject=rendered.subject,
+        text=rendered.text,
+        html=rendered.html,
+        id=_message_id(doing.step.key, sender),
+        reply_to=sender.reply_to or sender.support_email,
+        bcc=sender.bcc,
+        headers={"Date": format_datetime(doing.now)},
+    )
 
 
-def _stopped(doing: Doing, looked: Seen, template: str) -> Ended | PutOff | None:
-    """What the fresh view says against sending, if anything."""
-    if looked.case.notice is not None:
-        return notice.stopped(doing, looked)
-    state = looked.status.state
-    if template in AFTER_PAYMENT:
-        if state is State.RECOVERED:
-            return None
-        return Ended(result=StepResult.SKIPPED, why="not recovered after all", events=looked.events)
-    if not state.is_open:
-        why = f"not sent: {looked.status.reason or 'no longer owed'}"
-        return Ended(result=StepResult.NOT_OWED, why=why, events=looked.events)
-    if standing := freeze(looked.case, doing.now):
-        until = standing.until or doing.now + LONGEST_WAIT
-        return PutOff(until=until, why=standing.why, events=looked.events)
-    return None
-
-
-def _concluded(doing: Doing, looked: Seen, said: Said, outcome: SendOutcome) -> Ended | PutOff:
+def concluded(doing: Doing, looked: Seen, said: Said, outcome: SendOutcome) -> Ended | PutOff:
+    """What becomes of the step."""
     seen = looked.events
     match outcome:
         case Sent(reference=reference):

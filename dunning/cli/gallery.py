@@ -1,4 +1,4 @@
-"""All emails in all languages and for all causes, as one page that needs nothing else."""
+"""All messages in all languages and for all causes, as one page that needs nothing else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dunning.cli.output import write_file
+from dunning.core.steps import is_text
 from dunning.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ const mails = JSON.parse(document.getElementById("mails").textContent);
 const rows = [...document.querySelectorAll("details")];
 for (const row of rows) row.addEventListener("toggle", () => {
   const parts = row.querySelector(".parts");
-  if (!row.open || parts.querySelector("iframe")) return;
+  if (!row.open || parts.querySelector("iframe") || !mails[row.dataset.at]) return;
   for (const width of [DESKTOP, PHONE]) {
     const frame = document.createElement("iframe");
     frame.sandbox = "";
@@ -66,7 +67,9 @@ class Shown:
     name: str
     language: str
     cause: str
-    rendered: Rendered
+    subject: str  # of a text: in how many parts it is sent
+    text: str
+    html: str | None
 
 
 def write_gallery(
@@ -98,10 +101,19 @@ def _kinds(messages: Messages, facts: Facts) -> Iterator[Shown]:
     kinds["little is known"] = replace(few, locale=facts.locale, amount=facts.amount)
     seen: set[str] = set()
     for cause, each in kinds.items():
-        rendered = messages.render(each)
-        if rendered.text not in seen:
-            seen.add(rendered.text)
-            yield Shown(facts.template, rendered.language, cause, rendered)
+        shown = _shown(messages, each, cause)
+        if shown.text not in seen:
+            seen.add(shown.text)
+            yield shown
+
+
+def _shown(messages: Messages, facts: Facts, cause: str) -> Shown:
+    if is_text(facts.template):
+        short = messages.text(facts)
+        told = (str(short.segments), short.body, None)
+        return Shown(facts.template, short.language, cause, *told)
+    one: Rendered = messages.render(facts)
+    return Shown(facts.template, one.language, cause, one.subject, one.text, one.html)
 
 
 def _page(shown: list[Shown]) -> str:
@@ -110,17 +122,17 @@ def _page(shown: list[Shown]) -> str:
         raise ConfigError(message)
     rows = "\n".join(_row(number, each) for number, each in enumerate(shown))
     # "<" as \u003c: nothing in an email can end the script it is carried in.
-    mails = json.dumps([each.rendered.html for each in shown]).replace("<", "\\u003c")
+    mails = json.dumps([each.html for each in shown]).replace("<", "\\u003c")
     picks = " ".join(
         _pick(label, key, [getattr(each, key) for each in shown])
-        for label, key in (("Email", "name"), ("Language", "language"), ("Cause", "cause"))
+        for label, key in (("Message", "name"), ("Language", "language"), ("Cause", "cause"))
     )
     script = _SCRIPT.replace("DESKTOP", str(DESKTOP)).replace("PHONE", str(PHONE))
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>Emails</title><style>{_STYLE}</style></head><body>\n"
-        f"<header><h1>{len(shown)} emails</h1>{picks}</header>\n<main>\n{rows}\n</main>\n"
+        f"<header><h1>{len(shown)} messages</h1>{picks}</header>\n<main>\n{rows}\n</main>\n"
         f'<script type="application/json" id="mails">{mails}</script>\n'
         f"<script>{script}</script>\n</body></html>\n"
     )
@@ -129,12 +141,12 @@ def _page(shown: list[Shown]) -> str:
 def _row(number: int, each: Shown) -> str:
     known = {"at": str(number), "name": each.name, "language": each.language, "cause": each.cause}
     data = " ".join(f'data-{key}="{escape(value)}"' for key, value in known.items())
-    subject = escape(each.rendered.subject)
+    subject = escape(each.subject)
     return (
         f"<details {data}><summary><b>{escape(each.name)}</b> <i>{escape(each.language)}</i>"
         f' <i>{escape(each.cause)}</i> <span lang="{escape(each.language)}">{subject}</span>'
         f'</summary><div class="parts"><pre lang="{escape(each.language)}">'
-        f"{escape(each.rendered.text)}</pre></div></details>"
+        f"{escape(each.text)}</pre></div></details>"
     )
 
 

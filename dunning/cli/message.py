@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dunning.config import Settings
     from dunning.core.brand import Brand
     from dunning.core.declines import Verdict
-    from dunning.messages import Facts, Messages, Rendered
+    from dunning.messages import Facts, Messages, Rendered, Short
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +28,7 @@ app = typer.Typer(
 Examples:
   dunning message preview payment_failed --locale de --amount 49.00 --currency EUR
   dunning message preview reminder --decline expired_card --format html --output mail.html
+  dunning message preview sms_reminder --locale ja
   dunning message preview --gallery emails.html
   dunning message catalogue --locale fi --output templates/locale/fi.po
 
@@ -93,12 +94,15 @@ def preview(
         typer.Option(
             "--gallery",
             metavar="FILE",
-            help="Write one page with every email in every language and for every cause;"
+            help="Write one page with every message in every language and for every cause;"
             " NAME and --locale narrow it.",
         ),
     ] = None,
 ) -> None:
-    """Render one email with made-up links: subject, text and HTML; or all of them as one page."""
+    """Render one message with made-up links: subject, text and HTML; or all of them as one page.
+
+    Of a text to a phone it says in how many parts it is sent.
+    """
     from dunning.messages import Messages
 
     settings = load().settings
@@ -114,16 +118,11 @@ def preview(
         raise typer.BadParameter("which message? or --gallery FILE for all of them")
     locale = locale or "en"
     said = _verdict(decline, advice)
-    fitting = _fitting(name, said)
-    if fitting != name and name in messages.names():
-        typer.echo(
-            f"With this decline {fitting} is sent instead of {name}; shown is {fitting}.", err=True
-        )
+    fitting = _fitting(name, said, messages)
     facts = sample_facts(settings, fitting, customer, locale, _reason(said, decline))
     cause = _cause(said, decline)
     facts = replace(facts, amount=money, renewal_amount=money, cause=cause, brand=brand)
-    rendered = messages.render(facts)
-    _write(fitting, locale, rendered, form, output)
+    _render(messages, facts, form, output)
 
 
 @app.command("languages")
@@ -193,7 +192,7 @@ def _write_gallery(
     from dunning.cli.gallery import write_gallery
 
     written = write_gallery(path, messages, base, name, locale)
-    typer.echo(f"{path}: {written} emails", err=True)
+    typer.echo(f"{path}: {written} messages", err=True)
 
 
 def _brand(settings: Settings, messages: Messages) -> Brand:
@@ -215,11 +214,16 @@ def _verdict(decline: str | None, advice: AdviceWord | None) -> Verdict | None:
     return replace(said or UNKNOWN, advice=Advice(advice.value))
 
 
-def _fitting(name: str, said: Verdict | None) -> str:
-    """The message that the program would send under this name."""
+def _fitting(name: str, said: Verdict | None, messages: Messages) -> str:
+    """The message that the program would send under this name; where it is another, say so."""
     from dunning.core.steps import fitting_template
 
-    return fitting_template(name, said)
+    fitting = fitting_template(name, said)
+    if fitting != name and name in messages.names():
+        typer.echo(
+            f"With this decline {fitting} is sent instead of {name}; shown is {fitting}.", err=True
+        )
+    return fitting
 
 
 def _reason(said: Verdict | None, decline: str | None) -> str | None:
@@ -264,6 +268,16 @@ def sample_facts(
     )
 
 
+def _render(messages: Messages, facts: Facts, form: MessageFormat, output: Path | None) -> None:
+    from dunning.core.steps import is_text
+
+    name, locale = facts.template, facts.locale
+    if is_text(name):
+        _write_text(name, locale, messages.text(facts), form, output)
+    else:
+        _write(name, locale, messages.render(facts), form, output)
+
+
 def _write(
     name: str, locale: str, rendered: Rendered, form: MessageFormat, output: Path | None
 ) -> None:
@@ -278,6 +292,29 @@ def _write(
     else:
         write_file(output, content)
         typer.echo(f"{output}: {rendered.subject}", err=True)
+
+
+def _write_text(
+    name: str, locale: str, short: Short, form: MessageFormat, output: Path | None
+) -> None:
+    """A text has neither subject nor HTML; it is paid for by its parts."""
+    counted = short.segments
+    told = {
+        "template": name,
+        "locale": locale,
+        "text": short.body,
+        "parts": counted.count,
+        "letters": counted.letters,
+        "alphabet": counted.alphabet,
+    }
+    if form is MessageFormat.HTML:
+        raise typer.BadParameter(f"{name} is a text to a phone and has no HTML")
+    content = json_text(told) if form is MessageFormat.JSON else short.body
+    if output is None:
+        sys.stdout.write(content.rstrip("\n") + "\n")
+    else:
+        write_file(output, content.rstrip("\n") + "\n")
+    typer.echo(str(counted), err=True)
 
 
 def _as_json(name: str, locale: str, rendered: Rendered) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`message send-test`: one real email through the configured mail server, to oneself."""
+"""`message send-test`: one real email or text through what is configured, to oneself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def send_test(
             metavar="NAME", help="The message, e.g. payment_failed.", show_default=False
         ),
     ],
-    to: Annotated[str, typer.Option("--to", metavar="ADDRESS", help="Your own address.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="ADDRESS", help="Your own address, or number.")
+    ],
     locale: Annotated[
         str, typer.Option("--locale", metavar="CODE", help="The customer's, e.g. de or pt-BR.")
     ] = "en",
@@ -46,18 +48,21 @@ def send_test(
         typer.Option("--decline", metavar="CODE", help="The decline code, e.g. expired_card."),
     ] = None,
 ) -> None:
-    """Send one email with made-up facts through DUNNING_SMTP_URL, `[Test]` in its subject.
+    """Send one message with made-up facts, an email with `[Test]` in its subject, or a text.
 
     To yourself: an address that a customer has is refused.
     """
     from dunning.clock import SystemClock
     from dunning.config import needed
+    from dunning.core.steps import is_text
 
     settings = load().settings
+    money, to = read_money(amount, currency), to.strip()
+    if is_text(name):
+        send_text(settings, to, _facts(settings, name, locale, money, decline, _today()))
+        return
     smtp = needed(settings.smtp_url, "DUNNING_SMTP_URL")
     sender = needed(settings.mail_from, "DUNNING_MAIL_FROM")
-    money = read_money(amount, currency)
-    to = to.strip()
     _check_address(to)
     _refuse_customers(settings, to)
     now = SystemClock().now()
@@ -65,6 +70,36 @@ def send_test(
     _send(settings, smtp.reveal(), sender, to, facts, now)
     if facts.template != name:
         say(f"With this decline {facts.template} is sent instead of {name}.")
+
+
+def _today() -> date:
+    from dunning.clock import SystemClock
+
+    return SystemClock().now().date()
+
+
+def send_text(settings: Settings, to: str, facts: Facts) -> None:
+    """Send one text to one's own number."""
+    from dunning.channels.texting import TwilioTexts
+    from dunning.config import needed
+    from dunning.core.phones import e164
+    from dunning.core.ports import Bounced, Doubtful, Sent, Text, Unsent
+    from dunning.errors import ConfigError
+    from dunning.messages import Messages
+
+    url = needed(settings.sms_url, "DUNNING_SMS_URL")
+    sender = needed(settings.sms_from, "DUNNING_SMS_FROM")
+    number = e164(to)
+    if number is None:
+        raise ConfigError(f"--to {to!r} is not a number; expected one such as +4512345678")
+    _refuse_customers(settings, number)
+    short = Messages(settings.templates).text(facts)
+    body = f"{MARK} {short.body}"
+    match TwilioTexts(url.reveal(), sender).send(Text(to=number, body=body, mark=body)):
+        case Sent(reference=reference):
+            say(f"{number}: {short.segments} ({reference})")
+        case Bounced(why=why) | Unsent(why=why) | Doubtful(why=why):
+            raise ConfigError(f"not sent to {number}: {why}")
 
 
 def _check_address(to: str) -> None:

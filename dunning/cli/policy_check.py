@@ -71,8 +71,23 @@ def _as_json(file: PolicyFile, warnings: list[LintWarning]) -> dict[str, Any]:
         "file": file.filename,
         "problems": [],
         "warnings": [asdict(warning) for warning in warnings],
+        "notes": _notes(file),
         **as_json(file, list(file.policies)),
     }
+
+
+def _notes(file: PolicyFile) -> list[str]:
+    """What is right in the file, and will not be done by the program as it is set up here."""
+    import os
+    from pathlib import Path
+
+    from dunning.config import read_environment
+    from dunning.core.events import StepKind
+
+    names = [name for name, policy in file.policies.items() if policy.has(StepKind.SMS)]
+    if not names or read_environment(os.environ, Path.cwd()).get("DUNNING_SMS_URL", "").strip():
+        return []
+    return [f"The texts of {', '.join(names)} are skipped here: DUNNING_SMS_URL is not set."]
 
 
 def _show(file: PolicyFile, warnings: list[LintWarning]) -> None:
@@ -83,6 +98,8 @@ def _show(file: PolicyFile, warnings: list[LintWarning]) -> None:
         pairs([("    why", warning.why), ("    fix", warning.advice)])
     if warnings:
         say()
+    for note in _notes(file):
+        say(note, style="yellow")
     policies = count_text(len(file.policies), "policy", "policies")
     worth = f", {count_text(len(warnings), 'warning')}" if warnings else ""
     say(f"{file.filename} is right: {policies}{worth}.", style="green")

@@ -38,7 +38,7 @@ from dunning.core.status import status
 from dunning.core.steps import Step
 from dunning.core.subject import subject_of
 from dunning.core.terms import under
-from dunning.core.words import Over
+from dunning.core.words import MESSAGES, Over
 
 # A policy has at most a few dozen lines; more turns would be a fault of ours.
 TURNS = 1_000
@@ -228,7 +228,7 @@ def what(policy: Policy, stop: Stop) -> str:
     branch, own = branch_and_name(stop)
     branch = branch or _branch_of_door(policy, stop)
     words = rule(walked(policy, branch), own).partition(": ")[2]
-    if stop.step.kind is StepKind.EMAIL:
+    if stop.step.kind in MESSAGES:
         words = words.partition(" (")[0]  # which one stands beside it
     return words.rstrip(".") or stop.why
 

@@ -34,6 +34,7 @@ _FAR = 1e9
 _NOUNS = {
     StepKind.RETRY: ("retry", "retries"),
     StepKind.EMAIL: ("email", "emails"),
+    StepKind.SMS: ("text", "texts"),
     StepKind.ANNOUNCE: ("announcement", "announcements"),
     StepKind.RESTRICT: ("restriction", "restrictions"),
     StepKind.SUSPEND: ("suspension", "suspensions"),

@@ -40,7 +40,8 @@ from dunning.core.days import WEEK, Day, Quiet
 from dunning.core.decline_table import Advice
 from dunning.core.events import OnCancel, StepKind
 from dunning.core.policy import Collection, Invoice, Reach, Retries, Subscription
-from dunning.core.words import Kind
+from dunning.core.steps import TEXT
+from dunning.core.words import MESSAGES, Kind
 
 FILE = Path(__file__).resolve().parent.parent / "policies" / "policy.schema.json"
 
@@ -264,7 +265,7 @@ def _rung(kind: StepKind, own: tuple[str, ...]) -> Schema:
             values.SPAN, 'Only in these hours of the customer\'s day: "09:00-18:00".'
         ),
         "when": {"$ref": "#/$defs/when"},
-        "template": _pattern(values.NAME, "The name of the message."),
+        "template": _template(kind),
         "collection": _words(Collection, "What happens to the subscription's later invoices."),
         "subscription": _words(Subscription, "What happens to the subscription."),
         "invoice": _words(Invoice, "What happens to the invoice."),
@@ -278,11 +279,17 @@ def _rung(kind: StepKind, own: tuple[str, ...]) -> Schema:
     }
     common = (key for key in rungs.COMMON_KEYS if key != "when" or kind is not StepKind.GIVE_UP)
     keys = (*common, *own)
-    needed = {StepKind.EMAIL: ("template",), StepKind.ANNOUNCE: ("name",)}
+    needed = dict.fromkeys(MESSAGES, ("template",)) | {StepKind.ANNOUNCE: ("name",)}
     required = ("do", *needed.get(kind, ()))
     return _table({key: known[key] for key in keys}, required=required) | {
         "oneOf": [{"required": [key]} for key in rungs.PLACE_KEYS]
     }
+
+
+def _template(kind: StepKind) -> Schema:
+    if kind is StepKind.SMS:
+        return _pattern(rf"(?={TEXT}){values.NAME}", "The name of the text, such as sms_reminder.")
+    return _pattern(rf"(?!{TEXT}){values.NAME}", "The name of the message.")
 
 
 def _day() -> Schema:

@@ -15,6 +15,7 @@ from dunning.config.addresses import wrong_mailbox, wrong_page, wrong_url
 from dunning.config.problems import expected_one_of, quoted
 from dunning.config.secret import HiddenUrl, Secret, Url
 from dunning.core.mail_rates import MailRates
+from dunning.core.phones import wrong_sender
 
 Network = IPv4Network | IPv6Network
 
@@ -157,6 +158,18 @@ def smtp_url(value: str) -> Url:
         )
     )
     return Url(value)
+
+
+def sms_url(value: str) -> Url:
+    example = "twilio://ACCOUNT_SID:AUTH_TOKEN@api.twilio.com"
+    _refuse(wrong_url(value, ("twilio", "twilio+http"), example))
+    return Url(value)
+
+
+def sms_sender(value: str) -> str:
+    if wrong := wrong_sender(value):
+        raise Wrong(f"{quoted(value)} cannot send texts; {wrong}")
+    return value
 
 
 def webhook_url(value: str) -> Url:

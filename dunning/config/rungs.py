@@ -16,6 +16,8 @@ from dunning.core.events import StepKind
 from dunning.core.places import ONCE
 from dunning.core.policy import Collection as Collecting
 from dunning.core.policy import Invoice, Rung, Subscription
+from dunning.core.steps import is_text
+from dunning.core.words import MESSAGES
 
 MAX_RUNGS = 60
 MAX_TELL = 20
@@ -28,6 +30,7 @@ COMMON_KEYS = (*PLACE_KEYS, "do", "name", "time", "on", "within", "jitter", "bet
 STEP_KEYS: dict[StepKind, tuple[str, ...]] = {
     StepKind.RETRY: (),
     StepKind.EMAIL: ("template",),
+    StepKind.SMS: ("template",),
     StepKind.ANNOUNCE: ("tell",),
     StepKind.RESTRICT: ("tell",),
     StepKind.SUSPEND: ("collection", "tell"),
@@ -69,8 +72,9 @@ def read_rung(
         name = found.read("name", _name, None)
     when = _when(found, kind, known, when_keys)
     template = None
-    if kind is StepKind.EMAIL:
-        template = found.need("template", lambda at: _template(at, templates), "a message's name")
+    if kind in MESSAGES:
+        own = [name for name in templates if is_text(name) is (kind is StepKind.SMS)]
+        template = found.need("template", lambda at: _template(at, own), "a message's name")
     ends: dict[str, Any] = {
         "collection": found.read("collection", _collection, Collecting.KEEP_AS_DRAFT),
         "subscription": found.read("subscription", _subscription, Subscription.KEEP),

@@ -199,10 +199,11 @@ def _what(policy: Policy, rung: Rung) -> str:
     match rung.do:
         case StepKind.RETRY:
             return _CHARGE[policy.retries]
-        case StepKind.EMAIL:
+        case StepKind.EMAIL | StepKind.SMS:
             hours = policy.send_between if rung.between is None else None
             between = f", between {_span(hours)}" if hours else ""
-            return f"write to the customer ({rung.template}){between}"
+            how = "write to" if rung.do is StepKind.EMAIL else "text"
+            return f"{how} the customer ({rung.template}){between}"
         case StepKind.RESTRICT:
             return f"restrict access{_whose(policy)}{_tell(rung)}"
         case StepKind.SUSPEND:

@@ -40,6 +40,8 @@ class Settings:
     mail_connections: int = 8
     mailgun_signing_key: Secret | None = None
     postmark_login: Secret | None = None
+    sms_url: Url | None = None
+    sms_from: str | None = None
     company: str | None = None
     support_email: str | None = None
     public_url: str | None = None
@@ -112,6 +114,11 @@ VARIABLES = (
              "Mailgun's webhook signing key; bounces and complaints come to /mail/mailgun"),
     Variable("DUNNING_POSTMARK_LOGIN", "postmark_login", read.mail_login, "",
              "USER:PASSWORD in the address of Postmark's webhook, which ends in /mail/postmark"),
+    Variable("DUNNING_SMS_URL", "sms_url", read.sms_url,
+             "twilio://ACCOUNT_SID:AUTH_TOKEN@api.twilio.com",
+             "where texts to phones go out; without it every text of a timeline is skipped"),
+    Variable("DUNNING_SMS_FROM", "sms_from", read.sms_sender, "+4512345678",
+             "whom texts come from: a number, a messaging service (MG…) or a short name"),
     Variable("DUNNING_COMPANY", "company", read.line, "Example Ltd",
              "your name, as customers read it in emails"),
     Variable("DUNNING_SUPPORT_EMAIL", "support_email", read.address, "help@example.com",
@@ -261,6 +268,7 @@ def _contradictions(values: Mapping[str, Any], found: Environment) -> list[str]:
         )
     for has, lacks in (
         ("DUNNING_SMTP_URL", "DUNNING_MAIL_FROM"),
+        ("DUNNING_SMS_URL", "DUNNING_SMS_FROM"),
         ("DUNNING_STAFF_EMAIL", "DUNNING_SMTP_URL"),
         ("DUNNING_PRODUCT_WEBHOOK_URL", "DUNNING_PRODUCT_WEBHOOK_SECRET"),
     ):

@@ -18,9 +18,10 @@ from datetime import datetime, timedelta
 
 from dunning.core.events import StepKind, StepResult
 from dunning.core.gate import Pulse
+from dunning.core.words import MESSAGES
 
 # What waits. What gives access back never does; doors wait for the charges ahead of them anyway.
-HOLDS = frozenset((StepKind.RETRY, StepKind.EMAIL))
+HOLDS = frozenset((StepKind.RETRY, *MESSAGES))
 # These steps ask the provider nothing, so that they say nothing of it.
 _ALONE = frozenset((StepKind.RESTRICT, StepKind.ANNOUNCE, StepKind.SIGNAL))
 _TROUBLE = frozenset(("down", "refused", "unknown"))

@@ -1,4 +1,4 @@
-"""At most one email per customer and day: whose day it is, which message says what, and what waits.
+"""At most one message per customer and day: whose day it is, what a message says, what waits.
 
 A day is one of the customer's own zone. Whoever is about to write takes it; a message speaks of
 every debt of the customer that may be written about. What it said for another case as well is not
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from dunning.core.calendar import day_begins, day_of, next_opening
-from dunning.core.events import StepKind
 from dunning.core.facts import Case
 from dunning.core.freezing import exempt, freeze
 from dunning.core.local import hours_of, local_of
 from dunning.core.permission import why_held_out, why_no_email
 from dunning.core.policy import Policy
 from dunning.core.status import State, status
-from dunning.core.steps import Step
+from dunning.core.steps import TEXT, Step, is_text
+from dunning.core.words import MESSAGES
 
 THANKS = "recovered"
 FINAL_NOTICE = "final_notice"
@@ -33,6 +33,7 @@ _STRENGTH = {
     "suspended": 5,
 }
 _UNKNOWN = _STRENGTH["reminder"]
+_LESS = 10  # by which a text is the weaker one
 # These say something of their own, and nothing about a debt.
 _APART = frozenset((THANKS, "card_expiring", "card_expiring_soon", "renewal_notice"))
 # Somebody is about to send: so long until it is asked what became of it.
@@ -92,13 +93,20 @@ def about_a_debt(template: str) -> bool:
 
 
 def strength(template: str | None) -> int:
-    """How much it says of a debt; none at all for what is not about one."""
+    """How much it says of a debt; none at all for what is not about one.
+
+    Any email says more than a text.
+    """
     name = (template or "").removesuffix("_by_hand")
+    if is_text(name):
+        return strength(name.removeprefix(TEXT)) - _LESS
     return 0 if name in _APART else _STRENGTH.get(name, _UNKNOWN)
 
 
 def says_it(said: str, planned: str) -> bool:
-    """Whether the one message says what the other would have."""
+    """Whether the one message says what the other would have; a text and an email never do."""
+    if is_text(said) != is_text(planned):
+        return False
     if not about_a_debt(said) or not about_a_debt(planned):
         return said == planned
     return strength(said) >= strength(planned)
@@ -112,9 +120,9 @@ def instead(case: Case, policy: Policy, step: Step, taken: Taken, now: datetime)
         return Put(f"a message of {whose} is about to leave", until=now + SOON)
     if case.id in taken.cases and says_it(taken.template or "", step.template or ""):
         return Put(f"said today in the message of {whose}", said_in=taken.step)
-    hours = hours_of(step.rung, StepKind.EMAIL, policy)
+    hours = hours_of(step.rung, step.kind, policy)
     until = next_opening(now, hours, local_of(case, policy))
-    return Put(f"one email a day: today's was that of {whose}", until=until)
+    return Put(f"one message a day: today's was that of {whose}", until=until)
 
 
 def stronger(step: Step, others: Iterable[Step], day: MailDay, now: datetime) -> Put | None:
@@ -123,7 +131,7 @@ def stronger(step: Step, others: Iterable[Step], day: MailDay, now: datetime) ->
     waited_for = [
         other
         for other in others
-        if other.kind is StepKind.EMAIL
+        if other.kind in MESSAGES
         and other.skip is None
         and not other.held
         and now - OVERDUE <= other.due_at < day.ends_at

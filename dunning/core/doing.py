@@ -67,6 +67,7 @@ class Said:
     reference: str | None = None
     why: str = ""
     dead: bool = False  # nobody is at the address: it is marked bad
+    channel: str = "email"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

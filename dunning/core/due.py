@@ -11,6 +11,7 @@ from dunning.core.local import hours_of, local_of
 from dunning.core.places import CHARGES, DOORS
 from dunning.core.policy import Policy
 from dunning.core.steps import Step, in_order, short_name
+from dunning.core.words import MESSAGES
 
 
 def as_of_now(
@@ -46,12 +47,22 @@ def _one_charge(steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
 
 
 def _one_message(steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
-    """Of the messages that are due, the last one says it all."""
-    emails = [step for step in steps if _stands(step, now) and step.kind is StepKind.EMAIL]
-    if not emails:
+    """Of the messages that are due, the last one says it all.
+
+    But no email is left out for a text, which may have no number to go to.
+    """
+    due = [step for step in steps if _stands(step, now) and step.kind in MESSAGES]
+    gone = {
+        step.key: f"missed: {short_name(due[-1])} is due as well"
+        for step in due[:-1]
+        if step.kind is StepKind.SMS or due[-1].kind is StepKind.EMAIL
+    }
+    emails = [step for step in due if step.kind is StepKind.EMAIL]
+    for step in emails[:-1]:
+        gone.setdefault(step.key, f"missed: {short_name(emails[-1])} is due as well")
+    if not gone:
         return steps
-    why = f"missed: {short_name(emails[-1])} is due as well"
-    return tuple(step._replace(skip=why) if step in emails[:-1] else step for step in steps)
+    return tuple(s._replace(skip=gone[s.key]) if s.key in gone else s for s in steps)
 
 
 def _any_stands(steps: tuple[Step, ...], now: datetime) -> bool:

@@ -22,6 +22,7 @@ from dunning.core.by_hand import (
 from dunning.core.monthly import Monthly
 from dunning.core.visits import ButtonPressed, PageOpened
 from dunning.core.words import (
+    MESSAGES,
     Actor,
     AttemptStatus,
     DisputeStatus,
@@ -277,6 +278,7 @@ class CustomerReported:
     locale: str | None = None
     country: str | None = None
     timezone: str | None = None
+    phone: str | None = None  # as it was written down; see `core.phones`
     default_method: str | None = None
     deleted: bool = False
     since: datetime | None = None  # a customer since then
@@ -343,7 +345,7 @@ class StepEnded:
     def told(self) -> bool:
         """Whether the customer heard this message, or may have, from this step or another."""
         sent = self.result in (StepResult.DONE, StepResult.DOUBTFUL)
-        return self.kind is StepKind.EMAIL and (sent or self.said_in is not None)
+        return self.kind in MESSAGES and (sent or self.said_in is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,7 +63,7 @@ def _too_late(
     match step.rung.do:
         case StepKind.RETRY:
             return "its moment lay before these lines held: the bank's answer changed since"
-        case StepKind.EMAIL:
+        case StepKind.EMAIL | StepKind.SMS:
             template = template_for(case, step.template or "", policy)
             return f"{template} was said before these lines held" if template in said else None
         case StepKind.ANNOUNCE:

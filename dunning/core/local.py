@@ -18,6 +18,7 @@ from dunning.core.calendar import (
 from dunning.core.events import StepKind
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Rung
+from dunning.core.words import MESSAGES
 
 
 def local_of(case: Case, policy: Policy) -> Local:
@@ -57,9 +58,9 @@ _CLOCKS = timedelta(days=2)
 
 
 def hours_of(rung: Rung | None, kind: StepKind, policy: Policy) -> Hours:
-    """At which hours of the customer's day a step may begin, and for an email on which days."""
+    """At which hours of the customer's day a step may begin, and for a message on which days."""
     between = rung.between if rung is not None else None
-    if kind is StepKind.EMAIL:
+    if kind in MESSAGES:
         return Hours(between or policy.send_between, policy.quiet_days)
     return Hours(between) if between else ALL_HOURS
 

@@ -28,13 +28,14 @@ from dunning.core.notices import moment, term_space
 from dunning.core.policy import Policy, Retries, Rung
 from dunning.core.remembered import per_policy
 from dunning.core.steps import Step
+from dunning.core.words import MESSAGES
 
 CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
 DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
 # Steps of which a timeline has one at most: others may be placed by them without a name.
 ONCE = (StepKind.RESTRICT, *DOORS)
 # What a branch has its own of, with its name in the key; the rest has one key in all branches.
-REPLACED = (StepKind.RETRY, StepKind.EMAIL, StepKind.ANNOUNCE)
+REPLACED = (StepKind.RETRY, *MESSAGES, StepKind.ANNOUNCE)
 # From taking a case over to the first door it comes to, at least; less only where the policy
 # itself leaves less time from the failure.
 NOTICE = timedelta(days=7)
@@ -362,8 +363,8 @@ def _not_again(
     told = {step.template for step in case.done if step.told and step.at <= change.at}
     if told:
         told.add("payment_failed")  # whatever it was, they know
-    emails = (s for s in before if s.kind is StepKind.EMAIL and s.template in told)
-    return left | {step.key: _TOLD for step in emails}
+    messages = (s for s in before if s.kind in MESSAGES and s.template in told)
+    return left | {step.key: _TOLD for step in messages}
 
 
 def why_left_out(case: Case, kind: StepKind, due_at: datetime) -> str | None:

@@ -45,6 +45,7 @@ from dunning.core.reactions import after_end, while_open
 from dunning.core.spacing import Wait, is_try, spaced, wait_of
 from dunning.core.status import State, Status, spoken_of, status
 from dunning.core.steps import Step, fitting_template, in_order, short_name
+from dunning.core.words import MESSAGES
 
 TAKES_ACCESS = (StepKind.RESTRICT, StepKind.SUSPEND)
 # A payment in process or a dispute: ask the provider once a day how it stands.
@@ -297,8 +298,8 @@ class _Judge:
         """The step with its reason not to be done, if there is one, and when it may be."""
         if step.kind in CHARGES:
             return self._charge(step)
-        if step.kind is StepKind.EMAIL:
-            return self._email(step)
+        if step.kind in MESSAGES:
+            return self._message(step)
         why = None
         if step.kind is StepKind.ANNOUNCE:
             why = self._late(step)
@@ -316,7 +317,7 @@ class _Judge:
         why = step.skip or _missed(step, self.steps, self.now)
         return step._replace(skip=why) if why else step
 
-    def _email(self, step: Step) -> Step:
+    def _message(self, step: Step) -> Step:
         template = fitting_template(step.template or "", self.said, by_hand=self.case.by_hand)
         why = self.no_email or self._late(step) or _missed(step, self.steps, self.now)
         same = template == step.template and why == step.skip

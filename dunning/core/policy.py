@@ -144,6 +144,11 @@ class Policy:
         text = json.dumps(to_data(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def has(self, kind: StepKind) -> bool:
+        """Whether any line does this, in whichever branch."""
+        lines = (self.timeline, *(own for _, own in self.branches))
+        return any(rung.do is kind for own in lines for rung in own)
+
 
 # --- as data -------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 `Reader` is the pure half of a provider (it needs no key), `Provider` the half that acts.
 Adapters return values for business endings and raise `errors.ProviderError` for broken things.
+The ways out to customers are in `ways_out`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,17 @@ from typing import Protocol
 from dunning.core.bookings import Booking
 from dunning.core.doing import Action, Asked, Doing, Ended, PutOff, Said, Saying
 from dunning.core.events import Attempt, Bill, BillingEvent, Decline, MethodChanged
+from dunning.core.ways_out import (
+    Bounced,
+    Channel,
+    Doubtful,
+    Letter,
+    SendOutcome,
+    Sent,
+    Text,
+    Texting,
+    Unsent,
+)
 
 __all__ = [
     "Action",
@@ -47,6 +59,8 @@ __all__ = [
     "Saying",
     "SendOutcome",
     "Sent",
+    "Text",
+    "Texting",
     "Understood",
     "Unreadable",
     "Unsent",
@@ -333,65 +347,3 @@ class Links:
 
     pay: str | None
     update_card: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Letter:
-    """A rendered message, ready for a channel."""
-
-    to: str
-    to_name: str | None
-    sender: str
-    subject: str
-    text: str
-    html: str
-    id: str  # becomes the Message-ID, so a second sending can be recognised
-    reply_to: str | None = None
-    # `List-Unsubscribe` and `List-Unsubscribe-Post` only where a law wants them.
-    headers: Mapping[str, str] = field(default_factory=dict)
-    bcc: tuple[str, ...] = ()  # get it too, without a word of it in the letter
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """The channel took it."""
-
-    reference: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounced:
-    """The channel will never take it for this address; `dead`: nor anything else."""
-
-    why: str
-    dead: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unsent:
-    """The channel is away or busy; certainly nothing went out.
-
-    `full`: it is well, and so many letters go there just now that this one has to wait.
-    """
-
-    why: str
-    full: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Doubtful:
-    """The connection broke after the message was handed over: it may have gone out."""
-
-    why: str
-
-
-SendOutcome = Sent | Bounced | Unsent | Doubtful
-
-
-class Channel(Protocol):
-    """One way out to a customer."""
-
-    name: str
-
-    def send(self, letter: Letter) -> SendOutcome:
-        """Send one message; business endings are values, nothing is raised for them."""

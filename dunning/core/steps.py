@@ -61,11 +61,25 @@ _FOR_ADVICE = {
 _OF_CARDS = (*_ABOUT_THE_DEBT, "final_notice", "suspended")
 
 
+# What the names of texts begin with; the rest is that of the email that says the same at length.
+TEXT = "sms_"
+_TEXT_BY_HAND = {"sms_payment_failed": "sms_reminder"}
+
+
+def is_text(template: str) -> bool:
+    """Whether it is a text to a phone, and no email."""
+    return template.startswith(TEXT)
+
+
 def fitting_template(template: str, said: Verdict | None, *, by_hand: bool = False) -> str:
     """The message to send: a plain one gives way to the one that says what will help.
 
     What only the merchant can mend is not put to the customer as a matter of their card.
     """
+    if is_text(template):
+        if by_hand:  # the others say nothing of cards
+            return _TEXT_BY_HAND.get(template, template)
+        return TEXT + fitting_template(template.removeprefix(TEXT), said)
     if by_hand:
         return f"{template}_by_hand" if template in _OF_CARDS else template
     if template not in _ABOUT_THE_DEBT or said is None:

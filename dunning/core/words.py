@@ -71,6 +71,7 @@ class StepKind(enum.StrEnum):
 
     RETRY = "retry"
     EMAIL = "email"
+    SMS = "sms"  # a short text to the customer's phone
     RESTRICT = "restrict"
     SUSPEND = "suspend"
     RESTORE = "restore"
@@ -79,6 +80,10 @@ class StepKind(enum.StrEnum):
     SIGNAL = "signal"  # we say when, the billing system charges
     VOID = "void"  # the customer has cancelled, and the policy lets the debt go
     RECONCILE = "reconcile"
+
+
+# The steps that say something to the customer: at most one of them a day.
+MESSAGES = (StepKind.EMAIL, StepKind.SMS)
 
 
 class OnCancel(enum.StrEnum):

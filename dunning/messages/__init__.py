@@ -11,19 +11,21 @@ from dunning.messages.catalogues import Catalogues, words_for_templates
 from dunning.messages.choice import locale_for
 from dunning.messages.facts import CAUSES, Facts, InvoiceLine
 from dunning.messages.reasons import customer_cause, customer_reason
-from dunning.messages.render import TEMPLATES, Messages, Rendered
+from dunning.messages.render import TEMPLATES, TEXTS, Messages, Rendered, Short
 from dunning.messages.samples import every_fact, few_facts
 from dunning.messages.values import format_money
 
 __all__ = [
     "CAUSES",
     "TEMPLATES",
+    "TEXTS",
     "Brand",
     "Catalogues",
     "Facts",
     "InvoiceLine",
     "Messages",
     "Rendered",
+    "Short",
     "customer_cause",
     "customer_reason",
     "every_fact",

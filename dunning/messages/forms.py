@@ -36,6 +36,15 @@ def as_text(rendered: str) -> str:
     return re.sub(f" ?{HARD_BREAK} ?", "\n", joined)
 
 
+_SPACES = re.compile("[ \t\r\n\u00a0\u2007\u202f]+")
+
+
+def plain(rendered: str) -> str:
+    """The same as a text to a phone: one line, with spaces that every phone's alphabet has."""
+    paragraphs = (_SPACES.sub(" ", each).strip(" ") for each in _paragraphs(rendered))
+    return " ".join(filter(None, paragraphs)).replace(HARD_BREAK, " ")
+
+
 def as_html(rendered: str) -> str:
     """Put `<p>` around the paragraphs that are not a block of HTML already."""
     return "\n".join(

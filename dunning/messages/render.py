@@ -1,4 +1,4 @@
-"""Find a message's template and make subject, text and HTML of it. See templates/README.md."""
+"""Find a message's template and make an email of it, or a text. See templates/README.md."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from css_inline import CSSInliner
 from jinja2 import Template, TemplateSyntaxError
 from markupsafe import Markup
 
+from dunning.core.steps import TEXT, is_text
 from dunning.errors import ConfigError
 from dunning.messages.catalogues import (
     ROOT,
@@ -22,9 +23,10 @@ from dunning.messages.catalogues import (
     words_for_templates,
 )
 from dunning.messages.facts import Facts
-from dunning.messages.forms import PARAGRAPH_END, as_html, as_text, explained
+from dunning.messages.forms import PARAGRAPH_END, as_html, as_text, explained, plain
 from dunning.messages.reasons import words_for
 from dunning.messages.samples import every_kind
+from dunning.messages.segments import Segments, segments
 from dunning.messages.shelf import Shelf, names_in, own_templates
 from dunning.messages.values import locale_of, one_line, words
 
@@ -46,7 +48,23 @@ TEMPLATES: tuple[str, ...] = (
     "new_link",
 )
 
+# Short texts to a phone; each says what the email of the same name says at length.
+TEXTS: tuple[str, ...] = tuple(
+    f"{TEXT}{name}"
+    for name in (
+        "payment_failed",
+        "new_card_needed",
+        "action_required",
+        "reminder",
+        "final_notice",
+        "suspended",
+    )
+)
+# More parts than this read as a mistake; the provider takes 1600 letters.
+MOST_SEGMENTS = 8
+
 _SUBJECT_LENGTH = 150
+_COMPANY_LENGTH = 30  # in a text
 # Pieces of parts.*.jinja that need nothing but their arguments come before the sentences.
 _PIECES = ("strong", "mail", "link", "contacts", "button", "details", "invoice_table")
 
@@ -61,6 +79,15 @@ class Rendered:
     language: str = "en"  # as mail headers write it: "pt-BR"
 
 
+@dataclass(frozen=True, slots=True)
+class Short:
+    """One text, ready to be sent to a phone."""
+
+    body: str
+    segments: Segments
+    language: str = "en"
+
+
 class Messages:
     """The templates of this program, with those of `folder` in front of them."""
 
@@ -73,10 +100,10 @@ class Messages:
         paths = [] if folder is None else own_templates(folder)
         self._folders = {path.parts[0] for each in paths if len((path := Path(each)).parts) > 1}
         own = names_in(paths)
-        self._names = (*TEMPLATES, *sorted(own - set(TEMPLATES)))
+        self._names = (*TEMPLATES, *TEXTS, *sorted(own - {*TEMPLATES, *TEXTS}))
 
     def names(self) -> tuple[str, ...]:
-        """Every message there is: the built-in ones, then those only the folder has."""
+        """Every message there is, texts among them: ours, then those only the folder has."""
         return self._names
 
     def languages(self) -> tuple[str, ...]:
@@ -85,8 +112,7 @@ class Messages:
 
     def render(self, facts: Facts) -> Rendered:
         """Write the message; ConfigError with file and line when its template is wrong."""
-        if facts.template not in self._names:
-            raise ConfigError(_unknown_template(facts.template, self._names))
+        self._known(facts.template, text=False)
         locale = locale_of(facts.locale)
         with explained(self._text.folders):
             found = self._text.find(facts.template, locale)
@@ -104,6 +130,28 @@ class Messages:
                 ),
                 language=spoken.words["language"],
             )
+
+    def text(self, facts: Facts) -> Short:
+        """Write the text; ConfigError with file and line when its template is wrong."""
+        self._known(facts.template, text=True)
+        locale = locale_of(facts.locale)
+        with explained(self._text.folders):
+            found = self._text.find(facts.template, locale)
+            spoken = self._spoken(facts, locale, found.language)
+            said = words_for_templates(spoken.translations, autoescape=False)
+            company = str(spoken.words["company"])[:_COMPANY_LENGTH].rstrip()
+            body = plain(found.template.render({**spoken.words, **said, "company": company}))
+        counted = segments(body)
+        if not body or counted.count > MOST_SEGMENTS:
+            what = f"takes {counted}; at most {MOST_SEGMENTS} are sent" if body else "says nothing"
+            message = f"{found.template.filename}: {facts.template} {what}"
+            raise ConfigError(message)
+        return Short(body, counted, spoken.words["language"])
+
+    def _known(self, name: str, *, text: bool) -> None:
+        names = tuple(each for each in self._names if is_text(each) is text)
+        if name not in names:
+            raise ConfigError(_unknown_template(name, names))
 
     def _spoken(self, facts: Facts, locale: Locale, language: Locale | None) -> _Spoken:
         """The words of a message whose template is in this language, or in all of them."""
@@ -133,7 +181,7 @@ class Messages:
                 # A translation that is wrong is found above; templates are the same in all.
                 for facts in kinds if language == SOURCE else islice(kinds, 2):
                     try:
-                        self.render(facts)
+                        (self.text if is_text(name) else self.render)(facts)
                     except ConfigError as error:
                         wrong.append(str(error))
         return list(dict.fromkeys(wrong))

@@ -17,6 +17,7 @@ from dunning.messages.forms import HARD_BREAK, Paragraphs, printable
 from dunning.messages.values import languages
 
 EMAILS = ROOT / "emails"
+TEXTS = ROOT / "texts"
 FRAME = frozenset(("shared", "layout.html", "layout.text", "parts.html", "parts.text"))
 
 
@@ -33,7 +34,8 @@ class Shelf:
 
     def __init__(self, folder: Path | None, *, autoescape: bool) -> None:
         self.form = "html" if autoescape else "text"
-        self.folders: Sequence[Path] = (EMAILS,) if folder is None else (folder, EMAILS)
+        ours = (EMAILS, TEXTS)
+        self.folders: Sequence[Path] = ours if folder is None else (folder, *ours)
         self._own = frozenset(own_templates(folder)) if folder is not None else frozenset()
         self.environment = environment(self.folders, autoescape=autoescape)
         self._mentioned: dict[str, frozenset[str] | None] = {}

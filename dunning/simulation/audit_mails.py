@@ -44,7 +44,7 @@ def _mails(
     Of each step: sent <= arrived <= sent + doubtful.
     """
     arrived = Counter(_local(mail.id) for mail in evidence.mails)
-    said = {_message_id(row.step_key): row for row in seen.messages}
+    said = {_message_id(row.step_key): row for row in seen.messages if row.channel == "email"}
     # What a mail server took has its answer as reference, though it may have come back since.
     sent = {name for name, row in said.items() if row.state == "sent" or row.reference}
     doubtful = {name for name, row in said.items() if row.state == "doubtful"}

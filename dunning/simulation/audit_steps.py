@@ -16,6 +16,7 @@ from dunning.core.calendar import zone_of
 from dunning.core.events import StepKind
 from dunning.core.policy import from_data
 from dunning.core.status import State
+from dunning.core.words import MESSAGES
 from dunning.store import ActRow, ExemptionRow, PolicyRow
 from dunning.workdays import works_on
 
@@ -160,7 +161,7 @@ def _at_night(session: Session, seen: Seen) -> Iterator[str]:
     for row in seen.steps:
         case = seen.by_case[row.case_id]
         policy = policies[case.policy_version]
-        if row.kind != StepKind.EMAIL.value or row.result != "done" or not policy.send_between:
+        if row.kind not in MESSAGES or row.result != "done" or not policy.send_between:
             continue
         facts = read_facts(case)
         zone = zone_of(facts.word("timezone"), facts.word("country"), policy.timezone)

@@ -21,7 +21,7 @@ FRAME = "grace: 14d, window: 28d"
 
 
 def load(content: str) -> PolicyFile:
-    known = TEMPLATES | {"suspended"}
+    known = TEMPLATES | {"suspended", "sms_reminder"}
     return load_policies(content, filename="p.yaml", environ=None, known_templates=known)
 
 
@@ -57,8 +57,17 @@ def email(at: str, template: str = "reminder") -> str:
     return f"{{{at}, do: email, template: {template}}}"
 
 
+def text(at: str) -> str:
+    return f"{{{at}, do: sms, template: sms_reminder}}"
+
+
 ONLY = "policies:\n"
 CASES = [
+    # --- texts
+    Case("text-beside-message", (*FINE, text("at: 25h"), email("at: 2d")),
+         "13:9 Only 23h from an email", (*FINE, text("at: 25h"), email("at: 49h"))),
+    Case("text-before-email", (text("at: 0h"), *but((EMAIL, email("at: 1d")))),
+         "7:9 The customer is texted before", (EMAIL, *but((EMAIL, text("at: 1d"))))),
     # --- charges
     Case("retry-never-made", FINE, "9:9 Retries belong to the provider here, so this one is never",
          (*but((RETRY, ""), (LATER, "")), email("at: 25d")),

@@ -72,10 +72,10 @@ LINES = [
      "8:9: policies.standard.timeline.0: expected keys and values; found 'retry'"),
     ("do: email,  template: payment_failed", "do: emial, template: payment_failed",
      ("8:23: policies.standard.timeline.0.do: 'emial' is not a step; expected one of"
-     " announce, email, give_up, restrict, retry, suspend. Did you mean 'email'?")),
+     " announce, email, give_up, restrict, retry, sms, suspend. Did you mean 'email'?")),
     ("do: email,  template: payment_failed", "do: Retry",
      ("8:23: policies.standard.timeline.0.do: 'Retry' is not a step; expected one of"
-     " announce, email, give_up, restrict, retry, suspend. Did you mean 'retry'?")),
+     " announce, email, give_up, restrict, retry, sms, suspend. Did you mean 'retry'?")),
     ("do: email,  template: payment_failed", "do: restore",
      "8:23: policies.standard.timeline.0.do: 'restore' is not a step; expected one of announce,"),
     ("template: payment_failed", "template: payment_faild",
@@ -96,7 +96,7 @@ LINES = [
      " 'template'?")),
     ("{at: 1d,  do: retry}", "{at: 1d, do: retry, template: reminder}",
      ("9:29: policies.standard.timeline.1.template: `template` means nothing for retry; only email"
-     " has it")),
+     " and sms have it")),
     ("{at: 1d,  do: retry}", "{at: 1d, do: retry, subscription: cancel}",
      ("9:29: policies.standard.timeline.1.subscription: `subscription` means nothing for retry;"
      " only give_up has it")),
@@ -229,7 +229,7 @@ def test_a_problem_shows_its_line_with_a_caret() -> None:
     text = refusal(EXAMPLE.replace("do: email,  template: payment", "do: emial, template: payment"))
     assert text == (
         "p.yaml:8:23: policies.standard.timeline.0.do: 'emial' is not a step; expected one of"
-        " announce, email, give_up, restrict, retry, suspend. Did you mean 'email'?\n"
+        " announce, email, give_up, restrict, retry, sms, suspend. Did you mean 'email'?\n"
         "          - {at: 0h,  do: emial, template: payment_failed}\n"
         "                          ^"
     )

@@ -128,6 +128,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
 PARTNERS = {
     "DUNNING_SMTP_URL": {"DUNNING_MAIL_FROM": "a@b.example"},
     "DUNNING_PRODUCT_WEBHOOK_URL": {"DUNNING_PRODUCT_WEBHOOK_SECRET": SIGNING},
+    "DUNNING_SMS_URL": {"DUNNING_SMS_FROM": "+4512345678"},
     "DUNNING_STAFF_EMAIL": {"DUNNING_SMTP_URL": "smtp://h", "DUNNING_MAIL_FROM": "a@b.example"},
 }
 

@@ -93,6 +93,7 @@ TABLE: list[tuple[BillingEvent, str]] = [
     (h.step("restrict:1", NOW), SAME),
     (h.step("retry:1", NOW, StepResult.DECLINED), SAME),
     (h.step("email:1", NOW), SAME),
+    (h.step("sms:1", NOW), SAME),
     (h.step("announce:1", NOW), SAME),
     (h.step("signal:1", NOW), SAME),
     (h.step("void:1", NOW), SAME),

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from dunning.actions.message import AFTER_PAYMENT
+from dunning.actions.composing import AFTER_PAYMENT
 from dunning.core.events import StepResult
 from dunning.core.ports import Asked, Doing, Ended
 from dunning.errors import LeaseLostError

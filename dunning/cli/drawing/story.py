@@ -10,11 +10,14 @@ from dunning.cli.output import once
 from dunning.cli.preview import Preview, Stop, branch_and_name, day_of, what
 from dunning.cli.words import local_text
 from dunning.core.events import StepKind, StepResult
+from dunning.core.steps import TEXT
+from dunning.core.words import MESSAGES
 
 CHARGES, EMAILS, CALLS, DOORS = "Charges", "Emails", "Calls", "Doors"
 _LANES = {
     StepKind.RETRY: CHARGES,
     StepKind.EMAIL: EMAILS,
+    StepKind.SMS: EMAILS,
     StepKind.ANNOUNCE: CALLS,
     StepKind.RESTRICT: DOORS,
     StepKind.SUSPEND: DOORS,
@@ -146,8 +149,8 @@ def _failure(preview: Preview) -> Mark:
 def _mark(preview: Preview, stop: Stop) -> Mark:
     kind = stop.step.kind
     name = branch_and_name(stop)[1].replace(":", " ").replace("_", " ")
-    if kind is StepKind.EMAIL and stop.step.template:
-        name = f"email {stop.step.template}"
+    if kind in MESSAGES and stop.step.template:
+        name = f"{kind.value} {stop.step.template.removeprefix(TEXT)}"
     rung = stop.step.rung
     if rung is not None and rung.do is StepKind.ANNOUNCE:
         name = rung.name or name  # what the product knows it by

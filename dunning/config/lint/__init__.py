@@ -15,6 +15,7 @@ from dunning.config.lint import (
     hours,
     house,
     notices,
+    texts,
 )
 from dunning.config.lint.rule import Found, Rule, Way, ways
 from dunning.config.policy_file import PolicyFile
@@ -23,7 +24,7 @@ from dunning.config.yaml_tree import START
 
 SUBJECTS: dict[str, tuple[Rule, ...]] = {
     part.SUBJECT: part.RULES
-    for part in (charges, emails, access, ending, hours, notices, choosing, house, allowing)
+    for part in (charges, emails, texts, access, ending, hours, notices, choosing, house, allowing)
 }
 RULES: dict[str, Rule] = {rule.name: rule for rules in SUBJECTS.values() for rule in rules}
 

@@ -10,6 +10,7 @@ from dunning.config.lint.rule import Found, Line, Rule, Way
 from dunning.config.timing import span_words
 from dunning.core.events import StepKind
 from dunning.core.local import hours_of
+from dunning.core.words import MESSAGES
 
 
 def jitter_overruns(way: Way) -> Iterator[Found]:
@@ -27,7 +28,7 @@ def jitter_overruns(way: Way) -> Iterator[Found]:
 
 
 def wait_overruns(way: Way) -> Iterator[Found]:
-    for kind in (StepKind.RETRY, StepKind.EMAIL):
+    for kind in (StepKind.RETRY, *MESSAGES):
         for line, following in pairwise(way.of(kind)):
             gap = following.offset - line.offset
             if line.rung.on and line.rung.patience > gap:

@@ -44,6 +44,7 @@ def customer(obj: Source, *, id: str, at: datetime, deleted: bool = False) -> Cu
         locale=next(iter(f.words("preferred_locales")), None),
         country=f.inner("address").text_or_none("country"),
         timezone=_timezone(f.inner("metadata")),
+        phone=f.text_or_none("phone"),
         default_method=default_method(f),
         since=f.time_or_none("created"),
         metadata=f.metadata(),

@@ -1,0 +1,7 @@
+"""Texts to phones, over the HTTP API of a provider of them."""
+
+from dunning.channels.texting.account import Account, account_of
+from dunning.channels.texting.standing import standing
+from dunning.channels.texting.twilio import TwilioTexts
+
+__all__ = ["Account", "TwilioTexts", "account_of", "standing"]
