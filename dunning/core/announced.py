@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 
 from dunning.core.facts import Case
 from dunning.core.places import DOORS, Way, namespace
-from dunning.core.steps import Step
+from dunning.core.steps import Step, in_order
 
 # So long a customer has at least to read what a door is announced by.
 TO_READ = timedelta(days=1)
+_TO_READ_SECONDS = int(TO_READ.total_seconds())
+
+_Said = tuple[int, datetime]  # the place of a message, and when it was or will be said
 
 
 def await_notice(case: Case, way: Way, steps: tuple[Step, ...], now: datetime) -> tuple[Step, ...]:
@@ -18,27 +21,33 @@ def await_notice(case: Case, way: Way, steps: tuple[Step, ...], now: datetime) -
     For a day, or as long as the policy leaves between the two where that is less. A message that
     will not be sent is not waited for.
     """
-    notices = [line for line in way.lines if line.is_notice]
-    if not notices:
+    said = _said(case, way, steps, now) if way.notices else []
+    if not said:
         return steps
-    said: list[tuple[int, datetime]] = []
-    ahead = {step.key: step for step in steps if step.skip is None}
-    for line in notices:
-        key = f"{case.id}/{namespace(case)}{line.name}"
+    held = [_held(step, said) if step.kind in DOORS else step for step in steps]
+    return in_order(held)
+
+
+def _said(case: Case, way: Way, steps: tuple[Step, ...], now: datetime) -> list[_Said]:
+    said = []
+    space = f"{case.id}/{namespace(case)}"
+    for line in way.notices:
+        key = space + line.name
         done = case.step(key)
         if done is not None and done.told:
             said.append((line.order, done.at))
-        elif key in ahead:
-            said.append((line.order, max(ahead[key].due_at, now)))
-    if not said:
-        return steps
+            continue
+        ahead = next((step for step in steps if step.key == key), None)
+        if ahead is not None and ahead.skip is None:
+            said.append((line.order, max(ahead.due_at, now)))
+    return said
 
-    def held(door: Step) -> Step:
-        read = (
-            at + min(timedelta(seconds=door.order - order), TO_READ)
-            for order, at in said
-            if order < door.order
-        )
-        return door._replace(due_at=max((door.due_at, *read)))
 
-    return tuple(held(step) if step.kind in DOORS else step for step in steps)
+def _held(door: Step, said: list[_Said]) -> Step:
+    opens = door.due_at
+    for order, at in said:
+        between = door.order - order
+        if between > 0:
+            wait = TO_READ if between >= _TO_READ_SECONDS else timedelta(seconds=between)
+            opens = max(opens, at + wait)
+    return door if opens is door.due_at else door.put_to(opens)

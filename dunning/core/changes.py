@@ -14,17 +14,18 @@ from dunning.core.calendar import opening
 from dunning.core.events import PolicyChanged, StepKind
 from dunning.core.facts import Case, moved_to
 from dunning.core.freezing import freeze
-from dunning.core.local import hours_of, local_of
+from dunning.core.local import local_of, message_hours
 from dunning.core.permission import why_no_email
 from dunning.core.places import CHARGES, DOORS, NOTICE, starts_at
 from dunning.core.plan import Plan, plan, timeline
 from dunning.core.policy import Policy
+from dunning.core.reactions import tells_of_suspension
 from dunning.core.status import Status, status, verdict
 from dunning.core.steps import Step
 from dunning.core.terms import under
 
 # These follow from what is found on the way, not from the policy.
-_BESIDE = frozenset((StepKind.RECONCILE, StepKind.RESTORE))
+_BESIDE = (StepKind.RECONCILE, StepKind.RESTORE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +147,9 @@ def _future(case: Case, policy: Policy, ahead: Plan, now: datetime) -> Future:
     for step in _apart(case, policy, left, now):
         steps.setdefault(step.kind, []).append(max(step.due_at, now))
     doors = steps.get(StepKind.SUSPEND)
-    told = not doors or any(rung.template == "suspended" for rung in policy.timeline)
-    if doors and not told and why_no_email(case, policy) is None:
+    if doors and not tells_of_suspension(policy) and why_no_email(case, policy) is None:
         emails = steps.setdefault(StepKind.EMAIL, [])
-        hours = hours_of(None, StepKind.EMAIL, policy)
-        emails.append(opening(doors[0], hours, local_of(case, policy)))
+        emails.append(opening(doors[0], message_hours(policy), local_of(case, policy)))
         emails.sort()
     return Future({kind: tuple(moments) for kind, moments in steps.items()})
 
@@ -160,8 +159,10 @@ def _apart(case: Case, policy: Policy, steps: list[Step], now: datetime) -> list
 
     What that pushes on to a later charge is dropped as missed, and doors wait, as in `core.plan`.
     """
-    said = verdict(case, policy.declines)
     charges = [step for step in steps if step.kind in CHARGES]
+    if len(charges) < 2:
+        return steps
+    said = verdict(case, policy.declines)
     wait = said.wait if said is not None and said.wait is not None else timedelta(0)
     near = any(b.due_at - max(a.due_at, now) < wait for a, b in pairwise(charges))
     if not near:

@@ -43,9 +43,12 @@ class Advice(enum.StrEnum):
 STRICTNESS: Mapping[Advice, int] = {advice: place for place, advice in enumerate(Advice)}
 
 
+_MAY_CHARGE = (Advice.RETRY, Advice.WAIT)
+
+
 def permits_charge(advice: Advice) -> bool:
     """Whether the same way to pay may be charged again without the customer doing anything."""
-    return advice in (Advice.RETRY, Advice.WAIT)
+    return advice in _MAY_CHARGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, fields
 from datetime import datetime
-from operator import attrgetter
+from itertools import repeat
+from operator import attrgetter, call
 
 from dunning.core.events import (
     Adopted,
@@ -236,7 +238,10 @@ class Case:
 
     def step(self, key: str) -> StepEnded | None:
         """How the step with this key ended, if it did."""
-        return next((step for step in self.done if step.id == key), None)
+        for step in self.done:
+            if step.id == key:
+                return step
+        return None
 
     @property
     def links(self) -> frozenset[str]:
@@ -261,8 +266,7 @@ def moved_to(case: Case, change: PolicyChanged) -> Case:
     As `dataclasses.replace` does it, in a third of the time: a plan of open cases moves each.
     """
     moved = object.__new__(Case)
-    for write, value in zip(_IN_ORDER, _READ(case), strict=True):
-        write(moved, value)
+    deque(map(call, _IN_ORDER, repeat(moved), _READ(case)), 0)
     _WRITE["policy_changes"](moved, (*case.policy_changes, change))
     return moved
 

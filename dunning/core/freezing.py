@@ -39,6 +39,7 @@ class Freeze:
     stop: Stop
 
 
+_PROCESSING = AttemptStatus.PROCESSING
 _EVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -47,15 +48,16 @@ def freeze(case: Case, now: datetime) -> Freeze | None:
 
     Of several words of people the one that lasts longest is told.
     """
-    said = max(_by_people(case, now), key=lambda one: one.until or _EVER, default=None)
-    if said is not None:
-        return said
+    if case.exemption or case.hold or case.promises:
+        said = max(_by_people(case, now), key=lambda one: one.until or _EVER, default=None)
+        if said is not None:
+            return said
     for dispute in last_words(case.disputes):
         if dispute.status is DisputeStatus.OPEN:
             why = "a charge of this invoice is disputed"
             return Freeze(why, None, dispute.opened_at, Stop.DISPUTE)
     for attempt in case.attempts:
-        if attempt.status is AttemptStatus.PROCESSING and not _settled(case, attempt):
+        if attempt.status is _PROCESSING and not _settled(case, attempt):
             return Freeze("a payment is in process", None, attempt.at, Stop.IN_PROCESS)
     return None
 
@@ -69,8 +71,6 @@ def exempt(case: Case, now: datetime) -> Freeze | None:
 
 
 def _by_people(case: Case, now: datetime) -> Iterator[Freeze]:
-    if not (case.exemption or case.hold or case.promises):
-        return
     if (said := exempt(case, now)) is not None:
         yield said
     held = case.hold

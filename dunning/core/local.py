@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from dunning.core.calendar import (
     ALL_HOURS,
@@ -18,18 +20,25 @@ from dunning.core.calendar import (
 from dunning.core.events import StepKind
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Rung
+from dunning.core.remembered import per_policy
 from dunning.core.words import MESSAGES
 
 
 def local_of(case: Case, policy: Policy) -> Local:
     """How the days of the case's customer go, as far as it is known."""
-    country = case.word("country")
-    return Local(
-        zone=zone_of(case.word("timezone"), country, policy.timezone),
-        country=country,
-        paydays=policy.paydays,
-        works=policy.works,
-    )
+    return _locals(policy)(case.word("timezone"), case.word("country"))
+
+
+@per_policy
+def _locals(policy: Policy) -> Callable[[str | None, str | None], Local]:
+    """How they go by what is known of a customer, made once each: plans ask all day."""
+
+    @lru_cache(maxsize=256)
+    def local(timezone: str | None, country: str | None) -> Local:
+        zone = zone_of(timezone, country, policy.timezone)
+        return Local(zone, country, policy.paydays, policy.works)
+
+    return local
 
 
 def moment_of(rung: Rung, start: datetime, key: str, local: Local, hours: Hours) -> datetime:
@@ -61,8 +70,14 @@ def hours_of(rung: Rung | None, kind: StepKind, policy: Policy) -> Hours:
     """At which hours of the customer's day a step may begin, and for a message on which days."""
     between = rung.between if rung is not None else None
     if kind in MESSAGES:
-        return Hours(between or policy.send_between, policy.quiet_days)
+        return Hours(between, policy.quiet_days) if between else message_hours(policy)
     return Hours(between) if between else ALL_HOURS
+
+
+@per_policy
+def message_hours(policy: Policy) -> Hours:
+    """At which hours, and on which days, the policy lets emails go out."""
+    return Hours(policy.send_between, policy.quiet_days)
 
 
 def chance(key: str, most: timedelta) -> timedelta:

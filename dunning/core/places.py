@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from dunning.core.calendar import Hours
+from dunning.core.calendar import ALL_HOURS, Hours
 from dunning.core.events import PolicyChanged, Standing, StepKind, StepResult
 from dunning.core.facts import Case
 from dunning.core.local import hours_of, latest
@@ -30,6 +30,9 @@ from dunning.core.remembered import per_policy
 from dunning.core.steps import Step
 from dunning.core.words import MESSAGES
 
+# By names of their own: to look `StepKind.EMAIL` up takes as long as to call a function.
+_RETRY, _EMAIL, _RESTRICT = StepKind.RETRY, StepKind.EMAIL, StepKind.RESTRICT
+_SUSPEND, _DONE = StepKind.SUSPEND, StepResult.DONE
 CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
 DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
 # Steps of which a timeline has one at most: others may be placed by them without a name.
@@ -122,6 +125,7 @@ class Line:
     hours: Hours
     is_door: bool  # a door has one name in all versions
     why: str
+    is_plain: bool = False  # it comes at its place, whatever the customer's clock and days say
     is_notice: bool = False  # it announces a door: the customer is to read it before
 
 
@@ -136,6 +140,7 @@ class Way:
     policy: Policy
     branch: str | None = None
     lines: tuple[Line, ...]
+    notices: tuple[Line, ...] = ()  # of them those that announce a door
     asks: bool = False  # whether any of them has a condition
     since: datetime | None = None
 
@@ -172,8 +177,14 @@ def every_way(policy: Policy) -> tuple[Way, ...]:
 def _way(whole: Policy, branch: str | None) -> Way:
     policy = walked(whole, branch)
     lines = _lines(whole, policy, branch)
-    asks = any(rung.when for rung in policy.timeline)
-    return Way(whole=whole, policy=policy, branch=branch, lines=lines, asks=asks)
+    return Way(
+        whole=whole,
+        policy=policy,
+        branch=branch,
+        lines=lines,
+        notices=tuple(line for line in lines if line.is_notice),
+        asks=any(rung.when for rung in policy.timeline),
+    )
 
 
 def _lines(whole: Policy, policy: Policy, branch: str | None) -> tuple[Line, ...]:
@@ -195,6 +206,7 @@ def _lines(whole: Policy, policy: Policy, branch: str | None) -> tuple[Line, ...
             order=10 + _seconds(offset),
             hours=hours,
             is_door=rung.do in DOORS,
+            is_plain=hours == ALL_HOURS and not (rung.clock or rung.on or rung.jitter),
             is_notice=_announces(rung),
             why=f"{told}: {rung.do.value} {number[rung.do]} at {_span(offset)}",
         )
@@ -272,12 +284,12 @@ def _put_back(change: PolicyChanged, start: datetime, door: _Door | None) -> tim
     if door is None:
         return timedelta(0)
     offset, kind = door
-    return max(_opens_from(change, kind) - (start + offset), timedelta(0))
+    return max(opens_from(change, kind) - (start + offset), timedelta(0))
 
 
 def _next_door(case: Case, policy: Policy, change: PolicyChanged) -> _Door | None:
     """The next one as of the move: a timeline stays where it is once a door has opened."""
-    ended = {step.id: step.at for step in case.done}
+    ended = {step.id: step.at for step in case.done if step.kind in DOORS}
     for offset, kind in _doors(policy):
         at = ended.get(f"{case.id}/{kind.value}:1")
         if at is None or at > change.at:
@@ -285,14 +297,9 @@ def _next_door(case: Case, policy: Policy, change: PolicyChanged) -> _Door | Non
     return None
 
 
-def _opens_from(change: PolicyChanged, kind: StepKind) -> datetime:
-    return change.suspends_from if kind is StepKind.SUSPEND else change.gives_up_from
-
-
-def not_before(case: Case, kind: StepKind) -> datetime | None:
-    """The moment before which a door stays shut since the case was moved to this policy."""
-    change = case.policy_change
-    return None if change is None or kind not in DOORS else _opens_from(change, kind)
+def opens_from(change: PolicyChanged, kind: StepKind) -> datetime:
+    """The moment before which a door stays shut since the case was moved to its policy."""
+    return change.suspends_from if kind is _SUSPEND else change.gives_up_from
 
 
 def namespace(case: Case) -> str:
@@ -329,15 +336,14 @@ def left_behind(case: Case, place: Placed, steps: Sequence[Step]) -> Mapping[str
             del left[max(several, key=lambda step: (step.due_at, step.order)).key]
     if place.put_back:
         left |= _not_again(case, place, change, [s for s in lines if s.due_at >= change.at])
-    soft = [step.key for step in lines if step.kind is StepKind.RESTRICT]
-    if soft and _restricted(case):
-        left |= dict.fromkeys(soft, _RESTRICTED)
+    if _restricted(case):
+        left |= {step.key: _RESTRICTED for step in lines if step.kind is _RESTRICT}
     return left
 
 
 def _restricted(case: Case) -> bool:
-    done = (step.result for step in case.done if step.kind is StepKind.RESTRICT)
-    return StepResult.DONE in done
+    done = [step.result for step in case.done if step.kind is _RESTRICT]
+    return _DONE in done
 
 
 _BEFORE = "policy changed: its moment lay before the case was moved to this version"
@@ -355,15 +361,17 @@ def _not_again(
     """
     start, door = place.start - place.put_back, place.door
     assert door is not None
-    before = [s for s in steps if s.rung and start + timedelta(seconds=s.order - 10) < change.at]
-    charges = [s for s in before if s.rung and s.rung.do is StepKind.RETRY]
-    ahead = [s for s in charges if timedelta(seconds=s.order - 10) < door[0]]
+    # A line's order is its place in seconds, and ten.
+    gone, opens = (change.at - start).total_seconds() + 10, door[0].total_seconds() + 10
+    before = [step for step in steps if step.rung and step.order < gone]
+    charges = [step for step in before if step.rung and step.rung.do is _RETRY]
+    ahead = [step for step in charges if step.order < opens]
     last = max(ahead, key=lambda step: step.order, default=None)
     left = {step.key: _BEFORE for step in charges if step is not last}
     told = {step.template for step in case.done if step.told and step.at <= change.at}
     if told:
         told.add("payment_failed")  # whatever it was, they know
-    messages = (s for s in before if s.kind in MESSAGES and s.template in told)
+    messages = [s for s in before if s.kind in MESSAGES and s.template in told]
     return left | {step.key: _TOLD for step in messages}
 
 

@@ -37,7 +37,7 @@ from dunning.core.places import (
     every_way,
     left_behind,
     namespace,
-    not_before,
+    opens_from,
     placed,
 )
 from dunning.core.policy import Policy
@@ -47,6 +47,9 @@ from dunning.core.status import State, Status, spoken_of, status
 from dunning.core.steps import Step, fitting_template, in_order, short_name
 from dunning.core.words import MESSAGES
 
+# By names of their own: to look `StepKind.RESTRICT` up takes as long as to call a function.
+_RESTRICT, _ANNOUNCE = StepKind.RESTRICT, StepKind.ANNOUNCE
+_DONE = StepResult.DONE
 TAKES_ACCESS = (StepKind.RESTRICT, StepKind.SUSPEND)
 # A payment in process or a dispute: ask the provider once a day how it stands.
 FROZEN_CHECK = timedelta(days=1)
@@ -85,9 +88,9 @@ def plan(
     present = known or status(case)
     if case.notice is not None:
         return _of_notice(case, policy, now, present, around)
-    if present.state is State.NONE:
-        return Plan()
     if not present.state.is_open:
+        if present.state is State.NONE:
+            return Plan()
         left = _ready(case, after_end(case, policy, present))
         return Plan(steps=in_hours(case, policy, left, now))
     way = way_of(case, policy)
@@ -96,7 +99,7 @@ def plan(
     if case.adopted is not None:
         resumes_at = case.adopted.resumes_at
         steps = in_order(_not_before(step, resumes_at) for step in steps)
-    steps = in_order(await_notice(case, way, _bar_doors(steps), now))
+    steps = await_notice(case, way, _bar_doors(steps), now)
     standing = freeze(case, now)
     if standing:
         steps = _frozen(case, steps, standing)
@@ -122,7 +125,7 @@ def _ready(case: Case, steps: Iterable[Step]) -> tuple[Step, ...]:
     """Take out what is done, put off what was deferred, and sort."""
     ended = {step.id for step in case.done}
     if not case.deferred:
-        return in_order(step for step in steps if step.key not in ended)
+        return in_order([step for step in steps if step.key not in ended])
     until = {step.id: step.until for step in case.deferred}
     return in_order(
         _not_before(step, until[step.key]) if step.key in until else step
@@ -132,25 +135,22 @@ def _ready(case: Case, steps: Iterable[Step]) -> tuple[Step, ...]:
 
 
 def _not_before(step: Step, moment: datetime) -> Step:
-    return step._replace(due_at=moment) if moment > step.due_at else step
+    return step.put_to(moment) if moment > step.due_at else step
 
 
 def _bar_doors(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     """Hold a door until every charge that belongs before it has been tried or ruled out."""
-    chances = [step for step in steps if step.kind in CHARGES and step.skip is None]
-    if not chances:
-        return steps
-
-    def waits(door: Step) -> bool:
-        return any(s.due_at > door.due_at and s.order < door.order for s in chances)
-
-    def held(door: Step) -> Step:
-        before = (step.due_at for step in chances if step.order < door.order)
-        return _not_before(door, max(before, default=door.due_at))
-
-    if not any(step.kind in DOORS and waits(step) for step in steps):
-        return steps
-    return in_order(held(step) if step.kind in DOORS else step for step in steps)
+    chances = [step for step in steps if step.skip is None and step.kind in CHARGES]
+    moved = False
+    found = []
+    for step in steps:
+        put_to = step.due_at
+        if chances and step.kind in DOORS:
+            for chance in chances:
+                if chance.due_at > put_to and chance.order < step.order:
+                    put_to, moved = chance.due_at, True
+        found.append(step if put_to is step.due_at else step.put_to(put_to))
+    return in_order(found) if moved else steps
 
 
 def _frozen(case: Case, steps: tuple[Step, ...], standing: Freeze) -> tuple[Step, ...]:
@@ -183,13 +183,15 @@ def _ladder(
     case: Case, way: Way, now: datetime, present: Status, around: Around, *, brief: bool
 ) -> list[Step]:
     """The lines that hold now as dated steps, with what must be dropped marked as such."""
-    ended = {step.id: step.result for step in case.done}
+    ended = {step.id: step for step in case.done}
     # Which line is owed since a move hangs on all of them.
     place = placed(case, way.whole)
     lines = _left(way, place) if brief else way.lines
     whole = _lines(case, way, place, lines, () if place.change else ended)
     opened = [
-        step for step in whole if step.kind in DOORS and ended.get(step.key) is StepResult.DONE
+        step
+        for step in whole
+        if step.key in ended and step.kind in DOORS and ended[step.key].result is _DONE
     ]
     behind = left_behind(case, place, whole)
     left = behind
@@ -201,12 +203,13 @@ def _ladder(
         ahead = [_pulled(step, pulled.get(step.key)) for step in ahead]
     undone = {**left_undone(case, way, ahead, present, around), **left}
     standing = [step for step in ahead if step.key not in undone] if undone else ahead
-    judge = _Judge(case, way.policy, standing, opened, now)
-    return [
-        *(step._replace(skip=undone[step.key]) for step in ahead if step.key in undone),
-        *map(judge.judged, standing),
-        *_begun_elsewhere(case, way, around.begun.difference(ended, (s.key for s in whole))),
-    ]
+    found = [step.left_out(undone[step.key]) for step in ahead if step.key in undone]
+    if standing:
+        found += map(_Judge(case, way.policy, standing, opened, now).judged, standing)
+    if around.begun:
+        begun = around.begun.difference(ended, (step.key for step in whole))
+        found += _begun_elsewhere(case, way, begun)
+    return found
 
 
 def _left(way: Way, place: Placed) -> Sequence[Line]:
@@ -220,8 +223,6 @@ def _left(way: Way, place: Placed) -> Sequence[Line]:
 
 def _begun_elsewhere(case: Case, way: Way, begun: frozenset[str]) -> list[Step]:
     """What was begun while other lines held, and whose ending nobody knows: it comes first."""
-    if not begun:
-        return []
     why = "begun before the bank's answer changed; its ending is asked for"
     place = placed(case, way.whole)
     ways = every_way(way.whole)
@@ -246,20 +247,22 @@ def _lines(
     case: Case, way: Way, place: Placed, lines: Sequence[Line], ended: Collection[str] = ()
 ) -> list[Step]:
     """The lines with their dates; of those that have `ended` only the doors: others need none."""
-    start = place.start
+    start, change = place.start, place.change
     local = local_of(case, way.policy)
-    space = f"{case.id}/{namespace(case)}"
+    plain = f"{case.id}/"
+    space = plain + namespace(case)
     steps = []
     for line in lines:
-        key = f"{case.id}/{line.name}" if line.is_door else space + line.name
+        key = (plain if line.is_door else space) + line.name
         if key in ended and not line.is_door:
             continue
-        rung = line.rung
-        due_at = moment_of(rung, start + line.offset, key, local, line.hours)
+        rung, due_at = line.rung, start + line.offset
+        if not line.is_plain:
+            due_at = moment_of(rung, due_at, key, local, line.hours)
+        if change is not None and line.is_door:
+            due_at = max(due_at, opens_from(change, line.kind))
         # In the order of its fields: by name it takes twice as long.
-        step = Step(key, line.kind, due_at, line.why, line.order, rung, rung.template)
-        bound = not_before(case, line.kind) if line.is_door else None
-        steps.append(step if bound is None else _not_before(step, bound))
+        steps.append(Step(key, line.kind, due_at, line.why, line.order, rung, rung.template))
     return steps
 
 
@@ -291,31 +294,32 @@ class _Judge:
         held_out = why_held_out(self.case)
         self.no_charge = held_out or why_no_charge(self.case, self.policy)
         self.no_email = held_out or why_no_email(self.case, self.policy)
-        self.wait = wait_of(self.case, self.policy)
+        self.wait = None if self.no_charge else wait_of(self.case, self.policy)
         self.said = spoken_of(self.case, self.policy.declines)
 
     def judged(self, step: Step) -> Step:
         """The step with its reason not to be done, if there is one, and when it may be."""
-        if step.kind in CHARGES:
+        kind = step.kind
+        if kind in CHARGES:
             return self._charge(step)
-        if step.kind in MESSAGES:
+        if kind in MESSAGES:
             return self._message(step)
         why = None
-        if step.kind is StepKind.ANNOUNCE:
-            why = self._late(step)
-        elif step.kind in TAKES_ACCESS:
+        if kind in TAKES_ACCESS:
             why = why_no_access(self.case)
-        if why is None and step.kind is StepKind.RESTRICT:
-            why = _overtaken(step, [*self.steps, *self.opened], self.now)
-        return step._replace(skip=why) if why else step
+        elif kind is _ANNOUNCE:
+            why = self._late(step)
+        if why is None and kind is _RESTRICT:
+            why = _overtaken(step, [*self.doors, *self.opened], self.now)
+        return step.left_out(why) if why else step
 
     def _charge(self, step: Step) -> Step:
         if self.no_charge:
-            return step._replace(skip=self.no_charge)
+            return step.left_out(self.no_charge)
         if self.wait is not None and self.wait.until > step.due_at:
             step = spaced(self.case, self.wait, step, self.doors)
         why = step.skip or _missed(step, self.steps, self.now)
-        return step._replace(skip=why) if why else step
+        return step.left_out(why) if why else step
 
     def _message(self, step: Step) -> Step:
         template = fitting_template(step.template or "", self.said, by_hand=self.case.by_hand)
@@ -325,8 +329,10 @@ class _Judge:
 
     def _late(self, step: Step) -> str | None:
         """What was to be said before a door is not true any more once it has opened."""
-        late = next((door.kind.value for door in self.opened if door.order > step.order), None)
-        return f"overtaken by {late}" if late else None
+        for door in self.opened:
+            if door.order > step.order:
+                return f"overtaken by {door.kind.value}"
+        return None
 
 
 def _missed(step: Step, steps: list[Step], now: datetime) -> str | None:
@@ -355,9 +361,11 @@ def _missed(step: Step, steps: list[Step], now: datetime) -> str | None:
     return f"{why}; {step.moved}" if step.moved else why
 
 
-def _overtaken(step: Step, steps: list[Step], now: datetime) -> str | None:
-    door = any(s.kind in DOORS and s.order >= step.order and s.due_at <= now for s in steps)
-    return "overtaken by suspension" if door else None
+def _overtaken(step: Step, doors: list[Step], now: datetime) -> str | None:
+    for door in doors:
+        if door.order >= step.order and door.due_at <= now:
+            return "overtaken by suspension"
+    return None
 
 
 def tried(case: Case) -> int:

@@ -15,11 +15,16 @@ from dunning.core.freezing import exempt
 from dunning.core.local import hours_of, local_of
 from dunning.core.permission import template_for, why_held_out, why_no_charge, why_no_email
 from dunning.core.policy import Policy, Retries
+from dunning.core.remembered import per_policy
 from dunning.core.status import Access, State, Status, last_decline, spoken_of
 from dunning.core.steps import Step, fitting_template
 
 # A customer hears at once that only they can help, unless a message is due within this time.
 SOON = timedelta(days=1)
+# Advice that nobody but the customer can follow.
+_ASKS_THEM = (Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP)
+# By names of their own: to look `StepKind.EMAIL` up takes as long as to call a function.
+_EMAIL, _SUSPEND = StepKind.EMAIL, StepKind.SUSPEND
 _VOIDS = (OnCancel.VOID, OnCancel.VOID_IF_WHOLLY_UNPAID)
 # Reasons to end a case after which nothing is owed, so the service comes back.
 _NOTHING_OWED = frozenset(
@@ -165,20 +170,18 @@ def _charge(policy: Policy) -> StepKind:
 def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[Step]:
     """Write when a later decline asks for something only the customer can do."""
     said = spoken_of(case, policy.declines)
-    if said is None or said.advice not in (Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP):
+    if said is None or said.advice not in _ASKS_THEM:
         return
-    last = last_decline(case)
-    if last is None:
+    last, template = last_decline(case), fitting_template("payment_failed", said)
+    if last is None or template == "payment_failed":
         return
-    template = fitting_template("payment_failed", said)
     emails = _emails(case)
-    told_before = any(email.at < last.at for email in emails)
-    told_this = any(email.template == template for email in emails)
-    planned = any(
-        step.kind is StepKind.EMAIL and step.skip is None and step.due_at <= last.at + SOON
-        for step in ladder
-    )
-    if template == "payment_failed" or not told_before or told_this or planned:
+    told_before = [email.template for email in emails if email.at < last.at]
+    told_this = told_before and template in [email.template for email in emails]
+    if not told_before or told_this:
+        return
+    soon = last.at + SOON
+    if any(s.kind is _EMAIL and s.skip is None and s.due_at <= soon for s in ladder):
         return
     yield Step(
         key=f"{case.id}/email:{template}",
@@ -192,11 +195,9 @@ def _tell_of_advice(case: Case, policy: Policy, ladder: Sequence[Step]) -> Itera
 
 def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
     suspended = [
-        step
-        for step in case.done
-        if step.kind is StepKind.SUSPEND and step.result is StepResult.DONE
+        step for step in case.done if step.kind is _SUSPEND and step.result is StepResult.DONE
     ]
-    if not suspended or any(rung.template == "suspended" for rung in policy.timeline):
+    if not suspended or tells_of_suspension(policy):
         return  # or the timeline says it in its own time
     key = f"{case.id}/email:suspended"
     if case.step(key) is not None:
@@ -215,6 +216,12 @@ def _tell_of_suspension(case: Case, policy: Policy) -> Iterator[Step]:
         )
 
 
+@per_policy
+def tells_of_suspension(policy: Policy) -> bool:
+    """Whether a line of the policy tells of a suspension, in its own time."""
+    return any(rung.template == "suspended" for rung in policy.timeline)
+
+
 def _restored(case: Case) -> int:
     done = (step.result is StepResult.DONE for step in case.done if step.kind is StepKind.RESTORE)
     return sum(done)
@@ -222,7 +229,7 @@ def _restored(case: Case) -> int:
 
 def _emails(case: Case) -> list[StepEnded]:
     """Messages that reached, or may have reached, the customer."""
-    return [step for step in case.done if step.told]
+    return [step for step in case.done if step.kind is _EMAIL and step.told]
 
 
 def _succeeded(case: Case) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from operator import attrgetter
+from operator import itemgetter
 from typing import NamedTuple
 
 from dunning.core.declines import Advice, Verdict
@@ -34,8 +34,18 @@ class Step(NamedTuple):
     moved: str | None = None
     forced: bool = False
 
+    # Twice as fast as `_replace`, and most of what a plan does to a step is one of the two.
+    def put_to(self, moment: datetime) -> Step:
+        """The same at another moment."""
+        return _new(Step, (self[0], self[1], moment, *self[3:]))
 
-_IN_ORDER = attrgetter("due_at", "order", "key")
+    def left_out(self, why: str) -> Step:
+        """The same, not to be done."""
+        return _new(Step, (*self[:8], why, *self[9:]))
+
+
+_new = tuple.__new__
+_IN_ORDER = itemgetter(2, 4, 0)  # its moment, its place, its key
 
 
 def in_order(steps: Iterable[Step]) -> tuple[Step, ...]:

@@ -69,6 +69,9 @@ class MethodNews(enum.StrEnum):
 class StepKind(enum.StrEnum):
     """One thing a case does at a time."""
 
+    # That of an enum is worked out in Python, each time one is looked up.
+    __hash__ = str.__hash__
+
     RETRY = "retry"
     EMAIL = "email"
     SMS = "sms"  # a short text to the customer's phone

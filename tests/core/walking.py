@@ -26,7 +26,7 @@ from dunning.core.facts import Case
 from dunning.core.places import CHARGES
 from dunning.core.plan import Plan, plan
 from dunning.core.policy import Policy, Reach, Retries
-from dunning.core.steps import Step
+from dunning.core.steps import Step, in_order
 from tests import builders as b
 from tests.policies import policy, rung
 
@@ -68,6 +68,7 @@ class Walk:
     def look(self) -> Plan:
         """The plan of this moment, with what must hold of every plan."""
         seen = plan(self.case, self.policy, self.now)
+        assert seen.steps == in_order(seen.steps)
         due = seen.due(self.now)
         if not due:
             assert seen.next_at is None or seen.next_at > self.now, seen
