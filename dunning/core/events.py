@@ -325,8 +325,8 @@ class RenewalUpcoming:
     period_end: datetime | None = None  # of the term that ends with it
 
 
-# By names of their own, as `StepKind.EMAIL` takes ten times as long to look up, and this is
-# asked of every step of every case.
+# By a name of its own, as `StepResult.DONE` takes ten times as long to look up, and this is asked
+# of every step of every case.
 _HEARD = (StepResult.DONE, StepResult.DOUBTFUL)
 
 

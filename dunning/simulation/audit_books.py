@@ -99,6 +99,7 @@ def check(seen: Seen, lines: Mapping[str, Line], evidence: Evidence) -> list[str
                 sums[row.debit] -= row.amount
         breaches += _ledger(case.id, line, sums)
         breaches += _state(case, line)
+        breaches += _monthly(seen, case, line)
     breaches += _begun_too_late(seen, lines, evidence)
     return breaches
 
@@ -220,6 +221,33 @@ def _state(case: Any, line: Line) -> Iterator[str]:
     if state.is_open and case.amount_at_risk != told["amount_remaining"]:
         remains = told["amount_remaining"]
         yield f"I1 {case.id}: {case.amount_at_risk} at risk, {remains} remains at the provider"
+
+
+def _monthly(seen: Seen, case: CaseRow, line: Line) -> Iterator[str]:
+    """I1: what a subscription brings in is at risk, saved and lost as its invoice and it are."""
+    told, state = line.told, State(case.state)
+    sums: Counter[str] = Counter()
+    for row in seen.monthly:
+        if row.case_id == case.id:
+            sums[row.credit] += row.amount
+            sums[row.debit] -= row.amount
+    known = seen.subscriptions.get((case.source, case.subscription or ""))
+    if known is None:
+        if sums:
+            yield f"I1 {case.id} has recurring revenue of a subscription nobody told of"
+        return
+    runs = known.ended_at is None
+    if sums["at_risk"] and not (state.is_open and runs):
+        yield f"I1 {case.id} is {state}, with recurring revenue at risk; it runs: {runs}"
+    # Of a case that is open any word on the price is taken.
+    brings = known.recurring if known.currency == case.currency else None
+    if state.is_open and runs and brings and not sums["at_risk"]:
+        yield f"I1 {case.id} is open, and what {known.id} brings in is not at risk"
+    whole = not told["amount_remaining"] and not told["voided_at"]
+    if sums["saved"] and not (whole and told["amount_paid"]):
+        yield f"I1 {case.id} saved recurring revenue, and {line.invoice} is unpaid"
+    if sums["lost"] and runs and state is State.RECOVERED:
+        yield f"I1 {case.id} is recovered and {known.id} runs, and what it brings in is lost"
 
 
 _BEGINS = {"retry": "charged", "suspend": "suspended", "give_up": "given up"}

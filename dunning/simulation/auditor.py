@@ -27,8 +27,10 @@ from dunning.store import (
     InboxRow,
     MessageRow,
     OutboxRow,
+    RecurringRow,
     ScheduleRow,
     StepRow,
+    SubscriptionRow,
     reading,
 )
 
@@ -86,6 +88,8 @@ class Seen:
     messages: list[MessageRow]
     calls: list[OutboxRow]
     inbox: list[InboxRow]
+    monthly: list[RecurringRow] = field(default_factory=list)
+    subscriptions: dict[tuple[str, str], SubscriptionRow] = field(default_factory=dict)
     by_case: dict[str, CaseRow] = field(default_factory=dict)
     schedule: dict[str, ScheduleRow] = field(default_factory=dict)
 
@@ -122,6 +126,10 @@ def _read(session: Session) -> Seen:
         messages=everything(MessageRow, MessageRow.at),
         calls=everything(OutboxRow, OutboxRow.id),
         inbox=everything(InboxRow, InboxRow.id),
+        monthly=everything(RecurringRow, RecurringRow.id),
+        subscriptions={
+            (row.source, row.id): row for row in everything(SubscriptionRow, SubscriptionRow.id)
+        },
     )
     seen.by_case = {case.id: case for case in seen.cases}
     seen.schedule = {row.case_id: row for row in everything(ScheduleRow, ScheduleRow.case_id)}
