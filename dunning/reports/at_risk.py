@@ -81,7 +81,7 @@ def at_risk(
         definitions=DEFINITIONS | of_keys | {"data_until": sentence},
         data_until=until,
         rows=rows,
-        totals=in_order(_sums(session, ("currency",), scope, now, into), (), {}),
+        totals=in_order(_sums(session, ("currency",), scope, now, None), (), {}),
         shown=(
             *(Column(key, _SHOWN[key]) for key in scope.keys),
             Column("at_risk", "At risk", Kind.MONEY),

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, func, select
@@ -16,7 +17,7 @@ from dunning.reports.dimensions import dimensions
 from dunning.reports.exchange import MOST_DAYS_BACK, Exchange
 from dunning.reports.flows import ENTRY_KEYS, Scope, in_scope, in_span, period
 from dunning.reports.periods import UNITS, label_of, unit_of, zone_named
-from dunning.reports.report import Column, Kind, Report, Row
+from dunning.reports.report import Column, Kind, Report
 from dunning.store import EntryRow
 
 _ADDED = (
@@ -70,20 +71,26 @@ def sums_in(
     named: list[Any] = [one.label(name) for name, one in (*keys.items(), *amounts.items())]
     query: Select[Any] = select(*named).select_from(EntryRow)
     each = in_span(scope, in_scope(scope, query, scope.keys)).where(where).subquery()
+    position = {name: place for place, name in enumerate(keys)}
     groups = [each.c[name] for name in keys]
     totals: list[Any] = [func.sum(each.c[name]).label(name) for name in amounts]
     found: Sums = {}
-    for one in session.execute(select(*groups, *totals).group_by(*groups)).mappings():
-        told: Row = {key: one[key] for key in scope.keys}
-        if unit is not None:
-            told[unit] = label_of(unit, date.fromisoformat(one[unit]), scope.year_from)
-        sums = found.setdefault(tuple(told.values()), Counter())
-        for name in amounts:
-            many = int(one[name] or 0) // one["_each"]
-            if many:
-                day = date.fromisoformat(one["_day"])
-                sums[name] += many * into.convert(one["_each"], one["_currency"], day)
+    place = scope.keys.index(unit) if unit is not None else None
+    for row in session.execute(select(*groups, *totals).group_by(*groups)):
+        told = [row[position[key]] for key in scope.keys]
+        if unit is not None and place is not None:
+            told[place] = label_of(unit, _day(told[place]), scope.year_from)
+        sums = found.setdefault(tuple(told), Counter())
+        day, each_of_them, currency = row[len(keys) - 3 : len(keys)]
+        for name, much in zip(amounts, row[len(keys) :], strict=True):
+            if many := int(much or 0) // each_of_them:
+                sums[name] += many * into.convert(each_of_them, currency, _day(day))
     return found
+
+
+@lru_cache(maxsize=10_000)
+def _day(text: str) -> date:
+    return date.fromisoformat(text)
 
 
 def with_rates(report: Report, into: Exchange, figures: Mapping[str, str], of_day: str) -> Report:
@@ -94,7 +101,15 @@ def with_rates(report: Report, into: Exchange, figures: Mapping[str, str], of_da
         Column(names[figure], f"{heading} in {code}", Kind.MONEY, place, currency=into.into)
         for place, (figure, heading) in enumerate(figures.items())
     ]
-    whole = {name: sum(row[name] for row in report.totals) for name in names.values()}
+    sums: dict[str | None, Counter[str]] = {}
+    for row in report.rows:
+        for key in (row["currency"], None):
+            sums.setdefault(key, Counter()).update({name: row[name] for name in names.values()})
+    totals = [
+        total | {name: sums.get(total["currency"], Counter())[name] for name in names.values()}
+        for total in report.totals
+    ]
+    whole = {"currency": None} | {name: sums[None][name] for name in names.values()} if sums else {}
     told = (
         f"The columns in {code} are amounts of all currencies at the rate of {of_day}, by "
         "the calendar of the report; where that day has no rate, at that of the last day before "
@@ -107,6 +122,6 @@ def with_rates(report: Report, into: Exchange, figures: Mapping[str, str], of_da
         filters=report.filters | {"in": into.into, "rates": into.source},
         definitions=report.definitions | {f"in_{into.into}": told, "currency": _ADDED},
         shown=(*report.shown, *shown),
-        totals=[*report.totals, {"currency": None} | whole] if report.totals else [],
+        totals=[*totals, whole] if whole else totals,
         rates=into.used,
     )

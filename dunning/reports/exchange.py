@@ -57,7 +57,9 @@ class Exchange:
         if currency == self.into:
             return minor
         factor = self._factors.get((currency, day)) or self._factor(currency, day)
-        return round(minor * factor)  # a fraction is rounded half to even
+        whole, rest = divmod(minor * factor.numerator, factor.denominator)
+        over = 2 * rest - factor.denominator
+        return whole + (over > 0 or (over == 0 and whole % 2 == 1))  # half to even
 
     @property
     def used(self) -> tuple[dict[str, Any], ...]:

@@ -238,16 +238,7 @@ def _of_each(
 
 def _cases(session: Session, scope: Scope) -> Subquery:
     """The cases of the cohort, when they were suspended, and what they bring in a month."""
-    suspended = (
-        select(func.min(col(StepRow.ended_at)))
-        .where(
-            col(StepRow.case_id) == col(CaseRow.id),
-            col(StepRow.kind) == StepKind.SUSPEND.value,
-            col(StepRow.result) == StepResult.DONE.value,
-        )
-        .correlate(CaseRow)
-        .scalar_subquery()
-    )
+    suspended = _suspensions(scope)
     same: ColumnElement[bool] = func.lower(col(SubscriptionRow.currency)) == col(CaseRow.currency)
     keys = keys_of_cases(session, scope)
     told: dict[str, SQLColumnExpression[Any]] = {
@@ -255,12 +246,25 @@ def _cases(session: Session, scope: Scope) -> Subquery:
         "_opened": col(CaseRow.opened_at),
         "_state": col(CaseRow.state),
         "_at_risk": col(CaseRow.amount_at_risk),
-        "_suspended": suspended,
+        "_suspended": suspended.c.at,
         "_recurring": case((same, col(SubscriptionRow.recurring)), else_=None),
     }
     named: list[Any] = [one.label(name) for name, one in (*keys.items(), *told.items())]
     query = joined(select(*named).select_from(CaseRow), (*scope.keys, "plan"))
+    query = query.outerjoin(suspended, suspended.c.case_id == col(CaseRow.id))
     return of_cohort(query, scope).subquery()
+
+
+def _suspensions(scope: Scope) -> Subquery:
+    """When each case of the cohort was first suspended by us, where it was."""
+    case_id = col(StepRow.case_id)
+    first: list[Any] = [case_id.label("case_id"), func.min(col(StepRow.ended_at)).label("at")]
+    query = select(*first).join(CaseRow, col(CaseRow.id) == case_id)
+    query = query.where(
+        col(StepRow.kind) == StepKind.SUSPEND.value,
+        col(StepRow.result) == StepResult.DONE.value,
+    )
+    return of_cohort(query, scope).group_by(case_id).subquery()
 
 
 def _books(scope: Scope) -> Subquery:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
@@ -19,6 +19,7 @@ from sqlalchemy import (
     cast,
     func,
     select,
+    true,
 )
 from sqlmodel import Session, col
 
@@ -137,8 +138,7 @@ def hours(
     made_by = made_by or (ALL if "made_by" in scope.by else Actor.OURS.value)
     refuse_unknown("made by", made_by, MADE_BY)
     fresh_until, sentence = data_until(session, now)
-    groups = _gathered(session, scope, clock, made_by)
-    alike = _alike(session, scope, made_by)
+    groups, alike = _gathered(session, scope, clock, made_by)
     whole: _Groups = {}
     for key, sums in groups.items():
         one = whole.setdefault((key[scope.keys.index("currency")],), _Sums())
@@ -225,34 +225,61 @@ def _row(
 # --- reading -------------------------------------------------------------------------------
 
 
-def _gathered(session: Session, scope: Scope, clock: Clock, made_by: str) -> _Groups:
-    """The charges of each key. The database adds up by quarters of an hour and by whose they are;
-    which hour that was where the customer lives is looked up here, the same for both databases.
+def _gathered(session: Session, scope: Scope, clock: Clock, made_by: str) -> tuple[_Groups, float]:
+    """The charges of each key, and how much those of one customer are alike.
+
+    The database adds up by quarters of an hour and by what tells where the customer lives; which
+    hour that was there is looked up here, the same for both databases.
     """
+    keys = [key for key in scope.keys if key not in ON_THE_CLOCK]
+    timed = len(keys) < len(scope.keys)
+    where_of = _where_of(session, scope, clock) if timed else None
+    found: dict[tuple[Any, ...], _Sums] = {}
+    alike = 1.0
+    query = _slots(session, scope, keys, clock if timed else None, made_by)
+    for row in session.execute(query):
+        *told, attempts, succeeded, undecided, amount, many, x, n, xx, xn, nn = row
+        if not found:
+            alike = design_effect(int(many), *map(int, (x, n, xx, xn, nn)))
+        when: tuple[str, ...] = ()
+        if where_of is not None:
+            when = _on_the_clock(where_of(told[len(keys) + 1 :]), told[len(keys)])
+        key = (when, *told[: len(keys)])
+        if key not in found:
+            found[key] = _Sums()
+        found[key].add(attempts, succeeded, undecided, amount)
     groups: _Groups = {}
-    policies = _zones(session) if clock == "customer" else {}
+    for (when, *told), sums in found.items():
+        known = dict(zip(keys, told, strict=True)) | dict(zip(ON_THE_CLOCK, when, strict=False))
+        if "step" in known:
+            known["step"] = step_of_key(known["step"])
+        group = groups.setdefault(tuple(known[key] for key in scope.keys), _Sums())
+        group.add(sums.attempts, sums.succeeded, sums.undecided, sums.amount)
+    return groups, alike
+
+
+def _where_of(
+    session: Session, scope: Scope, clock: Clock
+) -> Callable[[Sequence[str | None]], ZoneInfo]:
+    """Whose hours those of a charge are, by the customer's zone and country and the policy."""
     books = zone_named(scope.zone)
-    for found in session.execute(_slots(session, scope, clock, made_by)).mappings():
-        told: Row = {key: found[key] for key in scope.keys if key not in ON_THE_CLOCK}
-        if "step" in told:
-            told["step"] = step_of_key(told["step"])
-        if "slot" in found:
-            zone = books
-            if clock == "customer":
-                otherwise = policies.get(found["_version"], "UTC")
-                zone = zone_of(found["_zone"], found["_country"], otherwise)
-            told |= zip(ON_THE_CLOCK, _on_the_clock(zone, found["slot"]), strict=True)
-        sums = groups.setdefault(tuple(told[key] for key in scope.keys), _Sums())
-        sums.add(
-            found["attempts"],
-            int(found["succeeded"] or 0),
-            int(found["undecided"] or 0),
-            int(found["amount"] or 0),
-        )
-    return groups
+    if clock == "books":
+        return lambda _: books
+    told = session.execute(select(col(PolicyRow.version), col(PolicyRow.body)))
+    policies = {version: from_data(json.loads(body), works_on).timezone for version, body in told}
+    zones: dict[tuple[str | None, ...], ZoneInfo] = {}
+
+    def of_customer(names: Sequence[str | None]) -> ZoneInfo:
+        key = tuple(names)
+        if key not in zones:
+            zone, country, version = names
+            zones[key] = zone_of(zone, country, policies.get(version or "", "UTC"))
+        return zones[key]
+
+    return of_customer
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=500_000)
 def _on_the_clock(zone: ZoneInfo, slot: int) -> tuple[str, str, str]:
     at = datetime.fromtimestamp(slot * _SLOT, zone)
     return f"{at.hour:02}:00", WEEKDAYS[at.weekday()], f"{at.day:02}"
@@ -268,45 +295,59 @@ def step_of_key(name: str | None) -> str | None:
     return ":".join(name.split(":")[:2])
 
 
-def _zones(session: Session) -> dict[str, str]:
-    """The time zone of each policy, where a customer's own is not known."""
-    told = session.execute(select(col(PolicyRow.version), col(PolicyRow.body)))
-    return {version: from_data(json.loads(body), works_on).timezone for version, body in told}
-
-
-def _slots(session: Session, scope: Scope, clock: Clock, made_by: str) -> Select[Any]:
+def _slots(
+    session: Session, scope: Scope, keys: Sequence[str], clock: Clock | None, made_by: str
+) -> Select[Any]:
+    """The sums of each key and quarter of an hour; beside each, those of customers over all."""
     dialect = session.get_bind().dialect.name
-    name = func.substr(col(AttemptRow.key), func.length(col(AttemptRow.case_id)) + 2)
     known = dimensions(dialect) | {
         "currency": col(AttemptRow.currency),
         "source": col(AttemptRow.source),
         "made_by": col(AttemptRow.by),
         "network": col(AttemptRow.network),
-        "step": name,
+        "step": func.substr(col(AttemptRow.key), func.length(col(AttemptRow.case_id)) + 2),
     }
-    keys: dict[str, SQLColumnExpression[Any]] = {
-        key: known[key] for key in scope.keys if key not in ON_THE_CLOCK
-    }
-    tables: tuple[str, ...] = scope.keys
-    if len(keys) < len(scope.keys):
-        keys["slot"] = _slot(dialect)
-        if clock == "customer":
-            keys["_zone"], keys["_country"] = col(CustomerRow.timezone), col(CustomerRow.country)
-            keys["_version"] = col(CaseRow.policy_version)
-            tables = (*scope.keys, "country")
-    of_each: list[Any] = [one.label(name) for name, one in keys.items()]
-    of_each += [col(AttemptRow.status).label("_status"), col(AttemptRow.amount).label("_amount")]
-    each = _charges(select(*of_each).select_from(AttemptRow), scope, made_by, tables)
-    made = each.subquery()
+    told: dict[str, SQLColumnExpression[Any]] = {key: known[key] for key in keys}
+    if clock is not None:
+        told["_slot"] = _slot(dialect)
+    if clock == "customer":
+        told |= {"_zone": col(CustomerRow.timezone), "_country": col(CustomerRow.country)}
+        told["_version"] = col(CaseRow.policy_version)
+    of_each: list[Any] = [one.label(name) for name, one in told.items()]
+    of_each += [
+        col(AttemptRow.status).label("_status"),
+        col(AttemptRow.amount).label("_amount"),
+        col(AttemptRow.source).label("_source"),
+        func.coalesce(col(CaseRow.customer), col(CaseRow.id)).label("_who"),
+    ]
+    tables = (*scope.keys, "country") if clock == "customer" else scope.keys
+    made = _charges(select(*of_each).select_from(AttemptRow), scope, made_by, tables).cte("made")
     good, decided = made.c["_status"] == _GOOD, made.c["_status"].in_(_DECIDED)
-    sums = (
-        func.sum(case((decided, 1), else_=0)).label("attempts"),
-        func.sum(case((good, 1), else_=0)).label("succeeded"),
-        func.sum(case((decided, 0), else_=1)).label("undecided"),
-        func.sum(case((good, made.c["_amount"]), else_=0)).label("amount"),
+    sums: list[Any] = [
+        func.sum(case((decided, 1), else_=0)),
+        func.sum(case((good, 1), else_=0)),
+        func.sum(case((decided, 0), else_=1)),
+        cast(func.sum(case((good, made.c["_amount"]), else_=0)), BigInteger()),
+    ]
+    of = (
+        select(func.sum(case((good, 1), else_=0)).label("x"), func.count().label("n"))
+        .where(decided)
+        .group_by(made.c["_source"], made.c["_who"])
+        .subquery()
     )
-    groups = [made.c[name] for name in keys]
-    return select(*groups, *sums).group_by(*groups)
+    x, n = of.c.x, of.c.n
+    squares: list[Any] = [
+        cast(func.coalesce(one, 0), BigInteger())
+        for one in (
+            *(func.count(), func.sum(x), func.sum(n)),
+            *(func.sum(x * x), func.sum(x * n), func.sum(n * n)),
+        )
+    ]
+    over_all = select(*(one.label(f"s{i}") for i, one in enumerate(squares))).subquery()
+    groups = [made.c[name] for name in told]
+    grouped = select(*groups, *(one.label(f"f{i}") for i, one in enumerate(sums)))
+    each = grouped.group_by(*groups).subquery()
+    return select(each, over_all).join_from(each, over_all, true())
 
 
 def _charges(
@@ -338,25 +379,13 @@ def _slot(dialect: str) -> SQLColumnExpression[int]:
     return cast(func.floor(func.extract("epoch", col(AttemptRow.at)) / _SLOT), BigInteger())
 
 
-def _alike(session: Session, scope: Scope, made_by: str) -> float:
-    """The design effect of charging some customers several times, over the whole selection."""
-    who = func.coalesce(col(CaseRow.customer), col(CaseRow.id)).label("who")
-    good = case((col(AttemptRow.status) == _GOOD, 1), else_=0).label("good")
-    query: Select[Any] = select(col(AttemptRow.source).label("source"), who, good)
-    query = _charges(query.select_from(AttemptRow), scope, made_by)
-    each = query.where(col(AttemptRow.status).in_(_DECIDED)).subquery()
-    told = select(func.sum(each.c.good).label("x"), func.count().label("n"))
-    of = told.group_by(each.c.source, each.c.who).subquery()
-    x, n = of.c.x, of.c.n
-    sums = select(
-        *(func.count(), func.sum(x), func.sum(n)),
-        *(func.sum(x * x), func.sum(x * n), func.sum(n * n)),
-    )
-    many, good_ones, all_of_them, xx, xn, nn = (
-        int(one or 0) for one in session.execute(sums).one()
-    )
-    if many < 2 or not 0 < good_ones < all_of_them:
-        return max(1.0, all_of_them / max(1, many))
-    rate = good_ones / all_of_them
+def design_effect(many: int, x: int, n: int, xx: int, xn: int, nn: int) -> float:
+    """How much less the charges say for coming from so many customers, over the whole selection.
+
+    `x` of `n` went through; `xx`, `xn` and `nn` are the sums of each customer's products.
+    """
+    if many < 2 or not 0 < x < n:
+        return max(1.0, n / max(1, many))
+    rate = x / n
     spread = (xx - 2 * rate * xn + rate * rate * nn) * many / (many - 1)
-    return max(1.0, spread / (all_of_them * rate * (1 - rate)))
+    return max(1.0, spread / (n * rate * (1 - rate)))

@@ -85,7 +85,7 @@ def lost(
         definitions=DEFINITIONS | told_of(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
-        totals=in_order(list(_rows(session, totalled(scope), into)), (), {}),
+        totals=in_order(list(_rows(session, totalled(scope), None)), (), {}),
         shown=(
             *(Column(key, _SHOWN.get(key, key.capitalize())) for key in scope.keys),
             *(Column(name, heading, Kind.MONEY) for name, heading in _MONEY.items()),

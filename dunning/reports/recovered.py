@@ -97,7 +97,7 @@ def recovered(
         definitions=DEFINITIONS | _of_payments(scope) | told_of(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
-        totals=in_order(_rows(session, totalled(scope), into), (), {}),
+        totals=in_order(_rows(session, totalled(scope), None), (), {}),
         shown=(
             *(Column(key, _SHOWN.get(key, key.capitalize())) for key in scope.keys),
             *(Column(name, name.capitalize(), Kind.MONEY) for name in _MONEY),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Subquery, case, func, select
+from sqlalchemy import ColumnElement, Select, Subquery, case, func, select, true
 from sqlmodel import Session, col
 
 from dunning.clock import utc
@@ -274,10 +274,9 @@ def _ratio(above: int, below: int) -> float | None:
 
 
 def _gathered(session: Session, scope: Scope, until: datetime, *, spread: bool) -> _Groups:
-    dialect = session.get_bind().dialect.name
-    moments = _moments(scope)
     groups: _Groups = {}
-    for found in session.execute(_cases(session, dialect, scope, until, moments)).mappings():
+    places = range(len(BUCKETS)) if spread else ()
+    for found in session.execute(_cases(session, scope, until, places)).mappings():
         told = labelled(scope, {key: found[key] for key in scope.keys})
         group = groups.setdefault(tuple(told.values()), _Group())
         count = found["cases"]
@@ -289,35 +288,45 @@ def _gathered(session: Session, scope: Scope, until: datetime, *, spread: bool) 
             group.open += count
         else:
             group.unpaid += count
-    if spread:
-        for found in session.execute(_payments(session, dialect, scope, moments)).mappings():
-            told = labelled(scope, {key: found[key] for key in scope.keys})
-            group = groups.setdefault(tuple(told.values()), _Group())
-            group.amounts[found["bucket"]] += int(found["amount"])
+        for place in places:
+            if part := found[f"amount_{place}"]:
+                group.amounts[place] += int(part)
     return groups
 
 
-def _moments(scope: Scope) -> Subquery:
-    """What came in at each moment of each case: what was taken back at it is taken off."""
+def _payments(dialect: str, scope: Scope, places: Sequence[int]) -> Subquery:
+    """Of each case what came in and when the last of it, and how much in each bucket."""
+    case_id, at, opened = col(EntryRow.case_id), col(EntryRow.occurred_at), col(CaseRow.opened_at)
+    told: list[Any] = [case_id.label("case_id"), at.label("at"), opened.label("opened")]
     paid = func.sum(amount)
-    case_id, at = col(EntryRow.case_id), col(EntryRow.occurred_at)
-    told: list[Any] = [case_id.label("case_id"), at.label("at"), paid.label("paid")]
-    query = entries_of_cohort(select(*told).group_by(case_id, at), scope)
-    return query.where(came_in()).having(paid != 0).subquery()
+    query = entries_of_cohort(select(*told, paid.label("paid")), scope)
+    query = query.where(came_in()).group_by(case_id, at, opened)
+    # What was taken back by a counter-entry has the same moment, and comes to nothing.
+    held = query.having(paid != 0).subquery()
+    minutes = minutes_between(dialect, held.c.opened, held.c.at)
+    sums: list[Any] = [
+        func.max(held.c.at).label("at"),
+        func.sum(held.c.paid).label("amount"),
+        *(
+            func.sum(case((_within(minutes, place), held.c.paid), else_=0)).label(f"amount_{place}")
+            for place in places
+        ),
+    ]
+    return select(held.c.case_id, *sums).group_by(held.c.case_id).subquery()
 
 
-def _cases(
-    session: Session, dialect: str, scope: Scope, until: datetime, moments: Subquery
-) -> Select[Any]:
+def _within(minutes: ColumnElement[int], place: int) -> ColumnElement[bool]:
+    """Whether so many minutes lie in that bucket."""
+    after = minutes >= (_BUCKETS[place - 1][1] + 1) * _DAY if place else true()
+    return after & (minutes < (_BUCKETS[place][1] + 1) * _DAY) if place < len(_BUCKETS) else after
+
+
+def _cases(session: Session, scope: Scope, until: datetime, places: Sequence[int]) -> Select[Any]:
     """How many cases there are of each key, by how they stand and how long they took."""
-    last: Select[Any] = select(
-        moments.c.case_id,
-        func.max(moments.c.at).label("at"),
-        func.sum(moments.c.paid).label("paid"),
-    ).group_by(moments.c.case_id)
-    of_case = last.subquery()
-    minutes = minutes_between(dialect, col(CaseRow.opened_at), of_case.c.at)
+    dialect = session.get_bind().dialect.name
+    of_case = _payments(dialect, scope, places)
     is_paid = col(CaseRow.state) == State.RECOVERED.value
+    minutes = minutes_between(dialect, col(CaseRow.opened_at), of_case.c.at)
     told: dict[str, ColumnElement[Any]] = {
         "stands": case((is_paid, "paid"), (col(CaseRow.amount_at_risk) > 0, "open"), else_="ended"),
         "minutes": case((is_paid, minutes), else_=None),
@@ -326,30 +335,13 @@ def _cases(
     named: list[Any] = [
         one.label(name) for name, one in (keys_of_cases(session, scope) | told).items()
     ]
-    query: Select[Any] = select(*named, of_case.c.paid.label("paid")).select_from(CaseRow)
-    query = query.outerjoin(of_case, of_case.c.case_id == col(CaseRow.id))
+    amounts = ["amount", *(f"amount_{place}" for place in places)]
+    query: Select[Any] = select(*named, *(of_case.c[name] for name in amounts))
+    query = query.select_from(CaseRow).outerjoin(of_case, of_case.c.case_id == col(CaseRow.id))
     each = of_cohort(joined(query, scope.keys), scope).subquery()
     groups = [each.c[name] for name in (*scope.keys, *told)]
-    sums = (func.count().label("cases"), func.sum(each.c.paid).label("amount"))
-    return select(*groups, *sums).group_by(*groups)
-
-
-def _payments(session: Session, dialect: str, scope: Scope, moments: Subquery) -> Select[Any]:
-    """What came in of each key, by how long after the first failure."""
-    minutes = minutes_between(dialect, col(CaseRow.opened_at), moments.c.at)
-    bucket = case(
-        *((minutes < (last + 1) * _DAY, i) for i, (_, last) in enumerate(_BUCKETS)),
-        else_=len(_BUCKETS),
-    )
-    named: list[Any] = [
-        one.label(name)
-        for name, one in (keys_of_cases(session, scope) | {"bucket": bucket}).items()
-    ]
-    query: Select[Any] = select(*named, moments.c.paid.label("paid")).select_from(CaseRow)
-    query = query.join(moments, moments.c.case_id == col(CaseRow.id))
-    each = of_cohort(joined(query, scope.keys), scope).subquery()
-    groups = [each.c[name] for name in (*scope.keys, "bucket")]
-    return select(*groups, func.sum(each.c.paid).label("amount")).group_by(*groups)
+    sums: list[Any] = [func.sum(each.c[name]).label(name) for name in amounts]
+    return select(*groups, func.count().label("cases"), *sums).group_by(*groups)
 
 
 def _behind(until: datetime) -> ColumnElement[int]:
