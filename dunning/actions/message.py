@@ -17,7 +17,7 @@ from dunning.actions.notice import look_ahead
 from dunning.actions.speaking import Stored, spoken
 from dunning.actions.wording import Card, CardOf, Sender, facts_of
 from dunning.core.addresses import message_name
-from dunning.core.daily import THANKS
+from dunning.core.daily import SOON, THANKS, mail_day
 from dunning.core.events import StepResult
 from dunning.core.facts import Case
 from dunning.core.freezing import freeze
@@ -106,7 +106,7 @@ class Write:
         provider = self._providers[doing.case.source]
         looked = see(provider, doing)
         template = template_for(looked.case, doing.step.template or "", doing.policy)
-        if stopped := _stopped(doing, looked, template):
+        if stopped := _stopped(doing, looked, template) or _other_day(doing, looked):
             return stopped
         recipient = looked.case.word("email")
         why = self._why_bad(recipient) if recipient else _NO_ADDRESS
@@ -189,6 +189,15 @@ def _stopped(doing: Doing, looked: Seen, template: str) -> Ended | PutOff | None
         until = standing.until or doing.now + LONGEST_WAIT
         return PutOff(until=until, why=standing.why, events=looked.events)
     return None
+
+
+def _other_day(doing: Doing, looked: Seen) -> PutOff | None:
+    """The look told of another zone: the day that was taken for this message is not today's."""
+    days = [mail_day(case, doing.policy, doing.now).day for case in (doing.case, looked.case)]
+    if days[0] == days[1]:
+        return None
+    why = f"it is {days[1]} where the customer lives"
+    return PutOff(until=doing.now + SOON, why=why, events=looked.events)
 
 
 def _concluded(doing: Doing, looked: Seen, said: Said, outcome: SendOutcome) -> Ended | PutOff:
