@@ -13,7 +13,7 @@ from dunning.actions.looking import Seen, look
 from dunning.actions.notice import look_ahead
 from dunning.actions.speaking import Readers, Spoken, Stored, spoken
 from dunning.actions.wording import Card, CardOf, Sender, facts_of
-from dunning.core.daily import THANKS
+from dunning.core.daily import SOON, THANKS, mail_day
 from dunning.core.events import StepResult
 from dunning.core.facts import Case
 from dunning.core.freezing import freeze
@@ -111,7 +111,7 @@ class Composer:
         provider, sender = self._providers[doing.case.source], self.sender(doing.case)
         looked = see(provider, doing)
         template = template_for(looked.case, doing.step.template or "", doing.policy)
-        if why_not := stopped(doing, looked, template):
+        if why_not := stopped(doing, looked, template) or _other_day(doing, looked):
             return why_not
         recipient, nobody = way.to(looked)
         why = self._why_bad(recipient) if recipient else nobody
@@ -167,3 +167,12 @@ def stopped(doing: Doing, looked: Seen, template: str) -> Ended | PutOff | None:
         until = standing.until or doing.now + LONGEST_WAIT
         return PutOff(until=until, why=standing.why, events=looked.events)
     return None
+
+
+def _other_day(doing: Doing, looked: Seen) -> PutOff | None:
+    """The look told of another zone: the day that was taken for this message is not today's."""
+    days = [mail_day(case, doing.policy, doing.now).day for case in (doing.case, looked.case)]
+    if days[0] == days[1]:
+        return None
+    why = f"it is {days[1]} where the customer lives"
+    return PutOff(until=doing.now + SOON, why=why, events=looked.events)

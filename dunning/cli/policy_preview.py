@@ -141,11 +141,8 @@ def preview(
     loaded = load_file(file)
     name = policy or previewing.chosen_for(asked, loaded.choices, loaded.terms)
     wanted = policy_named(loaded, name)
-    if wanted.kind.is_notice:
-        if failed_at is None:
-            asked = previewing.in_time(asked, wanted)
-        if form in (PreviewFormat.SVG, PreviewFormat.HTML):
-            raise usage("of a notice there is no picture; choose table, json or csv", "--format")
+    if wanted.kind.is_notice and failed_at is None:
+        asked = previewing.in_time(asked, wanted)
     preview = previewing.live_through(wanted, asked)
     if form is PreviewFormat.TABLE:
         if out is not None:

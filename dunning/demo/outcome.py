@@ -15,6 +15,7 @@ from dunning.core.attribution import is_ours
 from dunning.core.bookings import Booking
 from dunning.core.entries import Account
 from dunning.core.events import StepKind, StepResult
+from dunning.core.words import Kind
 from dunning.demo.stage import Stage
 from dunning.reports import snapshot
 from dunning.reports.both_books import Question
@@ -49,9 +50,10 @@ def outcome(stage: Stage, *, seed: int, customers: int, days: int, seconds: floa
             "days": days,
             "webhooks_received": _count(session, InboxRow),
             "webhooks_parked": _count(session, InboxRow, col(InboxRow.state) == "parked"),
-            "cases": _by(session, col(CaseRow.state)),
+            "cases": _by(session, col(CaseRow.state), col(CaseRow.kind) == Kind.RECOVERY.value),
             "retries": _steps(session, StepKind.RETRY, CHARGED),
             "emails": _count(session, MessageRow, col(MessageRow.state) == "sent"),
+            "notices": _notices(session),
             "emails_by_template": _by(session, col(MessageRow.template)),
             "suspensions": _steps(session, StepKind.SUSPEND, ("done",)),
             "restorations": _steps(session, StepKind.RESTORE, ("done",)),
@@ -117,7 +119,7 @@ def compare(theirs: Mapping[str, Any], ours: Mapping[str, dict[str, Any]]) -> li
 def _our_invoices(session: Session) -> dict[str, dict[str, Any]]:
     lines: dict[str, dict[str, Any]] = {}
     by_case: dict[str, dict[str, Any]] = {}
-    for row in session.scalars(select(CaseRow)):
+    for row in session.scalars(select(CaseRow).where(col(CaseRow.kind) == Kind.RECOVERY.value)):
         line: dict[str, Any] = dict.fromkeys(("opened", "paid", "refunded", "disputed", "owed"), 0)
         line |= {"currency": row.currency, "open": row.closed_at is None}
         lines[row.invoice] = by_case[row.id] = line
@@ -184,8 +186,19 @@ def _count(session: Session, table: Any, *conditions: Any) -> int:
     return int(session.execute(query).scalar_one())
 
 
-def _by(session: Session, column: Any) -> dict[str, int]:
-    query = select(column, func.count()).group_by(column).order_by(column)
+def _notices(session: Session) -> dict[str, int]:
+    """How many messages told of what lies ahead, by what that is."""
+    query = (
+        select(col(CaseRow.kind), func.count())
+        .join(MessageRow, col(MessageRow.case_id) == col(CaseRow.id))
+        .where(col(CaseRow.kind) != Kind.RECOVERY.value, col(MessageRow.state) == "sent")
+        .group_by(col(CaseRow.kind))
+    )
+    return {kind: int(count) for kind, count in session.execute(query)}
+
+
+def _by(session: Session, column: Any, *conditions: Any) -> dict[str, int]:
+    query = select(column, func.count()).where(*conditions).group_by(column).order_by(column)
     return {str(value): int(count) for value, count in session.execute(query)}
 
 

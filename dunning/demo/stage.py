@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from typing import Any
 
 from dunning import store
 from dunning.config import PolicyFile, load_settings
+from dunning.config.policy_file import read_policy_text
 from dunning.config.stripe_keys import stripe_source
 from dunning.errors import DunningError
+from dunning.filling import fill
 from dunning.outbox import Heard
 from dunning.processes import Up, running
 from dunning.providers.stripe.subscribe import EVENTS
@@ -94,7 +97,8 @@ def staged(
 ) -> Iterator[Stage]:
     """Start everything; nothing has happened yet.
 
-    `policies` instead of the built-in ones; whatever accounts they are for, the demo has its own.
+    `policies` instead of the built-in ones with their notices; whatever accounts they are for,
+    the demo has its own.
     """
     with ExitStack() as stack:
         company = Company(customers=customers, days=days, seed=seed, mix=mix)
@@ -118,11 +122,26 @@ def staged(
         if policies is not None:
             own = stripe_source(environ)
             policies = replace(policies, sources=(own,) if own else ())
-        program = assemble(settings, environ=environ, policies=policies, product=_application)
+        program = assemble(
+            settings,
+            environ=environ,
+            policies=policies,
+            policy_text=None if policies else told_ahead(),
+            product=_application,
+        )
         stack.enter_context(running(Up(program), listener))
         webhook = f"{web_url}/webhooks/stripe"
         company.order("install", webhook=webhook, secret=SECRET, events=EVENTS)
+        for name, provider in program.providers.items():
+            # Who subscribed before we were there is read in, as `dunning reconcile` does.
+            fill(program.engine, program.cases, name, provider, program.clock.now)
         yield Stage(company, program, web_url)
+
+
+def told_ahead() -> str:
+    """The built-in policy file with its notices: without the marks before them."""
+    text, _ = read_policy_text(None)
+    return re.sub(r"(?m)^  # (?=  |expiry:|annual:|- \{)", "  ", text)
 
 
 def _application(_name: str, _body: bytes, _now: datetime) -> Heard:

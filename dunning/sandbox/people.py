@@ -45,6 +45,7 @@ PLANS: tuple[tuple[str, str, dict[str, int]], ...] = (
     ("Team", "month", {"usd": 14_900, "eur": 13_900, "gbp": 11_900, "jpy": 22_000}),
     ("Pro yearly", "year", {"usd": 48_000, "eur": 44_000, "gbp": 38_000, "jpy": 70_000}),
 )
+_YEARLY = 3  # the last of them
 _PLAN_WEIGHTS = (45, 35, 14, 6)
 _PAYDAYS = (1, 15, 25, 31)
 
@@ -83,6 +84,7 @@ class Person:
     failed_at: int | None = None
     emails: int = 0
     acted: bool = False
+    expires_soon: bool = False  # the card ends ahead of a renewal, and nothing fails
     notes: list[tuple[int, str]] = field(default_factory=list)
 
 
@@ -137,7 +139,17 @@ def make_people(
             )
         )
     _give_troubles([person for person in people if person.fails], chance, mix or MIX)
+    _look_ahead([person for person in people if not person.fails])
     return people
+
+
+def _look_ahead(people: list[Person]) -> None:
+    """Of those who pay one in five has a card in its last weeks, and somebody pays by the year."""
+    for person in people[::5]:
+        person.expires_soon = True
+        person.plan %= _YEARLY
+    if people and all(person.plan != _YEARLY for person in people):
+        people[-1].plan = _YEARLY
 
 
 def _give_troubles(people: list[Person], chance: random.Random, mix: Mapping[str, float]) -> None:

@@ -11,6 +11,7 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from dunning.sandbox import acts, substates
 from dunning.sandbox.api.catalog import new_price, new_product
@@ -100,7 +101,10 @@ class Population:
         card = card_by_number(_OLD_CARDS[person.index % len(_OLD_CARDS)])
         # An expired card says so on its face; the others have years to go.
         year = 2025 if person.decline == "expired_card" else 2030 + person.index % 4
-        method = new_card_method(world, card, 1 + person.index % 12, year)
+        month = 1 + person.index % 12
+        if person.expires_soon:
+            year, month = _this_month(world.now)
+        method = new_card_method(world, card, month, year)
         # Three numbers serve for everybody, and yet each has a card of their own: what is asked of
         # one card counts for that card.
         method["card"]["fingerprint"] = fingerprint(f"{card.number}/{person.index}")
@@ -207,10 +211,12 @@ class Population:
         with self.world.lock:
             person = self._by_email.get(to.strip().lower())
             link = likely_link(links)
-            if person is None or person.failed_at is None or link is None:
+            if person is None or link is None or not (person.failed_at or person.expires_soon):
                 return
             person.emails += 1
-            if person.behaviour != "clicks" or person.acted or person.emails < person.eagerness:
+            # Every other one whose card is about to expire gives a new one.
+            clicks = person.index % 2 if person.expires_soon else person.behaviour == "clicks"
+            if not clicks or person.acted or person.emails < person.eagerness:
                 return
             person.acted = True
             luck = draw(self.seed, "read", person.index, person.emails)
@@ -255,6 +261,12 @@ class Population:
                 "behaviours": dict(Counter(str(person.behaviour) for person in failing)),
                 "paid": sum(self._paid(person) for person in failing),
             }
+
+
+def _this_month(now: int) -> tuple[int, int]:
+    """The month it will be in two weeks: a card with it on its face has some weeks to go."""
+    then = datetime.fromtimestamp(now + 14 * DAY, UTC)
+    return then.year, then.month
 
 
 def _noon(now: int) -> int:

@@ -18,7 +18,7 @@ from sqlmodel import Session
 from dunning.core.status import ACCESS_ORDER, Access, State
 from dunning.reports.proof import verify_all
 from dunning.reports.snapshot import snapshot
-from dunning.simulation import audit_books, audit_mails, audit_steps
+from dunning.simulation import audit_books, audit_mails, audit_notices, audit_steps
 from dunning.simulation.audit_books import Line
 from dunning.simulation.journal import Asked
 from dunning.store import (
@@ -45,13 +45,15 @@ _TOLD = {
 class Arrived:
     """A message that reached the mail server: its id, when, and what could be known before.
 
-    `written`: when it was put together.
+    `written`: when it was put together. `heard`: how many of the provider's events there were.
     """
 
     id: str
     at: datetime | None = None
     known: int | None = None
     written: datetime | None = None
+    heard: int | None = None
+    to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Evidence:
     movements: Sequence[Mapping[str, Any]] | None = (
         None  # the provider's books as they were written
     )
+    happened: Sequence[Any] = ()  # every event of the provider, whether it was sent or not
+    undisturbed: bool = False  # all of them were heard, and nobody was away or dead
     asked: Sequence[Asked] = ()  # requests that change something at the provider
     secrets: Sequence[str] = ()  # marked: they may be found nowhere
     texts: Sequence[str] = ()  # traces, logs
@@ -105,6 +109,7 @@ def audit(engine: Engine, evidence: Evidence) -> list[str]:
         breaches += audit_books.check(seen, lines, evidence)
         breaches += audit_steps.check(session, seen, lines, evidence)
         breaches += audit_mails.check(session, seen, lines, evidence)
+        breaches += audit_notices.check(session, seen, evidence)
         breaches += _inbox(seen, lines, evidence)
         breaches += _left_over(seen, evidence.leaves)
         breaches += _order(seen)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dunning.core.case import case_id
+from dunning.core.returned import Fate
 from dunning.errors import DunningError
 from dunning.simulation.process import SOURCE
 from dunning.simulation.script import Happening
@@ -46,6 +47,8 @@ class Happenings:
             world.people.move_in(what)
         elif one.kind in BY_HAND:
             self._by_hand(one.kind, what)
+        elif one.kind == "bounces":
+            self._bounces(what)
         elif "who" in what:
             came = world.people.do(one.kind, what)
             world.say(f"  {came}")
@@ -81,6 +84,18 @@ class Happenings:
         except DunningError as refused:
             world.say(f"  refused: {refused}"[:100])
         except Exception as error:  # noqa: BLE001 - a person would read it and try again
+            world.say(f"  failed: {type(error).__name__}")
+
+    def _bounces(self, what: dict[str, Any]) -> None:
+        """The last message to somebody comes back."""
+        world = self._world
+        address = f"ann{what['who']}@example.com"
+        mail = next((one for one in reversed(world.post.mails) if one.to == address), None)
+        if mail is None or world.is_down:
+            return
+        try:
+            world.say(f"  {world.process.returned(mail.id, address, Fate(what['fate']))}")
+        except Exception as error:  # noqa: BLE001 - whoever reports it reports it again
             world.say(f"  failed: {type(error).__name__}")
 
     def _break(self, kind: str, what: dict[str, Any]) -> None:

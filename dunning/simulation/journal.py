@@ -36,7 +36,7 @@ class Journal:
     def __init__(self, stripe: Stripe, elapsed: Callable[[], int]) -> None:
         self._stripe = stripe
         self._elapsed = elapsed
-        self._known: dict[int, int] = {}
+        self._known: dict[int, tuple[int, int]] = {}
         self.lines: list[str] = []
         self.asked_for: list[Asked] = []
 
@@ -53,11 +53,15 @@ class Journal:
 
     def mark(self, depth: int) -> None:
         """Some work begins: this is what it may know."""
-        self._known[depth] = len(self._stripe.books.entries)
+        self._known[depth] = len(self._stripe.books.entries), len(self._stripe.events)
 
     def known(self, depth: int) -> int:
         """What the work at this depth could know when it began."""
-        return self._known.get(depth, 0)
+        return self._known.get(depth, (0, 0))[0]
+
+    def heard(self, depth: int) -> int:
+        """How many events of the provider there were then."""
+        return self._known.get(depth, (0, 0))[1]
 
     def asked(self, request: Request, fate: str, depth: int) -> None:
         """A request leaves."""
@@ -82,5 +86,13 @@ class Journal:
 
     def mail(self, letter: Letter, at: datetime, depth: int) -> Mail:
         """A message arrived."""
-        known, written = self.known(depth), written_at(letter.headers.get("Date"))
-        return Mail(letter.id, letter.to, letter.subject, letter.text, at, known, written)
+        return Mail(
+            letter.id,
+            letter.to,
+            letter.subject,
+            letter.text,
+            at,
+            self.known(depth),
+            written_at(letter.headers.get("Date")),
+            self.heard(depth),
+        )

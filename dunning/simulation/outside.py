@@ -38,6 +38,7 @@ class Mail:
     # How much of the provider's books was written when the work that sent it began.
     known: int | None = None
     written: datetime | None = None
+    heard: int | None = None  # how many of its events there were then
 
 
 @dataclass(frozen=True, slots=True)

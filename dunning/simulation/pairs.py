@@ -47,6 +47,7 @@ class Story:
             together=0.5,
             delays=(0, 0, 0, 1),
             breaker=True,
+            notices=False,
             happenings=tuple(Happening(index, *roll) for index, roll in enumerate(rolls)),
         )
 

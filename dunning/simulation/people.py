@@ -11,11 +11,12 @@ from dunning.sandbox.api.catalog import new_price, new_product
 from dunning.sandbox.cards import card_by_number
 from dunning.sandbox.customers import new_card_method, new_customer
 from dunning.sandbox.errors import ApiError, Obj, refused
-from dunning.sandbox.events import emit
+from dunning.sandbox.events import emit, emit_updated
 from dunning.sandbox.outcomes import Attempt, Outcome, parse_outcome
 from dunning.sandbox.periods import add_interval
 from dunning.sandbox.sandbox import Sandbox
 from dunning.sandbox.subscriptions import new_subscription, schedule
+from dunning.sandbox.world import snapshot
 
 # Has something done so many seconds from now.
 Later = Callable[[int, str, Callable[[], object]], None]
@@ -53,8 +54,11 @@ class People:
             currency=what["currency"],
             metadata={"timezone": zone} if zone else {},
         )
-        method = new_card_method(world, card_by_number(CARD), 12, 2034)
+        month, year = what.get("expires", (12, 2034))
+        method = new_card_method(world, card_by_number(CARD), month, year)
         method["customer"] = customer["id"]
+        if "expires" in what:
+            emit(world, "payment_method.attached", method)
         customer["invoice_settings"]["default_payment_method"] = method["id"]
         emit(world, "customer.created", customer)
         subscription = self._subscribe(customer, what)
@@ -63,12 +67,13 @@ class People:
         )
 
     def _subscribe(self, customer: Obj, what: dict[str, Any]) -> Obj:
-        """A subscription that renews soon, as if it had gone on for a month."""
+        """A subscription that renews soon, as if it had gone on for a month or a year."""
         world = self.world
         product = new_product(world, "Pro")
-        price = new_price(world, product["id"], what["amount"], what["currency"], "month")
+        interval = what.get("interval", "month")
+        price = new_price(world, product["id"], what["amount"], what["currency"], interval)
         renewal = world.now + what["renews"]
-        before = add_interval(renewal, "month", -1)
+        before = add_interval(renewal, interval, -1)
         subscription = new_subscription(
             world,
             customer,
@@ -117,6 +122,11 @@ class People:
         if kind == "cancels":
             acts.cancels(world, person.customer, at_period_end=not what["at once"])
             return "done"
+        if kind == "network updates":
+            acts.automatically_updated(world, person.method)
+            return "done"
+        if kind == "stays":
+            return self._stays(person)
         if kind == "card behaves":
             outcome = what["outcome"]
             person.endings = [] if outcome == "succeed" else [outcome] * 20
@@ -145,6 +155,17 @@ class People:
             return "done"
         with world.acting("stripe"):
             return self._staff(kind, what, invoice)
+
+    def _stays(self, person: Person) -> str:
+        """Who cancelled at the end of the term stays after all, if there is time."""
+        with self.world.acting("customer"):
+            for subscription in self.world.all("subscription"):
+                mine = subscription["customer"] == person.customer
+                if mine and subscription["cancel_at_period_end"]:
+                    before = snapshot(subscription)
+                    subscription |= {"cancel_at_period_end": False, "canceled_at": None}
+                    emit_updated(self.world, "customer.subscription.updated", subscription, before)
+        return "done"
 
     def _staff(self, kind: str, what: dict[str, Any], invoice: Obj) -> str:
         """What the merchant's people do in Stripe's dashboard."""

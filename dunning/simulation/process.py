@@ -14,12 +14,13 @@ from typing import Any
 
 from requests.adapters import BaseAdapter
 
-from dunning import broker, worker
+from dunning import broker, returns, worker
 from dunning.acts import ByHand, Person
 from dunning.clock import from_unix
 from dunning.config import PolicyFile, Settings, load_policies
 from dunning.config.secret import Secret, Url
 from dunning.core.ports import Channel
+from dunning.core.returned import Fate, Returned
 from dunning.errors import BadRequestError
 from dunning.messages import Messages
 from dunning.outbox import Deliver
@@ -194,6 +195,14 @@ class Process:
     def ops(self) -> Person:
         """A person of ops, now."""
         return Person(by="ops", why="simulated", now=self.now)
+
+    def returned(self, mail: str, address: str, fate: Fate) -> str:
+        """Take a bounce or a complaint in, as a mailbox hands it over; what came of it."""
+        ids = (mail.strip("<>"),)
+        told = Returned(key=mail, fate=fate, why=fate, addresses=(address,), message_ids=ids)
+        with transaction(self.program.engine) as session:
+            taken = returns.take(session, told, "mailbox", self.now)
+        return f"{taken.fate}, {'marked' if taken.marked else 'not marked'}"
 
     def catch_up(self, days: int) -> None:
         """Ask the provider for everything of the last days, as `dunning reconcile` does."""

@@ -21,7 +21,7 @@ from dunning.simulation.process import LEASE_SECONDS, SECRETS
 from dunning.simulation.script import Script, write
 from dunning.simulation.stage import Stage
 from dunning.simulation.world import RestlessError, World
-from dunning.store import CaseRow, ScheduleRow, StepRow
+from dunning.store import CaseRow, LookAgainRow, ScheduleRow, StepRow
 
 # After the last fault everything is taken up again within a lease and half a minute (I8).
 REST_SECONDS = LEASE_SECONDS + 30
@@ -125,16 +125,23 @@ def _at_rest(world: World) -> list[str]:
         found += [f"I8 {row.key} is running still" for row in running]
         late = session.scalars(overdue)
         found += [f"I8 {row.case_id} is overdue since {row.due_at}" for row in late]
+        unseen = session.scalars(select(LookAgainRow))
+        found += [f"I8 nobody has looked at {row.customer} since {row.since}" for row in unseen]
     return found
 
 
 def _evidence(world: World) -> Evidence:
     return Evidence(
         books=world.stripe.books.report()["invoices"],
-        mails=[Arrived(mail.id, mail.at, mail.known, mail.written) for mail in world.post.mails],
+        mails=[
+            Arrived(mail.id, mail.at, mail.known, mail.written, mail.heard, mail.to)
+            for mail in world.post.mails
+        ],
         told=[{"key": t.key, "type": t.type, "data": t.data} for t in world.product.told],
         acked=frozenset(world.incoming.acked),
         movements=world.stripe.books.entries,
+        happened=world.stripe.events,
+        undisturbed=world.script.notices and not _disturbed(world),
         asked=world.journal.asked_for,
         secrets=SECRETS,
         texts=[*world.journal.lines, *(mail.text for mail in world.post.mails)],
@@ -145,6 +152,12 @@ def _evidence(world: World) -> Evidence:
         apart=world.clock.apart,
         plan_of=world.process.program.cases.plan_of,
     )
+
+
+def _disturbed(world: World) -> bool:
+    """Whether news was kept from the program, or it was away; its clock may have been wrong."""
+    faults = ("post", "broker", "kill", "pause", "database")
+    return bool(world.clock.apart) or any(name.startswith(faults) for name in world.weather.struck)
 
 
 def _endings(world: World) -> Counter[str]:

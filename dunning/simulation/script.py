@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from dunning.simulation import notices
 from dunning.simulation.plots import (
     DAY,
     HARD,
@@ -69,6 +70,7 @@ class Script:
     together: float  # how often webhooks that come at one moment share a commit
     delays: tuple[int, ...]  # how long webhooks are under way, in seconds
     breaker: bool
+    notices: bool  # whether its policy gives notices of what lies ahead
     happenings: tuple[Happening, ...]
 
     def only(self, kept: Collection[int]) -> Script:
@@ -97,6 +99,8 @@ def write(seed: int) -> Script:
         if kind in PERSONAL:
             what = {"who": chance.randrange(people), **what}
         rolls.append((_moment(chance, policy), kind, what))
+    if noticing := notices.is_drawn(seed):
+        start = notices.add(seed, rolls)
     rolls.sort(key=lambda one: one[0])
     made = tuple(Happening(index, *roll) for index, roll in enumerate(rolls))
     return Script(
@@ -107,6 +111,7 @@ def write(seed: int) -> Script:
         together=chance.choice(TOGETHER),
         delays=chance.choice(DELAYS),
         breaker=chance.random() < 0.4,
+        notices=noticing,
         happenings=made,
     )
 

@@ -27,6 +27,8 @@ from dunning.simulation.incoming import Incoming
 from dunning.simulation.journal import Journal
 from dunning.simulation.line import Line, Request
 from dunning.simulation.locks import Blocker
+from dunning.simulation.looking import Looking
+from dunning.simulation.notices import with_notices
 from dunning.simulation.people import People
 from dunning.simulation.policies import POLICIES
 from dunning.simulation.process import (
@@ -64,9 +66,10 @@ class World:
         self.post = outside.Post(self._mail_fate, self._mail_arrived)
         self.product = outside.Product(self._call_fate, self._called)
         self.blocker = Blocker(stage.database, self.weather)
+        text = POLICIES[script.policy].text
         self.around = Surroundings(
             stage=stage,
-            policy=POLICIES[script.policy].text,
+            policy=with_notices(text) if script.notices else text,
             breaker=script.breaker,
             true_time=lambda: self.now,
             sleep=self._sleep,
@@ -77,6 +80,7 @@ class World:
         self.clock = SimulatedClock(lambda: self.now)
         self.incoming = Incoming(self)
         self.feeding = Feeding(self)
+        self.looking = Looking(self) if script.notices else None
         self.timers: list[tuple[int, int, str, Callable[[], object]]] = []
         self.depth = 0
         self.turns = 0
@@ -103,6 +107,8 @@ class World:
                         process.close()
                 self.blocker.close()
                 self.feeding.close()
+                if self.looking is not None:
+                    self.looking.close()
 
     def reach(self, point: str) -> None:
         """Somebody came by a point."""
@@ -172,9 +178,13 @@ class World:
             # A process that is down takes no hints and finds nothing.
             moments = [at for at in moments if at > self.now]
             moments.append(self.down_until)
-        elif (found_at := self.feeding.due_at) is not None:
-            moments.append(found_at)
+        else:
+            moments += [at for at in (self.feeding.due_at, self._looks_at) if at is not None]
         return max(min(moments), self.now + 1) if moments else None
+
+    @property
+    def _looks_at(self) -> int | None:
+        return self.looking.due_at if self.looking is not None else None
 
     def _sleep(self, seconds: float) -> None:
         self.pass_to(self.now + max(1, round(seconds)))
@@ -206,6 +216,8 @@ class World:
         acts += [(one.name, partial(feeding.work, one)) for one in waiting]
         if (found_at := feeding.due_at) is not None and found_at <= now:
             acts.append(("feeder", feeding.tick))
+        if self.looking is not None and self.looking.due_at <= now:
+            acts.append(("lookout", self.looking.tick))
         return acts
 
     def turn(self, ready: list[Act]) -> None:
@@ -221,6 +233,8 @@ class World:
         except Killed as killed:
             self._die(str(killed))
         self.feeding.something_happened()
+        if self.looking is not None:
+            self.looking.something_happened()
         self.incoming.collect()
 
     def others_get_on(self) -> None:

@@ -34,6 +34,22 @@ MANY = "version: 1\npolicies:\n  p:\n    grace: 3d\n    window: 90d\n    timelin
 )
 
 
+AHEAD = """
+version: 1
+policies:
+  p:
+    kind: renewal
+    timeline:
+      - {before: 30d, do: email, template: renewal_notice}
+      - {before: 7d, do: email, template: a_second_word, time: "09:00"}
+  failed:
+    grace: 1d
+    window: 1d
+    timeline: [{at: 0h, do: email, template: renewal_notice}]
+choose: [{policy: p}, {policy: failed}]
+"""
+
+
 def story(code: str = "insufficient_funds", text: str = "", zone: str = "Europe/Berlin") -> Story:
     policy = STANDARD
     if text:
@@ -48,6 +64,7 @@ STORIES = {
     "usual": story(),
     "left_out": story("lost_card"),
     "many": story(EVIL, MANY, "Asia/Tokyo"),
+    "notice": story(text=AHEAD),
 }
 
 
@@ -74,6 +91,20 @@ def test_what_is_left_out_is_told_with_its_reason() -> None:
     svg = wide(STORIES["left_out"])
     assert svg.count('class="skipped"') == 6  # and one in the legend
     assert ">retry 1, left out</text>" in svg
+
+
+def test_the_story_of_a_notice_counts_down_to_its_moment() -> None:
+    told = STORIES["notice"]
+    assert [(mark.name, mark.number) for mark in told.marks] == [
+        ("email renewal_notice", -30),
+        ("email a_second_word", -6),
+        ("the renewal", 0),
+    ]
+    assert (told.ticks[-1].day, told.ticks[-1].at) == (0, told.days)
+    assert [mark.day for mark in told.marks] == sorted(mark.day for mark in told.marks)
+    assert told.marks[-1].day == told.days
+    assert told.bands == ()  # no access is taken
+    assert "The bank says" not in dict(told.facts)
 
 
 def test_nothing_from_outside_is_taken_for_markup() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from dunning.core.events import StepKind
 from dunning.core.money import Money
 from dunning.core.watching import watch_of
 from dunning.core.words import Kind
+from dunning.demo.stage import told_ahead
 from dunning.errors import ConfigError
 
 TEMPLATES = ("payment_failed", "card_expiring", "renewal_notice")
@@ -171,3 +173,11 @@ def test_what_the_linter_says(
 def test_the_linter_speaks_of_failed_charges_only_where_there_are_any() -> None:
     found = lint(told(LINE))
     assert [one for one in found if one.path.startswith("policies.told")] == []
+
+
+def test_the_built_in_file_gives_notices_without_its_marks() -> None:
+    """As it says of itself; the demo has it so."""
+    names = set(re.findall(r"template: (\w+)", told_ahead()))
+    loaded = load_policies(told_ahead(), filename="p", environ=None, known_templates=names)
+    assert {policy.kind for policy in loaded.policies.values()} == set(Kind)
+    assert [choice.policy for choice in loaded.choices] == ["expiry", "annual", "standard"]

@@ -54,6 +54,11 @@ AROUND_A_CHARGE = [
     ["intent.committed:1", "outcome.before_commit:1"],
     ["provider.asking:4", "provider.answered:4"],
 ]
+# From the look ahead to the letter that has left, of which nobody then knows: it is not sent again.
+AROUND_A_NOTICE = [
+    *("lookout.before_commit:1", "intent.committed:1", "provider.answered:1"),
+    *("asking.before_commit:1", "mail.accepted:1"),
+]
 # A step, its outcome and the call that tells of it, in the order in which they come.
 AROUND_A_SUSPENSION = ["provider.answered:2", "outcome.before_commit:1", "call.answered:1"]
 
@@ -226,11 +231,13 @@ def test_looking_ahead_dies_and_is_done_again(house: House, tmp_path: Path) -> N
     assert house.command("reconcile", crash="filling.page:1")[0] == EXIT_CODE
     code, said = house.command("reconcile", "--format", "json")
     assert code == 0, said
-    house.start("up", crash="lookout.before_commit:1")
+    house.is_to_die("up", *AROUND_A_NOTICE)
+    house.start("up")
     house.passes(days=31)
     house.rests()
-    assert house.died == ["lookout.before_commit:1"], house.said()
-    assert [row.template for row in house.world.messages()] == ["card_expiring"]
+    assert house.died == AROUND_A_NOTICE, house.said()
+    subjects = [str(mail["Subject"]) for mail in house.world.mailbox.messages]
+    assert subjects == ["Your card expires before your next payment to Example Ltd"]
     house.audit()
 
 

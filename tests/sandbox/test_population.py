@@ -14,7 +14,7 @@ import stripe
 
 from dunning.sandbox import Sandbox, curves
 from dunning.sandbox.mailbox import Mailbox
-from dunning.sandbox.people import BEHAVIOURS, make_people
+from dunning.sandbox.people import BEHAVIOURS, PLANS, make_people
 from dunning.sandbox.population import Population
 from tests.sandbox.helpers import DAY, HOUR, Follower, Receiver, call, sdk
 
@@ -184,3 +184,13 @@ def test_a_population_lives_the_same_life_twice(receiver: Receiver) -> None:
         dead = curves.kind_of(person.decline) == "dead"
         if dead and person.behaviour == "passive":
             assert book["paid_by"] is None
+
+
+def test_some_of_those_who_pay_have_something_ahead() -> None:
+    people = make_people(20, 7, 30, 0.5)
+    soon = [person for person in people if person.expires_soon]
+    assert len(soon) == 2
+    assert not any(person.fails for person in soon)
+    yearly = [person for person in people if not person.fails and person.plan == len(PLANS) - 1]
+    assert yearly
+    assert not set(map(id, yearly)) & set(map(id, soon))

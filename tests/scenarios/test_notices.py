@@ -10,6 +10,9 @@ import pytest
 from tests.scenarios.conftest import Begin
 from tests.world import Customer, World
 
+# A year of a world, day by day, takes its time on a busy machine.
+pytestmark = pytest.mark.timeout(400)
+
 POLICY = """
 version: 1
 policies:

@@ -37,4 +37,9 @@ CATCHES: dict[str, tuple[int, ...]] = {
     "nobody_looks_at_the_other_debts": (1492,),
     "a_day_is_taken_by_who_sent_nothing": (2,),
     "a_door_does_not_wait_for_its_notice": (22,),
+    "a_notice_is_told_after_the_new_card": (9,),
+    "a_notice_takes_no_day": (169,),
+    "a_zone_that_is_learned_late_moves_no_day": (949,),
+    "nothing_is_seen_ahead": (269,),
+    "a_bad_address_is_written_to": (109,),
 }

@@ -44,10 +44,10 @@ from dunning.providers.stripe.acting import StripeProvider
 from dunning.providers.stripe.charging import Charging
 from dunning.simulation import process
 from dunning.store import OutboxRow
-from tests.simulation import planted_mails
+from tests.simulation import planted_mails, planted_notices
 from tests.simulation.planting import BUGS, Patch, bug, unseen
 
-__all__ = ["BUGS", "planted", "planted_mails"]
+__all__ = ["BUGS", "planted", "planted_mails", "planted_notices"]
 
 
 @contextmanager

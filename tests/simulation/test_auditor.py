@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dunning.simulation import audit_steps
+from dunning.simulation import audit_notices, audit_steps
 from dunning.simulation.auditor import Seen
-from dunning.store import CaseRow, InboxRow, StepRow
+from dunning.store import CaseRow, InboxRow, OutboxRow, StepRow
 
 CASE = "case_a"
 OPENED = datetime(2026, 3, 31, 4, tzinfo=UTC)
@@ -60,6 +60,21 @@ def _seen(began: datetime, behind: timedelta) -> Seen:
     seen = Seen(cases=[case], steps=[step], entries=[], messages=[], calls=[], inbox=inbox)
     seen.by_case = {CASE: case}
     return seen
+
+
+def test_a_notice_that_is_counted_as_a_debt_is_named() -> None:
+    seen = _seen(OPENED, timedelta(0))
+    (case,), (step,) = seen.cases, seen.steps
+    assert list(audit_notices.without_money(seen)) == []
+    case.kind, step.kind = "renewal", "email"
+    assert list(audit_notices.without_money(seen)) == []
+    case.amount_at_risk, step.kind = 4900, "retry"
+    seen.calls.append(OutboxRow(case_id=CASE, key="k", source="stripe", type="case.opened"))
+    assert list(audit_notices.without_money(seen)) == [
+        f"I1 {CASE} is a notice, and counted: 4900 full",
+        f"I1 {CASE}/retry:1 is a step of a notice",
+        f"I1 {CASE} is a notice, and is in the outbox",
+    ]
 
 
 def test_a_step_in_the_middle_of_a_dispute_is_named() -> None:

@@ -39,7 +39,7 @@ stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}}
 .drawing text.gone{{fill:var(--soft)}}
 """
 LEVELS = {"full": "full access", "restricted": "restricted", "suspended": "suspended"}
-COLOURS = {"Charges": "charge", "Emails": "mail", "Calls": "mail", "Doors": "door"}
+COLOURS = {"Charges": "charge", "Emails": "mail", "Calls": "mail", "Doors": "door", "Ahead": "door"}
 
 
 def at(number: float) -> str:
@@ -104,7 +104,12 @@ def legend(marks: list[Mark]) -> list[tuple[Mark, str]]:
     seen: dict[tuple[str, str], tuple[Mark, str]] = {}
     for mark in marks:
         skipped = mark.state == "skipped"
-        says = {"Charges": "charge, declined", "Emails": "email", "Calls": "call to the product"}
+        says = {
+            "Charges": "charge, declined",
+            "Emails": "email",
+            "Calls": "call to the product",
+            "Ahead": "what the notice tells of",
+        }
         text = f"{mark.lane.lower().removesuffix('s')} left out" if skipped else says.get(mark.lane)
         key = (mark.lane, "skipped" if skipped else "done")
         seen.setdefault(key, (mark, text or "restrict, suspend, give up"))

@@ -9,11 +9,13 @@ from datetime import datetime, timedelta
 from dunning.cli.output import once
 from dunning.cli.preview import Preview, Stop, branch_and_name, day_of, what
 from dunning.cli.words import local_text
+from dunning.config.notices import MOMENTS
 from dunning.core.events import StepKind, StepResult
 from dunning.core.steps import TEXT
-from dunning.core.words import MESSAGES
+from dunning.core.words import MESSAGES, Kind
 
 CHARGES, EMAILS, CALLS, DOORS = "Charges", "Emails", "Calls", "Doors"
+AHEAD = "Ahead"  # what a notice tells of
 _LANES = {
     StepKind.RETRY: CHARGES,
     StepKind.EMAIL: EMAILS,
@@ -29,7 +31,13 @@ _ACCESS = {
     StepKind.SUSPEND: "suspended",
     StepKind.RESTORE: "full",
 }
+_AHEAD = {
+    Kind.CARD_EXPIRY: "the card is good until then; a payment comes after it",
+    Kind.RENEWAL: "the next term begins, and is charged",
+}
+_DAY = timedelta(days=1)
 _STATES = {StepResult.SKIPPED: "skipped", StepResult.DECLINED: "declined"}
+_ALL = (CHARGES, EMAILS, CALLS, DOORS, AHEAD)
 # Days between two ticks of the axis, the smallest that leaves no more than this many.
 _TICKS = 9
 _APART = (1, 2, 7, 14, 28, 56, 91)
@@ -42,8 +50,8 @@ class Mark:
     lane: str
     kind: str  # failed, or the kind of the step
     state: str  # done, declined or skipped
-    day: float  # since the first failure, as far as the drawing is concerned
-    number: int  # the same as people count
+    day: float  # since the drawing begins: with the first failure, or the first line of a notice
+    number: int  # as people count: since the failure, or until what a notice tells of
     name: str
     when: str
     what: str
@@ -61,10 +69,11 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A day of the axis with its date."""
+    """A day of the axis with its date; `at`: how far from where the drawing begins."""
 
     day: int
     date: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +92,7 @@ class Story:
     @property
     def lanes(self) -> list[str]:
         """The lanes on which there is something."""
-        return [lane for lane in (CHARGES, EMAILS, CALLS, DOORS) if self.on(lane)]
+        return [lane for lane in _ALL if self.on(lane)]
 
     def on(self, lane: str) -> list[Mark]:
         """The marks of one lane."""
@@ -102,26 +111,24 @@ class Story:
 
 def story_of(preview: Preview) -> Story:
     """The story of what was lived through."""
-    asked, policy = preview.asked, preview.policy
+    policy = preview.policy
     days = max([_days(preview, stop.at) for stop in preview.stops], default=0.0)
-    days = max(days, policy.window / timedelta(days=1), 1.0)
-    marks = [_failure(preview), *(_mark(preview, stop) for stop in preview.stops)]
+    days = max(days, policy.window / _DAY, 1.0)
+    steps = [_mark(preview, stop) for stop in preview.stops]
+    if policy.kind.is_notice:
+        days = max(_days(preview, preview.asked.failed_at), 1.0)
+        marks = [*steps, _moment(preview)]
+    else:
+        marks = [_failure(preview), *steps]
     said = once((mark.name, mark.what) for mark in marks)
     marks = [replace(mark, told=said[mark.name]) for mark in marks]
     branches = dict.fromkeys(filter(None, (branch_and_name(stop)[0] for stop in preview.stops)))
     ending = f" ({preview.reason.replace('_', ' ')})" if preview.reason else ""
     return Story(
-        title=f"{asked.amount} under policy {policy.name}",
-        facts=[
-            ("First failure", local_text(asked.failed_at, preview.zone) + f" in {preview.zone}"),
-            ("The bank says", f"{asked.code or asked.advice_code or 'no reason'}"),
-            ("Which means", f"{preview.verdict.advice.value}: {preview.verdict.reason}"),
-            *((("Branch", ", then ".join(branches)),) if branches else ()),
-            ("Assumed", "every charge is declined for the same reason"),
-            ("Policy version", policy.version),
-        ],
+        title=f"{preview.asked.amount} under policy {policy.name}",
+        facts=[*_facts(preview, list(branches)), ("Policy version", policy.version)],
         marks=marks,
-        bands=_bands(preview, days),
+        bands=() if policy.kind.is_notice else _bands(preview, days),
         ticks=_ticks(preview, days),
         days=days,
         left_out=_left_out(marks),
@@ -129,8 +136,48 @@ def story_of(preview: Preview) -> Story:
     )
 
 
+def _facts(preview: Preview, branches: Sequence[str]) -> list[tuple[str, str]]:
+    asked, kind = preview.asked, preview.policy.kind
+    when = local_text(asked.failed_at, preview.zone) + f" in {preview.zone}"
+    if kind.is_notice:
+        name = MOMENTS[kind]
+        return [(name[0].upper() + name[1:], when), ("Assumed", "nothing changes before it")]
+    return [
+        ("First failure", when),
+        ("The bank says", f"{asked.code or asked.advice_code or 'no reason'}"),
+        ("Which means", f"{preview.verdict.advice.value}: {preview.verdict.reason}"),
+        *((("Branch", ", then ".join(branches)),) if branches else ()),
+        ("Assumed", "every charge is declined for the same reason"),
+    ]
+
+
+def _begins(preview: Preview) -> datetime:
+    """Where the drawing begins: a notice has its first line there, and ends at its moment."""
+    asked = preview.asked
+    if not preview.policy.kind.is_notice:
+        return asked.failed_at
+    first = min((stop.at for stop in preview.stops), default=asked.failed_at)
+    return asked.failed_at - -(-(asked.failed_at - first) // _DAY) * _DAY
+
+
 def _days(preview: Preview, moment: datetime) -> float:
-    return (moment - preview.asked.failed_at) / timedelta(days=1)
+    return (moment - _begins(preview)) / _DAY
+
+
+def _moment(preview: Preview) -> Mark:
+    """What a notice tells of, where the drawing ends."""
+    moment = preview.asked.failed_at
+    name = MOMENTS[preview.policy.kind]
+    return Mark(
+        lane=AHEAD,
+        kind="moment",
+        state="done",
+        day=_days(preview, moment),
+        number=0,
+        name=name,
+        when=local_text(moment, preview.zone),
+        what=_AHEAD[preview.policy.kind],
+    )
 
 
 def _failure(preview: Preview) -> Mark:
@@ -183,10 +230,12 @@ def _bands(preview: Preview, days: float) -> list[Band]:
 
 def _ticks(preview: Preview, days: float) -> list[Tick]:
     apart = next((step for step in _APART if days / step <= _TICKS), _APART[-1])
-    ticks = []
-    for day in range(0, int(days) + 1, apart):
-        local = (preview.asked.failed_at + timedelta(days=day)).astimezone(preview.zone)
-        ticks.append(Tick(day, f"{local.day} {local:%b}"))
+    ticks, begins = [], _begins(preview)
+    # Of a notice the days are counted down, to a tick at its moment.
+    first, zero = (int(days) % apart, int(days)) if preview.policy.kind.is_notice else (0, 0)
+    for day in range(first, int(days) + 1, apart):
+        local = (begins + day * _DAY).astimezone(preview.zone)
+        ticks.append(Tick(day - zero, f"{local.day} {local:%b}", day))
     return ticks
 
 

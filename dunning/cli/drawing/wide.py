@@ -55,8 +55,10 @@ def wide(story: Story, *, alone: bool = True) -> str:
         y = _head(parts, story, y)
     top = y + 32
     _days(parts, axis, y)
-    _access(parts, axis, top)
-    y = top + BAND + 30
+    y = top + 16
+    if story.bands:
+        _access(parts, axis, top)
+        y = top + BAND + 30
     doors = [axis.x(mark.day) for mark in story.on(DOORS) if mark.state != "skipped"]
     lanes: list[str] = []
     for lane in story.lanes:
@@ -107,7 +109,7 @@ def _head(parts: list[str], story: Story, y: float) -> float:
 def _days(parts: list[str], axis: _Axis, y: float) -> None:
     parts.append(words(MARGIN, y + 12, "Day", "lane"))
     for tick in axis.story.ticks:
-        x = axis.x(tick.day)
+        x = axis.x(tick.at)
         parts.append(words(x, y + 10, str(tick.day), "", ' text-anchor="middle"'))
         parts.append(words(x, y + 25, tick.date, "small", ' text-anchor="middle"'))
 
