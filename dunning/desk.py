@@ -223,9 +223,10 @@ class Desk:
 
     def _fetch_entries(self, ids: Collection[str]) -> Mapping[str, tuple[Line, ...]]:
         """Their entries of money and of recurring revenue, in one journey."""
+        tables = [table_of(model) for model in BOOKS]
         lines = [
             select(*_columns(table)).where(among(self.session, table.c.case_id, ids))
-            for table in map(table_of, BOOKS)
+            for table in tables
         ]
         query = union_all(*lines).order_by("case_id", "place")
         found: dict[str, list[Line]] = {}

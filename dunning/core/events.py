@@ -22,6 +22,7 @@ from dunning.core.by_hand import (
 from dunning.core.monthly import Monthly
 from dunning.core.visits import ButtonPressed, PageOpened
 from dunning.core.words import (
+    HEARD,
     MESSAGES,
     Actor,
     AttemptStatus,
@@ -325,11 +326,6 @@ class RenewalUpcoming:
     period_end: datetime | None = None  # of the term that ends with it
 
 
-# By a name of its own, as `StepResult.DONE` takes ten times as long to look up, and this is asked
-# of every step of every case.
-_HEARD = (StepResult.DONE, StepResult.DOUBTFUL)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnded:
     """A step of ours ended. `id` is the step key; `off`: giving up took the service away.
@@ -349,7 +345,7 @@ class StepEnded:
     @property
     def told(self) -> bool:
         """Whether the customer heard this message, or may have, from this step or another."""
-        return self.kind in MESSAGES and (self.result in _HEARD or self.said_in is not None)
+        return self.kind in MESSAGES and (self.result in HEARD or self.said_in is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

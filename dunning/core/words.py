@@ -110,6 +110,10 @@ class StepResult(enum.StrEnum):
     DOUBTFUL = "doubtful"  # it may have happened; it is not done again, and it is counted
 
 
+# How a message ended that the customer has heard, or may have.
+HEARD = (StepResult.DONE, StepResult.DOUBTFUL)
+
+
 class Standing(enum.StrEnum):
     """How the service stood when a case was taken over; see `Adopted`."""
 

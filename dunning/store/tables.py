@@ -363,8 +363,7 @@ class EntryRow(SQLModel, table=True):
     occurred_at: datetime = _when(nullable=False)
     recorded_at: datetime = _when(nullable=False)
     reverses: str | None = None
-    # Heard of when its period was closed: booked to the first moment that was open, with a
-    # reference to the statement it came too late for.
+    # Heard of when its period was closed: booked when one was open again, by the statement's name.
     posted_at: datetime | None = _when()
     closed_period: str | None = None
     # Of a payment, the last before it: '' where there was none, NULL where nobody kept it yet.
