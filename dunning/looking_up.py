@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import Engine, select
 from sqlmodel import Session, col
 
-from dunning import addresses
+from dunning import addresses, unsubscribed
 from dunning.actions.wording import Card
 from dunning.case_rows import read_facts
 from dunning.cases import CaseBook
@@ -25,6 +26,12 @@ def why_bad(engine: Engine, address: str) -> str | None:
     return (
         f"the address is marked bad since {marked.since:%Y-%m-%d}: {marked.why}" if marked else None
     )
+
+
+def wants_no_notices(engine: Engine, source: str, customer: str) -> datetime | None:
+    """Since when the customer wants no notices of what lies ahead, if that is so."""
+    with reading(engine) as session:
+        return unsubscribed.since(session, source, customer)
 
 
 def card_history(engine: Engine, source: str, method: str, known: frozenset[str]) -> list[Attempt]:

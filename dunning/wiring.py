@@ -356,6 +356,7 @@ def _composer(
         stored=partial(looking_up.stored, engine, cases),
         card_of=partial(looking_up.card, engine),
         why_bad=why_bad or partial(looking_up.why_bad, engine),
+        no_notices=partial(looking_up.wants_no_notices, engine),
     )
 
 

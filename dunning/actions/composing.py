@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -21,6 +21,7 @@ from dunning.core.permission import template_for
 from dunning.core.policy import Policy
 from dunning.core.ports import Doing, Ended, Links, Provider, PutOff
 from dunning.core.status import State
+from dunning.core.words import Kind
 from dunning.links import Pages
 from dunning.messages import Facts, Messages, locale_for
 
@@ -34,6 +35,8 @@ AFTER_PAYMENT = frozenset((THANKS,))
 LinkFor = Callable[[Case, str], str | None]
 # Why an address is not written to any more, or None.
 WhyBad = Callable[[str], str | None]
+# Since when this customer of this source wants no notices of what lies ahead, or None.
+NoNotices = Callable[[str, str], datetime | None]
 
 
 def _nothing_stored(_names: Sequence[str]) -> Sequence[tuple[Case, Policy]]:
@@ -41,6 +44,10 @@ def _nothing_stored(_names: Sequence[str]) -> Sequence[tuple[Case, Policy]]:
 
 
 def _no_card(_source: str, _method: str) -> Card | None:
+    return None
+
+
+def _all_want_them(_source: str, _customer: str) -> datetime | None:
     return None
 
 
@@ -83,6 +90,7 @@ class Composer:
         stored: Stored = _nothing_stored,
         card_of: CardOf = _no_card,
         why_bad: WhyBad = _never_bad,
+        no_notices: NoNotices = _all_want_them,
     ) -> None:
         self._providers = providers
         self.messages = messages
@@ -92,6 +100,7 @@ class Composer:
         self._stored = stored
         self._card_of = card_of
         self._why_bad = why_bad
+        self._no_notices = no_notices
 
     def sender(self, case: Case) -> Sender:
         """In whose name the customer is written to; `address` is empty where there is none."""
@@ -113,6 +122,8 @@ class Composer:
         template = template_for(looked.case, doing.step.template or "", doing.policy)
         if why_not := stopped(doing, looked, template) or _other_day(doing, looked):
             return why_not
+        if why := self._unwanted(looked.case):
+            return Ended(result=StepResult.SKIPPED, why=why, events=looked.events)
         recipient, nobody = way.to(looked)
         why = self._why_bad(recipient) if recipient else nobody
         if not recipient or why is not None:
@@ -130,11 +141,22 @@ class Composer:
             sender=sender,
         )
 
+    def _unwanted(self, case: Case) -> str | None:
+        """Why a notice is not sent to this customer; of a debt they always hear."""
+        if case.notice is None or case.customer is None:
+            return None
+        since = self._no_notices(case.source, case.customer)
+        return f"the customer wants no notices since {since:%Y-%m-%d}" if since else None
+
     def _links(self, provider: Provider, case: Case, template: str) -> Links:
         if template in AFTER_PAYMENT:
             return Links(pay=None, update_card=None)
         if case.notice is not None:
-            return Links(pay=None, update_card=self.link_for(case, "card"))
+            page = self.link_for(case, "card")
+            if page is None or case.notice.kind is not Kind.RENEWAL:
+                return Links(pay=None, update_card=page)
+            more = {"cancel": f"{page}/subscription", "unsubscribe": f"{page}/stop"}
+            return Links(pay=None, update_card=page, **more)
         own = Links(pay=self.link_for(case, "pay"), update_card=self.link_for(case, "card"))
         if own.pay is not None:
             return own

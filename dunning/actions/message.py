@@ -38,6 +38,7 @@ UNSENT_WAIT = timedelta(minutes=2)
 # Over the rate of the mail server: nothing is wrong, so it is asked again soon.
 FULL_WAIT = timedelta(seconds=10)
 FULL_LONGEST = timedelta(minutes=10)
+ONE_CLICK = "List-Unsubscribe=One-Click"
 _NO_ADDRESS = "the provider knows no email address of this customer"
 
 
@@ -84,8 +85,19 @@ class Write:
         return concluded(doing, made.looked, said, outcome)
 
 
+def to_stop(url: str | None) -> dict[str, str]:
+    """The headers by which a mail program stops notices: it posts to the address by itself.
+
+    RFC 8058 wants https; elsewhere there is the link in the letter.
+    """
+    if url is None or not url.startswith("https://"):
+        return {}
+    return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": ONE_CLICK}
+
+
 def _letter(doing: Doing, made: Composed, rendered: Rendered) -> Letter:
     sender = made.sender
+    headers = {"Date": format_datetime(doing.now), **to_stop(made.facts.unsubscribe_url)}
     return Letter(
         to=made.recipient,
         to_name=made.looked.case.word("name"),
@@ -96,7 +108,7 @@ def _letter(doing: Doing, made: Composed, rendered: Rendered) -> Letter:
         id=_message_id(doing.step.key, sender),
         reply_to=sender.reply_to or sender.support_email,
         bcc=sender.bcc,
-        headers={"Date": format_datetime(doing.now)},
+        headers=headers,
     )
 
 

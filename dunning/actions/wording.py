@@ -69,6 +69,8 @@ def facts_of(
             brand=sender.brand,
             locale=locale,
             update_card_url=links[looked.case.id].update_card,
+            cancel_url=links[looked.case.id].cancel,
+            unsubscribe_url=links[looked.case.id].unsubscribe,
             support_email=sender.support_email,
         )
     case, last = looked.case, last_decline(looked.case)

@@ -114,6 +114,11 @@ class AtOnce:
         """Nowhere."""
         return Links(pay=None, update_card=None)
 
+    def portal(self, customer: str, *, return_url: str | None) -> str | None:
+        """Nowhere."""
+        del customer, return_url
+        return None
+
     def methods(self, customer: str) -> Sequence[MethodChanged]:
         """None."""
         del customer

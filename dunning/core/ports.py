@@ -264,6 +264,9 @@ class Provider(Protocol):
     def links(self, invoice: str | None, customer: str | None, *, return_url: str | None) -> Links:
         """Fresh links where the customer can pay this invoice, if there is one, or give a card."""
 
+    def portal(self, customer: str, *, return_url: str | None) -> str | None:
+        """A fresh link to where the customer sees and ends what they subscribe to."""
+
     def methods(self, customer: str) -> Sequence[MethodChanged]:
         """What the customer has saved to pay with, as SAVED; which they agreed to while away."""
 
@@ -347,3 +350,5 @@ class Links:
 
     pay: str | None
     update_card: str | None
+    cancel: str | None = None  # where the subscription can be seen and ended
+    unsubscribe: str | None = None  # from notices of what lies ahead

@@ -24,7 +24,7 @@ from dunning.store.engine import (
 )
 from dunning.store.mailing import BadAddressRow, MailDayRow, ReturnRow
 from dunning.store.partitions import day_of_id, first_id
-from dunning.store.people import ActRow, ExemptionRow
+from dunning.store.people import ActRow, ExemptionRow, UnsubscribedRow
 from dunning.store.records import FitRow, PruningRow, RevenueRow, RollupRow, SeenRow, TallyRow
 from dunning.store.shared import (
     BreakerChangeRow,
@@ -105,6 +105,7 @@ __all__ = [
     "SubscriptionRow",
     "TallyRow",
     "UTCDateTime",
+    "UnsubscribedRow",
     "add_rows",
     "among",
     "change_rows",

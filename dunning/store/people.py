@@ -53,3 +53,14 @@ class ExemptionRow(SQLModel, table=True):
     why: str = _text()
     until: datetime | None = _when()
     at: datetime = _when(nullable=False)
+
+
+class UnsubscribedRow(SQLModel, table=True):
+    """A customer who wants no notices of what lies ahead, since when, and by which one's link."""
+
+    __tablename__ = "unsubscribed"
+
+    source: str = Field(primary_key=True)
+    customer: str = Field(primary_key=True)
+    at: datetime = _when(nullable=False)
+    case_id: str

@@ -14,6 +14,7 @@ from fast_mail_parser import PyMail, parse_email
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dunning.actions.message import to_stop
 from dunning.channels.email import EmailChannel
 from dunning.channels.email.address import parsed
 from dunning.channels.email.body import quoted_printable, written
@@ -161,6 +162,14 @@ def test_unsubscribing_stands_only_where_the_letter_asks_for_it() -> None:
     assert f"\r\nList-Unsubscribe: {WAY_OUT}\r\n".encode() in raw, "in one line, as it is"
     assert mail.headers["List-Unsubscribe"] == [WAY_OUT]
     assert mail.headers["List-Unsubscribe-Post"] == ["List-Unsubscribe=One-Click"]
+
+
+def test_a_notice_names_the_page_that_stops_notices_where_that_is_https() -> None:
+    headers = to_stop("https://billing.example.com/pay/rcv_card_x/stop")
+    mail = checked(body(replace(LETTER, headers={**LETTER.headers, **headers})))
+    assert mail.headers["List-Unsubscribe"] == ["<https://billing.example.com/pay/rcv_card_x/stop>"]
+    assert mail.headers["List-Unsubscribe-Post"] == ["List-Unsubscribe=One-Click"]
+    assert to_stop("http://localhost/pay/rcv_card_x/stop") == to_stop(None) == {}
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlmodel import select
 
+from dunning.store import UnsubscribedRow
 from tests.scenarios.conftest import Begin
 from tests.world import Customer, World
 
@@ -229,6 +232,42 @@ def test_a_renewal_that_is_moved_is_told_of_with_its_new_date(noticing: World) -
     said = world.mailbox.messages[-1].get_body(("plain",))
     assert said is not None
     assert "March 20, 2027" in said.get_content()
+
+
+def test_who_stops_the_notices_hears_of_a_failed_payment_all_the_same(noticing: World) -> None:
+    world = noticing
+    ends = world.now + timedelta(days=40)
+    trial = {"trial_end": int(ends.timestamp())}
+    who = world.customer(interval="year", preferred_locales=["de"], subscription=trial)
+    world.passes(days=11, expect=["email renewal_notice"])
+    text = world.mailbox.messages[-1].get_body(("plain",))
+    assert text is not None
+    (stop,) = re.findall(r"http\S+/stop", text.get_content())
+    # Looked at, by a scanner of mail perhaps, it does nothing.
+    page = world.http.get(stop, timeout=60)
+    assert '<html lang="de"' in page.text
+    assert "Keine Hinweise dieser Art mehr" in page.text
+    with world.session() as session:
+        assert session.exec(select(UnsubscribedRow)).all() == []
+    ending = stop.removesuffix("stop") + "subscription"
+    assert ending in text.get_content()
+    assert "Abonnement ansehen oder k" in world.http.get(ending, timeout=60).text
+    answer = world.http.post(ending, allow_redirects=False, timeout=60)
+    assert answer.status_code == 303
+    assert answer.headers["Location"].startswith(world.sandbox.url)
+    answer = world.http.post(stop, data={"List-Unsubscribe": "One-Click"}, timeout=60)
+    assert "Sie erhalten keine Hinweise dieser Art mehr" in answer.text
+    assert world.http.post(stop, timeout=60).status_code == 200
+    # Another date would be told of; what is owed is told of.
+    later = int((ends + timedelta(days=20)).timestamp())
+    world.stripe.v1.subscriptions.update(
+        who.subscription, {"trial_end": later, "proration_behavior": "none"}
+    )
+    (skipped,) = world.passes(days=25)
+    assert skipped.endswith("email:1 skipped")
+    assert "the customer wants no notices since" in world.record()
+    world.declines(who)
+    world.passes(days=25, expect=["product case.opened", "email payment_failed"])
 
 
 def test_a_notice_is_no_part_of_what_is_at_risk(noticing: World) -> None:

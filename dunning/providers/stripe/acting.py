@@ -224,6 +224,13 @@ class StripeProvider:
             update_card=self._portal(owner, return_url) if isinstance(owner, str) else None,
         )
 
+    def portal(self, customer: str, *, return_url: str | None) -> str | None:
+        """The portal's own front page; whether one can cancel there is up to its configuration."""
+        params: SessionCreateParams = {"customer": customer}
+        if return_url is not None:
+            params["return_url"] = return_url
+        return self._portal_session(params)
+
     def _portal(self, customer: str, return_url: str | None) -> str | None:
         params: SessionCreateParams = {
             "customer": customer,
@@ -235,11 +242,14 @@ class StripeProvider:
                 "type": "redirect",
                 "redirect": {"return_url": return_url},
             }
+        return self._portal_session(params)
+
+    def _portal_session(self, params: SessionCreateParams) -> str | None:
         try:
             session = self._calls.read(partial(self._api.billing_portal.sessions.create, params))
         except ProviderError as exc:
             # Not configured, no right, or away: the page with the pay link is still of use.
-            log.warning("portal.refused", customer=customer, why=str(exc))
+            log.warning("portal.refused", customer=params.get("customer"), why=str(exc))
             return None
         url = session.get("url")
         return url if isinstance(url, str) else None

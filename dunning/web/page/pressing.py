@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from dunning import unsubscribed
 from dunning.acts import ByHand, Person
 from dunning.case_rows import locked
 from dunning.core.events import BillingEvent, ButtonPressed, PageOpened
@@ -66,12 +67,33 @@ def _fresh(program: Program, case: Case, button: str, return_url: str | None) ->
         log.warning("page.unavailable", case=case.id, why=str(error))
         return None
     # Whoever cannot be shown where to give a card can pay with a new one.
-    target = (fresh.update_card if button == CARD else None) or fresh.pay
+    return _allowed(program, case, (fresh.update_card if button == CARD else None) or fresh.pay)
+
+
+def _allowed(program: Program, case: Case, target: str | None) -> str | None:
     if target is not None and not program.sources[case.source].pages.allow(target):
         why = "not a page of the provider; see DUNNING_PAGE_HOSTS"
         log.warning("link.refused", source=case.source, case=case.id, why=why)
         return None
     return target
+
+
+def portal(program: Program, case: Case, return_url: str | None) -> str | None:
+    """A fresh page of the provider on which the subscription can be seen and ended."""
+    provider = program.providers.get(case.source)
+    if provider is None or case.customer is None:
+        return None
+    try:
+        return _allowed(program, case, provider.portal(case.customer, return_url=return_url))
+    except ProviderError as error:
+        log.warning("page.unavailable", case=case.id, why=str(error))
+        return None
+
+
+def stop(program: Program, case: Case, now: datetime) -> None:
+    """The customer wants no more notices of what lies ahead."""
+    with transaction(program.engine) as session:
+        unsubscribed.stop(session, case, now)
 
 
 def _record(program: Program, case: Case, event: BillingEvent, now: datetime) -> None:

@@ -73,6 +73,10 @@ class CustomerPages:
             Route("/pay/{token}/invoice/{name}", self.invoice, methods=["POST"]),
             Route("/pay/{token}/promise", self.promise, methods=["POST"]),
             Route("/pay/{token}/link", self.link, methods=["POST"]),
+            Route("/pay/{token}/stop", self.about_notices, methods=["GET"]),
+            Route("/pay/{token}/stop", self.stop, methods=["POST"]),
+            Route("/pay/{token}/subscription", self.about_subscription, methods=["GET"]),
+            Route("/pay/{token}/subscription", self.subscription, methods=["POST"]),
         ]
 
     async def lead_here(self, request: Request) -> Response:
@@ -104,6 +108,27 @@ class CustomerPages:
     async def link(self, request: Request) -> Response:
         """Send a fresh link in place of one that has grown old."""
         return await self._pressed(request, self._renewed)
+
+    async def about_notices(self, request: Request) -> Response:
+        """Ask before stopping them: scanners of mail open every link."""
+        return await self._asked_for(request, "stop")
+
+    async def stop(self, request: Request) -> Response:
+        """No more notices of what lies ahead: pressed here, or in a mail program (RFC 8058)."""
+        return await self._pressed(request, self._stopped)
+
+    async def about_subscription(self, request: Request) -> Response:
+        """Where a notice's link to cancel leads; the provider's page is made on the next press."""
+        return await self._asked_for(request, "subscription")
+
+    async def subscription(self, request: Request) -> Response:
+        """Lead on to where the subscription can be seen and ended."""
+        return await self._pressed(request, self._to_subscription)
+
+    async def _asked_for(self, request: Request, notice: str) -> Response:
+        if refused := self._too_often(request, pressed=False):
+            return refused
+        return await self._answered(request, lambda visit: self._notice(visit, notice))
 
     # --- what all of them have in common ---------------------------------------------------
 
@@ -250,6 +275,37 @@ class CustomerPages:
         if led.url is None:
             return visit.told.notice("away", 503, headers={"Retry-After": "60"}, again=True)
         return _see_other(led.url)
+
+    def _notice(self, visit: Visit, notice: str) -> Response:
+        _, answer = self._of_notice(visit)
+        return answer or visit.told.notice(notice)
+
+    def _of_notice(self, visit: Visit) -> tuple[Case | None, Response | None]:
+        """The notice that the link came with, however old it is; else where the visitor goes."""
+        found, answer = self._found(visit)
+        if found.link not in (Link.GOOD, Link.EXPIRED) or found.case is None:
+            return None, answer or _see_other(visit.base)
+        if found.case.notice is None:
+            return None, _see_other(visit.base)
+        return found.case, None
+
+    def _stopped(self, visit: Visit, _: dict[str, str]) -> Response:
+        case, answer = self._of_notice(visit)
+        if case is None:
+            return answer or _see_other(visit.base)
+        pressing.stop(self._program, case, self._program.clock.now())
+        return visit.told.notice("stopped")
+
+    def _to_subscription(self, visit: Visit, _: dict[str, str]) -> Response:
+        case, answer = self._of_notice(visit)
+        if case is None:
+            return answer or _see_other(visit.base)
+        public = self._program.settings.public_url
+        back = f"{public}/pay/{visit.token}" if public else None
+        url = pressing.portal(self._program, case, back)
+        if url is None:
+            return visit.told.notice("away", 503, headers={"Retry-After": "60"}, again=True)
+        return _see_other(url)
 
     def _promised(self, visit: Visit, form: dict[str, str]) -> Response:
         found, answer = self._found(visit)
