@@ -39,7 +39,7 @@ from dunning.reports.cohorts import (
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS, joined
 from dunning.reports.flows import Scope, amount, debit
 from dunning.reports.freshness import data_until, why_empty
-from dunning.reports.periods import UNITS
+from dunning.reports.periods import UNITS, span, zone_named
 from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
 from dunning.store import CaseRow, EntryRow, StepRow, SubscriptionRow
 from dunning.store.tables import UTCDateTime
@@ -193,66 +193,70 @@ def _of_each(
     session: Session, dialect: str, scope: Scope, until: datetime, cut_off: int
 ) -> Subquery:
     """Each case with its outcome, the minutes of its grace, and what came in during them."""
-    who = _cases(session, scope)
-    books = _books(scope)
-    suspended, opened = who.c["_suspended"], who.c["_opened"]
-    late_enough = minutes_between(dialect, opened, books.c.at) >= cut_off * _DAY
-    in_grace = or_(suspended.is_(None), books.c.at <= suspended) & late_enough
-    names = [name for name in who.c.keys() if name != "_case"]  # noqa: SIM118 - of a collection
-    of_case: Select[Any] = (
-        select(
-            *(func.max(who.c[name]).label(name) for name in names),
-            func.sum(case((in_grace, books.c.paid), else_=0)).label("_won_back"),
-            func.max(case((books.c.off < 0, books.c.at), else_=None)).label("_ended"),
-            func.max(case((books.c.came > 0, books.c.at), else_=None)).label("_last"),
-        )
-        .select_from(who)
-        .join(books, books.c.case_id == who.c["_case"])
-        .group_by(who.c["_case"])
-        .having(func.max(books.c.taken_over) == 0)
-    )
-    one = of_case.subquery()
-    now = literal(utc(until), UTCDateTime())
-    at_risk = one.c["_at_risk"] > 0
-    over = case((at_risk, now), else_=func.coalesce(one.c["_ended"], now))
-    over = case((one.c["_suspended"] < over, one.c["_suspended"]), else_=over)
+    books = _books(dialect, scope, cut_off)
+    same: ColumnElement[bool] = func.lower(col(SubscriptionRow.currency)) == col(CaseRow.currency)
+    opened, now = col(CaseRow.opened_at), literal(utc(until), UTCDateTime())
+    at_risk, suspended = col(CaseRow.amount_at_risk) > 0, books.c.suspended
+    over = case((at_risk, now), else_=func.coalesce(books.c.ended, now))
+    over = case((suspended < over, suspended), else_=over)
     over = case((now < over, now), else_=over)
-    paid = one.c["_state"] == State.RECOVERED.value
+    paid = col(CaseRow.state) == State.RECOVERED.value
     outcome = case(
-        (paid & (one.c["_last"] <= over), "paid_in_grace"),
+        (paid & (books.c.last <= over), "paid_in_grace"),
         (paid, "paid_later"),
         (at_risk, "open"),
         else_="unpaid",
     )
-    minutes = minutes_between(dialect, one.c["_opened"], over) - cut_off * _DAY
-    keys = [one.c[key] for key in scope.keys if key != OUTCOME]
-    told: list[Any] = [
-        *keys,
-        outcome.label("_outcome"),
-        case((minutes > 0, minutes), else_=0).label("_minutes"),
-        one.c["_recurring"],
-        one.c["_won_back"],
-    ]
-    return select(*told).subquery()
-
-
-def _cases(session: Session, scope: Scope) -> Subquery:
-    """The cases of the cohort, when they were suspended, and what they bring in a month."""
-    suspended = _suspensions(scope)
-    same: ColumnElement[bool] = func.lower(col(SubscriptionRow.currency)) == col(CaseRow.currency)
-    keys = keys_of_cases(session, scope)
-    told: dict[str, SQLColumnExpression[Any]] = {
-        "_case": col(CaseRow.id),
-        "_opened": col(CaseRow.opened_at),
-        "_state": col(CaseRow.state),
-        "_at_risk": col(CaseRow.amount_at_risk),
-        "_suspended": suspended.c.at,
+    minutes = minutes_between(dialect, opened, over) - cut_off * _DAY
+    keys: dict[str, SQLColumnExpression[Any]] = keys_of_cases(session, scope)
+    told: dict[str, Any] = keys | {
+        "_outcome": outcome,
+        "_minutes": case((minutes > 0, minutes), else_=0),
         "_recurring": case((same, col(SubscriptionRow.recurring)), else_=None),
+        "_won_back": books.c.won_back,
     }
-    named: list[Any] = [one.label(name) for name, one in (*keys.items(), *told.items())]
-    query = joined(select(*named).select_from(CaseRow), (*scope.keys, "plan"))
-    query = query.outerjoin(suspended, suspended.c.case_id == col(CaseRow.id))
-    return of_cohort(query, scope).subquery()
+    named: list[Any] = [one.label(name) for name, one in told.items()]
+    query = select(*named).select_from(CaseRow).join(books, books.c.case_id == col(CaseRow.id))
+    return of_cohort(joined(query, (*scope.keys, "plan")), scope).subquery()
+
+
+def _books(dialect: str, scope: Scope, cut_off: int) -> Subquery:
+    """Of each case what came in during its grace, and when which part of its life was over."""
+    moments, suspended = _moments(scope), _suspensions(scope)
+    late_enough = minutes_between(dialect, moments.c.opened, moments.c.at) >= cut_off * _DAY
+    in_grace = or_(suspended.c.at.is_(None), moments.c.at <= suspended.c.at) & late_enough
+    told: list[Any] = [
+        moments.c.case_id,
+        suspended.c.at.label("suspended"),
+        func.sum(case((in_grace, moments.c.paid), else_=0)).label("won_back"),
+        func.max(case((moments.c.off < 0, moments.c.at), else_=None)).label("ended"),
+        func.max(case((moments.c.came > 0, moments.c.at), else_=None)).label("last"),
+    ]
+    return (
+        select(*told)
+        .select_from(moments)
+        .outerjoin(suspended, suspended.c.case_id == moments.c.case_id)
+        .group_by(moments.c.case_id, suspended.c.at)
+        .having(func.max(moments.c.taken_over) == 0)
+        .subquery()
+    )
+
+
+def _moments(scope: Scope) -> Subquery:
+    """What came in and what went off at each moment of each case, net of corrections."""
+    case_id, at, opened = col(EntryRow.case_id), col(EntryRow.occurred_at), col(CaseRow.opened_at)
+    pursued = came_in() & (debit == Account.AT_RISK.value)
+    adopted = col(EntryRow.cause) == Cause.ADOPTED.value
+    told: list[Any] = [
+        case_id.label("case_id"),
+        at.label("at"),
+        opened.label("opened"),
+        func.sum(case((came_in(), amount), else_=0)).label("came"),
+        func.sum(case((pursued, amount), else_=0)).label("paid"),
+        func.sum(balance(Account.AT_RISK)).label("off"),
+        func.max(case((adopted, 1), else_=0)).label("taken_over"),
+    ]
+    return entries_of_cohort(select(*told).group_by(case_id, at, opened), scope).subquery()
 
 
 def _suspensions(scope: Scope) -> Subquery:
@@ -264,21 +268,8 @@ def _suspensions(scope: Scope) -> Subquery:
         col(StepRow.kind) == StepKind.SUSPEND.value,
         col(StepRow.result) == StepResult.DONE.value,
     )
+    starts, _ = span(scope.since, scope.until, zone_named(scope.zone))
+    if starts is not None:
+        # None is suspended before it fails; there is an index of these moments.
+        query = query.where(col(StepRow.ended_at) >= starts)
     return of_cohort(query, scope).group_by(case_id).subquery()
-
-
-def _books(scope: Scope) -> Subquery:
-    """What came in and what went off at each moment of each case, net of corrections."""
-    case_id, at = col(EntryRow.case_id), col(EntryRow.occurred_at)
-    pursued = came_in() & (debit == Account.AT_RISK.value)
-    told: list[Any] = [
-        case_id.label("case_id"),
-        at.label("at"),
-        func.sum(case((came_in(), amount), else_=0)).label("came"),
-        func.sum(case((pursued, amount), else_=0)).label("paid"),
-        func.sum(balance(Account.AT_RISK)).label("off"),
-        func.max(case((col(EntryRow.cause) == Cause.ADOPTED.value, 1), else_=0)).label(
-            "taken_over"
-        ),
-    ]
-    return entries_of_cohort(select(*told).group_by(case_id, at), scope).subquery()
