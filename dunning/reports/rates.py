@@ -33,7 +33,7 @@ from dunning.reports.published import (
     Published,
 )
 from dunning.reports.published import DEFINITIONS as PUBLISHED
-from dunning.reports.recovered import totalled
+from dunning.reports.recovered import MECHANISMS, totalled
 from dunning.reports.report import (
     Column,
     Kind,
@@ -104,7 +104,7 @@ def rates(
     )
     fresh_until, sentence = data_until(session, now)
     asked = _Asked(scope, utc(fresh_until), windows(session), _chosen(definitions))
-    order = {"definition": NAMES}
+    order = {"definition": NAMES, "mechanism": MECHANISMS}
     bare = replace(scope, by=tuple(key for key in scope.by if key not in PAYMENT_KEYS))
     cohorts = _gathered(session, asked, bare)
     parts = cohorts if bare == scope else _parts(session, asked, scope, bare, cohorts)

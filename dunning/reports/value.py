@@ -31,9 +31,8 @@ from dunning.reports.cohorts import came_in
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS, dimensions, joined
 from dunning.reports.flows import Scope, amount, in_span, period
 from dunning.reports.freshness import data_until, why_empty
-from dunning.reports.origins import CLAIMED, mechanism_of
+from dunning.reports.origins import CLAIMED, PAYMENT_DEFINITIONS, mechanism_of
 from dunning.reports.periods import UNITS, label_of, unit_of
-from dunning.reports.recovered import DEFINITIONS as OF_RECOVERED
 from dunning.reports.recovered import MECHANISMS, told_of
 from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
 from dunning.store import CaseRow, CustomerRow, EntryRow, SubscriptionRow
@@ -56,7 +55,7 @@ DEFINITIONS = {
     "than it brings counts with a minus.",
     "claimed": "The part of value whose payment an act of ours brought in, as in `claimed` of the "
     "report `recovered`. The rest was kept, too, and is not our doing.",
-    "mechanism": OF_RECOVERED["mechanism"].partition(" A refund")[0],
+    "mechanism": PAYMENT_DEFINITIONS["mechanism"].partition(" A refund")[0],
     "currency": "Amounts are minor units of their own currency; currencies are never added.",
 }
 _SUMS = ("subscriptions", "ended", "without_inputs", "valued", "value", "claimed")
