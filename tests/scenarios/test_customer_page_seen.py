@@ -13,9 +13,8 @@ import pytest
 
 from dunning.acts import Person
 from dunning.core.brand import Brand
-from dunning.messages.catalogues import Catalogues
+from dunning.messages.catalogues import ROOT, Catalogues
 from dunning.revoking import Revoking
-from dunning.web.page import showing
 from dunning.web.page.showing import Showing
 from tests.browser import browser
 from tests.eyes import DESK, MEASURE, PHONE, PICTURES, Eyes
@@ -183,7 +182,7 @@ SEEN_ABOVE = {"paid", "processing", "asking", "unknown", "revoked", "expired", "
 
 def test_the_small_pages_that_no_story_comes_by(tmp_path: Path, backend: str) -> None:
     """Every state of `notice.jinja` is seen: those of the stories above, and these."""
-    written = (Path(showing.ROOT) / "page" / "notice.jinja").read_text("utf-8")
+    written = (ROOT / "page" / "notice.jinja").read_text("utf-8")
     known = set(re.findall(r"'(\w+)'", written.partition("{% block content %}")[0]))
     known.discard("page")
     pages = Showing(Catalogues([]))
