@@ -114,7 +114,8 @@ def _two_a_day(session: Session, seen: Seen, evidence: Evidence) -> Iterator[str
 
 def _told_elsewhere(seen: Seen, spoken: Mapping[str, list[str]]) -> Iterator[str]:
     """I3: what is not sent because another message said it was really said there."""
-    left = {row.step_key for row in seen.messages if row.state in ("sent", "doubtful")}
+    # One that came back later had left all the same.
+    left = {r.step_key for r in seen.messages if r.state in ("sent", "doubtful") or r.reference}
     left |= {row.key for row in seen.steps if row.result == "doubtful"}
     for case in seen.cases:
         for step in read_facts(case).done:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -132,12 +134,49 @@ def test_the_longest_of_everything_stays_inside(opened: Browser, tmp_path: Path)
     look(opened, tmp_path, facts, "longest")
 
 
+def picture(width: int, height: int) -> str:
+    """A PNG of one colour, as an address that needs no network."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(name + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + name + data + check
+
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\x02\x00\x00\x00"
+    rows = (b"\x00" + b"\x0f\x76\x6e" * width) * height
+    parts = (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    whole = b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    return "data:image/png;base64," + base64.b64encode(whole).decode()
+
+
+@pytest.mark.parametrize(("shape", "width"), [((300, 120), 100), ((2400, 120), None)])
+def test_a_logo_is_seen_in_its_room(
+    opened: Browser, tmp_path: Path, shape: tuple[int, int], width: int | None
+) -> None:
+    """It is 40 pixels high; a very wide one is made smaller, and not squeezed."""
+    kept = Path(os.environ.get("SHOTS") or tmp_path)
+    kept.mkdir(parents=True, exist_ok=True)
+    path = tmp_path / "logo.html"
+    page = MESSAGES.render(replace(every_fact("reminder"), brand=BRAND)).html
+    path.write_text(page.replace(str(BRAND.logo_url), picture(*shape)), encoding="utf-8")
+    for screen in (PHONE, DESK):
+        for dark in (False, True):
+            opened.show(path, screen, dark=dark)
+            opened.photo(kept / f"logo{shape[0]}-{screen}-{'dark' if dark else 'light'}.png")
+            logo = "document.querySelector('img')"
+            assert opened.ask(f"{logo}.complete && {logo}.naturalWidth") == shape[0]
+            wide, high = opened.ask(f"[{logo}.clientWidth, {logo}.clientHeight]")
+            assert abs(wide / high - shape[0] / shape[1]) < 0.1 * shape[0] / shape[1]
+            assert high <= 40
+            assert width in (None, wide)
+            assert opened.ask(MEASURE)["wide"] == []
+
+
 def test_a_logo_that_does_not_load_says_the_name(opened: Browser, tmp_path: Path) -> None:
     path = tmp_path / "logo.html"
-    picture = "data:image/png;base64,broken"
+    broken = "data:image/png;base64,broken"
     page = MESSAGES.render(replace(every_fact("reminder"), brand=BRAND)).html
     assert page.count(str(BRAND.logo_url)) == 1
-    path.write_text(page.replace(str(BRAND.logo_url), picture), encoding="utf-8")
+    path.write_text(page.replace(str(BRAND.logo_url), broken), encoding="utf-8")
     opened.show(path, PHONE)
     assert opened.ask("document.querySelector('img').alt") == "Acme"
     assert opened.ask("document.documentElement.scrollWidth") == PHONE

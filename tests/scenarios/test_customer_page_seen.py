@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -10,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from dunning.acts import Person
+from dunning.core.brand import Brand
+from dunning.messages.catalogues import ROOT, Catalogues
 from dunning.revoking import Revoking
+from dunning.web.page.showing import Showing
 from tests.browser import browser
-from tests.eyes import DESK, Eyes
+from tests.eyes import DESK, MEASURE, PHONE, PICTURES, Eyes
 from tests.scenarios.conftest import Begin
 from tests.world import World
 
@@ -167,3 +172,30 @@ def test_links_that_are_none(begin: Begin, see: See) -> None:
     Revoking(world.program.engine).of_case(world.cases()[0]["id"], person)
     eyes.look(fresh, "revoked")
     world.passes(days=30)
+
+
+SEEN_ABOVE = {"paid", "processing", "asking", "unknown", "revoked", "expired", "sent"} | {
+    "sent_before",
+    "too_many",
+}
+
+
+def test_the_small_pages_that_no_story_comes_by(tmp_path: Path, backend: str) -> None:
+    """Every state of `notice.jinja` is seen: those of the stories above, and these."""
+    written = (ROOT / "page" / "notice.jinja").read_text("utf-8")
+    known = set(re.findall(r"'(\w+)'", written.partition("{% block content %}")[0]))
+    known.discard("page")
+    pages = Showing(Catalogues([]))
+    kept = Path(os.environ.get(PICTURES) or tmp_path)
+    kept.mkdir(parents=True, exist_ok=True)
+    with browser(tmp_path / "browser") as opened:
+        for notice in sorted(known - SEEN_ABOVE):
+            words = {"notice": notice, "base": "/pay/rcv_x", "days": 60, "again": True}
+            made = pages.page("notice", pages.voice("en"), Brand(name="Example Ltd"), **words)
+            page = tmp_path / f"{notice}.html"
+            page.write_bytes(bytes(made.body))
+            for width in (PHONE, DESK):
+                opened.show(page, width)
+                opened.photo(kept / f"{notice}-{width}-light.png")
+                assert opened.ask(MEASURE) == [], (notice, width)
+    assert known - SEEN_ABOVE == {"nothing", "card", "charging", "not_sent"}

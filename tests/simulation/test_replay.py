@@ -53,6 +53,19 @@ def test_closed_by_hand_then_credited_in_part_and_paid_is_recovered() -> None:
     assert outcome.endings["case recovered"] == 1
 
 
+def test_a_zone_that_the_last_look_tells_of_has_its_own_day() -> None:
+    """Found at a seed: a notice took the day of London, and was read on that of Auckland."""
+    script = write(949)
+    ann = [one for one in script.happenings if one.what.get("who") == 0]
+    kept = {one.index for one in ann if one.kind == "customer" or "interval" in one.what}
+    few = script.only(kept)
+    assert [one.kind for one in few.happenings] == ["customer", "subscribes again"]
+    assert perform(few).breaches == []
+    with planted("a_zone_that_is_learned_late_moves_no_day"):
+        (found,) = perform(few).breaches
+    assert "was written to 2 times on 2026-01-30" in found
+
+
 def test_a_failing_world_is_shrunk() -> None:
     with planted("each_try_has_a_key_of_its_own"):
         kept, outcome = shrink(1)
