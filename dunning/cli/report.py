@@ -55,6 +55,7 @@ Examples:
   dunning report timing --by took      how long it took; also hours, grace, value
   dunning report overview --format html --output overview.html
   dunning report declines              what codes mean, and which are not known
+  dunning report reconcile --from 2026-10-01 --to 2026-10-31
 
 JSON has amounts in minor units (cents) beside the currency; currencies are added only
 where you ask for one of them: --in EUR --rates FILE.""",

@@ -56,6 +56,18 @@ def charge(world: World, who: Customer) -> str:
     return str(world.books(who)["payments"][-1]["charge"])
 
 
+def says_the_same_as_a_file(world: World, path: Path) -> None:
+    """What the provider said is kept, and compared again when nobody can be asked any more."""
+    said: list[Booking] = []
+    report, _ = asked(world, keep=said.extend)
+    assert report.rows == []
+    path.write_text("".join(to_minimal(said)), encoding="utf-8")
+    again, is_open = read_export(
+        world.program.engine, "stripe", Exported(path), Question(), world.now
+    )
+    assert (again.rows, is_open, again.note) == ([], False, report.note)
+
+
 def test_a_month_of_everything_agrees_and_what_was_missed_is_named(
     begin: Begin, tmp_path: Path
 ) -> None:
@@ -121,15 +133,7 @@ def test_a_month_of_everything_agrees_and_what_was_missed_is_named(
     assert report.rows[0]["next"] == f"dunning reconcile --source stripe --since {day}"
     catches_up(world)
     world.passes(hours=1)
-    said: list[Booking] = []
-    assert asked(world, keep=said.extend)[0].rows == []
-
-    # What the provider said, kept as a file, says the same again; without it nobody can be asked.
-    (tmp_path / "said.csv").write_text("".join(to_minimal(said)), encoding="utf-8")
-    engine, file = world.program.engine, Exported(tmp_path / "said.csv")
-    again, is_open = read_export(engine, "stripe", file, Question(), world.now)
-    assert (again.rows, is_open) == ([], False)
-    assert again.note == asked(world)[0].note
+    says_the_same_as_a_file(world, tmp_path / "said.csv")
     world.sandbox.next_request({"status": 403}, path="/v1/disputes")
     with pytest.raises(ProviderRefusedError, match="lacks a right"):
         asked(world)
