@@ -7,17 +7,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import lru_cache
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Select,
     SQLColumnExpression,
+    Text,
     case,
     cast,
     func,
+    literal,
     select,
     true,
 )
@@ -235,21 +237,22 @@ def _gathered(session: Session, scope: Scope, clock: Clock, made_by: str) -> tup
     timed = len(keys) < len(scope.keys)
     where_of = _where_of(session, scope, clock) if timed else None
     found: dict[tuple[Any, ...], _Sums] = {}
-    alike = 1.0
-    query = _slots(session, scope, keys, clock if timed else None, made_by)
-    for row in session.execute(query):
-        *told, attempts, succeeded, undecided, amount, many, x, n, xx, xn, nn = row
-        if not found:
-            alike = design_effect(int(many), *map(int, (x, n, xx, xn, nn)))
-        when: tuple[str, ...] = ()
-        if where_of is not None:
-            when = _on_the_clock(where_of(told[len(keys) + 1 :]), told[len(keys)])
-        key = (when, *told[: len(keys)])
-        if key not in found:
-            found[key] = _Sums()
-        found[key].add(attempts, succeeded, undecided, amount)
+    known_times: dict[tuple[Any, ...], tuple[str, ...]] = {(): ()}
+    squares, fixed = "0 0 0 0 0 0", len(keys)
+    for row in session.execute(_slots(session, scope, keys, clock if timed else None, made_by)):
+        time = row[fixed:-5]
+        when = known_times.get(time)
+        if when is None and where_of is not None:
+            when = known_times[time] = _on_the_clock(where_of(time[1:]), time[0])
+        key = (when, row[:fixed])
+        sums = found.get(key)
+        if sums is None:
+            sums = found[key] = _Sums()
+        sums.add(*row[-5:-1])
+        squares = row[-1]
+    alike = design_effect(*(int(one) for one in squares.split()))
     groups: _Groups = {}
-    for (when, *told), sums in found.items():
+    for (when, told), sums in found.items():
         known = dict(zip(keys, told, strict=True)) | dict(zip(ON_THE_CLOCK, when, strict=False))
         if "step" in known:
             known["step"] = step_of_key(known["step"])
@@ -279,7 +282,6 @@ def _where_of(
     return of_customer
 
 
-@lru_cache(maxsize=500_000)
 def _on_the_clock(zone: ZoneInfo, slot: int) -> tuple[str, str, str]:
     at = datetime.fromtimestamp(slot * _SLOT, zone)
     return f"{at.hour:02}:00", WEEKDAYS[at.weekday()], f"{at.day:02}"
@@ -336,14 +338,14 @@ def _slots(
         .subquery()
     )
     x, n = of.c.x, of.c.n
-    squares: list[Any] = [
-        cast(func.coalesce(one, 0), BigInteger())
-        for one in (
-            *(func.count(), func.sum(x), func.sum(n)),
-            *(func.sum(x * x), func.sum(x * n), func.sum(n * n)),
-        )
-    ]
-    over_all = select(*(one.label(f"s{i}") for i, one in enumerate(squares))).subquery()
+    # One text, since it stands in every row.
+    squares: ColumnElement[str] = literal("")
+    for one in (
+        *(func.count(), func.sum(x), func.sum(n)),
+        *(func.sum(x * x), func.sum(x * n), func.sum(n * n)),
+    ):
+        squares = squares.concat(cast(func.coalesce(one, 0), Text())).concat(" ")
+    over_all = select(squares.label("squares")).subquery()
     groups = [made.c[name] for name in told]
     grouped = select(*groups, *(one.label(f"f{i}") for i, one in enumerate(sums)))
     each = grouped.group_by(*groups).subquery()
