@@ -52,6 +52,7 @@ Examples:
   dunning report uplift --by month
   dunning report overview --format html --output overview.html
   dunning report declines              what codes mean, and which are not known
+  dunning report schedule              the report of each month, by mail to finance
 
 JSON has amounts in minor units (cents) beside the currency; currencies are never added.""",
 )
@@ -372,7 +373,7 @@ def _show(report: Report) -> None:
             for place, column in enumerate(reports.columns(report))
         ]
         cells, totals = reports.cells(report), reports.total_cells(report)
-        if totals == cells:
+        if report.totals == report.rows:
             totals = []  # by currency only: each row is its own total
         table(columns, [*cells, *totals], totals=len(totals))
     say()

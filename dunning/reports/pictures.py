@@ -18,6 +18,7 @@ _FIGURE = {
     "churn": "recurring_lost",
 }
 _PARTS = ("mechanism", "kind", "cause", "step", "state", "age", "standing")
+_WORDS = (*_PARTS, "definition", "advice")
 _MOST_PARTS = COLOURS - 1
 _OTHERS_COLOUR = 8
 _MOST_PERIODS = 120
@@ -47,9 +48,8 @@ def pictures(report: Report) -> Iterator[tuple[str, Chart, bool]]:
     """Each currency with its chart, and whether it is of periods, to be drawn as columns."""
     keys = _keys(report)
     unit = next((key for key in keys if key in UNITS), None)
-    for currency in dict.fromkeys(row["currency"] for row in report.rows):
-        if currency is None:
-            continue
+    currencies = {row["currency"] for row in report.rows} - {None}
+    for currency in sorted(currencies):
         rows = [row for row in report.rows if row["currency"] == currency]
         if report.name == "rates":
             yield currency, _of_rates(report, rows, keys, unit), unit is not None
@@ -62,7 +62,14 @@ def _keys(report: Report) -> list[str]:
 
 
 def _label(row: Row, keys: Sequence[str]) -> str:
-    return " · ".join("none" if row[key] is None else str(row[key]) for key in keys) or "all"
+    return " · ".join(_word(row[key], key) for key in keys) or "all"
+
+
+def _word(value: object, key: str) -> str:
+    """A word of ours as people write it; names that others gave stay as they are."""
+    if value is None:
+        return "none"
+    return str(value).replace("_", " ") if key in _WORDS else str(value)
 
 
 # --- money ---------------------------------------------------------------------------------
