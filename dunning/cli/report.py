@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -256,8 +256,8 @@ def overview(
 
     Example: dunning report overview --format html --output overview.html
     """
-    if form in (ReportFormat.CSV, ReportFormat.XLSX):
-        message = f"{form.value} is of one report: choose html, json or table"
+    if form is ReportFormat.CSV:
+        message = "csv is of one report: choose html, xlsx, json or table"
         raise typer.BadParameter(message, param_hint="--format")
     _must_fit(form, output)
     words = asked(None, since, until, source, currency, zone)
@@ -277,6 +277,9 @@ def overview(
     elif form is ReportFormat.HTML:
         page = reports.to_html(made, "Payment recovery", reports.tiles(made))
         _put(page, output, f"overview, {len(made)} reports")
+    elif form is ReportFormat.XLSX:
+        book = reports.to_xlsx(*made, title="Payment recovery")
+        _put(book, output, f"overview, {len(made)} reports")
     else:
         _put(reports.to_json_list(made), output, f"overview, {len(made)} reports")
 
@@ -337,22 +340,22 @@ def _must_fit(form: ReportFormat, output: Path | None) -> None:
 def _write(report: Report, form: ReportFormat, output: Path | None) -> None:
     from dunning import reports
 
-    made: dict[ReportFormat, Callable[[Any], str | bytes]] = {
+    made: dict[ReportFormat, Callable[[Any], str | bytes | Iterable[str]]] = {
         ReportFormat.JSON: reports.to_json,
-        ReportFormat.CSV: reports.to_csv,
+        ReportFormat.CSV: reports.csv_of,
         ReportFormat.XLSX: reports.to_xlsx,
         ReportFormat.HTML: lambda one: reports.to_html([one]),
     }
     _put(made[form](report), output, f"{report.name}, {len(report.rows)} rows")
 
 
-def _put(content: str | bytes, output: Path | None, what: str) -> None:
+def _put(content: str | bytes | Iterable[str], output: Path | None, what: str) -> None:
     if output is not None:
         write_file(output, content)
         typer.echo(f"{output}: {what}", err=True)
     else:
-        assert isinstance(content, str)
-        sys.stdout.write(content)
+        assert not isinstance(content, bytes)
+        sys.stdout.writelines([content] if isinstance(content, str) else content)
 
 
 def _show(report: Report) -> None:

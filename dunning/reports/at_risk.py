@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, func, s
 from sqlmodel import Session, col
 
 from dunning.clock import utc
+from dunning.core.status import State
 from dunning.reports.dimensions import (
     CASE_DEFINITIONS,
     CASE_HEADINGS,
@@ -63,7 +64,8 @@ def at_risk(
     chosen = checked_breakdown("at-risk", by, BY)
     scope = Scope(by=chosen, source=source, policy=policy, currency=currency)
     until, sentence = data_until(session, now)
-    rows = in_order(_sums(session, scope.keys, scope, now), scope.by, {"age": AGES})
+    found = _sums(session, scope.keys, scope, now)
+    rows = in_order(found, scope.by, {"age": AGES})
     empty = "nothing is at risk: no case is open"
     filters = scope.filters()
     for unused in ("since", "until", "zone", "date", "fiscal_year_start"):
@@ -75,7 +77,7 @@ def at_risk(
         definitions=DEFINITIONS | of_keys | {"data_until": sentence},
         data_until=until,
         rows=rows,
-        totals=in_order(_sums(session, ("currency",), scope, now), (), {}),
+        totals=in_order(_added_up(found), (), {}),
         shown=(
             *(Column(key, _SHOWN[key]) for key in scope.keys),
             Column("at_risk", "At risk", Kind.MONEY),
@@ -84,6 +86,25 @@ def at_risk(
         ),
         note="" if rows else why_empty(session, empty, policy=policy, source=source),
     )
+
+
+def is_open() -> tuple[ColumnElement[bool], ...]:
+    """Cases with money at risk; their states are named for the index."""
+    states = [state.value for state in State if state.is_open]
+    return col(CaseRow.state).in_(states), col(CaseRow.amount_at_risk) > 0
+
+
+def _added_up(rows: Sequence[Row]) -> list[Row]:
+    """The totals: each case is in one row."""
+    whole: dict[str, Row] = {}
+    for row in rows:
+        told = whole.setdefault(
+            row["currency"], {"currency": row["currency"], "at_risk": 0, "cases": 0, "oldest": None}
+        )
+        told["at_risk"] += row["at_risk"]
+        told["cases"] += row["cases"]
+        told["oldest"] = min(filter(None, (told["oldest"], row["oldest"])))
+    return list(whole.values())
 
 
 def _sums(session: Session, keys: Sequence[str], scope: Scope, now: datetime) -> list[Row]:
@@ -95,9 +116,7 @@ def _sums(session: Session, keys: Sequence[str], scope: Scope, now: datetime) ->
         func.min(col(CaseRow.opened_at)),
     )
     # One meaning of open, for access and for finance: money is at risk.
-    query: Select[Any] = (
-        select(*groups, *figures).select_from(CaseRow).where(col(CaseRow.amount_at_risk) > 0)
-    )
+    query: Select[Any] = select(*groups, *figures).select_from(CaseRow).where(*is_open())
     query = joined(query, keys).group_by(*groups)
     for column, value in (
         (col(CaseRow.source), scope.source),

@@ -12,7 +12,7 @@ from sqlmodel import Session
 
 from dunning.core.entries import Account
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS
-from dunning.reports.flows import Dated, Scope, amount, credit, debit, sums
+from dunning.reports.flows import Dated, Scope, amount, credit, debit, sums_and_totals
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS
 from dunning.reports.recovered import told_of, totalled
@@ -71,7 +71,9 @@ def lost(
         year_from=year_from,
     )
     fresh_until, sentence = data_until(session, now)
-    rows = in_order(list(_rows(session, scope)), scope.by, {"kind": KINDS})
+    bare = replace(scope, by=tuple(key for key in scope.by if key != "kind"))
+    found, whole = sums_and_totals(session, bare, _AMOUNTS, _CASES, _left())
+    rows = in_order(list(_rows(scope, found)), scope.by, {"kind": KINDS})
     empty = "nothing lost"
     return Report(
         name="lost",
@@ -79,7 +81,7 @@ def lost(
         definitions=DEFINITIONS | told_of(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
-        totals=in_order(list(_rows(session, totalled(scope))), (), {}),
+        totals=in_order(list(_rows(totalled(scope), whole)), (), {}),
         shown=(
             *(Column(key, _SHOWN.get(key, key.capitalize())) for key in scope.keys),
             *(Column(name, heading, Kind.MONEY) for name, heading in _MONEY.items()),
@@ -89,10 +91,9 @@ def lost(
     )
 
 
-def _rows(session: Session, scope: Scope) -> Iterator[Row]:
+def _rows(scope: Scope, sums: Sequence[Row]) -> Iterator[Row]:
     """A row for each key; broken down by kind, one for each kind that is in it."""
-    bare = replace(scope, by=tuple(key for key in scope.by if key != "kind"))
-    for found in sums(session, bare, _AMOUNTS, _CASES, _left()):
+    for found in sums:
         if "kind" not in scope.by:
             yield _row(scope, found, found, found["cases"])
             continue

@@ -14,6 +14,7 @@ from sqlmodel import Session, col
 from dunning.core.entries import Account
 from dunning.core.money import Money
 from dunning.errors import RefusedError
+from dunning.reports.at_risk import is_open
 from dunning.reports.churn import churn
 from dunning.reports.freshness import data_until
 from dunning.reports.lost import lost
@@ -280,7 +281,7 @@ def _at(told: dict[str, dict[str, Any]], row: Row) -> dict[str, Any]:
 def _at_risk(session: Session, moment: datetime) -> dict[str, int]:
     """What was at risk at that moment as the books count: what is now, less what moved since."""
     now = select(col(CaseRow.currency), func.sum(col(CaseRow.amount_at_risk)))
-    now = now.where(col(CaseRow.amount_at_risk) > 0).group_by(col(CaseRow.currency))
+    now = now.where(*is_open()).group_by(col(CaseRow.currency))
     held = {currency: int(amount) for currency, amount in session.execute(now)}
     at_risk, much = Account.AT_RISK.value, col(EntryRow.amount)
     moved = case(

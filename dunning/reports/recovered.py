@@ -13,11 +13,20 @@ from sqlmodel import Session
 
 from dunning.core.entries import Account
 from dunning.reports.dimensions import CASE_DEFINITIONS, CASE_HEADINGS, CASE_KEYS
-from dunning.reports.flows import CLAIMED, Dated, Scope, amount, claimed, credit, debit, sums
+from dunning.reports.flows import (
+    CLAIMED,
+    Dated,
+    Scope,
+    amount,
+    claimed,
+    credit,
+    debit,
+    sums_and_totals,
+)
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS
 from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
-from dunning.reports.takebacks import take_backs
+from dunning.reports.takebacks import TakeBack, take_backs
 
 BY = (*UNITS, "mechanism", "step", *CASE_KEYS, "source", "currency")
 MECHANISMS = (*CLAIMED, "provider_retry", "network_updater", "natural", "outside", "unknown")
@@ -81,7 +90,8 @@ def recovered(
         year_from=year_from,
     )
     fresh_until, sentence = data_until(session, now)
-    rows = in_order(_rows(session, scope), scope.by, {"mechanism": MECHANISMS})
+    found, whole = _rows(session, scope)
+    rows = in_order(found, scope.by, {"mechanism": MECHANISMS})
     empty = "nothing recovered yet"
     return Report(
         name="recovered",
@@ -89,7 +99,7 @@ def recovered(
         definitions=DEFINITIONS | told_of(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
-        totals=in_order(_rows(session, totalled(scope)), (), {}),
+        totals=in_order(whole, (), {}),
         shown=(
             *(Column(key, _SHOWN.get(key, key.capitalize())) for key in scope.keys),
             *(Column(name, name.capitalize(), Kind.MONEY) for name in _MONEY),
@@ -122,17 +132,32 @@ def totalled(scope: Scope) -> Scope:
     return replace(scope, by=())
 
 
-def _rows(session: Session, scope: Scope) -> list[Row]:
+def _rows(session: Session, scope: Scope) -> tuple[list[Row], list[Row]]:
+    """The rows of the report, and a total for each currency."""
     came_in = (credit == Account.RECOVERED.value) & debit.not_in(
         (Account.REFUNDED.value, Account.DISPUTED.value)
     )
     amounts = {"gross": amount, "claimed": case((claimed, amount), else_=0)}
+    found, whole = sums_and_totals(session, scope, amounts, {"cases": true()}, came_in)
+    parts = list(take_backs(session, scope))
+    place = scope.keys.index("currency")
+    of_all = [(part, (part.keys[place],)) for part in parts]
+    return (
+        _net(scope, found, [(part, part.keys) for part in parts]),
+        _net(totalled(scope), whole, of_all),
+    )
+
+
+def _net(
+    scope: Scope, found: Sequence[Row], parts: Sequence[tuple[TakeBack, tuple[str | None, ...]]]
+) -> list[Row]:
+    """What came in, less what was taken back of it, each part under its key."""
     rows: dict[tuple[str | None, ...], Row] = {}
-    for found in sums(session, scope, amounts, {"cases": true()}, came_in):
-        key = tuple(found[name] for name in scope.keys)
-        rows[key] = _row(scope, key, found["gross"], found["claimed"], found["cases"])
-    for part in take_backs(session, scope):
-        row = rows.setdefault(part.keys, _row(scope, part.keys, 0, 0, 0))
+    for one in found:
+        key = tuple(one[name] for name in scope.keys)
+        rows[key] = _row(scope, key, one["gross"], one["claimed"], one["cases"])
+    for part, key in parts:
+        row = rows.setdefault(key, _row(scope, key, 0, 0, 0))
         row[part.account.value] += part.amount
         row["recovered"] -= part.amount
         if part.mechanism in CLAIMED:
