@@ -278,7 +278,7 @@ def _counted(each: Any, amounts: Mapping[str, Any], cases: Mapping[str, Any]) ->
     ]
 
 
-def _read(scope: Scope, found: Iterable[Mapping[str, Any]], names: Sequence[str]) -> Iterator[Row]:
+def _read(scope: Scope, found: Iterable[Any], names: Sequence[str]) -> Iterator[Row]:
     """Rows as reports have them."""
     unit = unit_of(scope.by)
     for one in found:
