@@ -75,7 +75,8 @@ body{{padding:16px 14px 32px}}h1{{font-size:1.4rem}}
 .wide{{display:none}}.narrow{{display:block}}
 .meaning dl{{columns:1}}
 .tiles{{grid-template-columns:1fr 1fr}}.tiles .value{{font-size:1.1rem}}
-.summary{{font-size:.8rem}}.summary th{{white-space:normal;padding-right:.5rem}}
+.summary{{font-size:.8rem}}.summary th{{white-space:normal}}
+.summary th:not(:last-child){{padding-right:.5rem}}
 }}
 @page{{size:A4;margin:14mm 14mm 18mm}}
 @media print{{
