@@ -87,7 +87,7 @@ class _Telling:
 
     def start(self) -> None:
         """Begin to tell; what came about from now on is news."""
-        if self._staff.ways:
+        if self._staff.tells:
             self._thread.start()
 
     def stop(self) -> None:

@@ -51,7 +51,7 @@ from dunning.outbox import Deliver, Heard
 from dunning.pace import Pacer
 from dunning.providers.stripe.reader import StripeReader
 from dunning.readers import SourceReader
-from dunning.staff import Staff, Way, ways_of
+from dunning.staff import Staff, Way, mails_to, ways_of
 from dunning.staff.ways import Outcome, Post
 from dunning.store import engine_for
 
@@ -298,8 +298,10 @@ def staff_ways(settings: Settings, mail: Channel | None = None) -> tuple[Way, ..
 
 def _staff(settings: Settings, engine: Engine, policies: Policies, mail: Channel | None) -> Staff:
     ways = staff_ways(settings, mail)
+    finance = mails_to(settings.finance_emails, settings.mail_from, mail)
     # Beside a sandbox months pass between two looks, and all of it is news.
-    return Staff(engine, policies, ways, **({"recent": None} if settings.sandbox_url else {}))
+    recent = {"recent": None} if settings.sandbox_url else {}
+    return Staff(engine, policies, ways, finance=finance, **recent)
 
 
 def _chat(settings: Settings) -> Post | None:

@@ -29,19 +29,20 @@ ALL = Goal(
     "a report of everything", "seconds / the same in SQL by hand, the slowest", 3.0, most=True
 )
 
-# A case for every two entries or so: seven of ten are paid, two are lost, one is open.
+# A case for every two entries: seven of ten are paid, the rest is lost, or open while it is young.
 _CASES = """
 INSERT INTO cases (id, source, provider, invoice, customer, subscription, scope, state, access,
  currency, amount_due, amount_at_risk, decline_code, advice, policy, policy_version, opened_at,
  recorded_at, closed_at, facts, version)
 SELECT 'case_' || n, 'stripe', 'stripe', 'in_' || n, 'cus_' || n % 500000, 'sub_' || n % 600000,
- 'sub_' || n % 600000, CASE WHEN n % 10 < 7 THEN 'recovered' WHEN n % 10 < 9 THEN 'lost'
+ 'sub_' || n % 600000, CASE WHEN n % 10 < 7 THEN 'recovered' WHEN is_over THEN 'lost'
  ELSE 'in_grace' END, 'full', (ARRAY['usd', 'eur', 'jpy'])[1 + n % 3], 1000 + n % 9000,
- CASE WHEN n % 10 = 9 THEN 1000 + n % 9000 ELSE 0 END,
+ CASE WHEN is_over THEN 0 ELSE 1000 + n % 9000 END,
  (ARRAY['insufficient_funds', 'expired_card', 'do_not_honor'])[1 + n % 3], 'retry', :policy,
- :version, at, at, CASE WHEN n % 10 < 9 THEN at + interval '5 days' END, '{}', 1
-FROM (SELECT n, CAST(:began AS timestamptz) + n * (interval '1 second' * :step) AS at
- FROM generate_series(1, :cases) AS n) AS made
+ :version, at, at, CASE WHEN is_over THEN at + interval '5 days' END, '{}', 1
+FROM (SELECT n, at, n % 10 < 7 OR at < CAST(:young AS timestamptz) AS is_over FROM (
+ SELECT n, CAST(:began AS timestamptz) + n * (interval '1 second' * :step) AS at
+ FROM generate_series(1, :cases) AS n) AS timed) AS made
 """
 _OPENED = """
 INSERT INTO entries (key, base, case_id, place, source, debit, credit, amount, currency, cause, how,
@@ -119,14 +120,15 @@ def fill(engine: Engine, entries: int, now: datetime) -> None:
     names = Messages().names()
     file = load_policies(text_of_file, filename=name, environ=None, known_templates=names)
     policy = replace(next(iter(file.policies.values())))
-    cases = int(entries / 1.9)
+    cases = entries // 2
     began = now - timedelta(days=30 * MONTHS)
     step = 30 * MONTHS * 86_400 / (cases + 1)
     with transaction(engine) as session:
         add_rows(session, PolicyRow, [row_of(policy, policy.version, now)])
         session.execute(text("SET LOCAL session_replication_role = replica"))
         _months(session, began, now)
-        words = {"cases": cases, "began": began, "step": step}
+        young = now - timedelta(days=28)
+        words = {"cases": cases, "began": began, "step": step, "young": young}
         words |= {"policy": policy.name, "version": policy.version}
         session.execute(text(_CASES), words)
         session.execute(text(_OPENED))

@@ -253,11 +253,13 @@ def csv_list(keys: Sequence[str], records: Iterable[Record], out: TextIO | None 
     (out or sys.stdout).writelines(csv_lines(keys, records))
 
 
-def write_file(path: Path, content: str | bytes) -> None:
+def write_file(path: Path, content: str | bytes | Iterable[str]) -> None:
     """Write a file whole; one that cannot be written is the caller's mistake."""
-    data = content.encode() if isinstance(content, str) else content
+    parts = [content] if isinstance(content, (str, bytes)) else content
     try:
-        path.write_bytes(data)
+        with path.open("wb") as file:
+            for part in parts:
+                file.write(part.encode() if isinstance(part, str) else part)
     except OSError as error:
         message = f"cannot write {path}: {error.strerror or type(error).__name__}"
         raise ConfigError(message) from None

@@ -56,6 +56,7 @@ Examples:
   dunning report overview --format html --output overview.html
   dunning report declines              what codes mean, and which are not known
   dunning report reconcile --from 2026-10-01 --to 2026-10-31
+  dunning report schedule              the report of each month, by mail to finance
 
 JSON has amounts in minor units (cents) beside the currency; currencies are added only
 where you ask for one of them: --in EUR --rates FILE.""",
@@ -298,8 +299,8 @@ def overview(
 
     Example: dunning report overview --format html --output overview.html
     """
-    if form in (ReportFormat.CSV, ReportFormat.XLSX):
-        message = f"{form.value} is of one report: choose html, json or table"
+    if form is ReportFormat.CSV:
+        message = "csv is of one report: choose html, xlsx, json or table"
         raise typer.BadParameter(message, param_hint="--format")
     must_fit(form, output)
     words = asked(None, since, until, source, currency, zone)
@@ -319,5 +320,8 @@ def overview(
     elif form is ReportFormat.HTML:
         page = reports.to_html(made, "Payment recovery", reports.tiles(made))
         put(page, output, f"overview, {len(made)} reports")
+    elif form is ReportFormat.XLSX:
+        book = reports.to_xlsx(*made, title="Payment recovery")
+        put(book, output, f"overview, {len(made)} reports")
     else:
         put(reports.to_json_list(made), output, f"overview, {len(made)} reports")

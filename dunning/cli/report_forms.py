@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,23 +78,23 @@ def write(report: Report, form: ReportFormat, output: Path | None) -> None:
     """Write what is for programs and files, in its form."""
     from dunning import reports
 
-    made: dict[ReportFormat, Callable[[Any], str | bytes]] = {
+    made: dict[ReportFormat, Callable[[Any], str | bytes | Iterable[str]]] = {
         ReportFormat.JSON: reports.to_json,
-        ReportFormat.CSV: reports.to_csv,
+        ReportFormat.CSV: reports.csv_of,
         ReportFormat.XLSX: reports.to_xlsx,
         ReportFormat.HTML: lambda one: reports.to_html([one]),
     }
     put(made[form](report), output, f"{report.name}, {len(report.rows)} rows")
 
 
-def put(content: str | bytes, output: Path | None, what: str) -> None:
+def put(content: str | bytes | Iterable[str], output: Path | None, what: str) -> None:
     """Write it into the file, or on the screen."""
     if output is not None:
         write_file(output, content)
         typer.echo(f"{output}: {what}", err=True)
     else:
-        assert isinstance(content, str)
-        sys.stdout.write(content)
+        assert not isinstance(content, bytes)
+        sys.stdout.writelines([content] if isinstance(content, str) else content)
 
 
 def show(report: Report) -> None:
@@ -116,7 +116,7 @@ def show(report: Report) -> None:
             for place, column in enumerate(reports.columns(report))
         ]
         cells, totals = reports.cells(report), reports.total_cells(report)
-        if totals == cells:
+        if report.totals == report.rows:
             totals = []  # by currency only: each row is its own total
         table(columns, [*cells, *totals], totals=len(totals))
     say()

@@ -1,4 +1,4 @@
-"""`books` of the policy file: by whose calendar finance counts."""
+"""`books` of the policy file: by whose calendar finance counts, and when it gets its report."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from dunning.config import values
 from dunning.config.cursor import At, fields, word
+from dunning.config.yaml_tree import Scalar
 
-BOOKS_KEYS = ("timezone", "fiscal_year_start")
+BOOKS_KEYS = ("timezone", "fiscal_year_start", "report_day")
 MONTHS = tuple(name.lower() for name in month_name[1:])
+# The last day that every month has.
+LAST_DAY = 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +21,14 @@ class Books:
 
     timezone: str = "UTC"
     fiscal_year_start: int = 1  # the month
+    report_day: int = 5  # of the next month, when the report of a month goes out by mail
 
     def __str__(self) -> str:
         """In words, for people who compare two files."""
-        return f"{self.timezone}, years from {month_name[self.fiscal_year_start]}"
+        start = month_name[self.fiscal_year_start]
+        return (
+            f"{self.timezone}, years from {start}, the report of a month on day {self.report_day}"
+        )
 
 
 USUAL = Books()
@@ -35,7 +42,11 @@ def read_books(at: At | None) -> Books:
     if not found.table.entries:
         found.at.fail(f"expected some of {', '.join(BOOKS_KEYS)}")
     zone = found.read("timezone", values.timezone, "UTC")
-    return Books(zone or "UTC", found.read("fiscal_year_start", _month, 1) or 1)
+    return Books(
+        zone or "UTC",
+        found.read("fiscal_year_start", _month, 1) or 1,
+        found.read("report_day", _day, USUAL.report_day) or USUAL.report_day,
+    )
 
 
 def _month(at: At) -> int | None:
@@ -43,9 +54,22 @@ def _month(at: At) -> int | None:
     return None if name is None else MONTHS.index(name) + 1
 
 
+def _day(at: At) -> int | None:
+    text = at.node.text.strip() if isinstance(at.node, Scalar) else ""
+    if text.isascii() and text.isdecimal() and len(text) <= 2 and 1 <= int(text) <= LAST_DAY:
+        return int(text)
+    at.fail(f"expected a day of the month from 1 to {LAST_DAY}")
+    return None
+
+
 def describe_books(books: Books) -> list[str]:
     """What differs from the usual, as `policy explain` says it."""
-    if books == USUAL:
-        return []
-    start = month_name[books.fiscal_year_start]
-    return [f"Reports go by the calendar of {books.timezone}; years begin in {start}."]
+    told = []
+    if (books.timezone, books.fiscal_year_start) != (USUAL.timezone, USUAL.fiscal_year_start):
+        start = month_name[books.fiscal_year_start]
+        told.append(f"Reports go by the calendar of {books.timezone}; years begin in {start}.")
+    if books.report_day != USUAL.report_day:
+        told.append(
+            f"Finance gets the report of a month on day {books.report_day} of the next one."
+        )
+    return told

@@ -166,6 +166,12 @@ def _books() -> Schema:
             "enum": list(books.MONTHS),
             "description": "The month in which the years of reports begin.",
         },
+        "report_day": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": books.LAST_DAY,
+            "description": "The day on which finance gets the report of the month before.",
+        },
     }
     fields = {key: known[key] for key in books.BOOKS_KEYS}
     return _table(fields, about="By whose calendar finance counts.")

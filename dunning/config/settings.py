@@ -52,6 +52,7 @@ class Settings:
     product_webhook_secrets: tuple[Secret, ...] = ()
     staff_emails: tuple[str, ...] = ()
     staff_webhook_url: HiddenUrl | None = None
+    finance_emails: tuple[str, ...] = ()
     sandbox_url: str | None = None
     log_level: str = "info"
     log_format: str = "auto"
@@ -140,6 +141,8 @@ VARIABLES = (
              "your own people, told of what needs them and of each day; several with commas"),
     Variable("DUNNING_STAFF_WEBHOOK_URL", "staff_webhook_url", read.hidden_url, "",
              "an incoming webhook of Slack, Mattermost or the like, told the same; a secret"),
+    Variable("DUNNING_FINANCE_EMAIL", "finance_emails", read.addresses, "finance@example.com",
+             "gets the report of each month, with a workbook and a page; several with commas"),
     Variable("DUNNING_SANDBOX_URL", "sandbox_url", read.page, "http://localhost:12111",
              "a simulated Stripe instead of the real one; never with a live key"),
     Variable("DUNNING_LOG_LEVEL", "log_level", read.log_level, "info",
@@ -270,6 +273,7 @@ def _contradictions(values: Mapping[str, Any], found: Environment) -> list[str]:
         ("DUNNING_SMTP_URL", "DUNNING_MAIL_FROM"),
         ("DUNNING_SMS_URL", "DUNNING_SMS_FROM"),
         ("DUNNING_STAFF_EMAIL", "DUNNING_SMTP_URL"),
+        ("DUNNING_FINANCE_EMAIL", "DUNNING_SMTP_URL"),
         ("DUNNING_PRODUCT_WEBHOOK_URL", "DUNNING_PRODUCT_WEBHOOK_SECRET"),
     ):
         if found.get(has) and not found.get(lacks):

@@ -16,6 +16,7 @@ from dunning.core.bookings import Booking
 from dunning.core.doing import Action, Asked, Doing, Ended, PutOff, Said, Saying
 from dunning.core.events import Attempt, Bill, BillingEvent, Decline, MethodChanged
 from dunning.core.ways_out import (
+    Attachment,
     Bounced,
     Channel,
     Doubtful,
@@ -31,6 +32,7 @@ __all__ = [
     "Action",
     "ActionNeeded",
     "Asked",
+    "Attachment",
     "Bounced",
     "Channel",
     "ChargeOutcome",

@@ -9,6 +9,15 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that goes with a letter; its name is plain ASCII."""
+
+    name: str
+    type: str  # such as application/pdf
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
     """A rendered message, ready for a channel."""
 
@@ -23,6 +32,7 @@ class Letter:
     # `List-Unsubscribe` and `List-Unsubscribe-Post` only where a law wants them.
     headers: Mapping[str, str] = field(default_factory=dict)
     bcc: tuple[str, ...] = ()  # get it too, without a word of it in the letter
+    attachments: tuple[Attachment, ...] = ()  # only of letters to the merchant's own people
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

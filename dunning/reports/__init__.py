@@ -5,7 +5,7 @@ Read them within `snapshot(engine)`. Figures are integers of minor units, per cu
 
 from dunning.reports.at_risk import at_risk
 from dunning.reports.churn import churn
-from dunning.reports.formats import csv_lines, json_array, to_csv, to_json, to_json_list
+from dunning.reports.formats import csv_lines, csv_of, json_array, to_csv, to_json, to_json_list
 from dunning.reports.grace import grace
 from dunning.reports.hours import hours
 from dunning.reports.lost import lost
@@ -32,6 +32,7 @@ __all__ = [
     "churn",
     "columns",
     "csv_lines",
+    "csv_of",
     "grace",
     "hours",
     "json_array",

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, SQLColumnExpression, case, func, s
 from sqlmodel import Session, col
 
 from dunning.clock import utc
+from dunning.core.status import State
 from dunning.reports.converted import name_in, with_rates
 from dunning.reports.dimensions import (
     CASE_DEFINITIONS,
@@ -69,7 +70,8 @@ def at_risk(
     chosen = checked_breakdown("at-risk", by, BY)
     scope = Scope(by=chosen, source=source, policy=policy, currency=currency, zone=zone)
     until, sentence = data_until(session, now)
-    rows = in_order(_sums(session, scope.keys, scope, now, into), scope.by, {"age": AGES})
+    found = _sums(session, scope.keys, scope, now, into)
+    rows = in_order(found, scope.by, {"age": AGES})
     empty = "nothing is at risk: no case is open"
     filters = scope.filters()
     for unused in ("since", "until", "zone", "date", "fiscal_year_start"):
@@ -81,7 +83,7 @@ def at_risk(
         definitions=DEFINITIONS | of_keys | {"data_until": sentence},
         data_until=until,
         rows=rows,
-        totals=in_order(_sums(session, ("currency",), scope, now, None), (), {}),
+        totals=in_order(_added_up(found), (), {}),
         shown=(
             *(Column(key, _SHOWN[key]) for key in scope.keys),
             Column("at_risk", "At risk", Kind.MONEY),
@@ -94,6 +96,25 @@ def at_risk(
         return report
     day = "the day on which the payment first failed"
     return with_rates(report, into, {"at_risk": "At risk"}, day)
+
+
+def is_open() -> tuple[ColumnElement[bool], ...]:
+    """Cases with money at risk; their states are named for the index."""
+    states = [state.value for state in State if state.is_open]
+    return col(CaseRow.state).in_(states), col(CaseRow.amount_at_risk) > 0
+
+
+def _added_up(rows: Sequence[Row]) -> list[Row]:
+    """The totals: each case is in one row."""
+    whole: dict[str, Row] = {}
+    for row in rows:
+        told = whole.setdefault(
+            row["currency"], {"currency": row["currency"], "at_risk": 0, "cases": 0, "oldest": None}
+        )
+        told["at_risk"] += row["at_risk"]
+        told["cases"] += row["cases"]
+        told["oldest"] = min(filter(None, (told["oldest"], row["oldest"])))
+    return list(whole.values())
 
 
 def _sums(
@@ -141,7 +162,7 @@ def _sums_in(
 
 def _of_open_cases(query: Select[Any], keys: Sequence[str], scope: Scope) -> Select[Any]:
     # One meaning of open, for access and for finance: money is at risk.
-    query = joined(query.select_from(CaseRow).where(col(CaseRow.amount_at_risk) > 0), keys)
+    query = joined(query.select_from(CaseRow).where(*is_open()), keys)
     for column, value in (
         (col(CaseRow.source), scope.source),
         (col(CaseRow.policy), scope.policy),

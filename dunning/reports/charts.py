@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 COLOURS = 9  # `--c1` to `--c9` of the page
+_BELOW = 7  # of a bar that stands for less than nothing
 _TICKS = 4
 _TOP, _BOTTOM, _RIGHT = 22, 34, 8
 _SIZE = 12
@@ -145,9 +146,10 @@ def bars(chart: Chart, width: int, name: str) -> str:
                 wide = room * value / most
                 said = f"{label}, {one.name}: {chart.say(one.values[place])}"
                 faded = " faded" if place in chart.faded else ""
+                colour = one.colour if one.values[place] > 0 else _BELOW
                 parts.append(
                     f'<rect x="{_n(x)}" y="{_n(middle - 9)}" width="{_n(max(1, wide))}" '
-                    f'height="18" class="c{one.colour}{faded}">'
+                    f'height="18" class="c{colour}{faded}">'
                     f"<title>{escaped(said)}</title></rect>"
                 )
                 x += wide

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ def churn(
     )
     fresh_until, sentence = data_until(session, now)
     periods = list(_periods(session, scope, utc(fresh_until)))
-    ends = list(_ends(session, scope, periods))
+    ends = sorted(_ends(session, scope, periods), key=_ended_at)
     rows: list[Row] = []
     for label, starts, closes in periods if unit_of(scope.by) else _one(periods):
         rows += _rows(session, scope, scope.keys, (label, starts, closes), ends)
@@ -192,13 +193,21 @@ def _one(periods: Sequence[Period]) -> list[Period]:
 # --- rows ----------------------------------------------------------------------------------
 
 
+def _ended_at(end: _End) -> datetime:
+    return end.ended_at
+
+
 def _rows(
     session: Session, scope: Scope, keys: Sequence[str], whole: Period, ends: Sequence[_End]
 ) -> list[Row]:
-    """The rows of one period: for each key what was lost, beside what there was at the start."""
+    """The rows of one period: for each key what was lost, beside what there was at the start.
+
+    `ends` are in the order of time.
+    """
     label, starts, closes = whole
     there = _at_start(session, scope, starts, apart="source" in keys)
-    lost = _lost(keys, [end for end in ends if starts <= end.ended_at < closes], starts)
+    first, after = (bisect_left(ends, moment, key=_ended_at) for moment in (starts, closes))
+    lost = _lost(keys, ends[first:after], starts)
     by_kind = "kind" in keys
     found: dict[tuple[str, str, str], _Sums] = dict(lost)
     if not by_kind:
@@ -233,7 +242,7 @@ def _lost(
 ) -> dict[tuple[str, str, str], _Sums]:
     found: defaultdict[tuple[str, str, str], _Sums] = defaultdict(_Sums)
     gone: set[tuple[str, str, str | None]] = set()
-    for end in sorted(ends, key=lambda one: one.ended_at, reverse=True):
+    for end in sorted(ends, key=_ended_at, reverse=True):
         kind = end.kind if "kind" in keys else ""
         sums = found[end.source if "source" in keys else "", end.currency, kind]
         was_there = int(end.was_there(starts))

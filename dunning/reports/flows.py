@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, Literal, get_args
 
@@ -17,6 +17,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    tuple_,
 )
 from sqlmodel import Session, col
 
@@ -185,6 +186,54 @@ def sums(
     Counter-entries are taken with a minus in each case, so that nobody has to look for what they
     take back; a case counts where more holds than was taken back.
     """
+    lines = _lines(session, scope, amounts, cases, where)
+    keys = [lines[name] for name in scope.keys]
+    each = _of_cases(lines, (*amounts, *cases), keys).group_by(*keys, lines.case_id).subquery().c
+    groups = [each[name] for name in scope.keys]
+    query: Select[Any] = select(*groups, *_counted(each, amounts, cases)).group_by(*groups)
+    yield from _read(scope, session.execute(query).mappings(), (*amounts, *cases))
+
+
+def sums_and_totals(
+    session: Session,
+    scope: Scope,
+    amounts: Mapping[str, ColumnElement[int]],
+    cases: Mapping[str, ColumnElement[bool]],
+    where: ColumnElement[bool],
+) -> tuple[list[Row], list[Row]]:
+    """The same, and beside it a row for each currency; where the database can, in one pass."""
+    whole = replace(scope, by=())
+    if session.get_bind().dialect.name != "postgresql" or set(scope.keys) == {"currency"}:
+        rows = list(sums(session, scope, amounts, cases, where))
+        alone = set(scope.keys) == {"currency"}
+        return rows, rows if alone else list(sums(session, whole, amounts, cases, where))
+    lines = _lines(session, scope, amounts, cases, where)
+    keys = [lines[name] for name in scope.keys]
+    mine, last = [*keys, lines.case_id], [lines.currency, lines.case_id]
+    # Sorted by currency and case first, one pass over the rows makes both.
+    other = next(key for key in keys if key is not lines.currency)
+    query = _of_cases(lines, (*amounts, *cases), keys)
+    query = query.add_columns(func.grouping(other).label(_WHOLE))
+    each = query.group_by(func.grouping_sets(tuple_(*mine), tuple_(*last))).subquery().c
+    groups = [each[_WHOLE], *(each[name] for name in scope.keys)]
+    told: Select[Any] = select(*groups, *_counted(each, amounts, cases)).group_by(*groups)
+    names = (*amounts, *cases)
+    found = list(session.execute(told).mappings())
+    rows = list(_read(scope, (one for one in found if not one[_WHOLE]), names))
+    return rows, list(_read(whole, (one for one in found if one[_WHOLE]), names))
+
+
+_WHOLE = "_whole"
+
+
+def _lines(
+    session: Session,
+    scope: Scope,
+    amounts: Mapping[str, ColumnElement[int]],
+    cases: Mapping[str, ColumnElement[bool]],
+    where: ColumnElement[bool],
+) -> Any:
+    """Each row of the ledger that counts, with its keys and what it adds to each figure."""
     unit = unit_of(scope.by)
     known = dimensions(session.get_bind().dialect.name) | ENTRY_KEYS
     keys: dict[str, SQLColumnExpression[Any]] = {
@@ -193,29 +242,40 @@ def sums(
     if unit is not None:
         keys[unit] = period(session, unit, scope, moment_of(scope))
     one: Any = literal_column("1") if scope.is_recorded else case((_counter, -1), else_=1)
-    of_case: list[Any] = [
-        *(figure.label(name) for name, figure in keys.items()),
-        *(func.sum(figure).label(name) for name, figure in amounts.items()),
-        *(func.sum(case((rule, one), else_=0)).label(name) for name, rule in cases.items()),
-    ]
-    query: Select[Any] = select(*of_case).select_from(EntryRow)
-    query = in_span(scope, in_scope(scope, query, scope.keys)).where(where)
-    each = query.group_by(*keys.values(), col(EntryRow.case_id)).subquery()
     told: list[Any] = [
-        *(each.c[name] for name in keys),
-        *(func.sum(each.c[name]).label(name) for name in amounts),
-        *(func.sum(case((each.c[name] != 0, 1), else_=0)).label(name) for name in cases),
-        func.sum(_anything(each.c, amounts, cases)).label("_anything"),
+        *(figure.label(name) for name, figure in keys.items()),
+        col(EntryRow.case_id).label("case_id"),
+        *(figure.label(name) for name, figure in amounts.items()),
+        *(case((rule, one), else_=0).label(name) for name, rule in cases.items()),
     ]
-    whole: Select[Any] = select(*told).group_by(*(each.c[name] for name in keys))
-    for found in session.execute(whole).mappings():
-        if not found["_anything"]:
+    query: Select[Any] = select(*told).select_from(EntryRow)
+    return in_span(scope, in_scope(scope, query, scope.keys)).where(where).subquery().c
+
+
+def _of_cases(lines: Any, names: Sequence[str], keys: Sequence[Any]) -> Select[Any]:
+    """What the rows of one case come to, for each of these keys."""
+    return select(*keys, *(func.sum(lines[name]).label(name) for name in names))
+
+
+def _counted(each: Any, amounts: Mapping[str, Any], cases: Mapping[str, Any]) -> list[Any]:
+    return [
+        *(func.sum(each[name]).label(name) for name in amounts),
+        *(func.sum(case((each[name] != 0, 1), else_=0)).label(name) for name in cases),
+        func.sum(_anything(each, amounts, cases)).label("_anything"),
+    ]
+
+
+def _read(scope: Scope, found: Iterable[Any], names: Sequence[str]) -> Iterator[Row]:
+    """Rows as reports have them."""
+    unit = unit_of(scope.by)
+    for one in found:
+        if not one["_anything"]:
             continue
-        row: Row = {key: found[key] for key in scope.keys}
+        row: Row = {key: one[key] for key in scope.keys}
         if unit is not None:
-            row[unit] = label_of(unit, date.fromisoformat(found[unit]), scope.year_from)
+            row[unit] = label_of(unit, date.fromisoformat(one[unit]), scope.year_from)
         # PostgreSQL adds 64-bit integers up to a Decimal.
-        yield row | {name: int(found[name] or 0) for name in (*amounts, *cases)}
+        yield row | {name: int(one[name] or 0) for name in names}
 
 
 def _anything(

@@ -66,13 +66,21 @@ def _plain(value: object) -> str | None:
 
 
 def to_csv(report: Report) -> str:
-    """The rows, without totals; beside each amount in minor units the same in major ones."""
+    """The same as one text."""
+    return "".join(csv_of(report))
+
+
+def csv_of(report: Report) -> Iterator[str]:
+    """The rows, without totals; beside each amount in minor units the same in major ones.
+
+    A line at a time: the text of a long report is never whole in memory.
+    """
     names = [name for column in report.shown for name in _names(column)]
     lines = (
         {name: value for column in report.shown for name, value in _values(column, row)}
         for row in report.rows
     )
-    return "".join(csv_lines(names, lines))
+    return csv_lines(names, lines)
 
 
 def csv_lines(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -12,10 +12,10 @@ from sqlalchemy import ColumnElement, case, or_, true
 from sqlmodel import Session
 
 from dunning.core.entries import Account
-from dunning.reports.converted import name_in, refuse_recorded, sums_in, with_rates
+from dunning.reports.converted import Sums, name_in, refuse_recorded, sums_in, with_rates
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS
 from dunning.reports.exchange import Exchange
-from dunning.reports.flows import Dated, Scope, amount, credit, debit, sums
+from dunning.reports.flows import Dated, Scope, amount, credit, debit, sums_and_totals
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS
 from dunning.reports.recovered import told_of, totalled
@@ -77,7 +77,10 @@ def lost(
     if into is not None:
         refuse_recorded(scope)
     fresh_until, sentence = data_until(session, now)
-    rows = in_order(list(_rows(session, scope, into)), scope.by, {"kind": KINDS})
+    bare = replace(scope, by=tuple(key for key in scope.by if key != "kind"))
+    found, whole = sums_and_totals(session, bare, _AMOUNTS, _CASES, _left())
+    other = {} if into is None else sums_in(session, bare, _AMOUNTS, _left(), into)
+    rows = in_order(list(_rows(scope, found, into, other)), scope.by, {"kind": KINDS})
     empty = "nothing lost"
     report = Report(
         name="lost",
@@ -85,7 +88,7 @@ def lost(
         definitions=DEFINITIONS | told_of(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
-        totals=in_order(list(_rows(session, totalled(scope), None)), (), {}),
+        totals=in_order(list(_rows(totalled(scope), whole, None, {})), (), {}),
         shown=(
             *(Column(key, _SHOWN.get(key, key.capitalize())) for key in scope.keys),
             *(Column(name, heading, Kind.MONEY) for name, heading in _MONEY.items()),
@@ -99,12 +102,11 @@ def lost(
     return with_rates(report, into, figures, "the day on which the money moved")
 
 
-def _rows(session: Session, scope: Scope, into: Exchange | None) -> Iterator[Row]:
+def _rows(scope: Scope, sums: Sequence[Row], into: Exchange | None, other: Sums) -> Iterator[Row]:
     """A row for each key; broken down by kind, one for each kind that is in it."""
-    bare = replace(scope, by=tuple(key for key in scope.by if key != "kind"))
-    other = {} if into is None else sums_in(session, bare, _AMOUNTS, _left(), into)
-    for found in sums(session, bare, _AMOUNTS, _CASES, _left()):
-        converted = other.get(tuple(found[key] for key in bare.keys), Counter())
+    of_case = tuple(key for key in scope.keys if key != "kind")
+    for found in sums:
+        converted = other.get(tuple(found[key] for key in of_case), Counter())
         if "kind" not in scope.by:
             yield _row(scope, found, found, found["cases"]) | _in(into, converted)
             continue

@@ -29,19 +29,24 @@ def overview(
     zone: str = "UTC",
     year_from: int = 1,
     unit: str = "month",
+    brief: bool = False,
 ) -> list[Report]:
-    """What is at risk, and by period what was recovered and lost, at what rates, and churn."""
+    """What is at risk, and by period what was recovered and lost, at what rates, and churn.
+
+    `brief`: without the rates of all of it under each definition.
+    """
     today = now.astimezone(zone_named(zone)).date()
     until = until or today
     since = since or _months_before(until, MONTHS - 1)
     of: dict[str, Any] = {"source": source, "currency": currency}
     told = of | {"since": since, "until": until, "zone": zone, "year_from": year_from}
+    every = () if brief else (rates(session, now, by=(), definitions=("all",), **told),)
     return [
         at_risk(session, now, by=("age",), **of),
         recovered(session, now, by=(unit, "mechanism"), **told),
         lost(session, now, by=(unit, "kind"), **told),
         rates(session, now, by=(unit,), definitions=("ours", "ours_so_far"), **told),
-        rates(session, now, by=(), definitions=("all",), **told),
+        *every,
         churn(session, now, by=(unit, "kind"), **told),
     ]
 

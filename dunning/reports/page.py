@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 from dunning.reports.charts import Chart, bars, columns, escaped, legend
-from dunning.reports.page_style import STYLE
+from dunning.reports.page_style import STYLE, paper
 from dunning.reports.pictures import NOT_FINAL, pictures
 from dunning.reports.report import Report, cells, time_text, total_cells
 from dunning.reports.tiles import Tile
@@ -26,14 +27,22 @@ TITLES = {
     "grace": "Grace: service given, money won back",
     "value": "Lifetime value kept",
     "reconcile": "Tie-out with the provider",
+    "summary": "In short",
 }
 
 
-def to_html(reports: Sequence[Report], title: str = "", tiles: Sequence[Tile] = ()) -> str:
+def to_html(
+    reports: Sequence[Report], title: str = "", tiles: Sequence[Tile] = (), note: str = ""
+) -> str:
     """The whole page: a headline, each report as chart and table, and what every figure means."""
     heading = title or _title(reports[0])
     until = min(report.data_until for report in reports)
-    body = "".join(_section(report, alone=len(reports) == 1) for report in reports)
+    mixed = len({_days(one) for one in reports if "since" in one.filters}) > 1
+    body = "".join(
+        _section(report, alone=len(reports) == 1, days=_days(report) if mixed else "")
+        for report in reports
+    )
+    said = f"<p>{escaped(note)}</p>\n" if note else ""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -42,13 +51,13 @@ def to_html(reports: Sequence[Report], title: str = "", tiles: Sequence[Tile] = 
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{escaped(heading)}</title>
-<style>{STYLE}</style>
+<style>{STYLE}{paper(heading)}</style>
 </head>
 <body>
 <header>
 <h1>{escaped(heading)}</h1>
 <p class="soft">{escaped(_range(reports))} Data until {escaped(time_text(until))}.</p>
-</header>
+{said}</header>
 <main>
 {_tiles(tiles)}{body}</main>
 {_definitions(reports)}
@@ -66,15 +75,19 @@ def _added(reports: Sequence[Report]) -> str:
 
 def _range(reports: Sequence[Report]) -> str:
     """The days a page is about, and by whose calendar: what is at risk now has none."""
-    told = next((one.filters for one in reports if "since" in one.filters), reports[0].filters)
-    since, until, zone = (told.get(name) for name in ("since", "until", "zone"))
-    if since and until:
-        days = f"{since} to {until}"
-    elif since or until:
-        days = f"from {since}" if since else f"until {until}"
-    else:
-        days = "Everything there is" if "since" in told else "As it is now"
+    told = next((one for one in reports if "since" in one.filters), reports[0])
+    days, zone = _days(told), told.filters.get("zone")
     return f"{days}, by the calendar of {zone}." if zone else f"{days}."
+
+
+def _days(report: Report) -> str:
+    told = report.filters
+    since, until = told.get("since"), told.get("until")
+    if since and until:
+        return f"{since} to {until}"
+    if since or until:
+        return f"from {since}" if since else f"until {until}"
+    return "Everything there is" if "since" in told else "As it is now"
 
 
 def _title(report: Report) -> str:
@@ -86,32 +99,39 @@ def _title(report: Report) -> str:
 # --- one report ----------------------------------------------------------------------------
 
 
-def _section(report: Report, *, alone: bool) -> str:
+def _section(report: Report, *, alone: bool, days: str = "") -> str:
     title = _title(report)
     head = f"<h2>{escaped(title)}</h2>" if not alone else ""
+    if report.name == "summary" and report.rows:
+        return f"<section>{head}{_summary(report)}</section>\n"
     if not report.rows:
         note = report.note or "nothing to show"
         return f"<section>{head}<p>{escaped(note[:1].upper() + note[1:])}.</p></section>\n"
     drawn = [each for each in pictures(report) if each[1].labels]
-    # Among others the chart's own figures will do; alone, and for rates, there is every column.
-    brief = bool(drawn) and not alone and report.name != "rates"
+    # Among others the chart's own figures will do; alone, and for each definition of a rate, there
+    # is every column.
+    by_definition = report.name == "rates" and not any(over_time for _, _, over_time in drawn)
+    brief = bool(drawn) and not alone and not by_definition
     figures = "".join(
-        _figure(currency, chart, over_time) + (_beside(chart) if brief else "")
+        _figure(currency, chart, over_time)
+        + (_beside(chart, over_time, adds_up=report.name != "rates") if brief else "")
         for currency, chart, over_time in drawn
     )
     whole = "" if brief else _table(report, title)
-    return f"<section>{head}{_filters(report)}{figures}{whole}{_rates(report)}</section>\n"
+    return f"<section>{head}{_filters(report, days)}{figures}{whole}{_rates(report)}</section>\n"
 
 
-def _filters(report: Report) -> str:
+def _filters(report: Report, days: str) -> str:
     shown = {
         name: ", ".join(value) if isinstance(value, list) else str(value)
         for name, value in report.filters.items()
         if value not in (None, [], "")
         and name not in ("since", "until", "zone")
-        and (name, value) not in (("date", "occurred"), ("fiscal_year_start", 1))
+        and (name, value) != ("date", "occurred")
+        and (name != "fiscal_year_start" or {"quarter", "year"} & set(report.filters.get("by", ())))
     }
-    told = "; ".join(f"{name.replace('_', ' ')}: {value}" for name, value in shown.items())
+    words = [f"{name.replace('_', ' ')}: {value}" for name, value in shown.items()]
+    told = "; ".join([days, *words] if days else words)
     return f'<p class="soft filters">{escaped(told)}</p>' if told else ""
 
 
@@ -127,25 +147,64 @@ def _figure(currency: str, chart: Chart, over_time: bool) -> str:
     )
 
 
-def _beside(chart: Chart) -> str:
-    """What the chart shows as a table: a line for each column, a column for each part."""
+def _summary(report: Report) -> str:
+    """The main figures side by side: for each currency a table, a column for each period."""
+    parts = []
+    for currency in sorted({row["currency"] for row in report.rows}):
+        rows = [row for row in report.rows if row["currency"] == currency]
+        said = cells(replace(report, rows=rows))
+        heads, name = [line[0] for line in said], escaped(str(currency).upper())
+        lines = "".join(
+            f'<tr><th scope="row">{escaped(one.heading)}</th>'
+            + "".join(f'<td class="num">{escaped(_bare(line[place], name))}</td>' for line in said)
+            + "</tr>\n"
+            for place, one in enumerate(report.shown)
+            if one.name not in ("period", "currency")
+        )
+        periods = "".join(f'<th scope="col" class="num">{escaped(each)}</th>' for each in heads)
+        parts.append(
+            f'<div class="scroll" role="region" tabindex="0" aria-label="{name}, the table">'
+            f'<table class="summary"><caption>{name}</caption>'
+            f'<thead><tr><th scope="col"></th>{periods}</tr></thead>'
+            f"<tbody>\n{lines}</tbody></table></div>"
+        )
+    return "".join(parts)
+
+
+def _bare(text: str, currency: str) -> str:
+    """An amount without its currency, which stands above it."""
+    return text.removesuffix(f" {currency}")
+
+
+def _beside(chart: Chart, over_time: bool, *, adds_up: bool = True) -> str:
+    """What the chart shows as a table: a line for each column, a column for each part.
+
+    Where each bar has its only figure at its end, the table is for those who do not see it.
+    """
     parts = [one for one in chart.series if any(one.values)]
     several = len(parts) > 1
     names = [one.name.replace("_", " ") for one in parts] + (["total"] if several else [])
     heads = "".join(f'<th scope="col" class="num">{escaped(name)}</th>' for name in names)
     sums = chart.sums()
+    seen = over_time or several
     lines = [
-        (label, [one.values[i] for one in parts] + ([sums[i]] if several else []))
+        (
+            label + (" *" if i in chart.faded else ""),
+            [one.values[i] for one in parts] + ([sums[i]] if several else []),
+        )
         for i, label in enumerate(chart.labels)
     ]
     body = "".join(f"<tr>{_amounts(label, values, chart)}</tr>\n" for label, values in lines)
     whole = [sum(column) for column in zip(*(values for _, values in lines), strict=True)]
     title = escaped(chart.title)
+    foot = f"<tfoot><tr>{_amounts('total', whole, chart)}</tr></tfoot>" if adds_up else ""
+    note = f'<p class="soft note">* {escaped(NOT_FINAL)}</p>' if chart.faded else ""
+    told = 'class="scroll" role="region" tabindex="0"' if seen else 'class="hidden"'
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{title}, the table">'
+        f'<div {told} aria-label="{title}, the table">'
         f'<table><caption class="hidden">{title}</caption>'
         f'<thead><tr><th scope="col"></th>{heads}</tr></thead><tbody>\n{body}</tbody>'
-        f"<tfoot><tr>{_amounts('total', whole, chart)}</tr></tfoot></table></div>"
+        f"{foot}</table></div>{note}"
     )
 
 
@@ -163,9 +222,10 @@ def _table(report: Report, title: str) -> str:
         f'<th scope="col"{_kind(kind)}>{escaped(one.heading)}</th>'
         for one, kind in zip(report.shown, kinds, strict=True)
     )
-    lines, totals = cells(report), total_cells(report)
+    # By currency only, each row is its own total.
+    lines, totals = cells(report), total_cells(report) if report.totals != report.rows else []
     body = "".join(f"<tr>{_line(line, kinds)}</tr>\n" for line in lines)
-    foot = "".join(f"<tr>{_line(line, kinds)}</tr>\n" for line in totals if totals != lines)
+    foot = "".join(f"<tr>{_line(line, kinds)}</tr>\n" for line in totals)
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{escaped(title)}, the table">'
         f'<table><caption class="hidden">{escaped(title)}</caption>'

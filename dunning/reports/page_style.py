@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 _LIGHT = """--paper:#ffffff;--card:#f5f7f9;--ink:#1b1f24;--soft:#57606a;
 --line:#d6dde3;--grid:#e6ebef;
 --c1:#1f5fa8;--c2:#2e8b57;--c3:#17868c;--c4:#7a4fb5;--c5:#d08a1e;--c6:#6c8ebf;--c7:#b3402f;
@@ -57,6 +59,10 @@ thead th{{color:var(--soft);font-size:.85rem;border-bottom:2px solid var(--line)
 vertical-align:bottom}}
 tfoot th,tfoot td{{font-weight:bold;border-bottom:0}}
 .num{{text-align:right}}
+.summary caption{{text-align:left;font-weight:bold;font-size:1rem;padding:0 0 .25rem}}
+.summary td:nth-child(2){{font-weight:bold}}
+.summary th:first-child{{width:34%}}
+.note{{font-size:.85rem;margin:-1.5rem 0 2rem}}
 th:last-child,td:last-child{{padding-right:0}}
 .hidden{{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}}
 .meaning{{font-size:.875rem;border-top:2px solid var(--line);padding-top:1.5rem}}
@@ -69,16 +75,33 @@ body{{padding:16px 14px 32px}}h1{{font-size:1.4rem}}
 .wide{{display:none}}.narrow{{display:block}}
 .meaning dl{{columns:1}}
 .tiles{{grid-template-columns:1fr 1fr}}.tiles .value{{font-size:1.1rem}}
+.summary{{font-size:.8rem}}.summary th{{white-space:normal}}
+.summary th:not(:last-child){{padding-right:.5rem}}
 }}
-@page{{size:A4;margin:14mm}}
+@page{{size:A4;margin:14mm 14mm 18mm}}
 @media print{{
 :root{{{_LIGHT}}}
 body{{max-width:none;padding:0;font-size:10pt}}
-table{{font-size:8pt}}th,td{{padding-right:.5rem}}
+table,thead th{{font-size:8pt}}th,td{{padding:.15rem .5rem .15rem 0}}
 .scroll{{overflow:visible}}
-figure,tr,.tiles li{{break-inside:avoid}}h2,h3,figcaption,.legend{{break-after:avoid}}
+h1{{font-size:18pt}}h2{{font-size:13pt}}
+figure,tr,.tiles li{{break-inside:avoid}}
+h2,h3,figcaption,.legend,.filters,thead,caption{{break-after:avoid}}
+tfoot{{display:table-row-group}}tbody:has(+ tfoot) tr:last-child{{break-after:avoid}}
+figure{{margin:0 0 .5rem}}section{{margin:0 0 1.5rem}}.scroll{{margin:0 0 1rem}}
+.meaning{{font-size:8pt}}.summary{{break-inside:avoid}}.note{{margin:-.75rem 0 1rem}}
 .chart,.legend svg,.tiles li{{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 .chart.wide{{width:100%}}
 .tiles{{grid-template-columns:repeat(3,1fr)}}.tiles .value{{font-size:12pt}}
 }}
 """
+
+
+def paper(title: str) -> str:
+    """What stands at the foot of each sheet: what it is, and which page of how many."""
+    text = re.sub(r"[^A-Za-z0-9 .,-]", lambda one: f"\\{ord(one[0]):x} ", title)
+    small = f"font:8pt {_FAMILY};color:#57606a"
+    return (
+        f'@page{{@bottom-left{{content:"{text}";{small}}}'
+        f'@bottom-right{{content:counter(page) " / " counter(pages);{small}}}}}'
+    )

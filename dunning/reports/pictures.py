@@ -32,6 +32,7 @@ _PARTS = (
     "last_email",
     "last_click",
 )
+_WORDS = (*_PARTS, "definition", "advice")
 _MOST_PARTS = COLOURS - 1
 _OTHERS_COLOUR = 8
 _MOST_PERIODS = 120
@@ -68,9 +69,8 @@ def pictures(report: Report) -> Iterator[tuple[str, Chart, bool]]:
     unit = next((key for key in keys if key in UNITS), None)
     if report.rates:
         yield report.filters["in"], _of_all(report, keys, unit), unit is not None
-    for currency in dict.fromkeys(row["currency"] for row in report.rows):
-        if currency is None:
-            continue
+    currencies = {row["currency"] for row in report.rows} - {None}
+    for currency in sorted(currencies):
         rows = [row for row in report.rows if row["currency"] == currency]
         if report.name == "rates":
             yield currency, _of_rates(report, rows, keys, unit), unit is not None
@@ -90,7 +90,14 @@ def _keys(report: Report) -> list[str]:
 
 
 def _label(row: Row, keys: Sequence[str]) -> str:
-    return " · ".join("none" if row[key] is None else str(row[key]) for key in keys) or "all"
+    return " · ".join(_word(row[key], key) for key in keys) or "all"
+
+
+def _word(value: object, key: str) -> str:
+    """A word of ours as people write it; names that others gave stay as they are."""
+    if value is None:
+        return "none"
+    return str(value).replace("_", " ") if key in _WORDS else str(value)
 
 
 # --- money ---------------------------------------------------------------------------------

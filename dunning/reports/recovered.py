@@ -17,7 +17,7 @@ from dunning.core.entries import Account
 from dunning.reports.converted import day_of, name_in, refuse_recorded, sums_in, with_rates
 from dunning.reports.dimensions import CASE_DEFINITIONS, CASE_HEADINGS, CASE_KEYS
 from dunning.reports.exchange import Exchange
-from dunning.reports.flows import Dated, Scope, amount, credit, debit, sums
+from dunning.reports.flows import Dated, Scope, amount, credit, debit, sums_and_totals
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import (
     CLAIMED,
@@ -29,7 +29,7 @@ from dunning.reports.origins import (
 )
 from dunning.reports.periods import UNITS
 from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
-from dunning.reports.takebacks import take_backs
+from dunning.reports.takebacks import TakeBack, take_backs
 
 BY = (*UNITS, *PAYMENT_KEYS, *CASE_KEYS, "source", "currency")
 MECHANISMS = (*CLAIMED, *NOT_CLAIMED)
@@ -89,7 +89,8 @@ def recovered(
     if into is not None:
         refuse_recorded(scope)
     fresh_until, sentence = data_until(session, now)
-    rows = in_order(_rows(session, scope, into), scope.by, {"mechanism": MECHANISMS})
+    found, whole = _rows(session, scope, into)
+    rows = in_order(found, scope.by, {"mechanism": MECHANISMS})
     empty = "nothing recovered yet"
     report = Report(
         name="recovered",
@@ -97,7 +98,7 @@ def recovered(
         definitions=DEFINITIONS | _of_payments(scope) | told_of(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
-        totals=in_order(_rows(session, totalled(scope), None), (), {}),
+        totals=in_order(whole, (), {}),
         shown=(
             *(Column(key, _SHOWN.get(key, key.capitalize())) for key in scope.keys),
             *(Column(name, name.capitalize(), Kind.MONEY) for name in _MONEY),
@@ -158,25 +159,42 @@ def totalled(scope: Scope) -> Scope:
     return replace(scope, by=())
 
 
-def _rows(session: Session, scope: Scope, into: Exchange | None) -> list[Row]:
+def _rows(session: Session, scope: Scope, into: Exchange | None) -> tuple[list[Row], list[Row]]:
+    """The rows of the report, and a total for each currency."""
     amounts = {"gross": amount, "claimed": case((claimed, amount), else_=0)}
+    found, whole = sums_and_totals(session, scope, amounts, {"cases": true()}, _came_in())
+    parts = list(take_backs(session, scope))
+    place = scope.keys.index("currency")
+    of_all = [(part, (part.keys[place],)) for part in parts]
+    rows = _net(scope, found, [(part, part.keys) for part in parts])
+    if into is not None:
+        _convert(rows, session, scope, into, parts)
+    return list(rows.values()), list(_net(totalled(scope), whole, of_all).values())
+
+
+def _net(
+    scope: Scope, found: Sequence[Row], parts: Sequence[tuple[TakeBack, tuple[str | None, ...]]]
+) -> dict[tuple[str | None, ...], Row]:
+    """What came in, less what was taken back of it, each part under its key."""
     rows: dict[tuple[str | None, ...], Row] = {}
-    for found in sums(session, scope, amounts, {"cases": true()}, _came_in()):
-        key = tuple(found[name] for name in scope.keys)
-        rows[key] = _row(scope, key, found["gross"], found["claimed"], found["cases"])
-    for part in take_backs(session, scope):
-        row = rows.setdefault(part.keys, _row(scope, part.keys, 0, 0, 0))
+    for one in found:
+        key = tuple(one[name] for name in scope.keys)
+        rows[key] = _row(scope, key, one["gross"], one["claimed"], one["cases"])
+    for part, key in parts:
+        row = rows.setdefault(key, _row(scope, key, 0, 0, 0))
         row[part.account.value] += part.amount
         row["recovered"] -= part.amount
         if part.mechanism in CLAIMED:
             row["claimed"] -= part.amount
-    if into is not None:
-        _convert(rows, session, scope, into)
-    return list(rows.values())
+    return rows
 
 
 def _convert(
-    rows: dict[tuple[str | None, ...], Row], session: Session, scope: Scope, into: Exchange
+    rows: dict[tuple[str | None, ...], Row],
+    session: Session,
+    scope: Scope,
+    into: Exchange,
+    parts: Sequence[TakeBack],
 ) -> None:
     """Add to each row its figures in the other currency, every part at the rate of its day."""
     amounts = {"gross": amount, "claimed": case((claimed, amount), else_=0)}
@@ -185,7 +203,7 @@ def _convert(
         came = sums.get(key, Counter())
         for name in _MONEY:
             row[name_in(name, into)] = came["gross" if name == "recovered" else name]
-    for part in take_backs(session, scope):
+    for part in parts:
         row = rows[part.keys]
         back = into.convert(part.amount, row["currency"], day_of(part.at, scope))
         row[name_in(part.account.value, into)] += back

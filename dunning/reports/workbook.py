@@ -1,4 +1,4 @@
-"""to_xlsx(): a report as a workbook: a sheet for each currency, and one that says what it means.
+"""to_xlsx(): reports as a workbook: a sheet for each currency, and one that says what they mean.
 
 Every cell has its type: numbers, shares, times, amounts in minor units and beside them in major
 ones. Spreadsheets run text that begins like a formula, so text is written as text and never read.
@@ -22,8 +22,8 @@ EMPTY, NOTES, NO_CURRENCY = "Rows", "Notes", "No currency"
 ALL_TOGETHER, RATES = "All currencies", "Rates"
 
 
-def to_xlsx(report: Report) -> bytes:
-    """The workbook; the same report gives the same bytes."""
+def to_xlsx(*reports: Report, title: str = "", note: str = "") -> bytes:
+    """The workbook; the same reports give the same bytes. Of several each has its own sheets."""
     import xlsxwriter
 
     buffer = io.BytesIO()
@@ -34,22 +34,43 @@ def to_xlsx(report: Report) -> bytes:
         "strings_to_numbers": False,
     }
     with xlsxwriter.Workbook(buffer, options) as book:
-        made = report.data_until.astimezone(UTC).replace(tzinfo=None)
-        book.set_properties({"title": report.name, "created": made})
+        made = reports[0].data_until.astimezone(UTC).replace(tzinfo=None)
+        book.set_properties({"title": title or reports[0].name, "created": made})
         pen = _Pen(book)
-        currencies = dict.fromkeys(row["currency"] for row in (*report.rows, *report.totals))
-        for currency in sorted(currencies, key=lambda code: (code is None, code or "")):
+        for currency, report in _in_order(reports):
             rows = [row for row in report.rows if row["currency"] == currency]
             totals = [row for row in report.totals if row["currency"] == currency]
             whole = ALL_TOGETHER if report.rates else NO_CURRENCY
-            title = whole if currency is None else str(currency).upper()
-            _sheet(pen, title, report.shown, rows, totals if totals != rows else [])
-        if not currencies:
-            _sheet(pen, EMPTY, report.shown, [], [])
-        if report.rates:
-            _rates(pen, report)
-        _notes(pen, report)
+            name = whole if currency is None else str(currency).upper()
+            if len(reports) > 1:
+                name = f"{name} {_label(report, reports)}"
+            _sheet(pen, pen.free(name), report.shown, rows, totals if totals != rows else [])
+        if not book.worksheets():
+            _sheet(pen, EMPTY, reports[0].shown, [], [])
+        for report in reports:
+            if report.rates:
+                _rates(pen, report)
+        _notes(pen, reports, note)
     return buffer.getvalue()
+
+
+def _in_order(reports: Sequence[Report]) -> list[tuple[str | None, Report]]:
+    """Everything of a currency side by side; what has none comes last."""
+    found = [
+        (currency, place, report)
+        for place, report in enumerate(reports)
+        for currency in dict.fromkeys(row["currency"] for row in (*report.rows, *report.totals))
+    ]
+    found.sort(key=lambda one: (one[0] is None, one[0] or "", one[1]))
+    return [(currency, report) for currency, _, report in found]
+
+
+def _label(report: Report, reports: Sequence[Report]) -> str:
+    """The name of a report among others: where there are two of a name, by what it is."""
+    if sum(one.name == report.name for one in reports) == 1:
+        return report.name
+    by = [key for key in report.filters.get("by", ()) if key != "currency"]
+    return f"{report.name} by {by[0]}" if by else report.name
 
 
 class _Pen:
@@ -58,6 +79,7 @@ class _Pen:
     def __init__(self, book: Any) -> None:
         self.book = book
         self._styles: dict[tuple[str, bool], Any] = {}
+        self._named: set[str] = set()
         self.wrapped = book.add_format({"text_wrap": True, "valign": "top"})
 
     def style(self, numbers: str = "", *, bold: bool = False) -> Any:
@@ -67,6 +89,15 @@ class _Pen:
             told = {"bold": bold} | ({"num_format": numbers} if numbers else {})
             self._styles[key] = self.book.add_format(told)
         return self._styles[key]
+
+    def free(self, name: str) -> str:
+        """The name of a sheet that no other has: at most 31 letters."""
+        found, number = name[:31], 1
+        while found.lower() in self._named:
+            number += 1
+            found = f"{name[: 30 - len(str(number))]} {number}"
+        self._named.add(found.lower())
+        return found
 
     def heading(self, sheet: Any, row: int, texts: Iterable[str]) -> None:
         for place, text in enumerate(texts):
@@ -141,7 +172,7 @@ def _write(
 
 def _rates(pen: _Pen, report: Report) -> None:
     """Every exchange rate that was used."""
-    sheet = pen.book.add_worksheet(RATES)
+    sheet = pen.book.add_worksheet(pen.free(RATES))
     pen.heading(sheet, 0, report.rates[0])
     for line, row in enumerate(report.rates, 1):
         for place, value in enumerate(row.values()):
@@ -150,19 +181,20 @@ def _rates(pen: _Pen, report: Report) -> None:
     sheet.set_column(0, len(report.rates[0]) - 1, 18)
 
 
-def _notes(pen: _Pen, report: Report) -> None:
+def _notes(pen: _Pen, reports: Sequence[Report], note: str) -> None:
     sheet = pen.book.add_worksheet(NOTES)
-    lines = [
-        ("report", report.name),
-        ("data until", rfc3339(report.data_until) or ""),
-        ("version", f"dunning {version('dunning')}"),
-    ]
-    lines += [
-        (f"filter: {name}", ", ".join(value) if isinstance(value, list) else str(value))
-        for name, value in report.filters.items()
-        if value not in (None, [])
-    ]
-    lines += list(report.definitions.items())
+    lines = [("version", f"dunning {version('dunning')}")]
+    lines += [("note", note)] if note else []
+    for number, report in enumerate(reports):
+        lines += [("", "")] if number else []
+        lines.append(("report", _label(report, reports)))
+        lines.append(("data until", rfc3339(report.data_until) or ""))
+        lines += [
+            (f"filter: {name}", ", ".join(value) if isinstance(value, list) else str(value))
+            for name, value in report.filters.items()
+            if value not in (None, [])
+        ]
+        lines += list(report.definitions.items())
     for row, (name, text) in enumerate(lines):
         sheet.write_string(row, 0, name, pen.style(bold=True))
         sheet.write_string(row, 1, text, pen.wrapped)

@@ -7,6 +7,6 @@ become one message (`gathering`), and messages leave like calls to the product (
 
 from dunning.staff.notice import Notice, Part
 from dunning.staff.telling import Staff
-from dunning.staff.ways import ChatWay, MailWay, Way, ways_of
+from dunning.staff.ways import ChatWay, MailWay, Way, mails_to, ways_of
 
-__all__ = ["ChatWay", "MailWay", "Notice", "Part", "Staff", "Way", "ways_of"]
+__all__ = ["ChatWay", "MailWay", "Notice", "Part", "Staff", "Way", "mails_to", "ways_of"]

@@ -19,6 +19,7 @@ from dunning.staff.ways import Outcome, Way
 from dunning.store import StaffNoticeRow, insert_into
 
 LEASE = timedelta(minutes=5)
+MONTHLY = "monthly"  # what the messages with the report of a month are of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Claimed:
 
     id: int
     key: str
+    name: str
     alert: str
     way: str
     recipient: str
@@ -58,11 +60,19 @@ def write(
         session.execute(row.on_conflict_do_nothing(index_elements=["key"]))
 
 
-def claim(session: Session, now: datetime) -> Claimed | None:
-    """Take the message that is due longest."""
+def claim(
+    session: Session, now: datetime, *, monthly: bool | None = None, name: str | None = None
+) -> Claimed | None:
+    """Take the message that is due longest; only, or no, `monthly` ones, or those of a name."""
+    wanted = [col(StaffNoticeRow.state) == "pending", col(StaffNoticeRow.wake_at) <= now]
+    if monthly is not None:
+        of = col(StaffNoticeRow.alert)
+        wanted.append(of == MONTHLY if monthly else of != MONTHLY)
+    if name is not None:
+        wanted.append(col(StaffNoticeRow.name) == name)
     row = session.scalars(
         select(StaffNoticeRow)
-        .where(col(StaffNoticeRow.state) == "pending", col(StaffNoticeRow.wake_at) <= now)
+        .where(*wanted)
         .order_by(col(StaffNoticeRow.wake_at), col(StaffNoticeRow.id))
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -76,6 +86,7 @@ def claim(session: Session, now: datetime) -> Claimed | None:
     return Claimed(
         id=row.id,
         key=row.key,
+        name=row.name,
         alert=row.alert,
         way=row.way,
         recipient=row.recipient,
@@ -90,10 +101,12 @@ def settle(session: Session, claimed: Claimed, outcome: Outcome, now: datetime) 
     values: dict[str, object]
     if outcome.sent:
         values = {"state": "sent", "sent_at": now, "error": ""}
-    elif outcome.final or claimed.tries > len(BACKOFF):
+    elif outcome.final or (claimed.tries > len(BACKOFF) and claimed.alert != MONTHLY):
         values = {"state": "dead", "error": outcome.why}
     else:
-        wait = max(BACKOFF[claimed.tries - 1], outcome.retry_after or timedelta(0))
+        # What finance waits for is tried once a day for as long as it takes.
+        wait = BACKOFF[min(claimed.tries, len(BACKOFF)) - 1]
+        wait = max(wait, outcome.retry_after or timedelta(0))
         values = {"wake_at": now + wait, "error": outcome.why}
     rows = update(StaffNoticeRow).where(
         col(StaffNoticeRow.id) == claimed.id, col(StaffNoticeRow.state) == "pending"

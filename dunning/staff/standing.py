@@ -24,6 +24,7 @@ def standing(session: Session, settings: Settings) -> Iterator[Standing]:
     """Who is told, and what could not be told; nothing is to be said where nobody is told."""
     ways = [str(each) for each in settings.staff_emails]
     ways += ["the chat room"] if settings.staff_webhook_url else []
+    ways += [f"{each} (finance)" for each in settings.finance_emails]
     found = backlog(session)
     if ways and not found.failing:
         yield Standing("ok", f"told are {', '.join(ways)}; `dunning staff test` tries it")

@@ -22,9 +22,10 @@ from dunning.config import Alert, PolicyFile, StaffTerms
 from dunning.reports.snapshot import snapshot
 from dunning.staff import sending
 from dunning.staff.digest import Day, day_due, digest
+from dunning.staff.finance import Finance
 from dunning.staff.finding import Finder, Found, News
 from dunning.staff.gathering import gathered
-from dunning.staff.ways import Outcome, Way
+from dunning.staff.ways import MailWay, Outcome, Way
 from dunning.store import (
     StaffMarkRow,
     StaffNewsRow,
@@ -66,9 +67,11 @@ class Staff:
         policies: InForce,
         ways: Sequence[Way],
         *,
+        finance: Sequence[MailWay] = (),
         recent: timedelta | None = RECENT,
     ) -> None:
         self.ways = tuple(ways)
+        self.finance = Finance(engine, policies, finance)
         self._engine = engine
         self._policies = policies
         self._recent = recent
@@ -80,11 +83,17 @@ class Staff:
         """Send nothing more after the message in hand."""
         self._stop.set()
 
+    @property
+    def tells(self) -> bool:
+        """Whether there is anybody to tell."""
+        return bool(self.ways or self.finance.ways)
+
     def tick(self, now: datetime) -> None:
         """One turn; nothing is raised."""
-        if not self.ways:
+        if not self.tells:
             return
-        for turn in (self.look, self.gather, self.digest, self.send, self._prune):
+        turns = (self.look, self.gather, self.digest) if self.ways else ()
+        for turn in (*turns, self.finance.write, self.send, self._prune):
             try:
                 turn(now)
             except (SQLAlchemyError, OSError) as error:
@@ -183,11 +192,13 @@ class Staff:
 
     # --- sending -----------------------------------------------------------------------------
 
-    def send(self, now: datetime) -> None:
-        """Send what is due, one after the other."""
+    def send(self, now: datetime, name: str | None = None) -> None:
+        """Send what is due, or only what has that name, one after the other."""
+        # What this process has no way for is left to one that has.
+        monthly = None if self.ways and self.finance.ways else bool(self.finance.ways)
         while not self._stop.is_set():
             with transaction(self._engine) as session:
-                claimed = sending.claim(session, now)
+                claimed = sending.claim(session, now, monthly=monthly, name=name)
             if claimed is None:
                 return
             crashpoints.reach("staff.claimed")
@@ -197,19 +208,20 @@ class Staff:
                 sending.settle(session, claimed, outcome, now)
 
     def _deliver(self, claimed: sending.Claimed) -> Outcome:
-        way = next(
-            (w for w in self.ways if (w.name, w.recipient) == (claimed.way, claimed.recipient)),
-            None,
-        )
-        if way is None:
-            outcome = Outcome(sent=False, why="nobody is told this way any more", final=True)
-        else:
-            outcome = way.send(claimed.key, claimed.notice, again=claimed.again)
+        monthly = claimed.alert == sending.MONTHLY
+        outcome = self.finance.deliver(claimed) if monthly else self._tell(claimed)
         ending = "sent" if outcome.sent else "dead" if outcome.final else "failed"
         metrics.staff_notice(claimed.way, ending)
         tell = log.info if outcome.sent else log.warning
         tell(f"staff.{ending}", way=claimed.way, alert=claimed.alert, why=outcome.why or None)
         return outcome
+
+    def _tell(self, claimed: sending.Claimed) -> Outcome:
+        there = (claimed.way, claimed.recipient)
+        way = next((each for each in self.ways if (each.name, each.recipient) == there), None)
+        if way is None:
+            return Outcome(sent=False, why="nobody is told this way any more", final=True)
+        return way.send(claimed.key, claimed.notice, again=claimed.again)
 
     def _prune(self, now: datetime) -> None:
         """Let go of what was told long ago."""
@@ -220,7 +232,9 @@ class Staff:
             old = col(StaffNewsRow.found_at) < now - KEPT
             session.execute(delete(StaffNewsRow).where(old))
             over = col(StaffNoticeRow.created_at) < now - KEPT
-            session.execute(delete(StaffNoticeRow).where(over))
+            # What finance got stays on record.
+            told = col(StaffNoticeRow.alert) != sending.MONTHLY
+            session.execute(delete(StaffNoticeRow).where(over, told))
 
 
 def _begin(

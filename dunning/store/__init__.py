@@ -37,7 +37,7 @@ from dunning.store.shared import (
     PulseRow,
     ScheduleRow,
 )
-from dunning.store.staff import StaffMarkRow, StaffNewsRow, StaffNoticeRow
+from dunning.store.staff import FinanceReportRow, StaffMarkRow, StaffNewsRow, StaffNoticeRow
 from dunning.store.tables import (
     AttemptRow,
     CaseRow,
@@ -76,6 +76,7 @@ __all__ = [
     "CustomerRow",
     "EntryRow",
     "ExemptionRow",
+    "FinanceReportRow",
     "FitRow",
     "InboxRow",
     "LinkRow",

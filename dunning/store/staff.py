@@ -1,10 +1,10 @@
-"""Tables of staff notices: how far was looked, what was found, and the messages made of it."""
+"""Tables of what staff are told: how far was looked, what was found, the messages, the reports."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Column, Index
+from sqlalchemy import Column, Index, LargeBinary
 from sqlmodel import Field, SQLModel
 
 from dunning.store.tables import _Id, _partial, _text, _when
@@ -62,3 +62,21 @@ class StaffNoticeRow(SQLModel, table=True):
     wake_at: datetime = _when(nullable=False)
     sent_at: datetime | None = _when()
     error: str = _text()
+
+
+class FinanceReportRow(SQLModel, table=True):
+    """The report of a month as finance got it, kept for good; its messages are staff notices."""
+
+    __tablename__ = "finance_reports"
+    __table_args__ = (Index("ix_finance_reports_made", "made_at"),)
+
+    name: str = Field(primary_key=True)  # of the month, or of the month and when it was asked for
+    period: str  # 2026-10
+    made_at: datetime = _when(nullable=False)
+    made_by: str = ""  # who asked for it; nobody: it was due
+    subject: str = _text()
+    text: str = _text()
+    html: str = _text()
+    page: str = _text()  # attached: the whole report as one file
+    workbook: bytes = Field(sa_column=Column(LargeBinary(), nullable=False))
+    digest: str = ""  # of the month's statement, if its books were closed by then

@@ -102,6 +102,7 @@ GOOD: list[tuple[str, str, str, Any]] = [
     ("DUNNING_SANDBOX_URL", "http://localhost:12111/", "sandbox_url", "http://localhost:12111"),
     ("DUNNING_STAFF_EMAIL", "a@b.example, c@d.example,", "staff_emails",
      ("a@b.example", "c@d.example")),
+    ("DUNNING_FINANCE_EMAIL", "a@b.example", "finance_emails", ("a@b.example",)),
     ("DUNNING_STAFF_WEBHOOK_URL", HOOK, "staff_webhook_url", HiddenUrl(HOOK)),
     ("DUNNING_LOG_LEVEL", "WARNING", "log_level", "warning"),
     ("DUNNING_LOG_FORMAT", "json", "log_format", "json"),
@@ -130,6 +131,7 @@ PARTNERS = {
     "DUNNING_PRODUCT_WEBHOOK_URL": {"DUNNING_PRODUCT_WEBHOOK_SECRET": SIGNING},
     "DUNNING_SMS_URL": {"DUNNING_SMS_FROM": "+4512345678"},
     "DUNNING_STAFF_EMAIL": {"DUNNING_SMTP_URL": "smtp://h", "DUNNING_MAIL_FROM": "a@b.example"},
+    "DUNNING_FINANCE_EMAIL": {"DUNNING_SMTP_URL": "smtp://h", "DUNNING_MAIL_FROM": "a@b.example"},
 }
 
 
@@ -143,6 +145,7 @@ BAD = [
     ("DUNNING_DATA", "~/data", "begins with ~"),
     ("DUNNING_DATA", "what?", "has a ? in it"),
     ("DUNNING_STAFF_EMAIL", "a@b.example, x@", "is not a mail address"),
+    ("DUNNING_FINANCE_EMAIL", "finance", "is not a mail address"),
     ("DUNNING_STAFF_WEBHOOK_URL", "http://hooks.slack.com/hunter", "plain http to the internet"),
     ("DUNNING_DATABASE_URL", "mysql://u:hunter@h/d", "is neither SQLite nor PostgreSQL; expected"),
     ("DUNNING_DATABASE_URL", "postgresql+asyncpg://u:hunter@h/d", "is neither SQLite nor"),

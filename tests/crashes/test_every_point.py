@@ -45,7 +45,8 @@ BY_THEMSELVES = {
     "worker.stopping", "migrate.before_commit", "move.batch", "move.before_commit",
     "prune.batch", "reconcile.page", "filling.page", "lookout.before_commit",
     "policy.before_commit", "policy.committed", "policy.batch",
-    "staff.found", "staff.written", "staff.claimed", "staff.sent", "chat.answered",
+    "staff.found", "staff.written", "staff.reported", "staff.claimed", "staff.sent",
+    "chat.answered",
     # tests/stages/test_closing.py
     "close.marked", "close.written",
 }  # fmt: skip

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import openpyxl
 import pytest
+from sqlalchemy import event
 
 from dunning.core.money import Money
+from dunning.ledger import export
 from dunning.reports import (
     Column,
     Kind,
@@ -20,7 +23,9 @@ from dunning.reports import (
     cells,
     columns,
     csv_lines,
+    csv_of,
     json_array,
+    overview,
     rates,
     recovered,
     to_csv,
@@ -221,6 +226,52 @@ def test_a_long_list_streams_as_one_array(count: int) -> None:
     rows = [{"number": number, "at": on(1, 5)} for number in range(count)]
     text = "".join(json_array(rows))
     assert json.loads(text) == [{"number": n, "at": "2026-01-05T12:00:00Z"} for n in range(count)]
+
+
+def test_a_long_report_is_never_whole_as_text() -> None:
+    rows = (row(amount=number) for number in range(10**9))
+    lines = csv_of(replace(report(), rows=rows))  # type: ignore[arg-type]
+    assert next(lines).startswith("policy,")
+    assert next(lines).startswith("standard,usd,0,")
+    assert next(rows)["recovered"] == 1
+
+
+def test_an_export_reads_a_page_at_a_time(shop: Shop) -> None:
+    with shop.trial() as session:
+        for _ in range(5):
+            shop.failed(on(1, 5)).paid(on(1, 8))
+        session.flush()
+        asked: list[str] = []
+        event.listen(
+            session.connection(), "before_cursor_execute", lambda *told: asked.append(told[2])
+        )
+        entries = export(session, batch=4)
+        first = [next(entries) for _ in range(4)]
+        assert len(asked) == 1
+        assert len(first + list(entries)) == 10
+        assert len(asked) == 3
+
+
+def test_several_reports_are_sheets_side_by_side(shop: Shop) -> None:
+    with shop.trial() as session:
+        for currency in ("usd", "eur"):
+            shop.failed(on(1, 5), 4900, currency).paid(on(1, 8))
+        made = overview(session, NOW)
+    book = read_xlsx(to_xlsx(*made, title="Payment recovery", note="=not closed"))
+    wanted = ["recovered", "rates by month", "rates"]
+    names = [f"{currency} {name}" for currency in ("EUR", "USD") for name in wanted]
+    assert book.sheetnames == [*names, "Notes"]
+    about = [line[:2] for line in book["Notes"].values]
+    assert ("note", "=not closed") in about
+    assert [text for name, text in about if name == "report"] == SHEETS
+    sheet = book["EUR recovered"]
+    heads, line, *_ = sheet.iter_rows(values_only=True)
+    told = dict(zip(heads, line, strict=True))
+    (row,) = [one for one in made[1].rows if one["currency"] == "eur"]
+    assert told["Recovered (minor units)"] == row["recovered"] == 4900
+
+
+SHEETS = ["at-risk", "recovered", "lost", "rates by month", "rates", "churn"]
 
 
 def test_a_long_list_streams_as_lines() -> None:

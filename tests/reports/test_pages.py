@@ -12,6 +12,7 @@ import pytest
 
 from dunning.reports import Report, cells, overview, recovered, tiles, to_html, total_cells
 from dunning.reports.charts import Chart, Series, bars, columns, nice
+from dunning.reports.page_style import paper
 from tests import browser
 from tests.reports.shop import NOW, Shop, on
 
@@ -98,6 +99,11 @@ def test_what_came_from_outside_is_text(filled: Shop, nasty: str) -> None:
     Page(text)
     assert nasty not in text
     assert "\x1b" not in text
+
+
+def test_the_foot_of_each_sheet_says_what_it_is() -> None:
+    assert 'content:"Payment recovery in May"' in paper("Payment recovery in May")
+    assert 'content:"\\22 \\7d \\3c b"' in paper('"}<b')
 
 
 def test_nothing_to_show_is_said(shop: Shop) -> None:

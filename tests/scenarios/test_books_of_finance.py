@@ -10,7 +10,7 @@ from tests.world import AT_ONCE
 
 POLICY = """
 version: 1
-books: {timezone: Pacific/Kiritimati, fiscal_year_start: february}
+books: {timezone: Pacific/Kiritimati, fiscal_year_start: february, report_day: 3}
 policies:
   standard:
     grace: 20d

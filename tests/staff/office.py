@@ -53,7 +53,8 @@ class Office:
 
     def colleague(self) -> Staff:
         """Another process that does the same."""
-        return Staff(self.program.engine, self.program.policies, self.staff.ways)
+        program, ways = self.program, self.staff.ways
+        return Staff(program.engine, program.policies, ways, finance=self.staff.finance.ways)
 
     def tick(self, **passed: float) -> None:
         """Time passes, and staff are told."""
@@ -147,6 +148,7 @@ def office(
     staff: str = "",
     *,
     emails: str = ANN,
+    finance: str = "",
     chat: bool = True,
     start: datetime = T0,
 ) -> Iterator[Office]:
@@ -159,6 +161,7 @@ def office(
             "DUNNING_SMTP_URL": f"smtp://{smtp}",
             "DUNNING_MAIL_FROM": "Billing <billing@acme.example>",
             **({"DUNNING_STAFF_EMAIL": emails} if emails else {}),
+            **({"DUNNING_FINANCE_EMAIL": finance} if finance else {}),
             **({"DUNNING_STAFF_WEBHOOK_URL": f"http://{hook}/{HOOK}"} if chat else {}),
         }
         program = stack.enter_context(

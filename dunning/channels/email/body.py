@@ -8,6 +8,7 @@ the same bytes each time.
 
 from __future__ import annotations
 
+import base64
 import binascii
 import hashlib
 import re
@@ -27,7 +28,7 @@ from dunning.channels.email.address import (
     own_address,
     parsed,
 )
-from dunning.core.ports import Letter
+from dunning.core.ports import Attachment, Letter
 
 _SUBJECT_LENGTH = 150
 _HEADER_LENGTH = 900
@@ -42,6 +43,8 @@ _UNSUBSCRIBE: Final = "list-unsubscribe"
 _ONE_CLICK: Final = "list-unsubscribe-post"
 # RFC 2369 and 8058: addresses in angle brackets; one click needs an https one.
 _URIS = re.compile(r"<(?:https://|mailto:)[!-;=?-~]+>(?:, ?<(?:https://|mailto:)[!-;=?-~]+>)*")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_FILE_TYPE = re.compile(r"[a-z]+/[a-z0-9.+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ def written(letter: Letter, recipient: Address) -> Written:
     """Write it; `ValueError` says what about it cannot be written."""
     sender = own_address("sender", letter.sender)
     utf8 = not (sender.addr_spec + recipient.addr_spec).isascii()
-    body = _head(letter, sender, recipient, utf8=utf8) + _parts(letter)
+    parts = _with_files(letter) if letter.attachments else _parts(letter)
+    body = _head(letter, sender, recipient, utf8=utf8) + b"MIME-Version: 1.0\r\n" + parts
     return Written(sender.addr_spec, recipient.addr_spec, body, _copies(letter, recipient))
 
 
@@ -113,17 +117,49 @@ def _check_unsubscribing(header: str, value: str, named: dict[str, str]) -> None
 
 def _parts(letter: Letter) -> bytes:
     """Plain text first, the page after it: mail programs show the last one that they can."""
-    # "=_" cannot be in quoted-printable text, so no line of a part can end it.
-    digest = hashlib.sha256(letter.id.encode("utf-8", "replace")).hexdigest()[:32]
-    boundary = f"=_{digest}".encode()
+    boundary = _boundary(letter, b"=_")
     texts = ((b"plain", letter.text), (b"html", letter.html))
     parts = [
         b"--" + boundary + b"\r\nContent-Type: text/" + kind + b'; charset="utf-8"\r\n'
         b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + quoted_printable(text)
         for kind, text in texts
     ]
-    head = b'MIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary="' + boundary
+    head = b'Content-Type: multipart/alternative; boundary="' + boundary
     return b"".join((head, b'"\r\n\r\n', *parts, b"--", boundary, b"--\r\n"))
+
+
+def _with_files(letter: Letter) -> bytes:
+    """The text and the page as one part, and each file after them."""
+    # Nor is "=_" at the beginning of a line of base64.
+    boundary = _boundary(letter, b"=_files_")
+    files = [
+        b"--" + boundary + b"\r\n" + _file_head(each) + base64_lines(each.content)
+        for each in letter.attachments
+    ]
+    head = b'Content-Type: multipart/mixed; boundary="' + boundary
+    whole = (b"--", boundary, b"\r\n", _parts(letter), *files)
+    return b"".join((head, b'"\r\n\r\n', *whole, b"--", boundary, b"--\r\n"))
+
+
+def _boundary(letter: Letter, mark: bytes) -> bytes:
+    """What parts end with; quoted-printable text has no "=_", so no line of a part can be it."""
+    digest = hashlib.sha256(letter.id.encode("utf-8", "replace")).hexdigest()[:32]
+    return mark + digest.encode()
+
+
+def _file_head(file: Attachment) -> bytes:
+    if not _FILE_NAME.fullmatch(file.name) or not _FILE_TYPE.fullmatch(file.type):
+        raise ValueError(f"the file {file.name!r} cannot be attached under that name and type")
+    return (
+        f'Content-Type: {file.type}; name="{file.name}"\r\n'
+        "Content-Transfer-Encoding: base64\r\n"
+        f'Content-Disposition: attachment; filename="{file.name}"\r\n\r\n'
+    ).encode()
+
+
+def base64_lines(content: bytes) -> bytes:
+    """Lines of 76 characters that end in CRLF."""
+    return base64.encodebytes(content).replace(b"\n", b"\r\n")
 
 
 def quoted_printable(text: str) -> bytes:
