@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -182,11 +183,11 @@ def test_every_small_page_on_a_phone_and_a_desk(tmp_path: Path, backend: str) ->
     pages = Showing(Catalogues([]))
     kept = Path(os.environ.get(PICTURES) or tmp_path)
     kept.mkdir(parents=True, exist_ok=True)
-    facts = {"base": "/pay/rcv_x", "days": 60, "again": True, "amount": "$49.00"}
+    facts: Any = {"base": "/pay/rcv_x", "days": 60, "again": True, "amount": "$49.00"}
     with browser(tmp_path / "browser") as opened:
         for notice in sorted(known | {"away"}):
-            words = {"notice": notice, **facts}
-            made = pages.page("notice", pages.voice("en"), Brand(name="Example Ltd"), **words)
+            brand = Brand(name="Example Ltd")
+            made = pages.page("notice", pages.voice("en"), brand, notice=notice, **facts)
             page = tmp_path / f"{notice}.html"
             page.write_bytes(bytes(made.body))
             for width in (PHONE, DESK):
