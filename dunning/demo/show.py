@@ -37,7 +37,8 @@ def show(data: dict[str, Any], folder: Path | None) -> None:
         f"{data['restorations']} restored"
     )
     cards, terms = data["notices"].get("card_expiry", 0), data["notices"].get("renewal", 0)
-    out.print(f"Notices sent ahead of it: {cards} of a card that expires, {terms} of a renewal")
+    told = f"{cards} emails of a card that expires, {terms} of a renewal"
+    out.print(f"Told before anything failed: {told}")
     out.print("\n[bold]What must be so[/bold]")
     for text, held in (
         ("every sum of the ledger proves itself from its entries", data["identity_holds"]),
