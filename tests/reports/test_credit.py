@@ -175,8 +175,8 @@ def test_the_demo_says_what_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
     told |= dict.fromkeys(("restorations", "days", "seconds", "charged_twice"), 0)
     told |= dict.fromkeys(("emails_after_payment", "webhooks_parked"), 0)
     by_currency = {"recovered_by": {"usd": came_by}, "of_which_ours": {"usd": claimed(came_by)}}
-    holds = {"identity_holds": True, "agrees_with_billing_system": True}
-    show({**told, **by_currency, **holds, "cases": {}, "ledger": {}}, None)
+    holds = dict.fromkeys(("identity_holds", "agrees_with_billing_system", "ties_out"), True)
+    show({**told, **by_currency, **holds, "notices": {}, "cases": {}, "ledger": {}}, None)
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "of which ours 13.00 USD" in lines
     assert "retry 2 of the timeline 10.00 USD" in lines
