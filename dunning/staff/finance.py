@@ -136,9 +136,15 @@ class Finance:
             crashpoints.reach("staff.reported")
 
     def made(
-        self, books: Books, month: Month, now: datetime, name: str = "",
-        notes: Sequence[str] = (), *, by: str = "",
-    ) -> FinanceReportRow:  # fmt: skip
+        self,
+        books: Books,
+        month: Month,
+        now: datetime,
+        name: str = "",
+        notes: Sequence[str] = (),
+        *,
+        by: str = "",
+    ) -> FinanceReportRow:
         """The report of a month as it would be sent now."""
         with snapshot(self._engine) as session:
             told = monthly(session, now, month, year_from=books.fiscal_year_start)
