@@ -104,10 +104,12 @@ def tell_when_durable(desk: Desk) -> None:
 
 
 def _tell(lines: Sequence[Line], because: Mapping[str, Sequence[str]]) -> None:
-    by_case: defaultdict[str, list[str]] = defaultdict(list)
+    money: defaultdict[str, list[str]] = defaultdict(list)
+    monthly: defaultdict[str, list[str]] = defaultdict(list)
     for line in lines:
         if line.subscription is None:
             metrics.entries(line.source, line.cause)
-        by_case[line.case_id].append(line.key)
-    for case, keys in by_case.items():
-        log.info("ledger.recorded", case=case, entries=keys, because=because.get(case, ()))
+        (money if line.subscription is None else monthly)[line.case_id].append(line.key)
+    for event, book in (("ledger.recorded", money), ("recurring.recorded", monthly)):
+        for case, keys in book.items():
+            log.info(event, case=case, entries=keys, because=because.get(case, ()))
