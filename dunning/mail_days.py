@@ -15,10 +15,11 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, or_, select, update
 from sqlmodel import Session, col
 
-from dunning.core.daily import THANKS, MailDay, Taken
+from dunning.core.daily import MailDay, Taken
 from dunning.core.events import StepResult
 from dunning.core.facts import Case
 from dunning.core.ports import Saying
+from dunning.core.words import THANKS
 from dunning.store import CaseRow, MailDayRow, StepRow, among, new_rows, table_of
 
 _Key = tuple[str, str, str]

@@ -1,7 +1,8 @@
 """Fixtures that every test may use: databases, Redis, private servers; and the guards.
 
 PostgreSQL and Redis start when a test first asks for them and are shared by the whole run.
-TEST_PICTURES names a folder for the pictures of pages, for whoever wants to look at them.
+TEST_PICTURES names a folder for the pictures of pages, for whoever wants to look at them;
+TEST_EVERY_STORY_ON_BOTH plays each story on both databases, not on one of them.
 DUNNING_TEST_DATABASE_URL and DUNNING_TEST_REDIS_URL name running servers to use instead: a
 PostgreSQL whose user may create databases, and a Redis whose contents may be wiped.
 """

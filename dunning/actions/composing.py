@@ -13,7 +13,7 @@ from dunning.actions.looking import Seen, look
 from dunning.actions.notice import look_ahead
 from dunning.actions.speaking import Readers, Spoken, Stored, spoken
 from dunning.actions.wording import Card, CardOf, Sender, facts_of
-from dunning.core.daily import SOON, THANKS, mail_day
+from dunning.core.daily import SOON, mail_day
 from dunning.core.events import StepResult
 from dunning.core.facts import Case
 from dunning.core.freezing import freeze
@@ -21,7 +21,7 @@ from dunning.core.permission import template_for
 from dunning.core.policy import Policy
 from dunning.core.ports import Doing, Ended, Links, Provider, PutOff
 from dunning.core.status import State
-from dunning.core.words import Kind
+from dunning.core.words import THANKS, Kind
 from dunning.links import Pages
 from dunning.messages import Facts, Messages, locale_for
 

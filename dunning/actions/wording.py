@@ -14,7 +14,6 @@ from dunning.core.branches import method_type
 from dunning.core.brand import NO_BRAND, Brand
 from dunning.core.calendar import day_of
 from dunning.core.coming import coming
-from dunning.core.daily import THANKS
 from dunning.core.entries import Account
 from dunning.core.events import Attempt, BillingEvent, MethodChanged, StepKind
 from dunning.core.facts import Case
@@ -22,6 +21,7 @@ from dunning.core.local import local_of
 from dunning.core.money import Money
 from dunning.core.ports import Doing, Links
 from dunning.core.status import last_decline, spoken_of
+from dunning.core.words import THANKS
 from dunning.messages import Facts, InvoiceLine, customer_cause, customer_reason
 
 

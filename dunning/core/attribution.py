@@ -20,6 +20,7 @@ from dunning.core.events import Actor, Attempt, AttemptStatus, StepEnded, StepRe
 from dunning.core.facts import BACKUP, Case
 from dunning.core.merge import DEBITS
 from dunning.core.visits import PAY
+from dunning.core.words import THANKS
 
 OUTSIDE = "outside"  # marked as paid elsewhere: a cheque, a transfer
 PROVIDER = "provider_retry"
@@ -123,6 +124,9 @@ def _clicked(case: Case, paid_at: datetime) -> tuple[str, datetime | None]:
 def _written(case: Case, paid_at: datetime) -> Iterator[StepEnded]:
     """The messages that had reached the customer by then, as far as anybody can know."""
     for step in case.done:
+        # Thanks follow a payment, be it within the same second.
+        if step.template == THANKS:
+            continue
         if step.told and step.result is not StepResult.DOUBTFUL and step.at <= paid_at:
             yield step
 

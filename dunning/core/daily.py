@@ -19,9 +19,8 @@ from dunning.core.permission import why_held_out, why_no_email
 from dunning.core.policy import Policy
 from dunning.core.status import State, status
 from dunning.core.steps import TEXT, Step, is_text
-from dunning.core.words import MESSAGES
+from dunning.core.words import MESSAGES, THANKS
 
-THANKS = "recovered"
 FINAL_NOTICE = "final_notice"
 # How much a message about a debt says. One that we do not know says as much as a reminder.
 _STRENGTH = {

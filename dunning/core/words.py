@@ -85,6 +85,8 @@ class StepKind(enum.StrEnum):
     RECONCILE = "reconcile"
 
 
+# The template of the one message that follows a payment.
+THANKS = "recovered"
 # The steps that say something to the customer: at most one of them a day.
 MESSAGES = (StepKind.EMAIL, StepKind.SMS)
 

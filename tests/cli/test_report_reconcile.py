@@ -53,7 +53,7 @@ def test_what_agrees_and_what_does_not(shell: Shell, recovered: Books) -> None:
     [
         (["--csv", "gone.csv"], 2, "cannot read gone.csv"),
         (["--csv", "jan.csv", "--by", "montth"], 2, "Did you mean 'month'?"),
-        (["--csv", "jan.csv", "--date", "recorded"], 2, "occurred, booked"),
+        (["--csv", "jan.csv", "--date", "recorded"], 2, "occurred, books"),
         (["--csv", "jan.csv", "--source", "paddle"], 1, "no case is of source 'paddle'"),
         ([], 1, "there is no API key"),
     ],

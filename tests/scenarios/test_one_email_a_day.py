@@ -116,7 +116,7 @@ def test_thanks_wait_for_the_next_day_and_come_once(world: World) -> None:
     world.pays(ann)
     assert world.passes(hours=12) == [RECOVERED]
     assert world.passes(hours=12) == ["email recovered"]
-    assert "one email a day" in " ".join(told.why for told in deferred(world, ann))
+    assert "one message a day" in " ".join(told.why for told in deferred(world, ann))
     world.passes(days=5, expect=[])
 
 

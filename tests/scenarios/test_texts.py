@@ -68,6 +68,7 @@ def test_a_text_reminds_between_the_emails_and_none_follows_a_payment(
     assert len(sent) == 1
     world.control("DELETE", "deliveries/rules")
     world.sandbox.release()
+    world.passes(minutes=10)
 
 
 def test_without_a_way_out_or_a_number_the_step_is_skipped_and_nothing_else_is(

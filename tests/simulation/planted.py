@@ -31,10 +31,11 @@ from dunning import (
     received,
     schedule,
 )
-from dunning.actions import access, message, retry
+from dunning.actions import access, composing, retry
 from dunning.actions.looking import Looked
 from dunning.core import case as facts_of
 from dunning.core import freezing, local, merge, plan, reactions
+from dunning.core.calendar import Local
 from dunning.core.events import BillingEvent, InvoiceReported, PaymentReceived, StepKind
 from dunning.core.facts import Case
 from dunning.core.ports import Doing, PutOff
@@ -182,7 +183,7 @@ def nobody_looks_before_a_charge(patch: Patch) -> None:
 @bug("posts fate=(delay|lose|refuse)", "pays who|voids")
 def nobody_looks_before_an_email(patch: Patch) -> None:
     """What we last heard is taken for what is."""
-    patch(message, "look", _blind)
+    patch(composing, "look", _blind)
 
 
 @bug("posts fate=delay seconds=259200 copies=1 times=40", "pays who|voids")
@@ -249,7 +250,7 @@ def _without(word: str) -> Callable[..., Any]:
 
 def _freeze(patch: Patch, word: str) -> None:
     thawed = _without(word)
-    for module in (plan, retry, message, access):
+    for module in (plan, retry, composing, access):
         patch(module, "freeze", thawed)
 
 
@@ -304,7 +305,12 @@ def a_card_may_be_asked_for_ever(patch: Patch) -> None:
 @bug("policy=gentle", "zone=(?!None)")
 def every_customer_lives_in_greenwich(patch: Patch) -> None:
     """Time zones are ignored."""
-    patch(local, "zone_of", lambda *_: ZoneInfo("UTC"))
+    utc = ZoneInfo("UTC")
+
+    def in_utc(policy: Any) -> Any:
+        return lambda _zone, country: Local(utc, country, policy.paydays, policy.works)
+
+    patch(local, "_locals", in_utc)  # not what it is made of: that is remembered
 
 
 @bug("pays who")

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from dunning import looking_up, lookout, mail_turns
-from dunning.actions import message
+from dunning.actions import composing
 from dunning.actions.looking import Seen
 from dunning.core.daily import MailDay, mail_day
 from dunning.core.facts import Case
@@ -25,7 +25,7 @@ def a_notice_is_told_after_the_new_card(patch: Patch) -> None:
     def blind(_provider: Any, doing: Doing) -> Seen:
         return Seen(case=doing.case, status=status(doing.case), events=())
 
-    patch(message, "look_ahead", blind)
+    patch(composing, "look_ahead", blind)
 
 
 @bug(AHEAD, "declines=\\['")
@@ -42,7 +42,7 @@ def a_notice_takes_no_day(patch: Patch) -> None:
 @bug("expires=", "interval=year", "Auckland|Kolkata|New_York")
 def a_zone_that_is_learned_late_moves_no_day(patch: Patch) -> None:
     """The day of a message is that of the zone we knew before we looked."""
-    patch(message, "_other_day", lambda *_: None)
+    patch(composing, "_other_day", lambda *_: None)
 
 
 @bug(AHEAD)

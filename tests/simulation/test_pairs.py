@@ -11,7 +11,7 @@ from dunning.simulation.weather import OUTSIDE, points_in_source
 from tests.simulation.test_seeds import ELSEWHERE
 
 # `dunning simulate --pairs` plays them all.
-PAIRS = int(os.environ.get("DUNNING_TEST_SIMULATION_PAIRS", "132"))
+PAIRS = int(os.environ.get("TEST_SIMULATION_PAIRS", "132"))
 
 
 @pytest.mark.timeout(0)  # as long as they take; a world that never rests ends by its turns

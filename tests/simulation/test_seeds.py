@@ -13,8 +13,8 @@ from dunning.simulation.weather import OUTSIDE, points_in_source
 if TYPE_CHECKING:
     from dunning.simulation.many import Summary
 
-# DUNNING_TEST_SIMULATION_SEEDS plays more of them, in the same order.
-SEEDS = int(os.environ.get("DUNNING_TEST_SIMULATION_SEEDS", "900"))
+# TEST_SIMULATION_SEEDS plays more of them, in the same order.
+SEEDS = int(os.environ.get("TEST_SIMULATION_SEEDS", "600"))
 
 # Where only real processes come by: the receiver and its keeper, real connections, channels,
 # migrations, people's commands, a real broker, a worker that is told to stop.
