@@ -64,6 +64,12 @@ def error(name: str, what: str, advice: str) -> Check:
 def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     """Look at everything, in the order in which it matters."""
     yield ok("settings", "the environment is understood")
+    for name in settings.strange:
+        yield warning(
+            "settings",
+            f"{name}: there is no such variable; it changes nothing",
+            "take it out if it was meant for dunning; .env.example lists every variable",
+        )
     policies: PolicyFile | None = None
     try:
         messages = Messages(settings.templates)
