@@ -83,8 +83,8 @@ def linked(facts: Facts) -> Facts:
         return facts
     if facts.template != RENEWAL or page is None:
         return replace(facts, pay_url=None)
-    own = {"cancel_url": f"{page}/subscription", "unsubscribe_url": f"{page}/stop"}
-    return replace(facts, pay_url=None, **own)
+    stop = f"{page}/stop"
+    return replace(facts, pay_url=None, cancel_url=f"{page}/subscription", unsubscribe_url=stop)
 
 
 def every_kind(template: str, locale: str = "en") -> Iterator[Facts]:
