@@ -367,8 +367,9 @@ def _texts(settings: Settings, policies: PolicyFile | None) -> Iterator[Check]:
     found = policies.policies.items() if policies else ()
     names = [name for name, policy in found if policy.has(StepKind.SMS)]
     url = settings.sms_url.reveal() if settings.sms_url else None
-    linked = settings.public_url is not None and bool(settings.secret_keys)
-    for one in standing(url, settings.sms_from, names, linked=linked):
+    public = settings.public_url
+    linked = public is not None and bool(settings.secret_keys)
+    for one in standing(url, settings.sms_from, names, public_url=public, linked=linked):
         yield Check(level=one.level, name="texts", what=one.what, advice=one.advice)
 
 
