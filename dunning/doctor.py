@@ -65,11 +65,8 @@ def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     """Look at everything, in the order in which it matters."""
     yield ok("settings", "the environment is understood")
     for name in settings.strange:
-        yield warning(
-            "settings",
-            f"{name}: there is no such variable; it changes nothing",
-            "take it out if it was meant for dunning; .env.example lists every variable",
-        )
+        what = f"{name}: there is no such variable; it changes nothing"
+        yield warning("settings", what, "take it out if it was meant for dunning; see .env.example")
     policies: PolicyFile | None = None
     try:
         messages = Messages(settings.templates)
@@ -385,14 +382,8 @@ def _product(settings: Settings) -> Iterator[Check]:
 
 
 def _links(settings: Settings) -> Iterator[Check]:
-    missing = [
-        name
-        for name, value in (
-            ("DUNNING_PUBLIC_URL", settings.public_url),
-            ("DUNNING_SECRET_KEY", settings.secret_keys or None),
-        )
-        if value is None
-    ]
+    needed = {"DUNNING_PUBLIC_URL": settings.public_url, "DUNNING_SECRET_KEY": settings.secret_keys}
+    missing = [name for name, value in needed.items() if not value]
     if missing:
         yield warning(
             "links",

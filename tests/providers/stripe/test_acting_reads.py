@@ -374,12 +374,9 @@ def test_health_names_the_rights_that_are_missing(harness: StripeHarness) -> Non
     for path in ("/v1/subscriptions/", "/v1/disputes", "/v1/setup_intents", "/v1/customers/"):
         harness.sandbox.next_request({"status": 403}, path=path)
     facts = [fact for fact in harness.provider.health() if fact.level != "ok"]
-    assert [(fact.level, fact.what.partition(": ")[2]) for fact in facts] == [
-        ("error", "Subscriptions write"),
-        ("error", "Payment Methods read"),
-        ("warning", "SetupIntents read"),
-        ("warning", "Disputes read"),
-    ]
+    told = [f"{fact.level} {fact.what.partition(': ')[2]}" for fact in facts]
+    assert told[:2] == ["error Subscriptions write", "error Payment Methods read"]
+    assert told[2:] == ["warning SetupIntents read", "warning Disputes read"]
     assert facts[-1].advice.startswith("only `report reconcile` needs it")
 
 
