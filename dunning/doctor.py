@@ -64,6 +64,9 @@ def error(name: str, what: str, advice: str) -> Check:
 def examine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Check]:
     """Look at everything, in the order in which it matters."""
     yield ok("settings", "the environment is understood")
+    for name in settings.strange:
+        what = f"{name}: there is no such variable; it changes nothing"
+        yield warning("settings", what, "take it out if it was meant for dunning; see .env.example")
     policies: PolicyFile | None = None
     try:
         messages = Messages(settings.templates)
@@ -361,8 +364,9 @@ def _texts(settings: Settings, policies: PolicyFile | None) -> Iterator[Check]:
     found = policies.policies.items() if policies else ()
     names = [name for name, policy in found if policy.has(StepKind.SMS)]
     url = settings.sms_url.reveal() if settings.sms_url else None
-    linked = settings.public_url is not None and bool(settings.secret_keys)
-    for one in standing(url, settings.sms_from, names, linked=linked):
+    public = settings.public_url
+    linked = public is not None and bool(settings.secret_keys)
+    for one in standing(url, settings.sms_from, names, public_url=public, linked=linked):
         yield Check(level=one.level, name="texts", what=one.what, advice=one.advice)
 
 
@@ -378,14 +382,8 @@ def _product(settings: Settings) -> Iterator[Check]:
 
 
 def _links(settings: Settings) -> Iterator[Check]:
-    missing = [
-        name
-        for name, value in (
-            ("DUNNING_PUBLIC_URL", settings.public_url),
-            ("DUNNING_SECRET_KEY", settings.secret_keys or None),
-        )
-        if value is None
-    ]
+    needed = {"DUNNING_PUBLIC_URL": settings.public_url, "DUNNING_SECRET_KEY": settings.secret_keys}
+    missing = [name for name, value in needed.items() if not value]
     if missing:
         yield warning(
             "links",

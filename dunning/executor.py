@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlmodel import Session, col
 
-from dunning import begun, crashpoints, mail_days, metrics
+from dunning import begun, crashpoints, mail_days, metrics, returns
 from dunning.addresses import mark
 from dunning.begun import Beginning, Done, Intent
 from dunning.case_rows import locked
@@ -378,7 +378,7 @@ class Executor:
     ) -> None:
         if outcome.said:
             said = outcome.said
-            session.add(begun.message(case, doing.step, said, now))
+            returns.keep(session, begun.message(case, doing.step, said, now), now)
             if said.dead:
                 key = doing.step.key
                 mark(session, said.recipient, kind="refused", why=said.why, now=now, reference=key)

@@ -1,15 +1,17 @@
 """Let go of what nobody needs any more: raw webhooks, what was seen long ago, calls delivered.
 
-Never the ledger, never an attempt. What still waits for anybody stays: new and parked webhooks for
-as long as they are that, those that wait for a case for `waiting`. In batches that commit one by
-one, so it may be stopped at any moment and goes on where it was; beside everything else at work.
+So go days on which customers were written to, and bounces of emails that were not ours. Never the
+ledger, never an attempt, never a mark on an address. What still waits for anybody stays: new and
+parked webhooks for as long as they are that, those that wait for a case for `waiting`. In batches
+that commit one by one, so it may be stopped at any moment and goes on where it was; beside
+everything else at work.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,8 +25,10 @@ from dunning import crashpoints
 from dunning.store import (
     CaseRow,
     InboxRow,
+    MailDayRow,
     OutboxRow,
     PruningRow,
+    ReturnRow,
     SeenRow,
     first_id,
     insert_into,
@@ -53,6 +57,7 @@ class Limits:
     bodies: timedelta = timedelta(days=30)
     seen: timedelta = timedelta(days=42)
     calls: timedelta = timedelta(days=90)
+    mail: timedelta = timedelta(days=90)  # a day of an email, and a bounce of somebody else's
 
     @classmethod
     def of_days(cls, *, bodies: int, seen: int, calls: int) -> Limits:
@@ -73,6 +78,8 @@ class Pruned:
     waited: int = 0  # of these, those that waited in vain for a case
     seen: int = 0
     outbox: int = 0
+    mail_days: int = 0
+    returns: int = 0
     dropped: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)  # partitions somebody holds or needs
 
@@ -107,7 +114,7 @@ def prune(
     progress: Progress = lambda _done: None,
 ) -> Pruned:
     """Let go of everything older than its limit; with `dry_run` only say what that would be."""
-    limits = Limits(limits.bodies, max(limits.seen, SEEN_AT_LEAST, limits.bodies), limits.calls)
+    limits = replace(limits, seen=max(limits.seen, SEEN_AT_LEAST, limits.bodies))
     work = _Pruning(engine, now, limits, dry_run, progress)
     if engine.dialect.name == "postgresql":
         work.partitions("inbox", now - limits.bodies)
@@ -199,6 +206,18 @@ class _Pruning:
             _CASES.c.id == _OUTBOX.c.case_id, _CASES.c.closed_at.is_not(None)
         )
         self._walk("outbox", _OUTBOX, and_(_OUTBOX.c.state == "sent", told, is_over.exists()))
+        self._mail(self._now - self._limits.mail)
+
+    def _mail(self, before: datetime) -> None:
+        """Days of emails that are long over, and bounces of emails that were not ours.
+
+        A bounce of ours stays, as it must count once however often its mailbox is read. So does
+        one that names no email: read again, it could be taken for one of a newer email.
+        """
+        over = and_(_MAIL_DAYS.c.at < before, _MAIL_DAYS.c.day < f"{before:%Y-%m-%d}")
+        self._walk("mail_days", _MAIL_DAYS, over)
+        foreign = and_(_RETURNS.c.step_key.is_(None), _RETURNS.c.message_id.is_not(None))
+        self._walk("returns", _RETURNS, and_(_RETURNS.c.at < before, foreign))
 
     def _walk(self, what: str, rows: Table, goes: Any) -> None:
         """Delete in the order of the key, from where the last batch ended."""
@@ -242,7 +261,12 @@ class _Pruning:
 
     def _settle(self, session: Session, removed: Counter[str]) -> None:
         """Count what went, and put it on record in the transaction that removed it."""
-        limits = {"seen": self._limits.seen, "outbox": self._limits.calls}
+        limits = {
+            "seen": self._limits.seen,
+            "outbox": self._limits.calls,
+            "mail_days": self._limits.mail,
+            "returns": self._limits.mail,
+        }
         for what, number in removed.items():
             setattr(self.done, what, getattr(self.done, what) + number)
             if self._dry or not number:
@@ -269,6 +293,8 @@ class _Pruning:
 
 _INBOX: Table = InboxRow.__table__  # type: ignore[attr-defined]
 _OUTBOX: Table = OutboxRow.__table__  # type: ignore[attr-defined]
+_MAIL_DAYS: Table = MailDayRow.__table__  # type: ignore[attr-defined]
+_RETURNS: Table = ReturnRow.__table__  # type: ignore[attr-defined]
 _CASES: Table = CaseRow.__table__  # type: ignore[attr-defined]
 _SEEN: Table = SeenRow.__table__  # type: ignore[attr-defined]
 _TABLES = {"inbox": _INBOX, "seen": _SEEN}

@@ -1,5 +1,7 @@
 """Bounces and complaints, taken in: the message they are about, and what they say of its address.
 
+So are texts that did not arrive, as their provider says.
+
 Anybody may write a bounce. Only one that names our message, or comes from a service that proved who
 it is, changes anything at once; one that only names a recipient counts like a letter that did not
 arrive, and marks the address with the third in a row.
@@ -20,7 +22,7 @@ from sqlmodel import Session, col
 from dunning import addresses
 from dunning.core.addresses import LONGEST, message_name, normalised
 from dunning.core.returned import IN_A_ROW, Fate, Returned
-from dunning.store import MessageRow, ReturnRow, insert_into
+from dunning.store import MessageRow, ReturnRow, guard, insert_into
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +44,40 @@ class Taken:
     marked: bool = False
 
 
+def take_receipt(session: Session, told: Returned, via: str, now: datetime) -> Taken:
+    """The same of a text, by the name its provider gave it; its message may not be on record yet.
+
+    Whoever is about to write that one down looks for this, behind the same guard.
+    """
+    guard(session, _names(told.message_ids))
+    return take(session, told, via, now, early=True)
+
+
+def keep(session: Session, message: MessageRow, now: datetime) -> None:
+    """Write a message down; of a text its provider may have told before that it did not arrive."""
+    session.add(message)
+    if message.channel != "sms" or message.reference is None:
+        return
+    guard(session, _names((message.reference,)))
+    query = select(ReturnRow).where(
+        col(ReturnRow.address) == normalised(message.recipient),
+        col(ReturnRow.message_id) == message.reference,
+        col(ReturnRow.step_key).is_(None),
+    )
+    row = session.scalars(query.limit(1)).first()
+    if row is not None:
+        session.flush()
+        row.step_key, row.proven = message.step_key, True
+        session.add(row)
+        session.flush()
+        about = _About(message, proven=True)
+        _judge(session, about, Fate(row.kind), row.why, row.address, now)
+
+
+def _names(references: Sequence[str]) -> set[str]:
+    return {f"text/{each}" for each in references}
+
+
 @dataclass(frozen=True, slots=True)
 class _About:
     """The message a report is about. `proven`: that message, and that recipient, for sure."""
@@ -50,14 +86,16 @@ class _About:
     proven: bool
 
 
-def take(session: Session, told: Returned, via: str, now: datetime) -> Taken:
-    """Take one report in, once."""
+def take(
+    session: Session, told: Returned, via: str, now: datetime, *, early: bool = False
+) -> Taken:
+    """Take one report in, once; `early`: it is sure, and its message may not be on record yet."""
     about = _about(session, told, now)
     message = about.message
     ours = message.recipient if message is not None else next(iter(told.addresses), "")
     address = normalised(ours)
     fate = told.fate
-    if fate is Fate.PERMANENT and not about.proven:
+    if fate is Fate.PERMANENT and not about.proven and not (early and message is None):
         fate = Fate.TEMPORARY
     key = message.step_key if message is not None else None
     values = {
@@ -76,7 +114,8 @@ def take(session: Session, told: Returned, via: str, now: datetime) -> Taken:
     if session.execute(new.returning(col(ReturnRow.id))).first() is None:
         return Taken(True, fate, address, key, about.proven)
     marked = _judge(session, about, fate, told.why, address, now)
-    log.info(f"mail.returned_{fate.value}", mail=key, via=via, why=told.why)
+    what = "text" if message is not None and message.channel == "sms" else "mail"
+    log.info(f"{what}.returned_{fate.value}", step=key, via=via, why=told.why)
     return Taken(False, fate, address, key, about.proven, marked)
 
 
@@ -97,7 +136,8 @@ def _judge(
     if fate is Fate.TEMPORARY:
         if _in_a_row(session, message, address) < IN_A_ROW:
             return False
-        why = f"{IN_A_ROW} emails in a row did not arrive; the last: {why}"
+        what = "texts" if message.channel == "sms" else "emails"
+        why = f"{IN_A_ROW} {what} in a row did not arrive; the last: {why}"
     elif not about.proven:
         return False
     kind = "complaint" if fate is Fate.COMPLAINT else "bounce"

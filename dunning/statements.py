@@ -1,9 +1,12 @@
 """What the books of a closed period say, in one form, with a digest; and whether that still holds.
 
-Each entry of the period becomes one line, in the order of ids: a JSON array of `FIELDS` without
-spaces, in ASCII, ended by a newline. The SHA-256 of these lines is the statement's
+Each entry of the period becomes one line, in the order of ids: a JSON array of its `FIELDS`
+without spaces, in ASCII, ended by a newline. The SHA-256 of these lines is the statement's
 `entries_digest`; the SHA-256 of the statement, as JSON with sorted keys and without spaces, is its
 digest, and the statement holds that of the one before. So the newest digest vouches for all.
+
+A statement says its `form`. The first form, which named none, left out what the customer had last
+heard and done before a payment; such statements are proved as they were written.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from sqlmodel import Session, col
 
 from dunning.clock import rfc3339
 from dunning.closed import Booked, booked_between, closings
+from dunning.core.attribution import TOUCH
 from dunning.core.calendar import known_zone
 from dunning.core.entries import Account
 from dunning.errors import RefusedError
@@ -39,6 +43,8 @@ FIELDS = (
     "recorded_at reverses posted_at closed_period"
 ).split()
 RECURRING_FIELDS = (*FIELDS[:6], "subscription", *FIELDS[6:])
+FORM = 2
+FIELDS_OF: Mapping[int, Sequence[str]] = {1: FIELDS, FORM: (*FIELDS, *TOUCH)}
 _PERIOD = re.compile(r"(?!0000)(\d{4})-(0[1-9]|1[0-2])")
 
 
@@ -70,17 +76,28 @@ def bounds(period: str, zone: ZoneInfo) -> tuple[datetime, datetime]:
 # --- what a statement says -----------------------------------------------------------------
 
 
-def _told(session: Session, closing: ClosingRow, before: StatementRow | None) -> dict[str, Any]:
+def form_of(content: Mapping[str, Any]) -> int:
+    """In which form a statement was written."""
+    form = content.get("form", 1)
+    if form not in FIELDS_OF:
+        raise RefusedError(f"the statement is of a later version (form {form}); update dunning")
+    return int(form)
+
+
+def _told(
+    session: Session, closing: ClosingRow, before: StatementRow | None, form: int = FORM
+) -> dict[str, Any]:
     opening: dict[str, dict[str, int]] = {}
     if before is not None:
         told = json.loads(before.content)["currencies"]
         opening = {currency: told[currency]["closing"] for currency in told}
     hashed = hashlib.sha256()
     sums = _Sums()
-    for row in entries_of(session, closing):
+    for row in entries_of(session, closing, form):
         hashed.update(line_of(row))
         sums.take(row)
-    return {
+    named = {} if form == 1 else {"form": form}
+    return named | {
         "period": closing.period,
         "zone": closing.zone,
         "starts_at": rfc3339(closing.starts_at),
@@ -181,13 +198,13 @@ def _listed(
 
 
 def entries_of(
-    session: Session, closing: ClosingRow, *, recurring: bool = False
+    session: Session, closing: ClosingRow, form: int = FORM, *, recurring: bool = False
 ) -> Iterator[Mapping[str, Any]]:
     """The entries that the books count in a closed period, in the order of their ids."""
     model: Booked = RecurringRow if recurring else EntryRow
     table = table_of(model)
     query = (
-        select(*(table.c[name] for name in (RECURRING_FIELDS if recurring else FIELDS)))
+        select(*(table.c[name] for name in (RECURRING_FIELDS if recurring else FIELDS_OF[form])))
         .where(booked_between(closing.starts_at, closing.ends_at, model))
         .order_by(table.c.id)
         .execution_options(yield_per=5_000)
@@ -212,14 +229,14 @@ def canonical(told: Any) -> str:
     return json.dumps(told, sort_keys=True, separators=(",", ":"))
 
 
-def content_of(session: Session, period: str) -> str:
+def content_of(session: Session, period: str, form: int = FORM) -> str:
     """The statement of a closed period as it should be, in its canonical form."""
     rows = closings(session)
     place = next(number for number, row in enumerate(rows) if row.period == period)
     before = session.get(StatementRow, rows[place - 1].period) if place else None
     if place and before is None:
         raise RefusedError(f"the statement of {rows[place - 1].period} is missing: close it again")
-    return canonical(_told(session, rows[place], before))
+    return canonical(_told(session, rows[place], before, form))
 
 
 # --- reading -------------------------------------------------------------------------------
@@ -307,10 +324,10 @@ def _wrong_with(
     try:
         told: dict[str, Any] = json.loads(row.content)
         said = told["previous"], told["closed_by"], told["closed_at"], told["period"]
-        found = _told(session, closing, before) if entries else told
+        found = _told(session, closing, before, form_of(told)) if entries else told
         if "recurring" not in told:
             found.pop("recurring", None)  # of before it was booked
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RefusedError):
         yield f"{period}: the statement cannot be read"
         return
     previous = before.digest if before else None

@@ -28,7 +28,7 @@ from dunning.breaker import Breaker
 from dunning.cases import CaseBook
 from dunning.channels.chat import ChatChannel, NotPosted, Posted
 from dunning.channels.email import EmailChannel, Turns
-from dunning.channels.texting import TwilioTexts
+from dunning.channels.texting import TwilioTexts, asked_for
 from dunning.channels.webhook import Delivered, Failed, Refused, WebhookChannel
 from dunning.clock import Clock, FollowedClock, SystemClock
 from dunning.config import (
@@ -258,7 +258,8 @@ def sms(settings: Settings) -> Texting | None:
     """The way out to phones, if there is one."""
     if settings.sms_url is None or settings.sms_from is None:
         return None
-    return TwilioTexts(settings.sms_url.reveal(), settings.sms_from)
+    url = settings.sms_url.reveal()
+    return TwilioTexts(url, settings.sms_from, receipts=asked_for(url, settings.public_url))
 
 
 def _product(settings: Settings) -> Deliver | None:

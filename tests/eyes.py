@@ -28,6 +28,10 @@ MEASURE = """
     if (['BUTTON', 'SELECT'].includes(e.tagName) && box.height < 44)
       wrong.push(`${e.textContent} is too small to be pressed`);
   }
+  for (const e of document.querySelectorAll('form + p')) {
+    const above = e.previousElementSibling.getBoundingClientRect();
+    if (e.getBoundingClientRect().top - above.bottom < 16) wrong.push(`${e.textContent} is tight`);
+  }
   return wrong;
 })()
 """

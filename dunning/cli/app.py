@@ -16,7 +16,7 @@ from dunning.cli import (
     books,
     breaker,
     by_hand,
-    customers,
+    customer_page,
     doctor,
     inbox,
     keeping,
@@ -117,7 +117,7 @@ def build() -> typer.Typer:
         app.command(name, rich_help_panel=panel)(function)
     for name, group, panel in (
         ("cases", by_hand.app, LOOK),
-        ("customers", customers.app, LOOK),
+        ("customers", customer_page.app, LOOK),
         ("messages", messages.app, LOOK),
         ("addresses", addresses.app, LOOK),
         ("report", report_schedule.app, LOOK),

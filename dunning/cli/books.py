@@ -124,7 +124,8 @@ def statement(
 
         closing, told = books.named(view.session, period)
         if lines:
-            for row in books.entries_of(view.session, closing, recurring=recurring):
+            form_of = books.form_of(told.content)
+            for row in books.entries_of(view.session, closing, form_of, recurring=recurring):
                 sys.stdout.buffer.write(books.line_of(row))
             return
     if form is PageFormat.JSON:

@@ -1,4 +1,7 @@
-"""`customers …`: take a customer out of dunning, and back in; who owes, and who is exempt."""
+"""`customers …`: take a customer out of dunning, and back in; who owes, and who is exempt.
+
+What is said of one customer is in `customer_page`.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,8 @@ Examples:
   dunning customers exempt cus_9s6X --why "a partner" --until 90d
   dunning customers list --exempt
   dunning customers unexempt cus_9s6X --why "the contract has ended"
+  dunning customers show cus_9s6X
+  dunning customers resume-notices cus_9s6X --why "pressed the link by mistake"
 
 An exempt customer is not charged by us, not written to and not restricted, in cases open and to
 come, and no case is given up. What they owe stays at risk and is shown as exempt.""",
@@ -131,7 +136,7 @@ def revoke_links(
         from dunning.revoking import Revoking
 
         person = Person(by=author(by), why=why, now=running.clock.fresh())
-        where = _source(running, source)
+        where = account(running, source)
         cases = Revoking(running.engine).of_customer(where, customer, person)
     reached = count_text(len(cases), "case")
     say(f"{customer} of {where}: links of {reached} lead nowhere any more.")
@@ -219,7 +224,7 @@ def _act(
 
         person = Person(by=author(by), why=why, now=running.clock.fresh())
         hand = Exemptions(running.engine, running.cases)
-        told = act(hand, _source(running, source), person)
+        told = act(hand, account(running, source), person)
     if form is PageFormat.JSON:
         json_page(
             {
@@ -240,7 +245,7 @@ def _act(
         )
 
 
-def _source(running: Program, asked: str | None) -> str:
+def account(running: Program, asked: str | None) -> str:
     """The account that is meant: the only one there is, if none is named."""
     names = sorted(running.sources)
     if asked is None:

@@ -93,8 +93,9 @@ def write_gallery(
 def _kinds(messages: Messages, facts: Facts) -> Iterator[Shown]:
     """The email for each cause that makes a difference, for several invoices, and with little."""
     from dunning.messages import CAUSES, few_facts
-    from dunning.messages.samples import INVOICES
+    from dunning.messages.samples import INVOICES, linked
 
+    facts = linked(facts)
     few = replace(few_facts(facts.template), company=facts.company, brand=facts.brand)
     kinds = {"": facts} | {cause: replace(facts, cause=cause) for cause in CAUSES}
     kinds["several invoices"] = replace(facts, invoices=INVOICES)

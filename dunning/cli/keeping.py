@@ -89,6 +89,8 @@ def _show(done: Pruned, *, dry_run: bool) -> None:
     say(f"{count_text(done.inbox, 'webhook')} {verb}, {done.waited:,} of them for no case of ours")
     say(f"{count_text(done.seen, 'id')} of events {verb}")
     say(f"{count_text(done.outbox, 'delivered call')} {verb}")
+    bounces = count_text(done.returns, "bounce")
+    say(f"{count_text(done.mail_days, 'day')} of emails {verb}, {bounces} of emails not ours")
     if done.left:
         say(f"left for another day, as they are needed: {', '.join(done.left)}", style="dim")
 

@@ -248,9 +248,10 @@ def sample_facts(
 ) -> Facts:
     """Sample facts in the merchant's own name, the dates as the standard policy has them."""
     from dunning.messages import every_fact
+    from dunning.messages.samples import linked
 
     base = settings.public_url or "https://pay.example.com"
-    return replace(
+    facts = replace(
         every_fact(name),
         company=settings.company or "Your company",
         customer_name=customer,
@@ -266,6 +267,7 @@ def sample_facts(
         cause=None,
         locale=locale,
     )
+    return linked(facts)
 
 
 def _render(messages: Messages, facts: Facts, form: MessageFormat, output: Path | None) -> None:

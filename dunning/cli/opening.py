@@ -66,10 +66,15 @@ def load(data: Path | None = None, sandbox: str | None = None) -> Loaded:
 
 def start_logging(settings: Settings, *, quiet: bool) -> None:
     """Logs go to stderr; a command that ends by itself says only what went wrong."""
+    import structlog
+
     from dunning import log
 
     level = settings.log_level
     log.configure("warning" if quiet and level == "info" else level, settings.log_format)
+    if settings.strange and not quiet:
+        said = structlog.get_logger(__name__)
+        said.warning("settings.unknown", names=settings.strange, see=".env.example")
 
 
 def moment(settings: Settings) -> datetime:

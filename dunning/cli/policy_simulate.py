@@ -26,6 +26,7 @@ _FIGURES = {
     "lost_cases": "cases lost",
     "charges": "charges",
     "emails": "emails",
+    "texts": "texts",
     "suspensions": "suspensions",
     "free_days": "days of service to who never paid",
 }
@@ -158,7 +159,11 @@ def _show(told: dict[str, Any]) -> None:
 
 
 def _currency(told: dict[str, Any], currency: str) -> None:
-    rows = [row for row in told["rows"] if row["currency"] == currency]
+    rows = [
+        row
+        for row in told["rows"]
+        if row["currency"] == currency and not (row["figure"] == "texts" and _none(row))
+    ]
     heading(currency.upper())
 
     def cell(name: str) -> Any:
@@ -200,6 +205,10 @@ def _currency(told: dict[str, Any], currency: str) -> None:
         f" as they were, {first['paid_anyway']} paid anyway; {part:.0f} % of the money is"
         f" estimated, {thin:.0f} % by cells with little on record"
     )
+
+
+def _none(row: dict[str, Any]) -> bool:
+    return not row["really"] and not row["at_most"]
 
 
 def _check(check: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,10 @@ T = TypeVar("T")
 PREFIX = "DUNNING_"
 # Variables of the test suite, not of the program.
 TEST_PREFIX = "DUNNING_TEST_"
+# What Kubernetes tells each container of a service whose name begins with dunning.
+_OF_KUBERNETES = re.compile(
+    r"DUNNING(_[A-Z0-9]+)*_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_[A-Z]+.*)?)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +77,8 @@ class Settings:
     stripe_api_key: Secret | None = None
     stripe_webhook_secrets: tuple[Secret, ...] = ()
     stripe_live: bool | None = None  # None: the key does not tell; both modes are accepted
+    # Names that begin with our prefix and are like none of ours: another program's, or version's.
+    strange: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +196,13 @@ NAMES = tuple(variable.name for variable in VARIABLES)
 def load_settings(environ: Mapping[str, str], cwd: Path) -> Settings:
     """Read the environment, with the `.env` of this folder behind it.
 
-    Raises ConfigError with one line for each problem; no secret is in them.
+    Raises ConfigError with one line for each problem; no secret is in them. A name that is not
+    ours and like none of ours is no problem: it is in `strange`, for whoever says so.
     """
     found = join_environment(environ, cwd)
-    problems = [*found.problems, *_unknown(found)]
-    values: dict[str, Any] = {}
+    misspelt, strange = _unknown(found)
+    problems = [*found.problems, *misspelt]
+    values: dict[str, Any] = {"strange": strange} if strange else {}
     for variable in VARIABLES:
         text = found.get(variable.name)
         if not text:
@@ -222,17 +231,27 @@ def needed(value: T | None, name: str) -> T:
     raise ConfigError(f"{name} is not set; expected {variable.about}{example}")
 
 
-def _unknown(found: Environment) -> list[str]:
-    problems = []
+def _unknown(found: Environment) -> tuple[list[str], tuple[str, ...]]:
+    """Names that we do not know: those like one of ours, as problems, and the others.
+
+    A misspelt one would leave its setting as it was not meant to be, a wrong policy or database
+    perhaps. One like none of ours was not meant for us, and stops nobody.
+    """
+    problems, strange = [], []
     known = {name.removeprefix(PREFIX): name for name in NAMES if name.startswith(PREFIX)}
     for name in found.values:
         if not name.startswith(PREFIX) or name.startswith(TEST_PREFIX) or name in NAMES:
             continue
+        if _OF_KUBERNETES.fullmatch(name):
+            continue
         # Compared without the prefix, which every name shares.
         meant = nearest(name.removeprefix(PREFIX), known)
-        hint = f"Did you mean {known[meant]}?" if meant else ".env.example lists them all."
-        problems.append(f"{found.place(name)}: there is no such variable. {hint}")
-    return problems
+        if meant is None:
+            strange.append(found.place(name))
+        else:
+            hint = f"Did you mean {known[meant]}?"
+            problems.append(f"{found.place(name)}: there is no such variable. {hint}")
+    return problems, tuple(strange)
 
 
 def _locate(values: dict[str, Any], found: Environment, cwd: Path) -> list[str]:

@@ -267,7 +267,10 @@ class Provider(Protocol):
         """Fresh links where the customer can pay this invoice, if there is one, or give a card."""
 
     def portal(self, customer: str, *, return_url: str | None) -> str | None:
-        """A fresh link to where the customer sees and ends what they subscribe to."""
+        """A fresh link to where the customer sees and ends what they subscribe to.
+
+        None where the provider has no such page for them, or cannot be asked.
+        """
 
     def methods(self, customer: str) -> Sequence[MethodChanged]:
         """What the customer has saved to pay with, as SAVED; which they agreed to while away."""

@@ -67,6 +67,8 @@ def _age(since_failure: timedelta) -> str:
 def customer_cell(family: str, since_email: timedelta | None, emails: int) -> Cell:
     """The cell of a stretch of time: how long since the last email, which it was, who can mend it.
 
+    A text to the phone counts as an email does.
+
     Access is no part of it: it is cut off at one time of each policy, so the two cannot be told
     apart.
     """

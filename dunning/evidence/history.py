@@ -112,7 +112,7 @@ def _chance(seed: int) -> random.Random:
 
 
 def _with_most(figure: Figure, most: Mapping[str, Sums]) -> Figure:
-    if figure.name not in ("charges", "emails", "suspensions", "free_days"):
+    if figure.name not in ("charges", "emails", "texts", "suspensions", "free_days"):
         return figure
     value = getattr(most[figure.currency], figure.name)
     return Figure(figure.currency, figure.name, figure.really, figure.estimate, figure.apart, value)
@@ -235,6 +235,7 @@ def _came_to(told: Chances, vector: _Vector, *, sure: bool) -> tuple[float, ...]
         cases * lost,
         cases * told.charges,
         cases * told.emails,
+        cases * told.texts,
         cases * told.suspensions,
         days * lost,
     )

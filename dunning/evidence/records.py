@@ -27,11 +27,18 @@ from dunning.core.holdout import Drawn
 from dunning.core.merge import DEBITS
 from dunning.core.policy import Policy
 from dunning.core.status import State, Status
+from dunning.core.words import MESSAGES
 from dunning.evidence.walking import Act, Start, start_of
 
 # `retry:3`, or `funds.retry:3` of a branch; not a new card's, and not one asked for by hand.
 _OF_THE_LADDER = re.compile(r"(?:[a-z_]+\.)?retry:[0-9]+")
-_SEEN = (StepKind.RETRY, StepKind.EMAIL, StepKind.RESTRICT, StepKind.SUSPEND, StepKind.GIVE_UP)
+_SEEN = (
+    StepKind.RETRY,
+    *MESSAGES,
+    StepKind.RESTRICT,
+    StepKind.SUSPEND,
+    StepKind.GIVE_UP,
+)
 _MADE = (
     StepResult.DONE,
     StepResult.DECLINED,
@@ -163,7 +170,7 @@ def _moved_at(case: Case, how: str, ended_at: datetime) -> datetime:
 def _acts(case: Case, ended_at: datetime) -> tuple[Act, ...]:
     """What the timeline did, in order; acts by hand and what follows the end left out."""
     acts = [
-        Act(step.kind, step.at, step.template if step.kind is StepKind.EMAIL else None)
+        Act(step.kind, step.at, step.template if step.kind in MESSAGES else None)
         for step in case.done
         if step.kind in _SEEN
         and step.result in _MADE

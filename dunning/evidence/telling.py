@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dunning.clock import rfc3339
-from dunning.core.events import StepKind
 from dunning.core.policy import Policy
+from dunning.core.words import MESSAGES
 from dunning.evidence.cells import CHARGE, CUSTOMER, STRENGTH, THIN, Cell, Tally, words
 from dunning.evidence.history import TURNS, Basis, Figure, Simulated, fits
 from dunning.evidence.reading import APART, History
@@ -29,8 +29,9 @@ DEFINITIONS = {
     " through with the chance of its cell, and on each day the customer acts with the chance of"
     " its cell. A charge's cell: the last answer of the bank, its age, whether it is the first try,"
     " and where time or money is lacking, whether it is a payday (or one of two days after). A"
-    " day's cell: how long since the last email, whether only the customer can mend it, and whether"
-    " that was the first email. The chance of the debt to go away unpaid is by its age.",
+    " day's cell: how long since the last message, an email or a text, whether only the customer"
+    " can mend it, and whether that was the first. The chance of the debt to go away unpaid is by"
+    " its age.",
     "pooling": "A cell's rate is that of its own record and of"
     f" {STRENGTH[CHARGE]:.0f} charges ({STRENGTH[CUSTOMER]:.0f} days) more of the wider cell above"
     " it.",
@@ -53,7 +54,7 @@ DEFINITIONS = {
 INSTEAD = "hold out a part for this policy instead (`holdout` in the policy file)"
 NEVER = (
     "the outcome of a charge at a moment at which nobody tried; it is taken from similar charges",
-    "what customers do on reading another text, or on hearing from us more or less often",
+    "what customers do on reading other words, or on hearing from us more or less often",
     "what sets apart those still unpaid: charges on record were made on cases that failed so far",
     "cases whose window has not closed, and what would have come in after it",
     "what the bank would have answered: later refusals are taken to be of the kind of the first",
@@ -222,7 +223,7 @@ def cannot_be_known(made: Simulated, history: History, policies: Iterable[Policy
     found = []
     new = sorted(_templates(policies) - history.templates)
     if new:
-        found.append(f"how customers take emails that were never sent here: {', '.join(new)}")
+        found.append(f"how customers take messages that were never sent here: {', '.join(new)}")
     if nowhere := [cell for cell in in_use(made) if not made.tally.of.get(cell)]:
         several = f"{len(nowhere)} kinds of moments" if len(nowhere) > 1 else "one kind of moment"
         found.append(f"{several} of which nothing is on record, {_most(nowhere)}: see the cells")
@@ -240,7 +241,7 @@ def _templates(policies: Iterable[Policy]) -> set[str]:
         rung.template
         for policy in policies
         for rung in policy.timeline
-        if rung.do is StepKind.EMAIL and rung.template
+        if rung.do in MESSAGES and rung.template
     }
 
 

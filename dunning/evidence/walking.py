@@ -33,6 +33,7 @@ from dunning.core.policy import Policy
 from dunning.core.status import status
 from dunning.core.steps import Step
 from dunning.core.terms import under
+from dunning.core.words import MESSAGES
 
 # A policy has at most a few dozen lines; more turns would be a fault of ours.
 TURNS = 1_000
@@ -54,6 +55,7 @@ class Start:
     method_type: str | None = "card"
     words: tuple[Word, ...] = ()
     bill: Bill | None = None
+    no_texts: bool = False  # they could not be written to by phone: no number, or no way out
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,12 @@ def start_of(case: Case, amount: int) -> Start:
         method_type=first.method_type if first else None,
         words=tuple(word for word in case.words if word.about in _WORDS),
         bill=case.bill,
+        no_texts=any(_not_texted(step) for step in case.done),
     )
+
+
+def _not_texted(step: StepEnded) -> bool:
+    return step.kind is StepKind.SMS and step.result is StepResult.SKIPPED
 
 
 def walk(start: Start, policy: Policy, drawn: Drawn | None = None) -> list[Act]:
@@ -105,7 +112,8 @@ def walk(start: Start, policy: Policy, drawn: Drawn | None = None) -> list[Act]:
             if len(due) > 1:
                 continue  # which of them is done depends on the moment
         step = next((one for one in due if one.skip), due[0])
-        if act := _act(step, now):
+        act = _act(step, now)
+        if act and not (act.kind is StepKind.SMS and start.no_texts):
             acts.append(act)
         for event in _news(start, step, now, turn):
             case = advance(case, event)
@@ -171,7 +179,7 @@ def _act(step: Step, now: datetime) -> Act | None:
     if step.kind is StepKind.ANNOUNCE:
         charge = step.rung is not None and step.rung.do is StepKind.RETRY
         return Act(StepKind.RETRY, now) if charge else None
-    return Act(step.kind, now, step.template if step.kind is StepKind.EMAIL else None)
+    return Act(step.kind, now, step.template if step.kind in MESSAGES else None)
 
 
 def _news(start: Start, step: Step, now: datetime, turn: int) -> list[BillingEvent]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from dunning.core.events import StepKind
 from dunning.core.policy import Policy
+from dunning.core.words import MESSAGES
 from dunning.evidence.cells import (
     Cell,
     Paydays,
@@ -24,10 +25,11 @@ from dunning.evidence.walking import Act, Start, walk
 SAME = timedelta(hours=1)
 DAY = timedelta(days=1)
 
-# What happens on the way: a charge, an email, a suspension, or so many days in which the customer
-# may act (the first cell) and the debt may go away unpaid (the second).
+# What happens on the way: a charge, an email, a text, a suspension, or so many days in which the
+# customer may act (the first cell) and the debt may go away unpaid (the second).
 Stop = tuple[str, Cell, float, Cell]
 CHARGE, WAITING, EMAIL, SUSPENSION = "charge", "waiting", "email", "suspension"
+TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Sums:
     lost_cases: float = 0
     charges: float = 0
     emails: float = 0
+    texts: float = 0
     suspensions: float = 0
     free_days: float = 0  # service given until suspension, or the end, to those who never paid
 
@@ -73,6 +76,7 @@ def really(record: Record) -> Sums:
         lost_cases=float(lost),
         charges=kinds.count(StepKind.RETRY),
         emails=kinds.count(StepKind.EMAIL),
+        texts=kinds.count(StepKind.SMS),
         suspensions=kinds.count(StepKind.SUSPEND),
         free_days=(cut_at - record.start.failed_at) / DAY if lost else 0.0,
     )
@@ -85,8 +89,8 @@ def tally_of(record: Record, paydays: Paydays) -> Tally:
     for number, one in enumerate(record.tries):
         cell = charge_cell(one.family, one.at - failed_at, number, one.at, record.zone, paydays)
         tally.add(cell, float(one.good), 1.0)
-    emails = [act.at for act in record.acts if act.kind is StepKind.EMAIL]
-    pieces = list(stretches(failed_at, record.ended_at, record.family, emails))
+    written = [act.at for act in record.acts if act.kind in MESSAGES]
+    pieces = list(stretches(failed_at, record.ended_at, record.family, written))
     for place, (cell, start, days) in enumerate(pieces):
         last = place == len(pieces) - 1
         closed = record.outcome is Outcome.CLOSED
@@ -140,6 +144,7 @@ def way(record: Record, policy: Policy, acts: Sequence[Act], *, keep: bool = Tru
             recovered=came_in,
             charges=_count(before, StepKind.RETRY),
             emails=_count(before, StepKind.EMAIL),
+            texts=_count(before, StepKind.SMS),
             suspensions=_count(before, StepKind.SUSPEND),
         ),
         # What is paid in the end is known; how many acts it takes until then is not.
@@ -159,6 +164,7 @@ def _planned(acts: Sequence[Act], failed_at: datetime) -> Sums:
         lost_cases=1.0,
         charges=_count(acts, StepKind.RETRY),
         emails=_count(acts, StepKind.EMAIL),
+        texts=_count(acts, StepKind.SMS),
         suspensions=_count(acts, StepKind.SUSPEND),
         free_days=(cut_at - failed_at) / DAY,
     )
@@ -206,13 +212,13 @@ def _stops(
     """
     parted, until = between
     failed_at = record.start.failed_at
-    emails = [act.at for act in (*before, *ahead) if act.kind is StepKind.EMAIL]
+    written = [act.at for act in (*before, *ahead) if act.kind in MESSAGES]
     found: list[tuple[datetime, int, Stop]] = []
     silent = parted
     if keep and not sure:
         first = record.acts[0].at if record.acts else record.ended_at
-        silent = min([until, first, *emails])
-    for cell, at, days in stretches(max(parted, silent), until, record.family, emails):
+        silent = min([until, first, *written])
+    for cell, at, days in stretches(max(parted, silent), until, record.family, written):
         closing = () if sure else closing_cell(at - failed_at)
         # To the half day: ways that are alike are worked out once.
         found.append((at, 1, (WAITING, cell, round(days * 2) / 2, closing)))
@@ -225,6 +231,8 @@ def _stops(
             tries += 1
         elif act.kind is StepKind.EMAIL:
             found.append((act.at, 0, (EMAIL, (), 1.0, ())))
+        elif act.kind is StepKind.SMS:
+            found.append((act.at, 0, (TEXT, (), 1.0, ())))
         elif act.kind is StepKind.SUSPEND:
             found.append((act.at, 0, (SUSPENSION, (), 1.0, ())))
     return [stop for _, _, stop in sorted(found) if stop[2]]
@@ -239,6 +247,7 @@ class Chances:
     lost: float
     charges: float
     emails: float
+    texts: float
     suspensions: float
 
 
@@ -247,7 +256,7 @@ def chances(
 ) -> Chances:
     """Follow the stops; `by_cell` takes down what comes in by which cell."""
     left, closed = 1.0, 0.0
-    charges = emails = suspensions = 0.0
+    charges = emails = texts = suspensions = 0.0
     for kind, cell, weight, closing in stops:
         paid = 0.0
         if kind == CHARGE:
@@ -260,8 +269,9 @@ def chances(
             left -= away
         else:
             emails += left if kind == EMAIL else 0.0
+            texts += left if kind == TEXT else 0.0
             suspensions += left if kind == SUSPENSION else 0.0
         if by_cell is not None and paid:
             by_cell[cell] = by_cell.get(cell, 0.0) + paid
         left -= paid
-    return Chances(1 - left - closed, closed, left, charges, emails, suspensions)
+    return Chances(1 - left - closed, closed, left, charges, emails, texts, suspensions)

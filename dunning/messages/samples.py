@@ -10,6 +10,8 @@ from dunning.core.brand import Brand
 from dunning.core.money import Money
 from dunning.messages.facts import CAUSES, Facts, InvoiceLine
 
+RENEWAL = "renewal_notice"
+NOTICES = ("card_expiring", "card_expiring_soon", RENEWAL)
 BRAND = Brand(
     name="Acme",
     logo_url="https://acme.example/logo.png",
@@ -70,6 +72,19 @@ def every_fact(template: str) -> Facts:
         renewal_amount=Money(4900, "usd"),
         term="year",
     )
+
+
+def linked(facts: Facts) -> Facts:
+    """With the links that a message of this template has when it is sent."""
+    page = facts.update_card_url
+    if facts.template == "recovered":
+        return replace(facts, pay_url=None, update_card_url=None)
+    if facts.template not in NOTICES:
+        return facts
+    if facts.template != RENEWAL or page is None:
+        return replace(facts, pay_url=None)
+    stop = f"{page}/stop"
+    return replace(facts, pay_url=None, cancel_url=f"{page}/subscription", unsubscribe_url=stop)
 
 
 def every_kind(template: str, locale: str = "en") -> Iterator[Facts]:

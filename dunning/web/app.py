@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dunning import metrics
 from dunning.keeper import Keeper
 from dunning.web.health import healthz, numbers, readyz
-from dunning.web.mail_events import MailEvents
+from dunning.web.mail_events import mail_events, text_events
 from dunning.web.page.routes import CustomerPages
 from dunning.web.problems import problem
 from dunning.web.standing import Watch
@@ -53,8 +53,11 @@ def build_app(
         yield
         await asyncio.to_thread(keeper.stop)
 
-    mail = Route("/mail/{service}", MailEvents(program).take, methods=["POST"])
-    pages = _pages([*CustomerPages(program).routes(), mail, *_watching()], lifespan)
+    told = [
+        Route("/mail/{service}", mail_events(program).take, methods=["POST"]),
+        Route("/texts/{service}", text_events(program).take, methods=["POST"]),
+    ]
+    pages = _pages([*CustomerPages(program).routes(), *told, *_watching()], lifespan)
     pages.state.program, pages.state.watch = program, edge.watch
     return _Front(Receiver(edge), pages)
 

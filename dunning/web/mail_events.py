@@ -1,20 +1,23 @@
-"""POST /mail/{service}: bounces and complaints, as the mail service tells of them."""
+"""POST /mail/{service} and /texts/{service}: what came back, as the service tells of it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session
 from starlette.requests import Request
 from starlette.responses import Response
 
 from dunning import returns
-from dunning.channels.returned.services import SERVICES
+from dunning.channels.returned.services import SERVICES, Checked
+from dunning.channels.texting import read_receipt, token_of, told_to
 from dunning.config import Settings
-from dunning.config.secret import Secret
+from dunning.config.secret import Secret, Url
 from dunning.core.returned import Returned
 from dunning.errors import BadRequestError, SignatureError
 from dunning.store import transaction
@@ -29,23 +32,28 @@ MOST_BYTES = 512 * 1024
 _RETRY = {"Retry-After": "30"}
 
 
-class MailEvents:
-    """The webhooks of the mail services that are configured; others are not there."""
+Read = Callable[[Mapping[str, str], bytes], list[Returned]]
+Take = Callable[[Session, Returned, str, datetime], object]
 
-    def __init__(self, program: Program) -> None:
+
+class Events:
+    """The webhooks of the services that are configured; others are not there."""
+
+    def __init__(self, program: Program, services: Mapping[str, Read], take: Take) -> None:
         self._program = program
-        self._secrets = secrets_of(program.settings)
+        self._services = services
+        self._take_in = take
         self._bodies = Bodies(MOST_BYTES, room=8 * MOST_BYTES)
 
     async def take(self, request: Request) -> Response:
         """Take one event in: 2xx only when what it says is durable."""
         service = request.path_params["service"]
-        secret = self._secrets.get(service)
-        if secret is None:
+        read = self._services.get(service)
+        if read is None:
             return problem(404, "not_found", "Not Found")
         try:
             body = await self._bodies.read(request.scope, request.receive)
-            told = SERVICES[service](request.headers, body, secret.reveal())
+            told = read(request.headers, body)
             await asyncio.to_thread(self._keep, told, service)
         except (TooLargeError, TimeoutError, GoneError, CrowdedError) as error:
             return _unread(error)
@@ -63,7 +71,35 @@ class MailEvents:
         now: datetime = self._program.clock.fresh()
         with transaction(self._program.engine) as session:
             for each in told:
-                returns.take(session, each, service, now)
+                self._take_in(session, each, service, now)
+
+
+def mail_events(program: Program) -> Events:
+    """What mail services tell of emails."""
+    services = {
+        name: partial(_checked, SERVICES[name], secret)
+        for name, secret in secrets_of(program.settings).items()
+    }
+    return Events(program, services, returns.take)
+
+
+def _checked(
+    read: Checked, secret: Secret, headers: Mapping[str, str], body: bytes
+) -> list[Returned]:
+    return read(headers, body, secret.reveal())
+
+
+def text_events(program: Program) -> Events:
+    """What the provider of texts tells of them, where it can prove who it is."""
+    url, at = program.settings.sms_url, program.settings.public_url
+    services: dict[str, Read] = {}
+    if url is not None and at is not None and token_of(url.reveal()) is not None:
+        services["twilio"] = partial(_of_twilio, url, told_to(at))
+    return Events(program, services, returns.take_receipt)
+
+
+def _of_twilio(url: Url, at: str, headers: Mapping[str, str], body: bytes) -> list[Returned]:
+    return read_receipt(headers, body, at, token_of(url.reveal()) or "")
 
 
 def secrets_of(settings: Settings) -> Mapping[str, Secret]:

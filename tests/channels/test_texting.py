@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dunning.channels.texting import TwilioTexts, account_of
+from dunning.channels.texting import TwilioTexts, account_of, asked_for
+from dunning.channels.texting.receipts import signature
 from dunning.core.phones import e164, wrong_sender
 from dunning.core.ports import Bounced, Doubtful, Sent, Text, Unsent
 from dunning.errors import ConfigError
@@ -68,6 +69,43 @@ def test_what_got_no_answer_is_in_doubt_and_found_again_by_its_mark() -> None:
     assert isinstance(texts.find(TEXT, NOW), Unsent)
     assert isinstance(texts.send(TEXT), Unsent)
     assert "cannot be reached" in (texts.check() or "")
+
+
+def test_the_signature_is_that_of_the_published_example() -> None:
+    told = {
+        "CallSid": "CA1234567890ABCDE", "Caller": "+14158675309", "Digits": "1234",
+        "From": "+14158675309", "To": "+18005551212",
+    }  # fmt: skip
+    at = "https://mycompany.com/myapp.php?foo=1&bar=2"
+    assert signature(at, list(told.items()), "12345") == b"RSOYDt4T1cUTdK1PDd93/VVr8B8="
+
+
+@pytest.mark.parametrize(
+    ("login", "public", "asked"),
+    [
+        (
+            f"{ACCOUNT}:token",
+            "https://pay.example.com/a/",
+            "https://pay.example.com/a/texts/twilio",
+        ),
+        (f"{ACCOUNT}:token", "http://pay.example.com", None),
+        (f"{ACCOUNT}:token", "https://localhost", None),
+        (f"{ACCOUNT}:token", "https://10.0.0.1:8443", None),
+        (f"{ACCOUNT}:token", None, None),
+        ("SK0123:secret", "https://pay.example.com", None),
+    ],
+)
+def test_where_it_is_to_be_told(login: str, public: str | None, asked: str | None) -> None:
+    tail = "" if login.startswith(ACCOUNT) else f"/{ACCOUNT}"
+    url = f"twilio://{login}@api.twilio.com{tail}"
+    assert asked_for(url, public) == asked
+
+
+def test_a_text_says_where_its_fate_is_to_be_told() -> None:
+    phones = Phones()
+    with phones.serve() as url:
+        TwilioTexts(url, SENDER, receipts="https://pay.example.com/texts/twilio").send(TEXT)
+    assert phones.forms[0]["StatusCallback"] == "https://pay.example.com/texts/twilio"
 
 
 def test_a_wrong_login_is_told_by_the_check_and_never_repeated() -> None:

@@ -105,8 +105,10 @@ def test_wrong_settings_are_told_one_by_one(shell: Shell) -> None:
 def test_a_wrong_policy_file_and_a_dangerous_one(shell: Shell, books: Books) -> None:
     file = shell.folder / "p.yaml"
     shell.env(DUNNING_POLICY_FILE=str(file), STRIPE_WEBHOOK_SECRET=SIGNING)
+    shell.env(DUNNING_XQZZ="of another program")
     file.write_text("version: 2\n")
-    assert levels(shell("doctor", "--format", "json", code=1))["policy file"] == {"error"}
+    found = levels(shell("doctor", "--format", "json", code=1))
+    assert (found["policy file"], found["settings"]) == ({"error"}, {"ok", "warning"})
     file.write_text(
         "version: 1\npolicies:\n  p:\n    grace: 2d\n    window: 4d\n    timeline:\n"
         "      - {at: 2d, do: suspend}\nchoose:\n  - {policy: p}\n"

@@ -30,6 +30,19 @@ def test_amount_name_company_and_reason(shell: Shell) -> None:
         assert words in out, words
 
 
+def test_a_renewal_notice_has_the_links_of_the_real_one(shell: Shell) -> None:
+    shell.env(DUNNING_PUBLIC_URL="https://billing.acme.example")
+    told = shell("message", "preview", "renewal_notice", "--format", "json").json()
+    for way in ("subscription", "stop"):
+        link = f"https://billing.acme.example/pay/example-card/{way}"
+        assert link in told["text"]
+        assert link in told["html"]
+    for name in ("reminder", "card_expiring"):
+        assert "/stop" not in shell("message", "preview", name).out
+    shell("message", "preview", "renewal_notice", "--gallery", "g.html", "--locale", "en")
+    assert "/pay/example-card/stop" in (shell.folder / "g.html").read_text("utf-8")
+
+
 def test_advice_may_call_for_another_message(shell: Shell) -> None:
     said = shell("message", "preview", "reminder", "--advice", "new_method", "--format", "json")
     assert said.json()["template"] == "new_card_needed"

@@ -208,6 +208,11 @@ CASES_OF_FILES = [
      "11:36 No invoice that comes to this policy fits it.",
      two("- {when: {currency: EUR}, policy: q}\n- {policy: p}").replace(
          "at: 22d, do: retry}", "at: 22d, do: retry, when: {currency: USD}}", 1)),
+    ("code-unknown",
+     text("\n".join([*TIMELINE, "- {at: 5d, do: retry, when: {code: [do_not_honour, \"05\"]}}"])),
+     "13:35 No bank or provider that we know of answers do_not_honour. Did you mean do_not_honor?",
+     text("\n".join([*TIMELINE, "- {at: 5d, do: retry, when: {code: [do_not_honor, new_word]}}"]),
+          more="declines:\n  new_word: {advice: retry, category: soft_funds, why: new}")),
     ("backup-never-charged", text(keys="backup_methods: card\n    retries: signal"),
      "6:21 The charges are not ours with `retries: signal`", text(keys="backup_methods: card")),
 ]  # fmt: skip

@@ -50,6 +50,7 @@ def test_every_number_has_its_interval_and_its_basis(
         "lost_cases",
         "charges",
         "emails",
+        "texts",
         "suspensions",
         "free_days",
     }
@@ -96,7 +97,7 @@ def test_cells_say_how_many_stand_behind_them(whole: tuple[Simulated, dict[str, 
 def test_what_was_never_done_is_named(whole: tuple[Simulated, dict[str, object]]) -> None:
     unknown = whole[1]["cannot_be_known"]
     assert isinstance(unknown, list)
-    assert unknown[0] == "how customers take emails that were never sent here: reminder"
+    assert unknown[0] == "how customers take messages that were never sent here: reminder"
 
 
 def test_what_nobody_ever_tried_cannot_be_told_by_any_number_of_cases() -> None:

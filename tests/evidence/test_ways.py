@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from dunning.core.events import BillingEvent, StepKind, StepResult
 from dunning.core.policy import Policy
+from dunning.core.status import status
 from dunning.evidence.cells import Tally, after, charge_cell, customer_cell, rates
-from dunning.evidence.records import Outcome, Record
+from dunning.evidence.records import Outcome, Record, record_of
 from dunning.evidence.walking import walk
 from dunning.evidence.ways import CHARGE, Way, chances, really, tally_of, way
+from tests.builders import case_of, declined, failed
 from tests.evidence.made_up import BEGAN, DENSE, SPARSE, UTC_ZONE, customers, history
+from tests.happenings import step
 from tests.policies import rung
 
 
@@ -68,6 +72,24 @@ def test_what_ended_before_the_policies_part_is_kept() -> None:
     assert not later.known
     assert later.stops[0][0] == CHARGE
     assert later.sums.emails == 1
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_the_policy_that_walked_a_case_gives_back_its_texts(sent: bool) -> None:
+    """Their absence too, where the customer could not be reached by phone."""
+    lines = (SPARSE.timeline[0], rung("sms", 1, template="sms_reminder"), rung("give_up", 21))
+    texting = replace(SPARSE, timeline=lines)
+    news: list[BillingEvent] = [failed(BEGAN), declined("insufficient_funds", BEGAN)]
+    for number, act in enumerate(walk(lost().start, texting), 1):
+        made = sent or act.kind is not StepKind.SMS
+        result = StepResult.DONE if made else StepResult.SKIPPED
+        name = f"{act.kind.value}:{number}"
+        news.append(step(name, act.at, result, template=act.template))
+    case = case_of(*news)
+    record = record_of(case, status(case), texting, lost().subject)
+    told = under(record, texting)
+    assert told.known
+    assert (told.sums.emails, told.sums.texts, told.planned.texts) == (1, sent, sent)
 
 
 def test_a_case_that_a_charge_of_its_own_ended_is_estimated_from_there() -> None:

@@ -100,6 +100,18 @@ class ProviderContract(ChargeContract):
         later = harness.provider.links(failing.invoice, None, return_url=None)
         assert later.update_card != links.update_card
 
+    def test_the_page_to_end_a_subscription_is_made_afresh(
+        self, harness: Harness, failing: Failing
+    ) -> None:
+        back = "https://shop.example/back"
+        first = harness.provider.portal(failing.customer, return_url=back)
+        assert first is not None
+        harness.pass_time(timedelta(days=2))
+        assert harness.provider.portal(failing.customer, return_url=None) not in (None, first)
+        assert harness.provider.portal("cus_nobody", return_url=back) is None
+        assert harness.unreachable().portal(failing.customer, return_url=back) is None
+        assert harness.subscription_state(failing) == "active"
+
     # --- the invoice's and the subscription's fate -------------------------------------------
     def test_void_twice(self, harness: Harness, failing: Failing) -> None:
         for key in ("case_contract/void:1", "case_contract/void:1", "case_contract/void:2"):

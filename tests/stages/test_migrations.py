@@ -18,6 +18,7 @@ from sqlalchemy.exc import StatementError
 from sqlmodel import SQLModel, select
 
 from dunning import ledger, store
+from dunning.config.rungs import STEP_KEYS
 from dunning.errors import ConfigError
 from dunning.store import (
     CaseRow,
@@ -163,6 +164,22 @@ def test_the_schedule_is_taken_out_of_the_cases(engine: Engine, database_url: st
             (f"facts of {name}", 3) for name in _OLD_CASES
         }
     assert compared(engine) == []
+
+
+# From which migration on programs know what a line of a policy may do.
+_KNOWN_SINCE = {
+    **dict.fromkeys("retry email restrict suspend give_up".split(), "0001"),
+    "announce": "0009",
+    "sms": "0017",
+}
+
+
+def test_a_program_that_cannot_read_a_policy_does_not_fit(migrated_url: str) -> None:
+    assert {kind.value for kind in STEP_KEYS} == set(_KNOWN_SINCE), "and from when is it known?"
+    engine = engine_for(migrated_url)
+    with transaction(engine) as session:
+        assert session.get_one(FitRow, 1).oldest >= max(_KNOWN_SINCE.values())
+    engine.dispose()
 
 
 def test_two_processes_may_migrate_at_once(engine: Engine, database_url: str) -> None:

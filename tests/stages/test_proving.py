@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
+from sqlalchemy import update
 
+from dunning import statements
 from dunning.proving import FULL, ONWARD, prove
+from dunning.store import StatementRow, reading
 from tests.reports.shop import NOW, Shop, on
 from tests.stages.tampering import tamper
-from tests.stages.test_closing import january
+from tests.stages.test_closing import close, faults, january
 
 
 @pytest.fixture
@@ -62,3 +66,17 @@ def test_what_was_changed_before_the_last_proof_is_found_by_a_full_one(shop: Sho
     tamper(shop, "UPDATE entries SET how = 'link' WHERE credit = 'recovered'")
     assert prove(shop.engine, NOW).proof.holds
     assert not prove(shop.engine, NOW, full=True).proof.holds
+
+
+def test_a_statement_of_the_first_form_is_proved_as_it_was_written(shop: Shop) -> None:
+    january(shop)
+    close(shop, "2026-01")
+    with reading(shop.engine) as session:
+        content = statements.content_of(session, "2026-01", form=1)
+    assert "form" not in json.loads(content)
+    first = {"content": content, "digest": statements.digest_of(content)}
+    tamper(shop, update(StatementRow).values(first))
+    close(shop, "2026-02")
+    assert faults(shop) == []
+    tamper(shop, "UPDATE entries SET amount = 1 WHERE place = 1")
+    assert "2026-01, entries_digest" in "\n".join(faults(shop))

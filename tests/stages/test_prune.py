@@ -21,8 +21,10 @@ from dunning.store import (
     CaseRow,
     EntryRow,
     InboxRow,
+    MailDayRow,
     OutboxRow,
     PruningRow,
+    ReturnRow,
     SeenRow,
     partitions,
 )
@@ -89,6 +91,33 @@ def test_what_is_needed_stays_as_it_is_and_the_rest_goes_in_its_time(old: Stage)
     assert (done.inbox, done.waited) == (1, 1)
     assert there(old) == ["evt_new", "evt_parked"]
     assert pruned(old).inbox == 0
+
+
+@pytest.mark.parametrize("old", [False], indirect=True)
+def test_days_of_emails_and_bounces_of_others_go_in_their_time(old: Stage) -> None:
+    day = f"{old.clock.now():%Y-%m-%d}"
+    with old.writing() as session:
+        at = old.clock.now()
+        session.add(MailDayRow(source="s", customer="c", day=day, step_key="case_a/email:1", at=at))
+        for key, step, message in (
+            ("ours", "case_a/email:1", "1@acme.example"),
+            ("theirs", None, "2@other.example"),
+            ("nameless", None, None),
+        ):
+            session.add(
+                ReturnRow(
+                    key=key, at=at, kind="temporary", address="ann@example.com", via="mailbox",
+                    step_key=step, message_id=message,
+                )
+            )  # fmt: skip
+    old.clock.passes(days=89)
+    assert pruned(old).summary() == Pruned().summary()
+    old.clock.passes(days=3)
+    for dry_run in (True, False):
+        done = pruned(old, dry_run=dry_run)
+        assert (done.mail_days, done.returns) == (1, 1)
+    assert old.all(MailDayRow) == []
+    assert {row.key for row in old.all(ReturnRow)} == {"ours", "nameless"}
 
 
 def test_a_webhook_that_waits_is_still_found_by_its_case(old: Stage) -> None:

@@ -23,7 +23,7 @@ from dunning.core.ports import Bounced, Doubtful, SendOutcome, Sent, Text, Unsen
 _ANSWER = 1_000_000
 # What Twilio says of a number to which no text will ever come from here. 21610: they have texted
 # STOP; 21211: no number; 21614: no mobile phone; 21265: a short code.
-_DEAD = {
+DEAD = {
     21610: "the customer has texted STOP",
     21211: "it is not a number that can be texted",
     21614: "it is not a mobile phone",
@@ -72,15 +72,21 @@ class TwilioTexts:
 
     name = "sms"
 
-    def __init__(self, url: str, sender: str, *, timeout: float = 15) -> None:
+    def __init__(
+        self, url: str, sender: str, *, receipts: str | None = None, timeout: float = 15
+    ) -> None:
         self._account: Account = account_of(url)
+        self._receipts = receipts  # where the provider is to tell what became of a text
         self._sender = sender
         self._timeout = timeout
 
     def send(self, text: Text) -> SendOutcome:
         """Ask for one text."""
         by = "MessagingServiceSid" if is_service(self._sender) else "From"
-        form = urlencode({"To": text.to, by: self._sender, "Body": text.body})
+        asked = {"To": text.to, by: self._sender, "Body": text.body}
+        if self._receipts is not None:
+            asked["StatusCallback"] = self._receipts
+        form = urlencode(asked)
         try:
             answer = self._ask("POST", self._account.path("/Messages.json"), form)
         except _AwayError as away:
@@ -123,8 +129,8 @@ class TwilioTexts:
         why = f"{self._account.host} answered {answer.why}"
         if status in (200, 201):
             return _became(answer.said)
-        if code in _DEAD:
-            return Bounced(why=f"{_DEAD[code]} ({code})", dead=True)
+        if code in DEAD:
+            return Bounced(why=f"{DEAD[code]} ({code})", dead=True)
         if status == 429:
             return Unsent(why=why, full=True)
         # "POST requests are not idempotent": after a 500 it may have been sent.
@@ -179,8 +185,8 @@ def _became(one: dict[str, Any]) -> SendOutcome:
     if one.get("status") in _FAILED:
         code = one.get("error_code")
         code = code if isinstance(code, int) else 0
-        why = _DEAD.get(code) or f"the provider calls it {one['status']}"
-        return Bounced(why=f"{why} ({code})" if code else why, dead=code in _DEAD)
+        why = DEAD.get(code) or f"the provider calls it {one['status']}"
+        return Bounced(why=f"{why} ({code})" if code else why, dead=code in DEAD)
     if not reference:
         return Doubtful(why="the provider took it and gave it no name")
     return Sent(reference=reference)

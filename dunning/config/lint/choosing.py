@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from dunning.config.lint.rule import Found, Rule, Way
 from dunning.config.lint.standing import clash, covers
 from dunning.config.policy_file import PolicyFile
-from dunning.config.problems import Path
+from dunning.config.problems import Path, nearest
 from dunning.config.yaml_tree import START
 from dunning.core.branches import BANK_DEBIT
 from dunning.core.choosing import Choice, OneOf, When, words
+from dunning.core.decline_table import table
 from dunning.core.merge import DEBITS
 from dunning.core.places import REPLACED
 
@@ -149,6 +151,30 @@ def branch_never_fits(way: Way) -> Iterator[Found]:
         )
 
 
+def unknown_code(way: Way) -> Iterator[Found]:
+    """Bank words are compared as they are, so one that nobody says never fits."""
+    own = {override.code for override in way.file.declines}
+    for line in way.lines:
+        if line.place[0] != way.place[0]:
+            continue  # a line of the timeline, told there
+        asked = [c for c in line.rung.when.all_of if isinstance(c, OneOf) and c.key == "code"]
+        for word in (word for condition in asked for word in condition.words):
+            if word in own or word in _codes():
+                continue
+            meant = nearest(word, _codes() | own)
+            hint = f" Did you mean {meant}?" if meant else ""
+            yield Found(
+                (*line.place, "when"),
+                f"No bank or provider that we know of answers {word}.{hint}",
+                f"Mend it, or say under `declines` what {word} means.",
+            )
+
+
+@cache
+def _codes() -> frozenset[str]:
+    return frozenset(word for row in table() for word in (row.code, *row.aliases))
+
+
 def plans_left_over(file: PolicyFile) -> Iterator[Found]:
     """Plans are named one by one, and whatever is not named gets the last line unseen."""
     by_plan = [
@@ -207,6 +233,12 @@ RULES = (
         fix="Move it to where it can hold, or remove it.",
         of_way=line_never_holds,
         of_notices=True,
+    ),
+    Rule(
+        name="code-unknown",
+        why="A line for a decline code that is misspelt is never done, and nobody is told.",
+        fix="Write the code as the provider does, or say what a new one means under `declines`.",
+        of_way=unknown_code,
     ),
     Rule(
         name="branch-never-fits",

@@ -22,6 +22,7 @@ class _Right(NamedTuple):
     name: str
     needed_for: str
     ask: Callable[[], StripeObject]
+    always: bool = True  # else only where somebody uses what needs it
 
 
 def check(client: StripeClient, calls: Calls, api_key: str) -> Iterator[Health]:
@@ -59,10 +60,12 @@ def _account(client: StripeClient, calls: Calls, mode: str) -> Iterator[Health]:
 def _rights(client: StripeClient, calls: Calls) -> Iterator[Health]:
     missing = [right for right in _needed(client) if not _has(calls, right)]
     for right in missing:
+        only = "" if right.always else "only "
+        add = "add it to the restricted key in the Dashboard"
         yield Health(
-            level="error",
+            level="error" if right.always else "warning",
             what=f"the API key lacks the right: {right.name}",
-            advice=f"{right.needed_for} needs it; add it to the restricted key in the Dashboard",
+            advice=f"{only}{right.needed_for} needs it; {add}",
         )
     if not missing:
         yield Health(level="ok", what="the API key has every right that dunning uses")
@@ -70,7 +73,7 @@ def _rights(client: StripeClient, calls: Calls) -> Iterator[Health]:
 
 def _needed(client: StripeClient) -> list[_Right]:
     api = client.v1
-    subscription, invoice = f"sub_{_NOBODY}", f"in_{_NOBODY}"
+    subscription, invoice, customer = f"sub_{_NOBODY}", f"in_{_NOBODY}", f"cus_{_NOBODY}"
     return [
         _Right("Invoices read", "everything", partial(api.invoices.list, {"limit": 1})),
         _Right("Customers read", "writing to them", partial(api.customers.list, {"limit": 1})),
@@ -92,7 +95,24 @@ def _needed(client: StripeClient) -> list[_Right]:
         _Right(
             "Customer portal write",
             "the link to give a new card",
-            partial(api.billing_portal.sessions.create, {"customer": f"cus_{_NOBODY}"}),
+            partial(api.billing_portal.sessions.create, {"customer": customer}),
+        ),
+        _Right(
+            "Payment Methods read",
+            "naming the card to charge",
+            partial(api.customers.payment_methods.list, customer, {"limit": 1}),
+        ),
+        _Right(
+            "SetupIntents read",
+            "`backup_methods`",
+            partial(api.setup_intents.list, {"limit": 1}),
+            always=False,
+        ),
+        _Right(
+            "Disputes read",
+            "`report reconcile`",
+            partial(api.disputes.list, {"limit": 1}),
+            always=False,
         ),
     ]
 

@@ -370,10 +370,14 @@ def test_health_tells_whose_retries_there_are(harness: StripeHarness, failing: F
     assert "1 of 1" in warning.what
 
 
-def test_health_names_the_right_that_is_missing(harness: StripeHarness) -> None:
-    harness.sandbox.next_request({"status": 403}, path="/v1/subscriptions/")
-    errors = [fact for fact in harness.provider.health() if fact.level == "error"]
-    assert ["Subscriptions write" in fact.what for fact in errors] == [True]
+def test_health_names_the_rights_that_are_missing(harness: StripeHarness) -> None:
+    for path in ("/v1/subscriptions/", "/v1/disputes", "/v1/setup_intents", "/v1/customers/"):
+        harness.sandbox.next_request({"status": 403}, path=path)
+    facts = [fact for fact in harness.provider.health() if fact.level != "ok"]
+    told = [f"{fact.level} {fact.what.partition(': ')[2]}" for fact in facts]
+    assert told[:2] == ["error Subscriptions write", "error Payment Methods read"]
+    assert told[2:] == ["warning SetupIntents read", "warning Disputes read"]
+    assert facts[-1].advice.startswith("only `report reconcile` needs it")
 
 
 def test_health_probes_change_nothing(harness: StripeHarness, failing: Failing) -> None:
