@@ -222,22 +222,7 @@ class Heard:
 
 def claim_calls(session: Session, now: datetime, *, limit: int, lease: timedelta) -> list[Call]:
     """Take the calls that are due: of each case only the first that is not yet delivered."""
-    first = (
-        select(func.min(col(OutboxRow.id)))
-        .where(col(OutboxRow.state) == "pending")
-        .group_by(col(OutboxRow.case_id))
-    )
-    rows = session.scalars(
-        select(OutboxRow)
-        .where(
-            col(OutboxRow.state) == "pending",
-            col(OutboxRow.wake_at) <= now,
-            col(OutboxRow.id).in_(first),
-        )
-        .order_by(col(OutboxRow.wake_at), col(OutboxRow.id))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
+    rows = session.scalars(_DUE, {"now": now, "limit": limit}).all()
     calls = []
     for row in rows:
         row.wake_at = now + lease
@@ -247,6 +232,24 @@ def claim_calls(session: Session, now: datetime, *, limit: int, lease: timedelta
         assert row.id is not None
         calls.append(Call(id=row.id, key=row.key, body=row.body.encode(), tries=row.tries))
     return calls
+
+
+_FIRST = (
+    select(func.min(col(OutboxRow.id)))
+    .where(col(OutboxRow.state) == "pending")
+    .group_by(col(OutboxRow.case_id))
+)
+_DUE = (
+    select(OutboxRow)
+    .where(
+        col(OutboxRow.state) == "pending",
+        col(OutboxRow.wake_at) <= bindparam("now"),
+        col(OutboxRow.id).in_(_FIRST),
+    )
+    .order_by(col(OutboxRow.wake_at), col(OutboxRow.id))
+    .limit(bindparam("limit", type_=Integer()))
+    .with_for_update(skip_locked=True)
+)
 
 
 def settle_call(session: Session, call: Call, heard: Heard, now: datetime) -> None:
