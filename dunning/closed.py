@@ -45,9 +45,7 @@ def closings(session: Session) -> Sequence[ClosingRow]:
 
 
 _CLOSINGS = (
-    select(ClosingRow)
-    .order_by(col(ClosingRow.starts_at))
-    .execution_options(populate_existing=True)
+    select(ClosingRow).order_by(col(ClosingRow.starts_at)).execution_options(populate_existing=True)
 )
 
 

@@ -185,9 +185,7 @@ class Desk:
 
         With `unpaid` also those that had, and may still be paid late.
         """
-        return fetching.cases_about(
-            self.session, source, customers, scopes, since, unpaid=unpaid
-        )
+        return fetching.cases_about(self.session, source, customers, scopes, since, unpaid=unpaid)
 
     def _fetch_entries(self, ids: Collection[str]) -> Mapping[str, tuple[Line, ...]]:
         found: defaultdict[str, list[Line]] = defaultdict(list)

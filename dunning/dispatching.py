@@ -10,12 +10,12 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Integer, bindparam, func, select, text
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from dunning import schedule
 from dunning.core.shares import share_out
 from dunning.schedule import BEGINNING, Place, Taken
-from dunning.store import ScheduleRow
+from dunning.store import ScheduleRow, table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def _look_on_sqlite(session: Session, source: str, now: datetime, place: Place, 
 
 @cache
 def _look_from() -> Any:
-    at = col(ScheduleRow.due_at)
+    at = table_of(ScheduleRow).c.due_at
     found = (
         select(at, schedule.is_free().label("free"))
         .where(schedule.due(), at >= bindparam("at"))

@@ -102,7 +102,7 @@ def entries(session: Session, ids: Collection[str], names: tuple[str, ...]) -> F
 def _entries(names: tuple[str, ...], *, postgres: bool) -> Any:
     lines = [
         select(*_columns(table, names)).where(one_of(table.c.case_id, "ids", postgres=postgres))
-        for table in map(table_of, BOOKS)
+        for table in (table_of(model) for model in BOOKS)
     ]
     return union_all(*lines).order_by("case_id", "place")
 

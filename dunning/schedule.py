@@ -33,7 +33,15 @@ from sqlalchemy import (
 from sqlmodel import Session, col
 
 from dunning.core.shares import share_out
-from dunning.store import ScheduleRow, UTCDateTime, among, is_postgres, listed, one_of
+from dunning.store import (
+    ScheduleRow,
+    UTCDateTime,
+    among,
+    is_postgres,
+    listed,
+    one_of,
+    table_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +174,16 @@ def _take_on_sqlite(
 @cache
 def _take_free() -> Any:
     """Built once, as are the other statements that run again and again: that costs most."""
-    at, name = col(ScheduleRow.due_at), col(ScheduleRow.case_id)
+    table = table_of(ScheduleRow)
+    at, name = table.c.due_at, table.c.case_id
     place = tuple_(bindparam("at", type_=UTCDateTime()), bindparam("name", type_=String()))
     first = select(name).where(due(), tuple_(at, name) >= place, is_free())
     first = first.order_by(at, name).limit(bindparam("most", type_=Integer())).correlate(None)
     return (
-        update(ScheduleRow)
+        update(table)
         .where(name.in_(first))
         .values(leased_until=bindparam("until"), lease_token=bindparam("token"))
         .returning(type_coerce(at, String), name)  # as it is stored: thousands need no reading
-        .execution_options(synchronize_session=False)
     )
 
 
@@ -184,13 +192,13 @@ def due() -> ColumnElement[bool]:
 
     What is given bears no column's name: an UPDATE would take it for a new value.
     """
-    ours = col(ScheduleRow.source) == bindparam("of")
-    return ours & (col(ScheduleRow.due_at) <= bindparam("now"))
+    table = table_of(ScheduleRow)
+    return (table.c.source == bindparam("of")) & (table.c.due_at <= bindparam("now"))
 
 
 def is_free() -> ColumnElement[bool]:
     """Nobody holds it, or nobody does any more by `now`."""
-    until = col(ScheduleRow.leased_until)
+    until = table_of(ScheduleRow).c.leased_until
     return or_(until.is_(None), until <= bindparam("now"))
 
 
@@ -228,17 +236,17 @@ def hold(session: Session, claims: Collection[Claim], now: datetime, until: date
 
 @cache
 def _hold(*, postgres: bool) -> Any:
-    name, token = col(ScheduleRow.case_id), col(ScheduleRow.lease_token)
+    table = table_of(ScheduleRow)
+    name, token = table.c.case_id, table.c.lease_token
     return (
-        update(ScheduleRow)
+        update(table)
         .where(
             one_of(name, "names", postgres=postgres),
             one_of(name + " " + token, "tokens", postgres=postgres),
-            col(ScheduleRow.leased_until) > bindparam("now"),
+            table.c.leased_until > bindparam("now"),
         )
         .values(leased_until=bindparam("until"))
         .returning(name, token)
-        .execution_options(synchronize_session=False)
     )
 
 

@@ -17,7 +17,6 @@ from sqlmodel import Session
 
 from dunning.core.status import ACCESS_ORDER, Access, State
 from dunning.reports.proof import verify_all
-from dunning.reports.snapshot import snapshot
 from dunning.simulation import audit_books, audit_mails, audit_notices, audit_steps
 from dunning.simulation.audit_books import Line
 from dunning.simulation.journal import Asked
@@ -100,10 +99,8 @@ class Seen:
 
 def audit(engine: Engine, evidence: Evidence) -> list[str]:
     """Every breach in plain words; empty when everything holds."""
-    with snapshot(engine) as session:
-        proof = verify_all(session)
-    breaches = [f"I5 {case}: {fault}" for case, fault in proof.faults]
     with reading(engine) as session:
+        breaches = [f"I5 {case}: {fault}" for case, fault in verify_all(session).faults]
         seen = _read(session)
         lines = {name: Line(name, told) for name, told in evidence.books.items()}
         breaches += audit_books.check(seen, lines, evidence)
