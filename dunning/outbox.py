@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
 from sqlalchemy import Integer, bindparam, column, func, select, text, update
 from sqlmodel import Session, col
@@ -24,7 +26,7 @@ from dunning.core.status import Access, State, Status, access_before
 from dunning.core.steps import Step
 from dunning.core.telling import Change, Stand
 from dunning.desk import Desk, Named
-from dunning.store import OutboxRow, UTCDateTime, put_rows
+from dunning.store import OutboxRow, UTCDateTime, put_rows, table_of
 
 # After each failure a longer wait, up to hours; after the last the row is dead and ops see it.
 BACKOFF = tuple(
@@ -262,11 +264,19 @@ def settle_call(session: Session, call: Call, heard: Heard, now: datetime) -> No
     else:
         wait = max(BACKOFF[call.tries - 1], heard.retry_after or timedelta(0))
         values = {"wake_at": now + wait, "error": heard.why}
-    ours = update(OutboxRow).where(col(OutboxRow.id) == call.id, col(OutboxRow.state) == "pending")
-    if not heard.taken:
+    query = _settle(tuple(values), taken=heard.taken)
+    given = {f"new_{name}": value for name, value in values.items()}
+    session.execute(query, given | {"its_id": call.id, "its_tries": call.tries})
+
+
+@cache
+def _settle(names: tuple[str, ...], *, taken: bool) -> Any:
+    table = table_of(OutboxRow)
+    query = update(table).where(table.c.id == bindparam("its_id"), table.c.state == "pending")
+    if not taken:
         # A refusal heard after the lease ran out says nothing of the call that came after.
-        ours = ours.where(col(OutboxRow.tries) == call.tries)
-    session.execute(ours.values(leased=False, **values))
+        query = query.where(table.c.tries == bindparam("its_tries"))
+    return query.values(leased=False, **{name: bindparam(f"new_{name}") for name in names})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -118,8 +119,7 @@ def audit(engine: Engine, evidence: Evidence) -> list[str]:
 
 def _read(session: Session) -> Seen:
     def everything(table: Any, key: Any) -> list[Any]:
-        query = select(table).order_by(key).execution_options(populate_existing=True)
-        return list(session.scalars(query).all())
+        return list(session.scalars(_everything(table, key)).all())
 
     seen = Seen(
         cases=everything(CaseRow, CaseRow.id),
@@ -136,6 +136,11 @@ def _read(session: Session) -> Seen:
     seen.by_case = {case.id: case for case in seen.cases}
     seen.schedule = {row.case_id: row for row in everything(ScheduleRow, ScheduleRow.case_id)}
     return seen
+
+
+@cache
+def _everything(table: Any, key: Any) -> Any:
+    return select(table).order_by(key).execution_options(populate_existing=True)
 
 
 def _left_over(seen: Seen, leaves: frozenset[str]) -> Iterator[str]:
