@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 import structlog
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 from sqlmodel import Session, col
 
 from dunning.core.addresses import normalised
@@ -25,7 +25,7 @@ US: Final = "dunning"
 
 def is_bad(session: Session, address: str) -> BadAddressRow | None:
     """The mark on this address, if it bears one: nobody should write to it."""
-    return session.scalar(_marked().where(col(BadAddressRow.address) == normalised(address)))
+    return session.scalar(_MARKED_SO, {"address": normalised(address)})
 
 
 def why_bad(session: Session, address: str) -> str | None:
@@ -92,3 +92,6 @@ def last_cleared(session: Session, address: str) -> datetime | None:
 
 def _marked() -> Select[BadAddressRow]:
     return select(BadAddressRow).where(col(BadAddressRow.cleared_at).is_(None))
+
+
+_MARKED_SO = _marked().where(col(BadAddressRow.address) == bindparam("address"))

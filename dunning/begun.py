@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlmodel import Session, col
 
 from dunning import metrics
@@ -20,7 +20,7 @@ from dunning.core.ports import Asked, Doing, Ended, PutOff, Said
 from dunning.core.steps import Step
 from dunning.core.words import MESSAGES
 from dunning.schedule import Claim
-from dunning.store import MessageRow, StepRow, put_rows
+from dunning.store import MessageRow, StepRow, put_rows, table_of
 
 log = structlog.get_logger(__name__)
 
@@ -119,9 +119,16 @@ def known_steps(
     Who takes them over locks them: whoever had them may be about to remember what it asks for, and
     either that is seen here, or it is refused there.
     """
-    query = select(StepRow).where(col(StepRow.key).in_(keys)).order_by(col(StepRow.key))
-    rows = session.scalars(query.with_for_update() if taking_over else query)
-    return {row.key: row for row in rows}
+    query = _TAKEN_OVER if taking_over else _KNOWN
+    return {row.key: row for row in session.scalars(query, {"keys": keys})}
+
+
+_KNOWN = (
+    select(StepRow)
+    .where(col(StepRow.key).in_(bindparam("keys", expanding=True)))
+    .order_by(col(StepRow.key))
+)
+_TAKEN_OVER = _KNOWN.with_for_update()
 
 
 def is_under_way(known: StepRow | None, claim: Claim) -> bool:
@@ -179,15 +186,22 @@ def asked_before(known: StepRow | None) -> Asked | None:
 
 def remember_asked(session: Session, key: str, token: str, asked: Asked) -> bool:
     """Write down what the provider is about to be asked for; False: the step is not ours now."""
-    ours = (
-        col(StepRow.key) == key,
-        col(StepRow.lease_token) == token,
+    said = {"its_key": key, "token": token, "said": json.dumps(asdict(asked))}
+    return session.execute(_REMEMBER, said).first() is not None
+
+
+_STEPS = table_of(StepRow)
+_REMEMBER = (
+    update(_STEPS)
+    .where(
+        _STEPS.c.key == bindparam("its_key"),
+        _STEPS.c.lease_token == bindparam("token"),
         # The case may have ended meanwhile, and its steps with it.
-        col(StepRow.state) == "running",
+        _STEPS.c.state == "running",
     )
-    query = update(StepRow).where(*ours).values(asked=json.dumps(asdict(asked)))
-    found = session.execute(query.returning(col(StepRow.key)))
-    return found.first() is not None
+    .values(asked=bindparam("said"))
+    .returning(_STEPS.c.key)
+)
 
 
 def end(row: StepRow, doing: Doing, outcome: Ended | PutOff, now: datetime) -> None:

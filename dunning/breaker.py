@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Engine, bindparam, delete, func, select
 from sqlmodel import Session, col
 
 from dunning import metrics
@@ -48,6 +48,7 @@ from dunning.store import (
     CaseRow,
     PulseRow,
     insert_into,
+    put_rows,
     reading,
     transaction,
 )
@@ -62,6 +63,7 @@ KEPT = timedelta(days=2)
 # Threads write to rows of their own, as far as it goes, instead of queueing up at one.
 PARTS = 16
 US = "dunning"
+_ALL = select(BreakerRow)
 # How a source stands that nobody has ever held.
 _WHOLE = Fuse()
 
@@ -98,7 +100,7 @@ class Breaker:
         if not self._on or (read_at is not None and abs(now - read_at) < FRESH):
             return
         with reading(self._engine) as session:
-            self._known = {row.source: _fuse_of(row) for row in session.scalars(select(BreakerRow))}
+            self._known = {row.source: _fuse_of(row) for row in session.scalars(_ALL)}
         self._read_at = now
 
     def held(self, source: str, kind: StepKind, now: datetime, case: str = "") -> Held | None:
@@ -234,11 +236,17 @@ def _new(source: str) -> BreakerRow:
 
 def _claimed(session: Session, source: str) -> BreakerRow | None:
     """The row under its lock; None while somebody else has it."""
-    query = select(BreakerRow).where(col(BreakerRow.source) == source)
-    row = session.scalar(query.with_for_update(skip_locked=True))
+    row = session.scalar(_CLAIMED, {"source": source})
     if row is None and session.get(BreakerRow, source) is None:
         row = _made(session, source)
     return row
+
+
+_CLAIMED = (
+    select(BreakerRow)
+    .where(col(BreakerRow.source) == bindparam("source"))
+    .with_for_update(skip_locked=True)
+)
 
 
 def _made(session: Session, source: str) -> BreakerRow:
@@ -296,11 +304,9 @@ def _learnt(session: Session, row: BreakerRow, normal: Normal, now: datetime) ->
 
 def _add(session: Session, source: str, part: int, counts: Counts, now: datetime) -> None:
     at = now - timedelta(seconds=now.timestamp() % WINDOW.total_seconds())
-    new = insert_into(session, PulseRow).values(
-        source=source, at=at.replace(microsecond=0), part=part, **asdict(counts)
-    )
-    more = {name: getattr(PulseRow, name) + number for name, number in asdict(counts).items()}
-    session.execute(new.on_conflict_do_update(index_elements=["source", "at", "part"], set_=more))
+    more = asdict(counts)
+    row = {"source": source, "at": at.replace(microsecond=0), "part": part, **more}
+    put_rows(session, PulseRow, [row], add=tuple(more))
 
 
 def _seen(session: Session, row: BreakerRow, now: datetime) -> Seen:
@@ -315,26 +321,35 @@ def _seen(session: Session, row: BreakerRow, now: datetime) -> Seen:
 
 
 def _counted(session: Session, source: str, begin: datetime, end: datetime) -> Counts:
-    sums = [func.sum(getattr(PulseRow, name)) for name in ("calls", "troubled", "charges", "paid")]
-    query = select(*sums).where(
-        col(PulseRow.source) == source, col(PulseRow.at) >= begin, col(PulseRow.at) < end
-    )
-    calls, troubled, charges, paid = (int(number or 0) for number in session.execute(query).one())
+    found = session.execute(_COUNTED, {"source": source, "begin": begin, "end": end}).one()
+    calls, troubled, charges, paid = (int(number or 0) for number in found)
     return Counts(calls=calls, troubled=troubled, charges=charges, paid=paid)
+
+
+_COUNTED = select(
+    *(func.sum(getattr(PulseRow, name)) for name in ("calls", "troubled", "charges", "paid"))
+).where(
+    col(PulseRow.source) == bindparam("source"),
+    col(PulseRow.at) >= bindparam("begin"),
+    col(PulseRow.at) < bindparam("end"),
+)
 
 
 def _failures(session: Session, source: str, begin: datetime, end: datetime) -> Failures:
     """Cases that began meanwhile, by decline code; found by the index on state and time."""
-    query = (
-        select(col(CaseRow.decline_code), func.count())
-        .where(
-            col(CaseRow.state).in_([state.value for state in State]),
-            col(CaseRow.opened_at) >= begin,
-            col(CaseRow.opened_at) < end,
-            col(CaseRow.source) == source,
-        )
-        .group_by(col(CaseRow.decline_code))
-    )
-    found = [(code, int(number)) for code, number in session.execute(query)]
+    asked = {"source": source, "begin": begin, "end": end}
+    found = [(code, int(number)) for code, number in session.execute(_FAILURES, asked)]
     codes = {code: number for code, number in found if code}
     return Failures(count=sum(number for _, number in found), codes=codes)
+
+
+_FAILURES = (
+    select(col(CaseRow.decline_code), func.count())
+    .where(
+        col(CaseRow.state).in_([state.value for state in State]),
+        col(CaseRow.opened_at) >= bindparam("begin"),
+        col(CaseRow.opened_at) < bindparam("end"),
+        col(CaseRow.source) == bindparam("source"),
+    )
+    .group_by(col(CaseRow.decline_code))
+)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlmodel import Session, col
 
 from dunning.clock import rfc3339
@@ -39,13 +39,14 @@ def guard_cases(session: Session, ids: Collection[str], besides: Collection[str]
 def locked(session: Session, name: str, besides: Collection[str] = ()) -> CaseRow:
     """The row of a case, locked until the transaction ends; `NotFoundError` if there is none."""
     guard_cases(session, [name], besides)
-    row = session.scalars(
-        select(CaseRow).where(col(CaseRow.id) == name).with_for_update()
-    ).one_or_none()
+    row = session.scalars(_LOCKED, {"name": name}).one_or_none()
     if row is None:
         message = f"no case {name}; `dunning cases list` shows the ones there are"
         raise NotFoundError(message)
     return row
+
+
+_LOCKED = select(CaseRow).where(col(CaseRow.id) == bindparam("name")).with_for_update()
 
 
 def summary(row: CaseRow) -> dict[str, object]:

@@ -41,8 +41,12 @@ def _place(periods: Sequence[ClosingRow], occurred_at: datetime) -> dict[str, An
 
 def closings(session: Session) -> Sequence[ClosingRow]:
     """The closed periods, oldest first: one row a month."""
-    query = select(ClosingRow).order_by(col(ClosingRow.starts_at))
-    return session.scalars(query.execution_options(populate_existing=True)).all()
+    return session.scalars(_CLOSINGS).all()
+
+
+_CLOSINGS = (
+    select(ClosingRow).order_by(col(ClosingRow.starts_at)).execution_options(populate_existing=True)
+)
 
 
 @contextmanager

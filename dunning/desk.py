@@ -8,28 +8,27 @@ in place; a change puts a new value.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, cast, null, select, union, union_all
 from sqlalchemy.orm.attributes import set_committed_value
 from sqlmodel import Session, SQLModel
 
-from dunning import rollups
+from dunning import fetching, rollups
 from dunning.core.attribution import TOUCH
 from dunning.core.events import BillingEvent
 from dunning.core.facts import Case
-from dunning.core.status import Access, State, Status
+from dunning.core.status import Access, Status
 from dunning.core.telling import Stand
 from dunning.drawers import Drawer, Fetch
 from dunning.store import (
     AttemptRow,
     CaseRow,
     CustomerRow,
-    EntryRow,
     ExemptionRow,
     InboxRow,
     LinkRow,
@@ -37,13 +36,11 @@ from dunning.store import (
     MethodRow,
     OutboxRow,
     PolicyRow,
-    RecurringRow,
     RevenueRow,
     ScheduleRow,
     StepRow,
     SubscriptionRow,
     add_rows,
-    among,
     change_rows,
     drop_rows,
     put_rows,
@@ -88,11 +85,9 @@ class Line:
     subscription: str | None = None
 
 
-BOOKS = (EntryRow, RecurringRow)
-LINE = tuple(name for name in Line.__dataclass_fields__ if name != "subscription")
-RECURRING_LINE = tuple(name for name in Line.__dataclass_fields__ if name not in TOUCH)
-# Ended, and what was owed may still come in.
-UNPAID = (State.LOST.value, State.CLOSED.value)
+WHOLE_LINE = tuple(Line.__dataclass_fields__)
+LINE = tuple(name for name in WHOLE_LINE if name != "subscription")
+RECURRING_LINE = tuple(name for name in WHOLE_LINE if name not in TOUCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,27 +167,11 @@ class Desk:
     # --- reading ---------------------------------------------------------------------------
 
     def _fetch_cases(self, ids: Collection[str]) -> Mapping[str, Held]:
-        """The cases, locked in one order by all."""
-        table = table_of(CaseRow)
-        query = (
-            select(table)
-            .where(among(self.session, table.c.id, sorted(ids)))
-            .order_by(table.c.id)
-            .with_for_update()
-        )
-        found = self.session.execute(query).mappings()
-        return {row["id"]: Held(dict(row), self._read_facts(row["facts"])) for row in found}
+        found = fetching.cases(self.session, ids)
+        return {row["id"]: Held(row, self._read_facts(row["facts"])) for row in found}
 
     def _fetch_schedule(self, ids: Collection[str]) -> Mapping[str, Row]:
-        """Their rows of the schedule, locked: whoever waits for one has its case locked before."""
-        table = table_of(ScheduleRow)
-        query = (
-            select(table)
-            .where(among(self.session, table.c.case_id, sorted(ids)))
-            .order_by(table.c.case_id)
-            .with_for_update()
-        )
-        return {row["case_id"]: dict(row) for row in self.session.execute(query).mappings()}
+        return {row["case_id"]: row for row in fetching.schedule(self.session, ids)}
 
     def cases_about(
         self,
@@ -206,45 +185,19 @@ class Desk:
 
         With `unpaid` also those that had, and may still be paid late.
         """
-        table = table_of(CaseRow)
-        open_then = table.c.closed_at.is_(None) | (table.c.closed_at >= since)
-        if unpaid:
-            open_then |= table.c.state.in_(UNPAID)
-        # Two looks at two indexes: for one condition with OR, SQLite would walk the table.
-        looks = [
-            select(table.c.id).where(
-                table.c.source == source,
-                among(self.session, column, names),
-                open_then,
-            )
-            for column, names in ((table.c.customer, customers), (table.c.scope, scopes))
-        ]
-        return self.session.scalars(union(*looks)).all()
+        return fetching.cases_about(self.session, source, customers, scopes, since, unpaid=unpaid)
 
     def _fetch_entries(self, ids: Collection[str]) -> Mapping[str, tuple[Line, ...]]:
-        """Their entries of money and of recurring revenue, in one journey."""
-        tables = [table_of(model) for model in BOOKS]
-        lines = [
-            select(*_columns(table)).where(among(self.session, table.c.case_id, ids))
-            for table in tables
-        ]
-        query = union_all(*lines).order_by("case_id", "place")
-        found: dict[str, list[Line]] = {}
-        for row in self.session.execute(query).mappings():
-            found.setdefault(row["case_id"], []).append(Line(**row))
+        found: defaultdict[str, list[Line]] = defaultdict(list)
+        for row in fetching.entries(self.session, ids, WHOLE_LINE):
+            found[row["case_id"]].append(Line(**row))
         return {case_id: tuple(lines) for case_id, lines in found.items()}
 
     def _fetch_steps(self, ids: Collection[str]) -> Mapping[str, tuple[Row, ...]]:
         """The steps of each case that were begun and have not ended."""
-        table = table_of(StepRow)
-        query = (
-            select(table)
-            .where(among(self.session, table.c.case_id, ids), table.c.state != "ended")
-            .order_by(table.c.key)
-        )
-        found: dict[str, list[Row]] = {}
-        for row in self.session.execute(query).mappings():
-            found.setdefault(row["case_id"], []).append(dict(row))
+        found: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in fetching.steps(self.session, ids):
+            found[row["case_id"]].append(row)
         return {case_id: tuple(rows) for case_id, rows in found.items()}
 
     def _fetch_links(self, keys: Collection[Named]) -> Mapping[Named, str]:
@@ -278,14 +231,9 @@ class Desk:
         self, model: type[SQLModel], about: str, keys: Collection[Named], *names: str
     ) -> Iterator[Row]:
         """The rows of these names: one statement for each source, of which there is mostly one."""
-        table = table_of(model)
-        wanted = [table.c[name] for name in ("source", about, *names)] if names else [table]
         for source in sorted({key.source for key in keys}):
             ids = sorted({key.id for key in keys if key.source == source})
-            query = select(*wanted).where(
-                table.c.source == source, among(self.session, table.c[about], ids)
-            )
-            yield from (dict(row) for row in self.session.execute(query).mappings())
+            yield from fetching.named(self.session, model, about, source, ids, names)
 
     def _fetch_waiting(self, keys: Collection[Named]) -> Mapping[Named, tuple[Waiting, ...]]:
         found: dict[Named, list[Waiting]] = {}
@@ -363,13 +311,6 @@ class Desk:
         fresh = [row for name, row in changes.items() if self.attempts.stored(name) is None]
         add_rows(self.session, AttemptRow, fresh)
         change_rows(self.session, AttemptRow, [{n: row[n] for n in _ATTEMPT} for row in known])
-
-
-def _columns(table: Table) -> Iterator[ColumnElement[Any]]:
-    """What a line has, and nothing in the place of what this table does not keep of it."""
-    kinds = {column.name: column.type for model in BOOKS for column in table_of(model).c}
-    for name in Line.__dataclass_fields__:
-        yield table.c.get(name, cast(null(), kinds[name]).label(name))
 
 
 def _rows(lines: Iterable[Line], names: tuple[str, ...], *, monthly: bool) -> list[Row]:

@@ -6,14 +6,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
 
-from sqlalchemy import func, select, text
-from sqlmodel import Session, col
+from sqlalchemy import Integer, bindparam, func, select, text
+from sqlmodel import Session
 
 from dunning import schedule
 from dunning.core.shares import share_out
 from dunning.schedule import BEGINNING, Place, Taken
-from dunning.store import ScheduleRow
+from dunning.store import ScheduleRow, table_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,26 +148,30 @@ def _look(
 
 def _look_on_sqlite(session: Session, source: str, now: datetime, place: Place, most: int) -> _Seen:
     """Nothing that is done lies in the way here, so that the moment of a place is enough."""
-    at = col(ScheduleRow.due_at)
-    found = (
-        select(at, schedule.is_free(now).label("free"))
-        .where(schedule.due(source, now), at >= place[0])
-        .order_by(at)
-        .limit(most)
-        .subquery()
-    )
-    free = found.c.free
-    count, due, first, first_free = session.execute(
-        select(
-            func.count(),
-            func.count().filter(free),
-            func.min(found.c.due_at),
-            func.min(found.c.due_at).filter(free),
-        )
-    ).one()
+    asked = {"of": source, "now": now, "at": place[0], "most": most}
+    count, due, first, first_free = session.execute(_look_from(), asked).one()
     return _Seen(
         due,
         count - due,
         (first, "") if first else None,
         (first_free, "") if first_free else BEGINNING,
+    )
+
+
+@cache
+def _look_from() -> Any:
+    at = table_of(ScheduleRow).c.due_at
+    found = (
+        select(at, schedule.is_free().label("free"))
+        .where(schedule.due(), at >= bindparam("at"))
+        .order_by(at)
+        .limit(bindparam("most", type_=Integer()))
+        .subquery()
+    )
+    free = found.c.free
+    return select(
+        func.count(),
+        func.count().filter(free),
+        func.min(found.c.due_at),
+        func.min(found.c.due_at).filter(free),
     )

@@ -11,10 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple, assert_never
+from functools import cache
+from typing import Any, NamedTuple, assert_never
 
 import structlog
-from sqlalchemy import Engine, Integer, column, func, select, text, update
+from sqlalchemy import Engine, Integer, bindparam, column, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, col
 
@@ -38,11 +39,13 @@ from dunning.store import (
     InboxRow,
     PruningRow,
     UTCDateTime,
-    among,
     change_rows,
     day_of_id,
     guard,
     is_passing,
+    is_postgres,
+    listed,
+    one_of,
     reading,
     table_of,
     transaction,
@@ -219,25 +222,25 @@ class Inbox:
 
 
 def _new_rows(session: Session, ids: Sequence[int]) -> list[Kept]:
-    table = table_of(InboxRow)
-    query = (
-        select(*(table.c[name] for name in Kept._fields))
-        .where(among(session, table.c.id, ids), table.c.state == "new")
-        .order_by(table.c.id)
-    )
-    return [Kept(*row) for row in session.execute(query)]
+    query = _still_new(Kept._fields, postgres=is_postgres(session))
+    return [Kept(*row) for row in session.execute(query, {"ids": listed(session, ids)})]
 
 
 def _lock(session: Session, ids: Sequence[int]) -> dict[int, _Locked]:
     """Of these rows, those still to be done that nobody else is at."""
+    query = _still_new(_Locked._fields, postgres=is_postgres(session), locked=True)
+    rows = session.execute(query, {"ids": listed(session, ids)})
+    return {row[0]: _Locked(*row) for row in rows}
+
+
+@cache
+def _still_new(names: tuple[str, ...], *, postgres: bool, locked: bool = False) -> Any:
+    """Built once: that costs several times what it takes to run it."""
     table = table_of(InboxRow)
-    query = (
-        select(table.c.id, table.c.tries, table.c.wake_at)
-        .where(among(session, table.c.id, ids), table.c.state == "new")
-        .order_by(table.c.id)
-        .with_for_update(skip_locked=True)
-    )
-    return {row[0]: _Locked(*row) for row in session.execute(query)}
+    mine = one_of(table.c.id, "ids", postgres=postgres)
+    found = select(*(table.c[name] for name in names)).where(mine, table.c.state == "new")
+    found = found.order_by(table.c.id)
+    return found.with_for_update(skip_locked=True) if locked else found
 
 
 def _columns(lock: _Locked, ending: _Ending, now: datetime) -> dict[str, object]:
@@ -293,14 +296,8 @@ def _try_later(error: ProviderError, tries: int, now: datetime) -> _Ending:
 
 def sweep(session: Session, now: datetime, *, limit: int, lease: timedelta = LEASE) -> list[int]:
     """Take up rows that were kept and not handled: the hint got lost, or its worker died."""
-    due = (
-        select(col(InboxRow.id))
-        .where(col(InboxRow.state) == "new", col(InboxRow.wake_at) <= now)
-        .order_by(col(InboxRow.wake_at), col(InboxRow.id))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    ids = [row_id for row_id in session.scalars(due) if row_id is not None]
+    found = session.scalars(_DUE, {"now": now, "limit": limit})
+    ids = [row_id for row_id in found if row_id is not None]
     if ids:
         session.execute(
             update(InboxRow)
@@ -309,6 +306,15 @@ def sweep(session: Session, now: datetime, *, limit: int, lease: timedelta = LEA
             .execution_options(synchronize_session=False)
         )
     return ids
+
+
+_DUE = (
+    select(col(InboxRow.id))
+    .where(col(InboxRow.state) == "new", col(InboxRow.wake_at) <= bindparam("now"))
+    .order_by(col(InboxRow.wake_at), col(InboxRow.id))
+    .limit(bindparam("limit", type_=Integer()))
+    .with_for_update(skip_locked=True)
+)
 
 
 def replay(session: Session, ids: Sequence[int], now: datetime) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, bindparam, select
 from sqlmodel import Session, col
 
 from dunning import addresses, unsubscribed
@@ -41,11 +41,8 @@ def card_history(engine: Engine, source: str, method: str, known: frozenset[str]
         prints = known | ({kept.fingerprint} if kept and kept.fingerprint else set())
         if not prints:
             return []
-        rows = session.scalars(
-            select(AttemptRow).where(
-                col(AttemptRow.source) == source, col(AttemptRow.fingerprint).in_(prints)
-            )
-        ).all()
+        asked = {"source": source, "prints": sorted(prints)}
+        rows = session.scalars(_ON_CARD, asked).all()
     return [
         Attempt(
             id=row.id,
@@ -62,6 +59,12 @@ def card_history(engine: Engine, source: str, method: str, known: frozenset[str]
         )
         for row in rows
     ]
+
+
+_ON_CARD = select(AttemptRow).where(
+    col(AttemptRow.source) == bindparam("source"),
+    col(AttemptRow.fingerprint).in_(bindparam("prints", expanding=True)),
+)
 
 
 def card(engine: Engine, source: str, method: str) -> Card | None:

@@ -11,16 +11,28 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
-from sqlmodel import Session, col
+from sqlalchemy import ColumnElement, and_, bindparam, or_, select, update
+from sqlmodel import Session
 
 from dunning.core.daily import MailDay, Taken
 from dunning.core.events import StepResult
 from dunning.core.facts import Case
 from dunning.core.ports import Saying
 from dunning.core.words import THANKS
-from dunning.store import CaseRow, MailDayRow, StepRow, among, new_rows, table_of
+from dunning.store import (
+    CaseRow,
+    MailDayRow,
+    StepRow,
+    among,
+    is_postgres,
+    listed,
+    new_rows,
+    one_of,
+    table_of,
+)
 
 _Key = tuple[str, str, str]
 _LEFT = (StepResult.DONE.value, StepResult.DOUBTFUL.value)
@@ -113,29 +125,37 @@ def _has_it(state: str, result: str | None) -> bool:
 
 def about_to_say(session: Session, wish: Wish, saying: Saying) -> bool:
     """Write down what the message is and of which cases it speaks; False: the day is not ours."""
-    said = {"template": saying.template, "cases": json.dumps(list(saying.cases))}
-    ours = _of(wish.day.key) & (col(MailDayRow.step_key) == wish.step)
-    query = update(MailDayRow).where(ours)
-    found = session.execute(query.values(said).returning(col(MailDayRow.step_key)))
-    return found.first() is not None
+    source, customer, day = wish.day.key
+    said = {"said": saying.template, "speaks_of": json.dumps(list(saying.cases))}
+    ours = {"of": source, "to": customer, "on": day, "step": wish.step}
+    return session.execute(_SAY, said | ours).first() is not None
+
+
+_DAYS = table_of(MailDayRow)
+_SAY = (
+    update(_DAYS)
+    .where(
+        _DAYS.c.source == bindparam("of"),
+        _DAYS.c.customer == bindparam("to"),
+        _DAYS.c.day == bindparam("on"),
+        _DAYS.c.step_key == bindparam("step"),
+    )
+    .values(template=bindparam("said"), cases=bindparam("speaks_of"))
+    .returning(_DAYS.c.step_key)
+)
 
 
 def neighbours(session: Session, cases: Sequence[Case]) -> Mapping[str, list[Neighbour]]:
     """The other cases of each customer: those open, and those whose thanks are still to be said."""
-    table = table_of(CaseRow)
     by_source: defaultdict[str, set[str]] = defaultdict(set)
     for case in cases:
         if case.customer:
             by_source[case.source].add(case.customer)
     found: defaultdict[tuple[str, str], list[Neighbour]] = defaultdict(list)
-    columns = (table.c.id, table.c.customer, table.c.next_at)
+    query = _neighbours(postgres=is_postgres(session))
     for source, customers in by_source.items():
-        query = select(*columns).where(
-            table.c.source == source,
-            among(session, table.c.customer, sorted(customers)),
-            or_(table.c.closed_at.is_(None), table.c.next_step == f"email:{THANKS}"),
-        )
-        for name, customer, next_at in session.execute(query.order_by(table.c.id)):
+        asked = {"source": source, "customers": listed(session, sorted(customers))}
+        for name, customer, next_at in session.execute(query, asked):
             found[source, customer].append(Neighbour(name, next_at))
     return {
         case.id: [
@@ -143,3 +163,15 @@ def neighbours(session: Session, cases: Sequence[Case]) -> Mapping[str, list[Nei
         ]
         for case in cases
     }
+
+
+@cache
+def _neighbours(*, postgres: bool) -> Any:
+    table = table_of(CaseRow)
+    columns = (table.c.id, table.c.customer, table.c.next_at)
+    found = select(*columns).where(
+        table.c.source == bindparam("source"),
+        one_of(table.c.customer, "customers", postgres=postgres),
+        or_(table.c.closed_at.is_(None), table.c.next_step == f"email:{THANKS}"),
+    )
+    return found.order_by(table.c.id)

@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
 from sqlalchemy import Integer, bindparam, column, func, select, text, update
 from sqlmodel import Session, col
@@ -24,7 +26,7 @@ from dunning.core.status import Access, State, Status, access_before
 from dunning.core.steps import Step
 from dunning.core.telling import Change, Stand
 from dunning.desk import Desk, Named
-from dunning.store import OutboxRow, UTCDateTime, put_rows
+from dunning.store import OutboxRow, UTCDateTime, put_rows, table_of
 
 # After each failure a longer wait, up to hours; after the last the row is dead and ops see it.
 BACKOFF = tuple(
@@ -222,22 +224,7 @@ class Heard:
 
 def claim_calls(session: Session, now: datetime, *, limit: int, lease: timedelta) -> list[Call]:
     """Take the calls that are due: of each case only the first that is not yet delivered."""
-    first = (
-        select(func.min(col(OutboxRow.id)))
-        .where(col(OutboxRow.state) == "pending")
-        .group_by(col(OutboxRow.case_id))
-    )
-    rows = session.scalars(
-        select(OutboxRow)
-        .where(
-            col(OutboxRow.state) == "pending",
-            col(OutboxRow.wake_at) <= now,
-            col(OutboxRow.id).in_(first),
-        )
-        .order_by(col(OutboxRow.wake_at), col(OutboxRow.id))
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    ).all()
+    rows = session.scalars(_DUE, {"now": now, "limit": limit}).all()
     calls = []
     for row in rows:
         row.wake_at = now + lease
@@ -247,6 +234,24 @@ def claim_calls(session: Session, now: datetime, *, limit: int, lease: timedelta
         assert row.id is not None
         calls.append(Call(id=row.id, key=row.key, body=row.body.encode(), tries=row.tries))
     return calls
+
+
+_FIRST = (
+    select(func.min(col(OutboxRow.id)))
+    .where(col(OutboxRow.state) == "pending")
+    .group_by(col(OutboxRow.case_id))
+)
+_DUE = (
+    select(OutboxRow)
+    .where(
+        col(OutboxRow.state) == "pending",
+        col(OutboxRow.wake_at) <= bindparam("now"),
+        col(OutboxRow.id).in_(_FIRST),
+    )
+    .order_by(col(OutboxRow.wake_at), col(OutboxRow.id))
+    .limit(bindparam("limit", type_=Integer()))
+    .with_for_update(skip_locked=True)
+)
 
 
 def settle_call(session: Session, call: Call, heard: Heard, now: datetime) -> None:
@@ -259,11 +264,19 @@ def settle_call(session: Session, call: Call, heard: Heard, now: datetime) -> No
     else:
         wait = max(BACKOFF[call.tries - 1], heard.retry_after or timedelta(0))
         values = {"wake_at": now + wait, "error": heard.why}
-    ours = update(OutboxRow).where(col(OutboxRow.id) == call.id, col(OutboxRow.state) == "pending")
-    if not heard.taken:
+    query = _settle(tuple(values), taken=heard.taken)
+    given = {f"new_{name}": value for name, value in values.items()}
+    session.execute(query, given | {"its_id": call.id, "its_tries": call.tries})
+
+
+@cache
+def _settle(names: tuple[str, ...], *, taken: bool) -> Any:
+    table = table_of(OutboxRow)
+    query = update(table).where(table.c.id == bindparam("its_id"), table.c.state == "pending")
+    if not taken:
         # A refusal heard after the lease ran out says nothing of the call that came after.
-        ours = ours.where(col(OutboxRow.tries) == call.tries)
-    session.execute(ours.values(leased=False, **values))
+        query = query.where(table.c.tries == bindparam("its_tries"))
+    return query.values(leased=False, **{name: bindparam(f"new_{name}") for name in names})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
 import structlog
-from sqlalchemy import select, text
+from sqlalchemy import bindparam, select, text
 from sqlmodel import Session
 
 from dunning.core.ports import Incomplete, Provider, Reader, Reading, Understood, Unreadable
 from dunning.desk import Waiting
 from dunning.errors import ProviderError
 from dunning.redaction import in_words
-from dunning.store import InboxRow, among, table_of
+from dunning.store import InboxRow, is_postgres, listed, one_of, table_of
 
 log = structlog.get_logger(__name__)
 
@@ -51,15 +52,10 @@ class Readers:
 
     def recall(self, session: Session, source: str, refs: Collection[str]) -> Iterator[Waiting]:
         """What was kept earlier and waits for one of these invoices, intents or charges."""
-        table = table_of(InboxRow)
-        query = (
-            select(table.c.id, table.c.ref, table.c.body)
-            # In the words of the partial index, which SQLite compares letter by letter.
-            .where(text("waiting"), table.c.source == source, among(session, table.c.ref, refs))
-            .order_by(table.c.id)
-        )
         reader = self._sources[source].reader if source in self._sources else None
-        for row_id, ref, body in session.execute(query):
+        query = _waiting(postgres=is_postgres(session))
+        found = session.execute(query, {"source": source, "refs": listed(session, refs)})
+        for row_id, ref, body in found:
             told = reader.normalise(body) if reader else None
             if isinstance(told, Understood):
                 yield Waiting(row_id, ref, tuple(told.events))
@@ -85,3 +81,15 @@ class Readers:
         except Exception as error:
             log.exception("inbox.fetch_failed", inbox=row.id)
             return Unreadable(why=f"fetching what it speaks of: {in_words(error)}")
+
+
+@cache
+def _waiting(*, postgres: bool) -> Any:
+    table = table_of(InboxRow)
+    ours = table.c.source == bindparam("source")
+    return (
+        select(table.c.id, table.c.ref, table.c.body)
+        # In the words of the partial index, which SQLite compares letter by letter.
+        .where(text("waiting"), ours, one_of(table.c.ref, "refs", postgres=postgres))
+        .order_by(table.c.id)
+    )

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, LargeBinary, String, bindparam, func, select, text
-from sqlmodel import Session, col
+from sqlalchemy import Connection, LargeBinary, String, bindparam, text
+from sqlmodel import Session
 
 from dunning.clock import utc
 from dunning.core.ports import Envelope
-from dunning.store import Column, InboxRow, UTCDateTime, first_id
+from dunning.store import Column, UTCDateTime, first_id
 
 # A kept row that nobody began to handle is taken up again after this long.
 LEASE = timedelta(seconds=30)
@@ -94,7 +94,7 @@ def _keep_on_sqlite(
 
     The driver is told directly: to prepare a row's values costs more than to write it.
     """
-    last = line.scalar(select(func.max(col(InboxRow.id)))) or 0
+    last = line.exec_driver_sql("SELECT max(id) FROM inbox").scalar() or 0
     first = max(last, day) + 1
     stored = UTCDateTime().dialect_impl(line.dialect).bind_processor(line.dialect)
     assert stored is not None
@@ -109,7 +109,8 @@ def _keep_on_sqlite(
         rows.append(row)
     line.exec_driver_sql(_SEE, seen)
     line.exec_driver_sql(_KEEP_NEW, rows)
-    return list(line.scalars(select(col(InboxRow.id)).where(col(InboxRow.id) >= first)))
+    kept = line.exec_driver_sql("SELECT id FROM inbox WHERE id >= ?", (first,))
+    return [row_id for (row_id,) in kept]
 
 
 _SEE = """

@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 
 from dunning import closed, crashpoints
 from dunning.clock import utc
-from dunning.store import EntryRow, RecurringRow, RollupRow, TallyRow, add_rows, insert_into
+from dunning.store import EntryRow, RecurringRow, RollupRow, TallyRow, add_rows, put_rows
 
 # So many writers add to one month side by side; more wait for each other, for one commit.
 SLOTS = 16
@@ -84,16 +84,7 @@ def add(session: Session, rows: Iterable[Mapping[str, Any]]) -> None:
         {**key._asdict(), "slot": slot, "amount": deltas[key], "entries": counts[key]}
         for key in sorted(deltas)
     ]
-    statement = insert_into(session, RollupRow).values(values)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[*Key._fields, "slot"],
-            set_={
-                "amount": col(RollupRow.amount) + statement.excluded.amount,
-                "entries": col(RollupRow.entries) + statement.excluded.entries,
-            },
-        )
-    )
+    put_rows(session, RollupRow, values, add=Sum._fields)
     crashpoints.reach("rollup.written")
 
 

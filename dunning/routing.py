@@ -20,8 +20,9 @@ from dunning.core.events import (
     RenewalUpcoming,
     SubscriptionReported,
 )
-from dunning.desk import UNPAID, Desk, Held, Named
+from dunning.desk import Desk, Held, Named
 from dunning.errors import NamesTakenError
+from dunning.fetching import UNPAID
 from dunning.store import guard, guard_at_once
 
 CustomerNews = MethodChanged | CustomerReported | SubscriptionReported | Exempted | ExemptionLifted

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -22,7 +23,6 @@ from sqlalchemy import (
     bindparam,
     column,
     func,
-    literal,
     or_,
     select,
     text,
@@ -33,7 +33,15 @@ from sqlalchemy import (
 from sqlmodel import Session, col
 
 from dunning.core.shares import share_out
-from dunning.store import ScheduleRow, UTCDateTime, among
+from dunning.store import (
+    ScheduleRow,
+    UTCDateTime,
+    among,
+    is_postgres,
+    listed,
+    one_of,
+    table_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +160,10 @@ def _take_on_sqlite(
     token: str,
 ) -> list[tuple[Any, ...]]:
     """One writer at a time: what is found is still there when it is changed."""
-    at, name = col(ScheduleRow.due_at), col(ScheduleRow.case_id)
-    from_there = tuple_(at, name) >= tuple_(literal(place[0], UTCDateTime()), literal(place[1]))
-    first = select(name).where(due(source, now), from_there, is_free(now))
-    first = first.order_by(at, name).limit(most)
-    first = first.correlate(None)
-    rows = session.execute(
-        update(ScheduleRow)
-        .where(name.in_(first))
-        .values(leased_until=now + lease, lease_token=token)
-        .returning(type_coerce(at, String), name)  # as it is stored: thousands need no reading
-        .execution_options(synchronize_session=False)
-    )
+    at, name = place
+    asked = {"of": source, "now": now, "most": most, "at": at, "name": name}
+    given = {"until": now + lease, "token": token}
+    rows = session.execute(_take_free(), asked | given)
     found = sorted((due_at, case_id) for due_at, case_id in rows)
     if not found:
         return []
@@ -171,26 +171,46 @@ def _take_on_sqlite(
     return [(source, [case_id for _, case_id in found], last)]
 
 
-def due(source: str, now: datetime) -> ColumnElement[bool]:
-    """Of this source, and its moment has come; whoever holds it."""
-    return (col(ScheduleRow.source) == source) & (col(ScheduleRow.due_at) <= now)
+@cache
+def _take_free() -> Any:
+    """Built once, as are the other statements that run again and again: that costs most."""
+    table = table_of(ScheduleRow)
+    at, name = table.c.due_at, table.c.case_id
+    place = tuple_(bindparam("at", type_=UTCDateTime()), bindparam("name", type_=String()))
+    first = select(name).where(due(), tuple_(at, name) >= place, is_free())
+    first = first.order_by(at, name).limit(bindparam("most", type_=Integer())).correlate(None)
+    return (
+        update(table)
+        .where(name.in_(first))
+        .values(leased_until=bindparam("until"), lease_token=bindparam("token"))
+        .returning(type_coerce(at, String), name)  # as it is stored: thousands need no reading
+    )
 
 
-def is_free(now: datetime) -> ColumnElement[bool]:
-    """Nobody holds it, or nobody does any more."""
-    until = col(ScheduleRow.leased_until)
-    return or_(until.is_(None), until <= now)
+def due() -> ColumnElement[bool]:
+    """Of the source given as `of`, and its moment has come by `now`; whoever holds it.
+
+    What is given bears no column's name: an UPDATE would take it for a new value.
+    """
+    table = table_of(ScheduleRow)
+    return (table.c.source == bindparam("of")) & (table.c.due_at <= bindparam("now"))
+
+
+def is_free() -> ColumnElement[bool]:
+    """Nobody holds it, or nobody does any more by `now`."""
+    until = table_of(ScheduleRow).c.leased_until
+    return or_(until.is_(None), until <= bindparam("now"))
 
 
 def _count_due(session: Session, source: str, now: datetime, most: int) -> int:
     found: Select[str] = (
         select(col(ScheduleRow.case_id))
-        .where(due(source, now), is_free(now))
+        .where(due(), is_free())
         .order_by(col(ScheduleRow.due_at), col(ScheduleRow.case_id))
         .limit(most)
     )
     counted = select(func.count()).select_from(found.subquery())
-    return int(session.execute(counted).scalar_one())
+    return int(session.execute(counted, {"of": source, "now": now}).scalar_one())
 
 
 # --- what a holder does --------------------------------------------------------------------
@@ -203,20 +223,31 @@ def hold(session: Session, claims: Collection[Claim], now: datetime, until: date
     """
     if not claims:
         return set()
-    name, token = col(ScheduleRow.case_id), col(ScheduleRow.lease_token)
+    given = {
+        "names": listed(session, (claim.case_id for claim in claims)),
+        "tokens": listed(session, (f"{claim.case_id} {claim.token}" for claim in claims)),
+    }
     rows = session.execute(
-        update(ScheduleRow)
-        .where(
-            among(session, name, [claim.case_id for claim in claims]),
-            among(session, name + " " + token, [f"{c.case_id} {c.token}" for c in claims]),
-            col(ScheduleRow.leased_until) > now,
-        )
-        .values(leased_until=until)
-        .returning(name, token)
-        .execution_options(synchronize_session=False)
+        _hold(postgres=is_postgres(session)), given | {"now": now, "until": until}
     )
     ours = {(case_id, found) for case_id, found in rows}
     return {claim for claim in claims if (claim.case_id, claim.token) in ours}
+
+
+@cache
+def _hold(*, postgres: bool) -> Any:
+    table = table_of(ScheduleRow)
+    name, token = table.c.case_id, table.c.lease_token
+    return (
+        update(table)
+        .where(
+            one_of(name, "names", postgres=postgres),
+            one_of(name + " " + token, "tokens", postgres=postgres),
+            table.c.leased_until > bindparam("now"),
+        )
+        .values(leased_until=bindparam("until"))
+        .returning(name, token)
+    )
 
 
 def renew(session: Session, claims: Sequence[Claim], until: datetime) -> None:

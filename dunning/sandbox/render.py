@@ -45,11 +45,19 @@ def shape(world: World, obj: Obj, version: str) -> Obj:
 
 
 def _strip(value: Any) -> Any:
+    # Most values are neither, and each is rendered again and again: they cost no call.
     if isinstance(value, dict):
-        return {name: _strip(child) for name, child in value.items() if not name.startswith("_")}
+        return {
+            name: _strip(child) if type(child) in _NESTS else child
+            for name, child in value.items()
+            if name[:1] != "_"
+        }
     if isinstance(value, list):
-        return [_strip(child) for child in value]
+        return [_strip(child) if type(child) in _NESTS else child for child in value]
     return value
+
+
+_NESTS = (dict, list)
 
 
 # --- links that are fresh on each read -------------------------------------------------------

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -17,7 +18,6 @@ from sqlmodel import Session
 
 from dunning.core.status import ACCESS_ORDER, Access, State
 from dunning.reports.proof import verify_all
-from dunning.reports.snapshot import snapshot
 from dunning.simulation import audit_books, audit_mails, audit_notices, audit_steps
 from dunning.simulation.audit_books import Line
 from dunning.simulation.journal import Asked
@@ -100,10 +100,8 @@ class Seen:
 
 def audit(engine: Engine, evidence: Evidence) -> list[str]:
     """Every breach in plain words; empty when everything holds."""
-    with snapshot(engine) as session:
-        proof = verify_all(session)
-    breaches = [f"I5 {case}: {fault}" for case, fault in proof.faults]
     with reading(engine) as session:
+        breaches = [f"I5 {case}: {fault}" for case, fault in verify_all(session).faults]
         seen = _read(session)
         lines = {name: Line(name, told) for name, told in evidence.books.items()}
         breaches += audit_books.check(seen, lines, evidence)
@@ -121,8 +119,7 @@ def audit(engine: Engine, evidence: Evidence) -> list[str]:
 
 def _read(session: Session) -> Seen:
     def everything(table: Any, key: Any) -> list[Any]:
-        query = select(table).order_by(key).execution_options(populate_existing=True)
-        return list(session.scalars(query).all())
+        return list(session.scalars(_everything(table, key)).all())
 
     seen = Seen(
         cases=everything(CaseRow, CaseRow.id),
@@ -139,6 +136,11 @@ def _read(session: Session) -> Seen:
     seen.by_case = {case.id: case for case in seen.cases}
     seen.schedule = {row.case_id: row for row in everything(ScheduleRow, ScheduleRow.case_id)}
     return seen
+
+
+@cache
+def _everything(table: Any, key: Any) -> Any:
+    return select(table).order_by(key).execution_options(populate_existing=True)
 
 
 def _left_over(seen: Seen, leaves: frozenset[str]) -> Iterator[str]:

@@ -81,6 +81,9 @@ class Stage:
             self._worlds += 1
             if was_on:
                 gc.enable()
+            elif self._worlds == 1:
+                gc.collect()
+                gc.freeze()  # what is there by now stays: it need not be looked through again
             elif self._worlds % WORLDS_BETWEEN == 0:
                 gc.collect()
 

@@ -8,7 +8,7 @@ through a statement it keeps.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -39,29 +39,57 @@ def table_of(model: type[SQLModel]) -> Table:
 
 def among(session: Session, column: Any, names: Collection[Any]) -> Any:
     """Whether a column holds one of these names, however many they are."""
-    if _is_postgres(session):
+    if is_postgres(session):
         given = bindparam(None, list(names), type_=Column(column.type))
         return column == any_(given)
-    listed = func.json_each(bindparam(None, json.dumps(list(names)), type_=String()))
-    return column.in_(select(listed.table_valued("value").c.value))
+    return _in_json(column, bindparam(None, json.dumps(list(names)), type_=String()))
+
+
+def one_of(column: Any, given: str, *, postgres: bool) -> Any:
+    """The same for a statement that is built once; it is handed the names as `given`, `listed`."""
+    if postgres:
+        return column == any_(bindparam(given, type_=Column(column.type)))
+    return _in_json(column, bindparam(given, type_=String()))
+
+
+def listed(session: Session, names: Iterable[Any]) -> Any:
+    """Names as a statement with `one_of` takes them."""
+    return list(names) if is_postgres(session) else json.dumps(list(names))
+
+
+def fetch(session: Session, statement: Any, given: Values) -> list[dict[str, Any]]:
+    """The rows that a statement finds, by the names of their columns."""
+    found = session.execute(statement, given)
+    names = tuple(found.keys())
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _in_json(column: Any, given: Any) -> Any:
+    return column.in_(select(func.json_each(given).table_valued("value").c.value))
 
 
 def put_rows(
-    session: Session, model: type[SQLModel], rows: Sequence[Values], *, update: tuple[str, ...] = ()
+    session: Session,
+    model: type[SQLModel],
+    rows: Sequence[Values],
+    *,
+    update: tuple[str, ...] = (),
+    add: tuple[str, ...] = (),
 ) -> None:
     """Insert rows; of those that are there by the primary key, change the columns of `update`.
 
-    Without `update` what is there stays as it is. Every row gives the same columns.
+    Columns of `add` are added to. Without either what is there stays as it is. Every row gives the
+    same columns.
     """
     if not rows:
         return
     table = table_of(model)
     names = tuple(rows[0])
-    if _is_postgres(session):
-        statement = _put_columns(table, names, update)
+    if is_postgres(session):
+        statement = _put_columns(table, names, update, add)
         session.execute(statement, _by_column(names, rows))
     else:
-        session.connection().execute(_put_each(table, names, update), list(rows))
+        session.connection().execute(_put_each(table, names, update, add), list(rows))
 
 
 def new_rows(
@@ -72,10 +100,10 @@ def new_rows(
         return []
     table = table_of(model)
     names = tuple(rows[0])
-    if _is_postgres(session):
+    if is_postgres(session):
         statement = _new_columns(table, names)
         return [tuple(row) for row in session.execute(statement, _by_column(names, rows))]
-    statement = _put_each(table, names, ()).returning(*table.primary_key)
+    statement = _new_each(table, names)
     each = (session.execute(statement, dict(row)).first() for row in rows)
     return [tuple(row) for row in each if row is not None]
 
@@ -86,11 +114,10 @@ def add_rows(session: Session, model: type[SQLModel], rows: Sequence[Values]) ->
         return
     table = table_of(model)
     names = tuple(rows[0])
-    if _is_postgres(session):
-        statement = insert(table).from_select(names, _columns_given(table, names))
-        session.execute(statement, _by_column(names, rows))
+    if is_postgres(session):
+        session.execute(_add_columns(table, names), _by_column(names, rows))
     else:
-        session.connection().execute(insert(table), list(rows))
+        session.connection().execute(_add_each(table), list(rows))
 
 
 def change_rows(session: Session, model: type[SQLModel], rows: Sequence[Values]) -> None:
@@ -99,7 +126,7 @@ def change_rows(session: Session, model: type[SQLModel], rows: Sequence[Values])
         return
     table = table_of(model)
     names = tuple(rows[0])
-    if _is_postgres(session):
+    if is_postgres(session):
         statement = _change_columns(table, names)
         session.execute(statement, _by_column(names, rows))
     else:
@@ -111,11 +138,12 @@ def drop_rows(session: Session, model: type[SQLModel], keys: Collection[Any]) ->
     """Delete rows of a table whose primary key is one column; one that is gone is no error."""
     if keys:
         table = table_of(model)
-        (key,) = table.primary_key
-        session.execute(delete(table).where(among(session, key, keys)))
+        query = _drop(table, postgres=is_postgres(session))
+        session.execute(query, {"keys": listed(session, keys)})
 
 
-def _is_postgres(session: Session) -> bool:
+def is_postgres(session: Session) -> bool:
+    """Which of the two databases it is."""
     return session.get_bind().dialect.name == "postgresql"
 
 
@@ -138,28 +166,55 @@ def _by_column(names: tuple[str, ...], rows: Sequence[Values]) -> Values:
 
 
 @cache
-def _put_columns(table: Table, names: tuple[str, ...], update: tuple[str, ...]) -> Any:
+def _put_columns(
+    table: Table, names: tuple[str, ...], update: tuple[str, ...], add: tuple[str, ...]
+) -> Any:
     statement = postgresql.insert(table).from_select(names, _columns_given(table, names))
-    return _unless_there(table, statement, update)
+    return _unless_there(table, statement, update, add)
 
 
 @cache
 def _new_columns(table: Table, names: tuple[str, ...]) -> Any:
-    return _put_columns(table, names, ()).returning(*table.primary_key)
+    return _put_columns(table, names, (), ()).returning(*table.primary_key)
 
 
 @cache
-def _put_each(table: Table, names: tuple[str, ...], update: tuple[str, ...]) -> Any:
-    return _unless_there(table, sqlite.insert(table), update)
+def _new_each(table: Table, names: tuple[str, ...]) -> Any:
+    return _put_each(table, names, (), ()).returning(*table.primary_key)
 
 
-def _unless_there(table: Table, statement: Any, update: tuple[str, ...]) -> Any:
-    if not update:
+@cache
+def _put_each(
+    table: Table, names: tuple[str, ...], update: tuple[str, ...], add: tuple[str, ...]
+) -> Any:
+    return _unless_there(table, sqlite.insert(table), update, add)
+
+
+def _unless_there(
+    table: Table, statement: Any, update: tuple[str, ...], add: tuple[str, ...]
+) -> Any:
+    if not update and not add:
         return statement.on_conflict_do_nothing()
-    return statement.on_conflict_do_update(
-        index_elements=_keys(table),
-        set_={name: statement.excluded[name] for name in update},
-    )
+    given = statement.excluded
+    changed = {name: given[name] for name in update}
+    changed |= {name: table.c[name] + given[name] for name in add}
+    return statement.on_conflict_do_update(index_elements=_keys(table), set_=changed)
+
+
+@cache
+def _add_columns(table: Table, names: tuple[str, ...]) -> Any:
+    return insert(table).from_select(names, _columns_given(table, names))
+
+
+@cache
+def _add_each(table: Table) -> Any:
+    return insert(table)
+
+
+@cache
+def _drop(table: Table, *, postgres: bool) -> Any:
+    (key,) = table.primary_key
+    return delete(table).where(one_of(key, "keys", postgres=postgres))
 
 
 @cache

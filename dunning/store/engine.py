@@ -21,6 +21,8 @@ from dunning.errors import ConfigError
 CONNECT_SECONDS = 5
 # So long a writer of the embedded database waits for the one before it.
 BUSY_SECONDS = 30
+# There are more statements than the 128 a connection keeps by itself.
+PREPARED = 512
 # No step of the running program takes so long: a statement that does is stuck, and a transaction
 # that does nothing for so long belongs to somebody who hangs while others wait for its locks.
 STATEMENT_SECONDS = 60
@@ -52,7 +54,11 @@ def engine_for(
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
             url,
-            connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+            connect_args={
+                "timeout": BUSY_SECONDS,
+                "check_same_thread": False,
+                "cached_statements": PREPARED,
+            },
             hide_parameters=True,
         )
         event.listen(engine, "connect", _prepare_sqlite)

@@ -42,7 +42,7 @@ from dunning.providers.stripe.records import Records
 if TYPE_CHECKING:
     from requests import Session
     from requests.adapters import BaseAdapter
-    from stripe import RequestOptions, StripeClient, StripeObject, V1Services
+    from stripe import RequestOptions, StripeClient, StripeObject, StripeResponse, V1Services
     from stripe.params import SubscriptionListParams, SubscriptionUpdateParams
     from stripe.params.billing_portal import SessionCreateParams
 
@@ -274,11 +274,11 @@ class StripeProvider:
     def subscriptions(self, customer: str) -> Sequence[Subscribed]:
         """What the customer subscribes to now; Stripe leaves out what is over."""
 
-        def ask(after: str | None) -> StripeObject:
+        def ask(after: str | None) -> StripeResponse:
             params: SubscriptionListParams = {"customer": customer, "limit": 100}
             if after is not None:
                 params["starting_after"] = after
-            return self._api.subscriptions.list(params)
+            return sdk.getting(self._client, "subscriptions", **params)()
 
         with _usable():
             found = [one for page in self._calls.pages(ask) for one in page]
@@ -344,7 +344,7 @@ class StripeProvider:
                 raise
 
     def _is_over(self, subscription: str) -> bool:
-        found = self._calls.read(partial(self._api.subscriptions.retrieve, subscription))
+        found = self._calls.read(sdk.getting(self._client, "subscriptions", subscription))
         return found.get("status") in _OVER
 
 

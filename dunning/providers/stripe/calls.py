@@ -92,7 +92,9 @@ class Calls:
                 raise
         return self.read(partial(ask, None))
 
-    def pages(self, ask: Callable[[str | None], StripeObject]) -> Iterator[list[Obj]]:
+    def pages(
+        self, ask: Callable[[str | None], StripeObject | StripeResponse]
+    ) -> Iterator[list[Obj]]:
         """Page by page; `ask` gets the last id of the page before."""
         cursor: str | None = None
         while True:

@@ -10,7 +10,6 @@ import heapq
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -21,9 +20,10 @@ from dunning.providers.stripe import objects
 from dunning.providers.stripe.calls import Calls
 from dunning.providers.stripe.normalise import RULES
 from dunning.providers.stripe.outcomes import Obj
+from dunning.providers.stripe.sdk import getting
 
 if TYPE_CHECKING:
-    from stripe import StripeClient, StripeObject
+    from stripe import StripeClient, StripeResponse
     from stripe.params import InvoiceListParams
 
 log = structlog.get_logger(__name__)
@@ -54,8 +54,7 @@ class Missed:
     """Reads the list of events of one account."""
 
     def __init__(self, client: StripeClient, calls: Calls) -> None:
-        self._events = client.v1.events
-        self._invoices = client.v1.invoices
+        self._client = client
         self._calls = calls
 
     def open_invoices(
@@ -83,10 +82,10 @@ class Missed:
     def _unpaid(
         self, params: InvoiceListParams, now: datetime, after: str | None
     ) -> Iterator[Bill]:
-        def ask(last: str | None) -> StripeObject:
+        def ask(last: str | None) -> StripeResponse:
             behind = last or after
             wanted = {**params, "starting_after": behind} if behind else params
-            return self._invoices.list(wanted)
+            return getting(self._client, "invoices", **wanted)()
 
         for page in self._calls.pages(ask):
             for invoice in page:
@@ -146,7 +145,7 @@ class Missed:
 
     def _page(self, types: Sequence[str], created: dict[str, int], **cursor: str) -> Obj:
         params: Any = {"types": list(types), "created": created, "limit": PAGE, **cursor}
-        return self._calls.read(partial(self._events.list, params))
+        return self._calls.read(getting(self._client, "events", **params))
 
 
 def _bill_or_warning(invoice: Obj) -> Iterator[Bill]:

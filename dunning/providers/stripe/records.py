@@ -7,16 +7,16 @@ caused, so the owner of a try is found among the events of the minutes around it
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dunning.core.events import Attempt
 from dunning.providers.stripe.calls import Calls
 from dunning.providers.stripe.objects import attempt_of_charge, attempts_of_payment_intent
 from dunning.providers.stripe.outcomes import Ending, Obj, StripeRefusedError
+from dunning.providers.stripe.sdk import getting
 
 if TYPE_CHECKING:
-    from stripe import StripeClient, StripeObject
+    from stripe import StripeClient, StripeResponse
     from stripe.params import ChargeListParams, EventListParams, InvoicePaymentListParams
 
 PAGE = 100
@@ -40,7 +40,7 @@ class Records:
     """Reads; changes nothing. Every method may raise `StripeDown` or `StripeRefused`."""
 
     def __init__(self, client: StripeClient, calls: Calls) -> None:
-        self._api = client.v1
+        self._client = client
         self._calls = calls
 
     # --- the invoice -------------------------------------------------------------------------
@@ -61,12 +61,11 @@ class Records:
 
     def bare_invoice(self, invoice: str) -> Obj:
         """The invoice alone."""
-        return self._calls.read(partial(self._api.invoices.retrieve, invoice))
+        return self._calls.read(getting(self._client, "invoices", invoice))
 
     def _retrieve(self, invoice: str, expand: list[str]) -> Obj:
         try:
-            ask = partial(self._api.invoices.retrieve, invoice, {"expand": expand})
-            return self._calls.read(ask)
+            return self._calls.read(getting(self._client, "invoices", invoice, expand=expand))
         except StripeRefusedError as exc:
             refused = exc.trouble
             if refused.ending is not Ending.INVALID or "expand" not in refused.why:
@@ -83,7 +82,7 @@ class Records:
         return invoice
 
     def _payment_pages(self, invoice: str) -> Iterator[list[Obj]]:
-        def ask(after: str | None) -> StripeObject:
+        def ask(after: str | None) -> StripeResponse:
             params: InvoicePaymentListParams = {
                 "invoice": invoice,
                 "limit": PAGE,
@@ -91,19 +90,17 @@ class Records:
             }
             if after is not None:
                 params["starting_after"] = after
-            return self._api.invoice_payments.list(params)
+            return getting(self._client, "invoice_payments", **params)()
 
         return self._calls.pages(ask)
 
     def _customer(self, customer: str) -> Obj:
         expand = ["invoice_settings.default_payment_method"]
-        return self._calls.read(partial(self._api.customers.retrieve, customer, {"expand": expand}))
+        return self._calls.read(getting(self._client, "customers", customer, expand=expand))
 
     def _subscription(self, subscription: str) -> Obj:
         expand = ["default_payment_method"]
-        return self._calls.read(
-            partial(self._api.subscriptions.retrieve, subscription, {"expand": expand})
-        )
+        return self._calls.read(getting(self._client, "subscriptions", subscription, expand=expand))
 
     # --- the tries ---------------------------------------------------------------------------
     def tries(self, invoice: Obj) -> list[Attempt]:
@@ -117,7 +114,7 @@ class Records:
 
     def charge(self, charge: str) -> Obj:
         """One charge."""
-        return self._calls.read(partial(self._api.charges.retrieve, charge))
+        return self._calls.read(getting(self._client, "charges", charge))
 
     def _tries_of(self, payment: Obj) -> Iterator[Attempt]:
         intent, charge = payment.get("payment_intent"), payment.get("charge")
@@ -137,11 +134,11 @@ class Records:
             yield from attempts_of_payment_intent(bare)
 
     def _charged(self, intent: str) -> Iterator[Attempt]:
-        def ask(after: str | None) -> StripeObject:
+        def ask(after: str | None) -> StripeResponse:
             params: ChargeListParams = {"payment_intent": intent, "limit": PAGE}
             if after is not None:
                 params["starting_after"] = after
-            return self._api.charges.list(params)
+            return getting(self._client, "charges", **params)()
 
         for page in self._calls.pages(ask):
             yield from (attempt_of_charge(charge) for charge in page)
@@ -159,7 +156,7 @@ class Records:
         return self._request_of(attempt.charge, span)
 
     def _request_of(self, charge: str, span: tuple[int, int]) -> Obj | None:
-        def ask(after: str | None) -> StripeObject:
+        def ask(after: str | None) -> StripeResponse:
             params: EventListParams = {
                 "types": list(_CHARGE_EVENTS),
                 "created": {"gte": span[0], "lte": span[1]},
@@ -167,7 +164,7 @@ class Records:
             }
             if after is not None:
                 params["starting_after"] = after
-            return self._api.events.list(params)
+            return getting(self._client, "events", **params)()
 
         found: Obj | None = None
         for number, page in enumerate(self._calls.pages(ask), 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -39,6 +40,7 @@ class Route:
 
 
 ROUTES: list[Route] = []
+_BY_SHAPE: defaultdict[tuple[str, int], list[Route]] = defaultdict(list)
 
 
 def route(
@@ -49,7 +51,9 @@ def route(
     names = frozenset(allowed.split()) | {"expand"}
 
     def keep(handler: Handler) -> Handler:
-        ROUTES.append(Route(method, template, pattern, names, returns, handler, raw))
+        made = Route(method, template, pattern, names, returns, handler, raw)
+        ROUTES.append(made)
+        _BY_SHAPE[method, template.count("/")].append(made)
         return handler
 
     return keep
@@ -58,9 +62,7 @@ def route(
 def find(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
     """The route of a request; fixed words win over placeholders because they are shorter."""
     best: tuple[Route, dict[str, str]] | None = None
-    for candidate in ROUTES:
-        if candidate.method != method:
-            continue
+    for candidate in _BY_SHAPE.get((method, path.count("/")), ()):
         match = candidate.pattern.match(path)
         if match is None:
             continue

@@ -149,19 +149,19 @@ def test_when_stripe_will_not_expand_single_requests_do(
 
 def _refuse_expansion(harness: StripeHarness, failing: Failing) -> None:
     """Answer the next reading of the invoice as Stripe does when a path is too deep."""
-    invoices = harness.provider._api.invoices
-    real = invoices.retrieve
+    client = harness.provider._client
+    real = client.raw_request
 
-    def retrieve(invoice: str, params: Any = None, options: Any = None) -> Any:
-        if params and params.get("expand"):
+    def raw_request(method: str, path: str, **params: Any) -> Any:
+        if path == f"/v1/invoices/{failing.invoice}" and params.get("expand"):
             message = "You cannot expand more than 4 levels of a property"
             body = {"error": {"type": "invalid_request_error", "message": message}}
             raise stripe.InvalidRequestError(  # type: ignore[no-untyped-call]
                 message, None, http_status=400, json_body=body
             )
-        return real(invoice, params, options)
+        return real(method, path, **params)
 
-    invoices.retrieve = retrieve  # type: ignore[method-assign]
+    client.raw_request = raw_request  # type: ignore[method-assign, assignment]
 
 
 def test_a_look_at_nothing(harness: StripeHarness) -> None:
