@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
@@ -14,7 +14,6 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from dunning.clock import utc
-from dunning.reports.flows import Scope
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import (
     UNITS,
@@ -26,10 +25,12 @@ from dunning.reports.periods import (
     unit_of,
     zone_named,
 )
-from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
+from dunning.reports.report import Column, Kind, Report, Row, in_order
+from dunning.reports.scope import BY_MONTH, Scope
 from dunning.store import CaseRow, SubscriptionRow
 
 BY = (*UNITS, "kind", "source", "currency")
+_WITHOUT = ("policy", "date")
 KINDS = ("involuntary", "voluntary_in_dunning", "voluntary", "unknown")
 NO_CURRENCY = ""  # its price was never told, or is in several
 
@@ -101,28 +102,9 @@ _Key = tuple[str, str]  # source or "", currency
 _There = dict[_Key, dict[str, int]]
 
 
-def churn(
-    session: Session,
-    now: datetime,
-    *,
-    since: date | None = None,
-    until: date | None = None,
-    by: Sequence[str] = ("month",),
-    source: str | None = None,
-    currency: str | None = None,
-    zone: str = "UTC",
-    year_from: int = 1,
-) -> Report:
+def churn(session: Session, now: datetime, scope: Scope = BY_MONTH) -> Report:
     """Who left in each period, of those who were there at its start."""
-    scope = Scope(
-        by=checked_breakdown("churn", by, BY),
-        since=since,
-        until=until,
-        source=source,
-        currency=currency,
-        zone=zone,
-        year_from=year_from,
-    )
+    scope = scope.of("churn", BY, _WITHOUT)
     fresh_until, sentence = data_until(session, now)
     periods = list(_periods(session, scope, utc(fresh_until)))
     ends = sorted(_ends(session, scope, periods), key=_ended_at)
@@ -132,20 +114,17 @@ def churn(
     totals: list[Row] = []
     for whole in _one(periods):
         totals += _rows(session, scope, ("currency",), whole, ends)
-    filters = scope.filters()
-    for unused in ("policy", "date"):
-        del filters[unused]
     rows = in_order(rows, scope.keys, {"kind": KINDS})
     empty = "no subscription has ended"
     return Report(
         name="churn",
-        filters=filters,
+        filters=scope.filters(_WITHOUT),
         definitions=DEFINITIONS | {"period": _period_sentence(scope), "data_until": sentence},
         data_until=fresh_until,
         rows=rows,
         totals=in_order(totals, (), {}),
         shown=_columns(scope),
-        note="" if rows else why_empty(session, empty, policy=None, source=source),
+        note="" if rows else why_empty(session, empty, scope),
     )
 
 

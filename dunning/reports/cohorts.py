@@ -21,10 +21,11 @@ from sqlmodel import Session, col
 from dunning.core.entries import Account
 from dunning.core.status import State
 from dunning.reports.dimensions import CASE_DEFINITIONS, dimensions
-from dunning.reports.flows import Scope, credit, debit, period
+from dunning.reports.flows import credit, debit, period
 from dunning.reports.periods import UNITS, label_of, span, unit_of, zone_named
 from dunning.reports.recovered import told_of
 from dunning.reports.report import Row
+from dunning.reports.scope import Scope
 from dunning.store import CaseRow, EntryRow
 
 

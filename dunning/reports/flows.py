@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Literal, get_args
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -22,7 +22,6 @@ from sqlalchemy import (
 from sqlmodel import Session, col
 
 from dunning.closed import booked_at, booked_between
-from dunning.core.money import currency_code
 from dunning.reports.buckets import begin_of
 from dunning.reports.dimensions import CASE_KEYS, dimensions, joined
 from dunning.reports.origins import Origin, origin, payment_keys
@@ -36,66 +35,9 @@ from dunning.reports.periods import (
     unit_of,
     zone_named,
 )
-from dunning.reports.report import Row, refuse_unknown
+from dunning.reports.report import Row
+from dunning.reports.scope import Scope
 from dunning.store import CaseRow, EntryRow
-
-# When the provider says it happened; when it was written down here; or where the books count it:
-# when it happened, unless its month was closed by then. By the last two a correction counts by
-# itself, so that what was reported of a month, or of a closed one, stays as it was.
-Dated = Literal["occurred", "recorded", "books"]
-DATED: tuple[Dated, ...] = get_args(Dated)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """What a report is about: its breakdown and its filters."""
-
-    by: tuple[str, ...]
-    since: date | None = None
-    until: date | None = None
-    source: str | None = None
-    policy: str | None = None
-    currency: str | None = None
-    zone: str = "UTC"
-    date: Dated = "occurred"
-    year_from: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant, before the database is asked."""
-        unit_of(self.by)
-        span(self.since, self.until, zone_named(self.zone))
-        refuse_unknown("date", self.date, DATED)
-        if self.currency is not None:
-            object.__setattr__(self, "currency", currency_code(self.currency))
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """What rows are told apart by: the breakdown, and always the currency."""
-        return self.by if "currency" in self.by else (*self.by, "currency")
-
-    @property
-    def is_recorded(self) -> bool:
-        """Whether the report goes by when things were written down here."""
-        return self.date == "recorded"
-
-    @property
-    def is_of_books(self) -> bool:
-        """Whether it goes by the months of the books, of which closed ones never change."""
-        return self.date == "books"
-
-    def filters(self) -> dict[str, Any]:
-        """The filters as the report states them."""
-        return {
-            "since": self.since.isoformat() if self.since else None,
-            "until": self.until.isoformat() if self.until else None,
-            "by": list(self.by),
-            "source": self.source,
-            "policy": self.policy,
-            "currency": self.currency,
-            "zone": self.zone,
-            "date": self.date,
-            "fiscal_year_start": self.year_from,
-        }
 
 
 def moment_of(scope: Scope) -> Any:
@@ -202,7 +144,7 @@ def sums_and_totals(
     where: ColumnElement[bool],
 ) -> tuple[list[Row], list[Row]]:
     """The same, and beside it a row for each currency; where the database can, in one pass."""
-    whole = replace(scope, by=())
+    whole = scope.totalled
     if session.get_bind().dialect.name != "postgresql" or set(scope.keys) == {"currency"}:
         rows = list(sums(session, scope, amounts, cases, where))
         alone = set(scope.keys) == {"currency"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from dunning.reports.dimensions import (
     dimensions,
     joined,
 )
-from dunning.reports.flows import Scope, amount, period, sums
+from dunning.reports.flows import amount, period, sums
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import PAYMENT_DEFINITIONS, PAYMENT_HEADINGS, PAYMENT_KEYS
 from dunning.reports.payments import last_payments
@@ -33,16 +33,16 @@ from dunning.reports.published import (
     Published,
 )
 from dunning.reports.published import DEFINITIONS as PUBLISHED
-from dunning.reports.recovered import MECHANISMS, totalled
+from dunning.reports.recovered import MECHANISMS
 from dunning.reports.report import (
     Column,
     Kind,
     Report,
     Row,
-    checked_breakdown,
     in_order,
     refuse_unknown,
 )
+from dunning.reports.scope import BY_MONTH, Scope
 from dunning.reports.windows import Windows, has_closed, in_words, windows, within, within_window
 from dunning.store import CaseRow, EntryRow
 
@@ -80,42 +80,25 @@ class _Asked:
 def rates(
     session: Session,
     now: datetime,
+    scope: Scope = BY_MONTH,
     *,
-    since: date | None = None,
-    until: date | None = None,
-    by: Sequence[str] = ("month",),
-    source: str | None = None,
-    policy: str | None = None,
-    currency: str | None = None,
-    zone: str = "UTC",
-    year_from: int = 1,
     definitions: Sequence[str] = USUAL,
 ) -> Report:
     """The rates of each cohort under these definitions; both dates are of the first failure."""
-    scope = Scope(
-        by=checked_breakdown("rates", by, BY),
-        since=since,
-        until=until,
-        source=source,
-        policy=policy,
-        currency=currency,
-        zone=zone,
-        year_from=year_from,
-    )
+    scope = scope.of("rates", BY)
     fresh_until, sentence = data_until(session, now)
     asked = _Asked(scope, utc(fresh_until), windows(session), _chosen(definitions))
     order = {"definition": NAMES, "mechanism": MECHANISMS}
-    bare = replace(scope, by=tuple(key for key in scope.by if key not in PAYMENT_KEYS))
+    bare = scope.less(*PAYMENT_KEYS)
     cohorts = _gathered(session, asked, bare)
     parts = cohorts if bare == scope else _parts(session, asked, scope, bare, cohorts)
     rows = in_order(_rows(asked, scope, parts), (*scope.keys, "definition"), order)
     whole = _added_up(cohorts)
     if any(one.measure == "customers" for one in asked.chosen):
         # Who is in two cohorts is one customer, so these cannot be added up.
-        whole = _gathered(session, asked, totalled(scope))
-    totals = _rows(asked, totalled(scope), whole)
-    filters = scope.filters() | {"definitions": [one.name for one in asked.chosen]}
-    del filters["date"]
+        whole = _gathered(session, asked, scope.totalled)
+    totals = _rows(asked, scope.totalled, whole)
+    filters = scope.filters(("date",)) | {"definitions": [one.name for one in asked.chosen]}
     told = {one.name: one.told for one in asked.chosen}
     return Report(
         name="rates",
@@ -125,7 +108,7 @@ def rates(
         rows=rows,
         totals=in_order(totals, ("currency", "definition"), order),
         shown=_columns(scope),
-        note="" if rows else why_empty(session, "no cohort", policy=policy, source=source),
+        note="" if rows else why_empty(session, "no cohort", scope),
     )
 
 

@@ -28,6 +28,7 @@ from dunning.reports.lost import BY as LOST_BY
 from dunning.reports.periods import UNITS, label_at, zone_named
 from dunning.reports.rates import BY as RATES_BY
 from dunning.reports.recovered import BY as RECOVERED_BY
+from dunning.reports.scope import Scope
 from dunning.store import EntryRow
 from tests.policies import STANDARD
 from tests.reports.shop import NOW, Shop, Unpaid, money, on
@@ -127,7 +128,7 @@ def test_a_breakdown_adds_up_to_its_totals_and_to_the_ledger(
     with shop.trial() as session:
         live(shop, histories)
         for name, by in asked:
-            assert_adds_up(session, ASK[name](session, NOW, by=by))
+            assert_adds_up(session, ASK[name](session, NOW, Scope(by=by)))
 
 
 def test_every_key_adds_up(shop: Shop) -> None:
@@ -137,7 +138,7 @@ def test_every_key_adds_up(shop: Shop) -> None:
             live(shop, [(1000 + number, "usd", "stripe", "expired_card", happenings)])
         for name, keys in REPORTS.items():
             for key in keys:
-                report = ASK[name](session, NOW, by=(key,))
+                report = ASK[name](session, NOW, Scope(by=(key,)))
                 assert report.rows
                 assert_adds_up(session, report)
 
@@ -182,12 +183,12 @@ def test_ranges_and_filters_cut_without_loss(shop: Shop, histories: list[Any], h
         live(shop, histories)
         day = (on(1, 5) + timedelta(hours=hours)).date()
         for ask in (recovered, lost):
-            whole = ask(session, NOW, by=("source",))
+            whole = ask(session, NOW, Scope(by=("source",)))
             figures = [column.name for column in whole.shown if column.is_money]
-            before = ask(session, NOW, until=day, by=("policy",))
-            after = ask(session, NOW, since=day + timedelta(days=1), by=("policy",))
-            sources = [ask(session, NOW, source=s, by=()) for s in ("stripe", "second")]
-            policies = [ask(session, NOW, policy=p, by=()) for p in ("standard", "patient")]
+            before = ask(session, NOW, Scope(until=day, by=("policy",)))
+            after = ask(session, NOW, Scope(since=day + timedelta(days=1), by=("policy",)))
+            sources = [ask(session, NOW, Scope(source=s, by=())) for s in ("stripe", "second")]
+            policies = [ask(session, NOW, Scope(policy=p, by=())) for p in ("standard", "patient")]
             for figure in figures:
                 total = plain(money(whole.totals, figure))
                 assert plain(money(before.totals + after.totals, figure)) == total
@@ -236,7 +237,7 @@ def test_sql_and_python_put_every_moment_into_the_same_period(
             times = {"occurred_at": at, "recorded_at": at}
             session.execute(insert(EntryRow).values(**row, **times, amount=1, place=number + 1))
         for unit in UNITS:
-            report = recovered(session, NOW, by=(unit,), zone=zone)
+            report = recovered(session, NOW, Scope(by=(unit,), zone=zone))
             wanted = Counter(label_at(unit, at, zone_named(zone)) for at in moments)
             assert {row[unit]: row["recovered"] for row in report.rows} == wanted
 
@@ -246,7 +247,7 @@ def test_the_last_moment_of_a_day_is_not_rounded_into_the_next(shop: Shop) -> No
     shop.failed(on(1, 5)).paid(last)
     with shop.reading() as session:
         for unit, label in (("day", "2026-01-31"), ("month", "2026-01")):
-            assert recovered(session, NOW, by=(unit,)).rows[0][unit] == label
+            assert recovered(session, NOW, Scope(by=(unit,))).rows[0][unit] == label
 
 
 @pytest.mark.parametrize("by", [("month",), ("policy",)])
@@ -257,7 +258,7 @@ def test_a_refund_of_money_of_another_day_has_a_row_of_its_own(
     unpaid.paid(on(1, 8))
     unpaid.refunded(on(2, 3))
     with shop.reading() as session:
-        report = recovered(session, NOW, by=by)
+        report = recovered(session, NOW, Scope(by=by))
     assert money(report.rows, "recovered") == {"usd": 0}
     assert sum(row["cases"] for row in report.rows) == 1
 
@@ -269,7 +270,7 @@ def test_no_recovery_is_unknown_however_things_coincide(shop: Shop) -> None:
     unpaid.refunded(on(1, 10))  # found the money in dispute: made the moment it was won
     unpaid.refunded(on(1, 6), 100)  # before there was any
     with shop.reading() as session:
-        report = recovered(session, NOW, by=("day", "mechanism"))
+        report = recovered(session, NOW, Scope(by=("day", "mechanism")))
     assert [(row["day"], row["mechanism"], row["recovered"]) for row in report.rows] == [
         ("2026-01-08", "our_retry", 4800),
         ("2026-01-09", "our_retry", -4800),
