@@ -27,7 +27,6 @@ from dunning.core.words import StepKind, StepResult
 from dunning.errors import RefusedError
 from dunning.reports.cohorts import (
     balance,
-    came_in,
     entries_of_cohort,
     keys_of_cases,
     labelled,
@@ -36,7 +35,7 @@ from dunning.reports.cohorts import (
     told_of_cohorts,
 )
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS, joined
-from dunning.reports.flows import amount, debit
+from dunning.reports.flows import amount, came_in, debit
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS, span, zone_named
 from dunning.reports.report import Column, Kind, Report, Row, in_order

@@ -7,18 +7,20 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, case, or_, true
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from dunning.core.entries import Account
 from dunning.reports.converted import Sums, name_in, refuse_recorded, sums_in, with_rates
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS
 from dunning.reports.exchange import Exchange
-from dunning.reports.flows import amount, credit, debit, sums_and_totals
+from dunning.reports.flows import amount, credit, debit
+from dunning.reports.folds import Asked, sums_and_totals
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS
 from dunning.reports.recovered import told_of
 from dunning.reports.report import Column, Kind, Report, Row, in_order
 from dunning.reports.scope import BY_MONTH, Scope
+from dunning.store import EntryRow
 
 BY = (*UNITS, "kind", "cause", *CASE_KEYS, "source", "currency")
 KINDS = ("lost", "withdrawn", "late_recovery")
@@ -58,7 +60,9 @@ def lost(
         refuse_recorded(scope)
     fresh_until, sentence = data_until(session, now)
     bare = scope.less("kind")
-    found, whole = sums_and_totals(session, bare, _AMOUNTS, _CASES, _left())
+    found, whole = sums_and_totals(
+        session, bare, Asked(amounts=_AMOUNTS, cases=_CASES, where=_left())
+    )
     other = {} if into is None else sums_in(session, bare, _AMOUNTS, _left(), into)
     rows = in_order(list(_rows(scope, found, into, other)), scope.by, {"kind": KINDS})
     empty = "nothing lost"
@@ -116,7 +120,8 @@ _gone = (_lost, _withdrawn)
 
 
 def _left() -> ColumnElement[bool]:
-    return credit.in_(_gone) | debit.in_(_gone)
+    # The same either way round, so that counter-entries are among them.
+    return col(EntryRow.credit).in_(_gone) | col(EntryRow.debit).in_(_gone)
 
 
 _MOVED = (debit == _lost) & (credit == _withdrawn)

@@ -12,14 +12,15 @@ from sqlmodel import Session, col
 
 from dunning.clock import utc
 from dunning.core.entries import Account
-from dunning.reports.cohorts import balance, came_in, of_cohort, told_of_cohorts
+from dunning.reports.cohorts import balance, of_cohort, told_of_cohorts
 from dunning.reports.dimensions import (
     CASE_HEADINGS,
     CASE_KEYS,
     dimensions,
     joined,
 )
-from dunning.reports.flows import amount, period, sums
+from dunning.reports.flows import amount, came_in, period
+from dunning.reports.folds import Asked, sums
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import PAYMENT_DEFINITIONS, PAYMENT_HEADINGS, PAYMENT_KEYS
 from dunning.reports.payments import last_payments
@@ -155,7 +156,8 @@ def _gathered(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
         cohorts[tuple(found[key] for key in scope.keys)] = found
     if any(one.numerator == "cash" for one in asked.chosen):
         blank = dict.fromkeys(_FIGURES, 0)
-        for found in sums(session, scope, {"cash": amount}, {}, came_in()):
+        cash = Asked(amounts={"cash": amount}, cases={}, where=came_in())
+        for found in sums(session, scope, cash):
             key = tuple(found[name] for name in scope.keys)
             cohort = cohorts.setdefault(key, {name: found[name] for name in scope.keys} | blank)
             cohort["cash"] = found["cash"]

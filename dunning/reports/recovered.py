@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, case, true
+from sqlalchemy import case, true
 from sqlmodel import Session
 
-from dunning.core.entries import Account
 from dunning.reports.converted import day_of, name_in, refuse_recorded, sums_in, with_rates
 from dunning.reports.dimensions import CASE_DEFINITIONS, CASE_HEADINGS, CASE_KEYS
 from dunning.reports.exchange import Exchange
-from dunning.reports.flows import amount, credit, debit, sums_and_totals
+from dunning.reports.flows import amount, came_in
+from dunning.reports.folds import Asked, sums_and_totals
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import (
     CLAIMED,
@@ -137,7 +137,8 @@ def _of_payments(scope: Scope) -> dict[str, str]:
 def _rows(session: Session, scope: Scope, into: Exchange | None) -> tuple[list[Row], list[Row]]:
     """The rows of the report, and a total for each currency."""
     amounts = {"gross": amount, "claimed": case((claimed, amount), else_=0)}
-    found, whole = sums_and_totals(session, scope, amounts, {"cases": true()}, _came_in())
+    asked = Asked(amounts=amounts, cases={"cases": true()}, where=came_in())
+    found, whole = sums_and_totals(session, scope, asked)
     parts = list(take_backs(session, scope))
     place = scope.keys.index("currency")
     of_all = [(part, (part.keys[place],)) for part in parts]
@@ -173,7 +174,7 @@ def _convert(
 ) -> None:
     """Add to each row its figures in the other currency, every part at the rate of its day."""
     amounts = {"gross": amount, "claimed": case((claimed, amount), else_=0)}
-    sums = sums_in(session, scope, amounts, _came_in(), into)
+    sums = sums_in(session, scope, amounts, came_in(), into)
     for key, row in rows.items():
         came = sums.get(key, Counter())
         for name in _MONEY:
@@ -185,11 +186,6 @@ def _convert(
         row[name_in("recovered", into)] -= back
         if part.mechanism in CLAIMED:
             row[name_in("claimed", into)] -= back
-
-
-def _came_in() -> ColumnElement[bool]:
-    back = (Account.REFUNDED.value, Account.DISPUTED.value)
-    return (credit == Account.RECOVERED.value) & debit.not_in(back)
 
 
 def _row(scope: Scope, key: Sequence[str | None], gross: int, ours: int, cases: int) -> Row:

@@ -14,7 +14,6 @@ from sqlmodel import Session, col
 from dunning.clock import utc
 from dunning.core.status import State
 from dunning.reports.cohorts import (
-    came_in,
     entries_of_cohort,
     keys_of_cases,
     labelled,
@@ -23,7 +22,7 @@ from dunning.reports.cohorts import (
     told_of_cohorts,
 )
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS, joined
-from dunning.reports.flows import amount
+from dunning.reports.flows import amount, came_in
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS
 from dunning.reports.report import Column, Kind, Report, Row, in_order

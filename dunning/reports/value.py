@@ -27,9 +27,8 @@ from dunning.core.heard import pairs_from
 from dunning.core.money import Money
 from dunning.core.status import State
 from dunning.core.worth import Value, lifetime_value
-from dunning.reports.cohorts import came_in
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS, dimensions, joined
-from dunning.reports.flows import amount, in_span, period
+from dunning.reports.flows import amount, came_in, in_span, period
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import CLAIMED, PAYMENT_DEFINITIONS, mechanism_of
 from dunning.reports.periods import UNITS, label_of, unit_of

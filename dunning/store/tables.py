@@ -346,6 +346,8 @@ class EntryRow(SQLModel, table=True):
         Index("ix_entries_occurred", "occurred_at", "currency"),
         Index("ix_entries_recorded", "recorded_at", postgresql_using="brin"),
         _partial("ix_entries_posted", "posted_at", where="posted_at IS NOT NULL"),
+        # Most cases have two entries: what is more, so that reports count a case once.
+        _partial("ix_entries_further", "occurred_at", where="place <> 2 AND debit <> 'owed'"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))

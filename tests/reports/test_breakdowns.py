@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from itertools import product
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 from sqlmodel import Session
 
 from dunning import ledger
@@ -25,7 +26,7 @@ from dunning.core.visits import CARD
 from dunning.reports import Report, at_risk, lost, rates, recovered, verify_all
 from dunning.reports.at_risk import BY as AT_RISK_BY
 from dunning.reports.lost import BY as LOST_BY
-from dunning.reports.periods import UNITS, label_at, zone_named
+from dunning.reports.periods import UNITS, label_at, span, unit_of, zone_named
 from dunning.reports.rates import BY as RATES_BY
 from dunning.reports.recovered import BY as RECOVERED_BY
 from dunning.reports.scope import Scope
@@ -174,6 +175,68 @@ def assert_agrees(name: str, total: dict[str, Any] | None, accounts: dict[str, i
                 assert total[account] == accounts[account]
         case _:
             assert total["net"] == accounts["lost"] + accounts["withdrawn"]
+
+
+def by_hand(session: Session, name: str, scope: Scope) -> Counter[tuple[str, ...]]:
+    """How many cases a report should count, and how much came in, told from each entry."""
+    zone, unit = zone_named(scope.zone), unit_of(scope.by)
+    starts, ends = span(scope.since, scope.until, zone)
+    nets: Counter[tuple[str, ...]] = Counter()
+    sums: Counter[tuple[str, ...]] = Counter()
+    for row in session.scalars(select(EntryRow)):
+        flow = (row.debit, row.credit) if row.reverses is None else (row.credit, row.debit)
+        counts = {
+            "recovered": flow[1] == "recovered" and flow[0] not in ("refunded", "disputed"),
+            "lost": bool({"lost", "withdrawn"}.intersection(flow)),
+        }[name]
+        early = starts is not None and row.occurred_at < starts
+        if not counts or early or (ends is not None and row.occurred_at >= ends):
+            continue
+        sign = 1 if row.reverses is None else -1
+        label = label_at(unit, row.occurred_at, zone, scope.year_from) if unit else "total"
+        for key in {(label, row.currency), ("total", row.currency)}:
+            nets[(*key, row.case_id)] += sign
+            sums[(*key, "gross")] += sign * row.amount if name == "recovered" else 0
+    for (*whose, _), net in nets.items():
+        sums[(*whose, "cases")] += bool(net)
+    return +sums
+
+
+# Paid in parts around the ends of months, by whatever calendar.
+OFTEN = [
+    (9000, "usd", "stripe", "expired_card", [("part", 24 * day, 0.1) for day in range(3, 120, 9)]),
+    (7000, "usd", "stripe", "expired_card", [("part", 620, 0.1), ("given up", 640, 1)]),
+]
+
+
+# By calendar and range they come from sums of months, from entries, or from both.
+SCOPES = [
+    Scope(by=(), since=date(2026, 2, 10), until=date(2026, 3, 20)),
+    Scope(by=(), since=date(2026, 1, 20), until=date(2026, 2, 5), zone="Asia/Kolkata"),
+    Scope(by=(), since=date(2026, 2, 1), until=date(2026, 2, 28), zone="Pacific/Kiritimati"),
+    Scope(by=("month",)),
+    Scope(by=("month",), zone="America/New_York"),
+    Scope(by=("month",), since=date(2026, 1, 11), zone="Pacific/Kiritimati"),
+    Scope(by=("quarter",), until=date(2026, 4, 10), zone="Asia/Kolkata", year_from=4),
+    Scope(by=("year",), zone="America/New_York", year_from=2),
+    Scope(by=("day",), since=date(2026, 2, 1), until=date(2026, 2, 28)),
+]
+
+
+@settings(ANY_LEDGER, max_examples=3)
+@given(histories=LEDGERS)
+def test_a_case_counts_once_wherever_its_sums_are_kept(shop: Shop, histories: list[Any]) -> None:
+    with shop.trial() as session:
+        live(shop, [*histories, *OFTEN])
+        for scope, (name, ask) in product(SCOPES, (("recovered", recovered), ("lost", lost))):
+            report = ask(session, NOW, scope)
+            figures = ("cases", "gross") if name == "recovered" else ("cases",)
+            told: Counter[tuple[str, ...]] = Counter()
+            for rows, keys in ((report.rows, scope.by), (report.totals, ())):
+                for row, figure in product(rows, figures):
+                    key = tuple(row[each] for each in keys) or ("total",)
+                    told[(*key, row["currency"], figure)] = row[figure]
+            assert +told == by_hand(session, name, scope)
 
 
 @ANY_LEDGER

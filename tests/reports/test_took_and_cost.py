@@ -30,7 +30,7 @@ from dunning.reports import (
 from dunning.reports import value as kept
 from dunning.reports.grace import BY as GRACE_BY
 from dunning.reports.hours import BY as HOURS_BY
-from dunning.reports.hours import step_of_key
+from dunning.reports.hours import Clock, step_of_key
 from dunning.reports.intervals import Counted, wilson
 from dunning.reports.scope import Scope
 from dunning.reports.timing import BY as TIMING_BY
@@ -181,9 +181,9 @@ def charged(unpaid: Unpaid, *times: datetime, good: int = 0, **told: Any) -> Non
     add(unpaid.shop, *rows)
 
 
-def buckets(shop: Shop, by: str, zone: str = "UTC", **asked: Any) -> dict[str, int]:
+def buckets(shop: Shop, by: str, clock: Clock = "customer", **asked: Any) -> dict[str, int]:
     with shop.reading() as session:
-        rows = hours(session, NOW, Scope(by=(by,), zone=zone), **asked).rows
+        rows = hours(session, NOW, Scope(by=(by,), **asked), clock=clock).rows
     return {row[by]: row["attempts"] for row in rows}
 
 
@@ -201,8 +201,8 @@ def test_hours_and_days_are_those_where_the_customer_lives(shop: Shop) -> None:
     assert buckets(shop, "hour") == {"01:00": 2, "03:00": 1, "09:00": 1}
     assert buckets(shop, "weekday") == {"Mon": 1, "Sun": 3}
     assert buckets(shop, "monthday") == {"01": 1, "02": 1, "08": 2}
-    books = {"clock": "books", "zone": "Asia/Tokyo"}
-    assert buckets(shop, "hour", **books) == {"05:00": 1, "15:00": 1, "16:00": 1, "18:00": 1}
+    by_books = buckets(shop, "hour", "books", zone="Asia/Tokyo")
+    assert by_books == {"05:00": 1, "15:00": 1, "16:00": 1, "18:00": 1}
     assert buckets(shop, "hour", since=date(2026, 2, 1), until=date(2026, 2, 2)) == {"09:00": 1}
 
 
