@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dunning.cli.opening import reading
-from dunning.cli.options import DataOption, SourceOption
 from dunning.cli.output import heading
-from dunning.cli.report_forms import flow, give, must_fit, put, show
-from dunning.cli.report_options import (
-    OF_CASE,
-    OF_PAYMENT,
-    PERIODS,
-    CurrencyOption,
-    Dated,
-    DateOption,
-    FormOption,
-    InOption,
-    OutputOption,
-    PolicyOption,
-    RatesOption,
-    ReportFormat,
-    SinceOption,
-    UntilOption,
-    ZoneOption,
-    asked,
-    books_of,
-    exchange_of,
-    read_currency,
-)
+from dunning.cli.report_asking import OF_MOVEMENTS, Given, asking
+from dunning.cli.report_forms import must_fit, put, show
+from dunning.cli.report_options import OF_CASE, OF_PAYMENT, PERIODS, ReportFormat
 from dunning.cli.words import read_moment
 from dunning.errors import RefusedError
 
@@ -64,140 +44,57 @@ where you ask for one of them: --in EUR --rates FILE.""",
 
 
 @app.command("at-risk")
+@asking(
+    f"age, state, standing, {OF_CASE}; several times.",
+    usual="currency",
+    without=("since", "until", "zone", "date"),
+)
 def at_risk(
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--by",
-            metavar="KEY",
-            help=f"age, state, standing, {OF_CASE}; several times.",
-        ),
-    ] = None,
-    source: SourceOption = None,
-    policy: PolicyOption = None,
-    currency: CurrencyOption = None,
+    given: Given,
     as_of: Annotated[
         str | None,
         typer.Option("--as-of", metavar="TIME", help="Count ages from here instead of from now."),
     ] = None,
-    into: InOption = None,
-    rates: RatesOption = None,
-    form: FormOption = ReportFormat.TABLE,
-    output: OutputOption = None,
-    data: DataOption = None,
 ) -> None:
     """What is open now: unpaid, pursued, and not yet lost."""
-    code, exchange = read_currency(currency), exchange_of(into, rates)
 
     def make(view: Reading) -> Report:
         from dunning.reports import at_risk as make_report
 
         moment = read_moment(as_of, "--as-of") if as_of else view.now
-        words: dict[str, Any] = {
-            "by": by or ["currency"],
-            "source": source,
-            "policy": policy,
-            "currency": code,
-        }
-        if exchange is not None:
-            words |= {"into": exchange, "zone": books_of(view).timezone}
-        return make_report(view.session, moment, **words)
+        return make_report(view.session, moment, given.asked.scope(view), into=given.exchange)
 
-    give(make, form, output, data)
+    given.give(make)
 
 
 @app.command("recovered")
-def recovered(
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--by",
-            metavar="KEY",
-            help=f"{PERIODS}; {OF_PAYMENT}; {OF_CASE}; several times.",
-        ),
-    ] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    source: SourceOption = None,
-    policy: PolicyOption = None,
-    currency: CurrencyOption = None,
-    zone: ZoneOption = None,
-    date: DateOption = Dated.OCCURRED,
-    into: InOption = None,
-    rates: RatesOption = None,
-    form: FormOption = ReportFormat.TABLE,
-    output: OutputOption = None,
-    data: DataOption = None,
-) -> None:
+@asking(f"{PERIODS}; {OF_PAYMENT}; {OF_CASE}; several times.", without=())
+def recovered(given: Given) -> None:
     """Revenue that came back, net of refunds and disputes, and what brought it in."""
-    words = asked(by, since, until, source, currency, zone)
-    more = {"policy": policy, "date": date.value, "into": exchange_of(into, rates)}
-    flow("recovered", words, form, output, data, **more)
+    given.answer("recovered")
 
 
 @app.command("lost")
-def lost(
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--by",
-            metavar="KEY",
-            help=f"{PERIODS}; kind, cause, {OF_CASE}; several times.",
-        ),
-    ] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    source: SourceOption = None,
-    policy: PolicyOption = None,
-    currency: CurrencyOption = None,
-    zone: ZoneOption = None,
-    date: DateOption = Dated.OCCURRED,
-    into: InOption = None,
-    rates: RatesOption = None,
-    form: FormOption = ReportFormat.TABLE,
-    output: OutputOption = None,
-    data: DataOption = None,
-) -> None:
+@asking(f"{PERIODS}; kind, cause, {OF_CASE}; several times.", without=())
+def lost(given: Given) -> None:
     """What was written off or withdrawn, and what came in late after all."""
-    words = asked(by, since, until, source, currency, zone)
-    more = {"policy": policy, "date": date.value, "into": exchange_of(into, rates)}
-    flow("lost", words, form, output, data, **more)
+    given.answer("lost")
 
 
 @app.command("recurring")
-def recurring(
-    by: Annotated[
-        list[str] | None,
-        typer.Option("--by", metavar="KEY", help=f"{PERIODS}; mechanism, {OF_CASE}."),
-    ] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    source: SourceOption = None,
-    policy: PolicyOption = None,
-    currency: CurrencyOption = None,
-    zone: ZoneOption = None,
-    form: FormOption = ReportFormat.TABLE,
-    output: OutputOption = None,
-    data: DataOption = None,
-) -> None:
+@asking(f"{PERIODS}; mechanism, {OF_CASE}.")
+def recurring(given: Given) -> None:
     """What subscriptions bring in a month: at risk, saved and lost, each counted once.
 
     Example: dunning report recurring --by month --since 2026-01-01
     """
-    words = asked(by, since, until, source, currency, zone)
-    flow("recurring", words, form, output, data, policy=policy)
+    given.answer("recurring")
 
 
 @app.command("rates")
+@asking(f"{PERIODS}, of the first failure; {OF_PAYMENT}; {OF_CASE}.")
 def rates(
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--by",
-            metavar="KEY",
-            help=f"{PERIODS}, of the first failure; {OF_PAYMENT}; {OF_CASE}.",
-        ),
-    ] = None,
+    given: Given,
     definition: Annotated[
         list[str] | None,
         typer.Option(
@@ -207,15 +104,6 @@ def rates(
             "retain, or all of them side by side; several times.",
         ),
     ] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    source: SourceOption = None,
-    policy: PolicyOption = None,
-    currency: CurrencyOption = None,
-    zone: ZoneOption = None,
-    form: FormOption = ReportFormat.TABLE,
-    output: OutputOption = None,
-    data: DataOption = None,
 ) -> None:
     """What part of what had failed came in, by when it first failed.
 
@@ -226,50 +114,22 @@ def rates(
     """
     from dunning.reports.published import USUAL
 
-    words = asked(by, since, until, source, currency, zone)
-    chosen = tuple(definition or USUAL)
-    flow("rates", words, form, output, data, policy=policy, definitions=chosen)
+    given.answer("rates", definitions=tuple(definition or USUAL))
 
 
 @app.command("churn")
-def churn(
-    by: Annotated[
-        list[str] | None,
-        typer.Option("--by", metavar="KEY", help=f"{PERIODS}; kind, source, currency."),
-    ] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    source: SourceOption = None,
-    currency: CurrencyOption = None,
-    zone: ZoneOption = None,
-    form: FormOption = ReportFormat.TABLE,
-    output: OutputOption = None,
-    data: DataOption = None,
-) -> None:
+@asking(f"{PERIODS}; kind, source, currency.", without=("policy", *OF_MOVEMENTS))
+def churn(given: Given) -> None:
     """Customers, subscriptions and recurring revenue lost, of those at the start of each period.
 
     Example: dunning report churn --by month --by kind --since 2026-01-01
     """
-    words = asked(by, since, until, source, currency, zone)
-    flow("churn", words, form, output, data)
+    given.answer("churn")
 
 
 @app.command("uplift")
-def uplift(
-    by: Annotated[
-        list[str] | None,
-        typer.Option("--by", metavar="KEY", help="policy, or month of the first failure as well."),
-    ] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    source: SourceOption = None,
-    policy: PolicyOption = None,
-    currency: CurrencyOption = None,
-    zone: ZoneOption = None,
-    form: FormOption = ReportFormat.TABLE,
-    output: OutputOption = None,
-    data: DataOption = None,
-) -> None:
+@asking("policy, or month of the first failure as well.", usual="policy")
+def uplift(given: Given) -> None:
     """What a policy brings in beyond those who are held out (`holdout` in the policy file).
 
     Only cases whose window has closed count. Until there are enough of them the report says how
@@ -277,40 +137,28 @@ def uplift(
 
     Example: dunning report uplift --policy standard --since 2026-01-01
     """
-    words = asked(by, since, until, source, currency, zone, usual="policy")
-    flow("uplift", words, form, output, data, policy=policy)
+    given.answer("uplift")
 
 
 @app.command("overview")
-def overview(
-    by: Annotated[str, typer.Option("--by", metavar="PERIOD", help=f"{PERIODS}.")] = "month",
-    since: SinceOption = None,
-    until: UntilOption = None,
-    source: SourceOption = None,
-    currency: CurrencyOption = None,
-    zone: ZoneOption = None,
-    form: FormOption = ReportFormat.TABLE,
-    output: OutputOption = None,
-    data: DataOption = None,
-) -> None:
+@asking(f"{PERIODS}.", metavar="PERIOD", without=("policy", *OF_MOVEMENTS))
+def overview(given: Given) -> None:
     """At risk, recovered, lost, rates and churn of twelve months, on one page.
 
     With --format html it is one file with charts, to be looked at, sent on or printed.
 
     Example: dunning report overview --format html --output overview.html
     """
+    form, output = given.form, given.output
     if form is ReportFormat.CSV:
         message = "csv is of one report: choose html, xlsx, json or table"
         raise typer.BadParameter(message, param_hint="--format")
     must_fit(form, output)
-    words = asked(None, since, until, source, currency, zone)
-    with reading(data) as view:
+    with reading(given.data) as view:
         from dunning import reports
 
-        given = words.words(books_of(view))
-        del given["by"]
         try:
-            made = reports.overview(view.session, view.now, unit=by, **given)
+            made = reports.overview(view.session, view.now, given.asked.scope(view))
         except RefusedError as error:
             raise typer.BadParameter(str(error)) from None
     if form is ReportFormat.TABLE:

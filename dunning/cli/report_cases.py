@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dunning.cli.decline_codes import app
-from dunning.cli.options import DataOption, SourceOption
-from dunning.cli.report_forms import flow, give
-from dunning.cli.report_options import (
-    CurrencyOption,
-    FormOption,
-    OutputOption,
-    PolicyOption,
-    ReportFormat,
-    SinceOption,
-    UntilOption,
-    ZoneOption,
-    asked,
-    books_of,
-    value_of,
-)
+from dunning.cli.report_asking import Given, asking
+from dunning.cli.report_options import PERIODS, value_of
 
 if TYPE_CHECKING:
     from dunning.cli.opening import Reading
@@ -30,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-_PERIODS = "day, week, month, quarter or year"
 _OF_CASE = "policy, policy_version, decline_code, advice, network, country, plan, source, currency"
 
 
@@ -52,25 +38,8 @@ class MadeBy(enum.StrEnum):
 
 
 @app.command("timing")
-def timing(
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--by",
-            metavar="KEY",
-            help=f"took (how many days after); {_PERIODS}, of the first failure; {_OF_CASE}.",
-        ),
-    ] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    source: SourceOption = None,
-    policy: PolicyOption = None,
-    currency: CurrencyOption = None,
-    zone: ZoneOption = None,
-    form: FormOption = ReportFormat.TABLE,
-    output: OutputOption = None,
-    data: DataOption = None,
-) -> None:
+@asking(f"took (how many days after); {PERIODS}, of the first failure; {_OF_CASE}.")
+def timing(given: Given) -> None:
     """How long it took from the first failure to the payment: median, quartiles, 90th percentile.
 
     With --by took: how many cases and how much money came in within 24 hours, 48 hours and so on,
@@ -78,21 +47,17 @@ def timing(
 
     Example: dunning report timing --by took --since 2026-01-01
     """
-    words = asked(by, since, until, source, currency, zone)
-    flow("timing", words, form, output, data, policy=policy)
+    given.answer("timing")
 
 
 @app.command("hours")
+@asking(
+    "hour, weekday, monthday; made_by, step, network, policy, policy_version, "
+    "country, plan, source, currency; several times.",
+    usual="hour",
+)
 def hours(
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--by",
-            metavar="KEY",
-            help="hour, weekday, monthday; made_by, step, network, policy, policy_version, "
-            "country, plan, source, currency; several times.",
-        ),
-    ] = None,
+    given: Given,
     clock: Annotated[
         Clock,
         typer.Option(
@@ -105,15 +70,6 @@ def hours(
         MadeBy | None,
         typer.Option("--made-by", help="Whose charges; ours if not said."),
     ] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    source: SourceOption = None,
-    policy: PolicyOption = None,
-    currency: CurrencyOption = None,
-    zone: ZoneOption = None,
-    form: FormOption = ReportFormat.TABLE,
-    output: OutputOption = None,
-    data: DataOption = None,
 ) -> None:
     """At which hours and on which days charges go through, to set `time` and `on` of a policy.
 
@@ -121,21 +77,14 @@ def hours(
 
     Example: dunning report hours --by weekday --since 2026-01-01
     """
-    words = asked(by, since, until, source, currency, zone, usual="hour")
     whose = None if made_by is None else made_by.value
-    flow("hours", words, form, output, data, policy=policy, clock=clock.value, made_by=whose)
+    given.answer("hours", clock=clock.value, made_by=whose)
 
 
 @app.command("grace")
+@asking(f"outcome; {PERIODS}, of the first failure; {_OF_CASE}.")
 def grace(
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--by",
-            metavar="KEY",
-            help=f"outcome; {_PERIODS}, of the first failure; {_OF_CASE}.",
-        ),
-    ] = None,
+    given: Given,
     cut_off: Annotated[
         int,
         typer.Option(
@@ -144,42 +93,17 @@ def grace(
             help="Without grace the service would have ended so many days after the failure.",
         ),
     ] = 0,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    source: SourceOption = None,
-    policy: PolicyOption = None,
-    currency: CurrencyOption = None,
-    zone: ZoneOption = None,
-    form: FormOption = ReportFormat.TABLE,
-    output: OutputOption = None,
-    data: DataOption = None,
 ) -> None:
     """What service was given while a payment was failing, and what came in meanwhile.
 
     Example: dunning report grace --by outcome --since 2026-01-01 --until 2026-03-31
     """
-    words = asked(by, since, until, source, currency, zone)
-    flow("grace", words, form, output, data, policy=policy, cut_off=cut_off)
+    given.answer("grace", cut_off=cut_off)
 
 
 @app.command("value")
-def value(
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--by", metavar="KEY", help=f"{_PERIODS}, of the payment; mechanism, {_OF_CASE}."
-        ),
-    ] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
-    source: SourceOption = None,
-    policy: PolicyOption = None,
-    currency: CurrencyOption = None,
-    zone: ZoneOption = None,
-    form: FormOption = ReportFormat.TABLE,
-    output: OutputOption = None,
-    data: DataOption = None,
-) -> None:
+@asking(f"{PERIODS}, of the payment; mechanism, {_OF_CASE}.")
+def value(given: Given) -> None:
     """The lifetime value of recovered subscriptions, by the formula in `value` of the policy file.
 
     (yearly revenue x expected years [x margin]) - acquisition cost, each once. Subscriptions that
@@ -187,13 +111,11 @@ def value(
 
     Example: dunning report value --by mechanism --since 2026-01-01
     """
-    words = asked(by, since, until, source, currency, zone)
 
     def make(view: Reading) -> Report:
         from dunning.reports import value as make_report
 
-        given: dict[str, Any] = words.words(books_of(view))
-        formula = value_of(view)
-        return make_report(view.session, view.now, formula=formula, policy=policy, **given)
+        scope = given.asked.scope(view)
+        return make_report(view.session, view.now, scope, formula=value_of(view))
 
-    give(make, form, output, data)
+    given.give(make)

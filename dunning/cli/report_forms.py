@@ -12,36 +12,12 @@ import typer
 
 from dunning.cli.opening import reading
 from dunning.cli.output import Column, say, table, write_file
-from dunning.cli.report_options import Asked, Dated, ReportFormat, books_of, zone_of_books
+from dunning.cli.report_options import ReportFormat
 from dunning.errors import RefusedError
 
 if TYPE_CHECKING:
     from dunning.cli.opening import Reading
     from dunning.reports import Report
-
-
-def flow(
-    name: str,
-    words: Asked,
-    form: ReportFormat,
-    output: Path | None,
-    data: Path | None,
-    **more: Any,
-) -> None:
-    """One of the reports about a range of days."""
-
-    def make(view: Reading) -> Report:
-        from dunning import reports
-
-        given = words.words(books_of(view)) | more
-        if more.get("date") == Dated.BOOKS and words.zone is None:
-            given["zone"] = zone_of_books(view) or given["zone"]
-        if name == "uplift":
-            del given["year_from"]
-        made: Report = getattr(reports, name)(view.session, view.now, **given)
-        return made
-
-    give(make, form, output, data)
 
 
 def give(

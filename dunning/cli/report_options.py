@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dunning.cli.opening import Reading
     from dunning.config import Books, PolicyFile
     from dunning.core.worth import Value
+    from dunning.reports import Scope
     from dunning.reports.exchange import Exchange
 
 
@@ -111,9 +112,20 @@ class Asked:
     source: str | None
     currency: str | None
     zone: str | None
+    policy: str | None
+    date: Dated
+
+    def scope(self, view: Reading) -> Scope:
+        """What a report is asked, by the calendar of the books where nothing else was said."""
+        from dunning.reports import Scope
+
+        words = self.words(books_of(view))
+        if self.date is Dated.BOOKS and self.zone is None:
+            words["zone"] = zone_of_books(view) or words["zone"]
+        return Scope(**words, policy=self.policy, date=self.date.value)
 
     def words(self, books: Books) -> dict[str, Any]:
-        """The arguments of a report; whose calendar it goes by is the file's to say."""
+        """What was said; whose calendar it goes by is the file's to say."""
         return {
             "by": self.by,
             "since": self.since,
@@ -132,16 +144,20 @@ def asked(
     source: str | None,
     currency: str | None,
     zone: str | None,
-    usual: str = "month",
+    *,
+    policy: str | None = None,
+    date: Dated = Dated.OCCURRED,
 ) -> Asked:
     """Read what was typed; a day or a currency that is none is refused."""
     return Asked(
-        by=tuple(by or [usual]),
+        by=tuple(by or ()),
         since=read_day(since, "--since"),
         until=read_day(until, "--until"),
         source=source,
         currency=read_currency(currency),
         zone=zone,
+        policy=policy,
+        date=date,
     )
 
 

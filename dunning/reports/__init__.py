@@ -16,6 +16,7 @@ from dunning.reports.rates import rates
 from dunning.reports.recovered import recovered
 from dunning.reports.recurring import recurring
 from dunning.reports.report import Column, Kind, Report, cells, columns, total_cells
+from dunning.reports.scope import Scope
 from dunning.reports.snapshot import snapshot
 from dunning.reports.tiles import tiles
 from dunning.reports.timing import timing
@@ -27,6 +28,7 @@ __all__ = [
     "Column",
     "Kind",
     "Report",
+    "Scope",
     "at_risk",
     "cells",
     "churn",

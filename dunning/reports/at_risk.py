@@ -22,19 +22,21 @@ from dunning.reports.dimensions import (
     joined,
 )
 from dunning.reports.exchange import Exchange
-from dunning.reports.flows import Scope, period
+from dunning.reports.flows import period
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.report import (
     Column,
     Kind,
     Report,
     Row,
-    checked_breakdown,
     in_order,
 )
+from dunning.reports.scope import Scope
 from dunning.store import CaseRow
 
 BY = ("currency", "age", "state", "standing", *CASE_KEYS, "source")
+_USUAL = Scope(by=("currency",))
+_WITHOUT = ("since", "until", "zone", "date", "year_from")
 # Whole days since the first failure, up to and with the number.
 _AGES = (("0-3d", 3), ("4-7d", 7), ("8-14d", 14), ("15-30d", 30))
 _OLDEST = "30d+"
@@ -58,28 +60,20 @@ _SHOWN = {"age": "Age", "state": "State", "standing": "Standing", **CASE_HEADING
 def at_risk(
     session: Session,
     now: datetime,
+    scope: Scope = _USUAL,
     *,
-    by: Sequence[str] = ("currency",),
-    source: str | None = None,
-    policy: str | None = None,
-    currency: str | None = None,
     into: Exchange | None = None,
-    zone: str = "UTC",
 ) -> Report:
-    """What is open now. `RefusedError` for a breakdown nobody knows; `zone` is of days of rates."""
-    chosen = checked_breakdown("at-risk", by, BY)
-    scope = Scope(by=chosen, source=source, policy=policy, currency=currency, zone=zone)
+    """What is open now. The zone of the scope is of the days of exchange rates."""
+    scope = scope.of("at-risk", BY, _WITHOUT)
     until, sentence = data_until(session, now)
     found = _sums(session, scope.keys, scope, now, into)
     rows = in_order(found, scope.by, {"age": AGES})
     empty = "nothing is at risk: no case is open"
-    filters = scope.filters()
-    for unused in ("since", "until", "zone", "date", "fiscal_year_start"):
-        del filters[unused]
-    of_keys = {key: CASE_DEFINITIONS[key] for key in chosen if key in CASE_DEFINITIONS}
+    of_keys = {key: CASE_DEFINITIONS[key] for key in scope.by if key in CASE_DEFINITIONS}
     report = Report(
         name="at-risk",
-        filters=filters,
+        filters=scope.filters(_WITHOUT),
         definitions=DEFINITIONS | of_keys | {"data_until": sentence},
         data_until=until,
         rows=rows,
@@ -90,7 +84,7 @@ def at_risk(
             Column("cases", "Cases", Kind.COUNT),
             Column("oldest", "Oldest", Kind.TIME),
         ),
-        note="" if rows else why_empty(session, empty, policy=policy, source=source),
+        note="" if rows else why_empty(session, empty, scope),
     )
     if into is None:
         return report

@@ -21,10 +21,11 @@ from sqlmodel import Session, col
 from dunning.core.entries import Account
 from dunning.core.status import State
 from dunning.reports.dimensions import CASE_DEFINITIONS, dimensions
-from dunning.reports.flows import Scope, credit, debit, period
+from dunning.reports.flows import period
 from dunning.reports.periods import UNITS, label_of, span, unit_of, zone_named
 from dunning.reports.recovered import told_of
 from dunning.reports.report import Row
+from dunning.reports.scope import Scope
 from dunning.store import CaseRow, EntryRow
 
 
@@ -59,12 +60,6 @@ def balance(account: Account) -> ColumnElement[int]:
     """What an entry changes of an account."""
     name, much = account.value, col(EntryRow.amount)
     return case((col(EntryRow.credit) == name, much), (col(EntryRow.debit) == name, -much), else_=0)
-
-
-def came_in() -> ColumnElement[bool]:
-    """Payments, and the corrections of payments; not what came back of a refund or a dispute."""
-    back = (Account.REFUNDED.value, Account.DISPUTED.value)
-    return (credit == Account.RECOVERED.value) & debit.not_in(back)
 
 
 def told_of_cohorts(scope: Scope) -> dict[str, str]:

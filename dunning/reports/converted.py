@@ -15,9 +15,10 @@ from sqlmodel import Session, col
 from dunning.errors import RefusedError
 from dunning.reports.dimensions import dimensions
 from dunning.reports.exchange import MOST_DAYS_BACK, Exchange
-from dunning.reports.flows import ENTRY_KEYS, Scope, in_scope, in_span, period
+from dunning.reports.flows import ENTRY_KEYS, in_scope, in_span, period
 from dunning.reports.periods import UNITS, label_of, unit_of, zone_named
 from dunning.reports.report import Column, Kind, Report
+from dunning.reports.scope import Scope
 from dunning.store import EntryRow
 
 _ADDED = (

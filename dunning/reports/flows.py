@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
-from typing import Any, Literal, get_args
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -14,88 +14,24 @@ from sqlalchemy import (
     case,
     exists,
     func,
-    literal_column,
-    or_,
     select,
-    tuple_,
 )
 from sqlmodel import Session, col
 
 from dunning.closed import booked_at, booked_between
-from dunning.core.money import currency_code
+from dunning.core.entries import Account
 from dunning.reports.buckets import begin_of
 from dunning.reports.dimensions import CASE_KEYS, dimensions, joined
 from dunning.reports.origins import Origin, origin, payment_keys
 from dunning.reports.periods import (
     FIRST,
-    UNITS,
     Unit,
-    label_of,
     offsets,
     span,
-    unit_of,
     zone_named,
 )
-from dunning.reports.report import Row, refuse_unknown
+from dunning.reports.scope import Scope
 from dunning.store import CaseRow, EntryRow
-
-# When the provider says it happened; when it was written down here; or where the books count it:
-# when it happened, unless its month was closed by then. By the last two a correction counts by
-# itself, so that what was reported of a month, or of a closed one, stays as it was.
-Dated = Literal["occurred", "recorded", "books"]
-DATED: tuple[Dated, ...] = get_args(Dated)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """What a report is about: its breakdown and its filters."""
-
-    by: tuple[str, ...]
-    since: date | None = None
-    until: date | None = None
-    source: str | None = None
-    policy: str | None = None
-    currency: str | None = None
-    zone: str = "UTC"
-    date: Dated = "occurred"
-    year_from: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant, before the database is asked."""
-        unit_of(self.by)
-        span(self.since, self.until, zone_named(self.zone))
-        refuse_unknown("date", self.date, DATED)
-        if self.currency is not None:
-            object.__setattr__(self, "currency", currency_code(self.currency))
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """What rows are told apart by: the breakdown, and always the currency."""
-        return self.by if "currency" in self.by else (*self.by, "currency")
-
-    @property
-    def is_recorded(self) -> bool:
-        """Whether the report goes by when things were written down here."""
-        return self.date == "recorded"
-
-    @property
-    def is_of_books(self) -> bool:
-        """Whether it goes by the months of the books, of which closed ones never change."""
-        return self.date == "books"
-
-    def filters(self) -> dict[str, Any]:
-        """The filters as the report states them."""
-        return {
-            "since": self.since.isoformat() if self.since else None,
-            "until": self.until.isoformat() if self.until else None,
-            "by": list(self.by),
-            "source": self.source,
-            "policy": self.policy,
-            "currency": self.currency,
-            "zone": self.zone,
-            "date": self.date,
-            "fiscal_year_start": self.year_from,
-        }
 
 
 def moment_of(scope: Scope) -> Any:
@@ -106,6 +42,7 @@ def moment_of(scope: Scope) -> Any:
 
 
 BOOKED_AT = booked_at()
+EPOCH = datetime(FIRST.year, 1, 1, tzinfo=UTC)
 
 
 # --- what a row of the ledger is grouped by ------------------------------------------------
@@ -120,10 +57,19 @@ ENTRY_KEYS: dict[str, SQLColumnExpression[Any]] = {
 
 
 # A counter-entry as what it takes back, with a minus.
-_counter = col(EntryRow.reverses).is_not(None)
-debit: ColumnElement[str] = case((_counter, col(EntryRow.credit)), else_=col(EntryRow.debit))
-credit: ColumnElement[str] = case((_counter, col(EntryRow.debit)), else_=col(EntryRow.credit))
-amount: ColumnElement[int] = case((_counter, -col(EntryRow.amount)), else_=col(EntryRow.amount))
+is_counter = col(EntryRow.reverses).is_not(None)
+debit: ColumnElement[str] = case((is_counter, col(EntryRow.credit)), else_=col(EntryRow.debit))
+credit: ColumnElement[str] = case((is_counter, col(EntryRow.debit)), else_=col(EntryRow.credit))
+amount: ColumnElement[int] = case((is_counter, -col(EntryRow.amount)), else_=col(EntryRow.amount))
+
+
+def came_in() -> ColumnElement[bool]:
+    """Payments, and the corrections of payments; not what came back of a refund or a dispute."""
+    back = (Account.REFUNDED.value, Account.DISPUTED.value)
+    plain, name = col(EntryRow.reverses).is_(None), Account.RECOVERED.value
+    came = plain & (col(EntryRow.credit) == name) & col(EntryRow.debit).not_in(back)
+    # A counter-entry goes the other way. Said of columns, it can be estimated by the database.
+    return came | ~plain & (col(EntryRow.debit) == name) & col(EntryRow.credit).not_in(back)
 
 
 def standing() -> tuple[ColumnElement[bool], ...]:
@@ -162,7 +108,13 @@ def in_scope(scope: Scope, query: Select[Any], keys: tuple[str, ...] = ()) -> Se
 
 def in_span(scope: Scope, query: Select[Any]) -> Select[Any]:
     """Only what happened, or was written down, between the two dates."""
-    starts, ends = span(scope.since, scope.until, zone_named(scope.zone))
+    return between(scope, query, *span(scope.since, scope.until, zone_named(scope.zone)))
+
+
+def between(
+    scope: Scope, query: Select[Any], starts: datetime | None, ends: datetime | None
+) -> Select[Any]:
+    """The same between two moments, the second of which is not part of it."""
     if scope.is_of_books:
         return query.where(booked_between(starts, ends))
     moment = moment_of(scope)
@@ -171,118 +123,7 @@ def in_span(scope: Scope, query: Select[Any]) -> Select[Any]:
     return query.where(moment < ends) if ends is not None else query
 
 
-# --- sums ----------------------------------------------------------------------------------
-
-
-def sums(
-    session: Session,
-    scope: Scope,
-    amounts: Mapping[str, ColumnElement[int]],
-    cases: Mapping[str, ColumnElement[bool]],
-    where: ColumnElement[bool],
-) -> Iterator[Row]:
-    """One row for each combination of the scope's keys: amounts added up, cases counted once.
-
-    Counter-entries are taken with a minus in each case, so that nobody has to look for what they
-    take back; a case counts where more holds than was taken back.
-    """
-    lines = _lines(session, scope, amounts, cases, where)
-    keys = [lines[name] for name in scope.keys]
-    each = _of_cases(lines, (*amounts, *cases), keys).group_by(*keys, lines.case_id).subquery().c
-    groups = [each[name] for name in scope.keys]
-    query: Select[Any] = select(*groups, *_counted(each, amounts, cases)).group_by(*groups)
-    yield from _read(scope, session.execute(query).mappings(), (*amounts, *cases))
-
-
-def sums_and_totals(
-    session: Session,
-    scope: Scope,
-    amounts: Mapping[str, ColumnElement[int]],
-    cases: Mapping[str, ColumnElement[bool]],
-    where: ColumnElement[bool],
-) -> tuple[list[Row], list[Row]]:
-    """The same, and beside it a row for each currency; where the database can, in one pass."""
-    whole = replace(scope, by=())
-    if session.get_bind().dialect.name != "postgresql" or set(scope.keys) == {"currency"}:
-        rows = list(sums(session, scope, amounts, cases, where))
-        alone = set(scope.keys) == {"currency"}
-        return rows, rows if alone else list(sums(session, whole, amounts, cases, where))
-    lines = _lines(session, scope, amounts, cases, where)
-    keys = [lines[name] for name in scope.keys]
-    mine, last = [*keys, lines.case_id], [lines.currency, lines.case_id]
-    # Sorted by currency and case first, one pass over the rows makes both.
-    other = next(key for key in keys if key is not lines.currency)
-    query = _of_cases(lines, (*amounts, *cases), keys)
-    query = query.add_columns(func.grouping(other).label(_WHOLE))
-    each = query.group_by(func.grouping_sets(tuple_(*mine), tuple_(*last))).subquery().c
-    groups = [each[_WHOLE], *(each[name] for name in scope.keys)]
-    told: Select[Any] = select(*groups, *_counted(each, amounts, cases)).group_by(*groups)
-    names = (*amounts, *cases)
-    found = list(session.execute(told).mappings())
-    rows = list(_read(scope, (one for one in found if not one[_WHOLE]), names))
-    return rows, list(_read(whole, (one for one in found if one[_WHOLE]), names))
-
-
-_WHOLE = "_whole"
-
-
-def _lines(
-    session: Session,
-    scope: Scope,
-    amounts: Mapping[str, ColumnElement[int]],
-    cases: Mapping[str, ColumnElement[bool]],
-    where: ColumnElement[bool],
-) -> Any:
-    """Each row of the ledger that counts, with its keys and what it adds to each figure."""
-    unit = unit_of(scope.by)
-    known = dimensions(session.get_bind().dialect.name) | ENTRY_KEYS
-    keys: dict[str, SQLColumnExpression[Any]] = {
-        key: known[key] for key in scope.keys if key not in UNITS
-    }
-    if unit is not None:
-        keys[unit] = period(session, unit, scope, moment_of(scope))
-    one: Any = literal_column("1") if scope.is_recorded else case((_counter, -1), else_=1)
-    told: list[Any] = [
-        *(figure.label(name) for name, figure in keys.items()),
-        col(EntryRow.case_id).label("case_id"),
-        *(figure.label(name) for name, figure in amounts.items()),
-        *(case((rule, one), else_=0).label(name) for name, rule in cases.items()),
-    ]
-    query: Select[Any] = select(*told).select_from(EntryRow)
-    return in_span(scope, in_scope(scope, query, scope.keys)).where(where).subquery().c
-
-
-def _of_cases(lines: Any, names: Sequence[str], keys: Sequence[Any]) -> Select[Any]:
-    """What the rows of one case come to, for each of these keys."""
-    return select(*keys, *(func.sum(lines[name]).label(name) for name in names))
-
-
-def _counted(each: Any, amounts: Mapping[str, Any], cases: Mapping[str, Any]) -> list[Any]:
-    return [
-        *(func.sum(each[name]).label(name) for name in amounts),
-        *(func.sum(case((each[name] != 0, 1), else_=0)).label(name) for name in cases),
-        func.sum(_anything(each, amounts, cases)).label("_anything"),
-    ]
-
-
-def _read(scope: Scope, found: Iterable[Any], names: Sequence[str]) -> Iterator[Row]:
-    """Rows as reports have them."""
-    unit = unit_of(scope.by)
-    for one in found:
-        if not one["_anything"]:
-            continue
-        row: Row = {key: one[key] for key in scope.keys}
-        if unit is not None:
-            row[unit] = label_of(unit, date.fromisoformat(one[unit]), scope.year_from)
-        # PostgreSQL adds 64-bit integers up to a Decimal.
-        yield row | {name: int(one[name] or 0) for name in names}
-
-
-def _anything(
-    columns: Any, amounts: Mapping[str, Any], cases: Mapping[str, Any]
-) -> ColumnElement[int]:
-    """1 for a case of which something holds: what was taken back whole is no row of a report."""
-    return case((or_(*(columns[name] != 0 for name in (*amounts, *cases))), 1), else_=0)
+# --- periods -----------------------------------------------------------------------------------
 
 
 def period(session: Session, unit: Unit, scope: Scope, moment: Any) -> ColumnElement[str]:
@@ -291,10 +132,23 @@ def period(session: Session, unit: Unit, scope: Scope, moment: Any) -> ColumnEle
     starts, ends = span(scope.since, scope.until, zone)
     if starts is None or ends is None:
         first, last = _ends(session, moment)
-        epoch = datetime(FIRST.year, 1, 1, tzinfo=UTC)
-        starts, ends = starts or first or epoch, ends or last or epoch
+        starts, ends = starts or first or EPOCH, ends or last or EPOCH
     known = offsets(zone, starts, max(starts, ends))
     return begin_of(session.get_bind().dialect.name, unit, known, moment, scope.year_from)
+
+
+def edges_of(session: Session, scope: Scope) -> tuple[datetime, datetime]:
+    """The first moment of the range and the first after it, within the months there are."""
+    starts, ends = span(scope.since, scope.until, zone_named(scope.zone))
+    first, last = _ends(session, moment_of(scope))
+    begins = month_of(first or EPOCH)
+    closes = month_of(month_of(last) + timedelta(days=32)) if last else begins
+    return max(starts or begins, begins), min(ends or closes, closes)
+
+
+def month_of(at: datetime) -> datetime:
+    """The first moment of the month, by UTC."""
+    return at.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def _ends(session: Session, moment: Any) -> tuple[datetime | None, datetime | None]:

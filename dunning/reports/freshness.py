@@ -9,6 +9,7 @@ from sqlmodel import Session, col
 
 from dunning.clock import utc
 from dunning.reports.report import time_text
+from dunning.reports.scope import Scope
 from dunning.store import CaseRow, EntryRow, InboxRow
 
 DATA_UNTIL = "Everything received before this moment is in the figures."
@@ -30,11 +31,11 @@ def data_until(session: Session, now: datetime) -> tuple[datetime, str]:
     return min(utc(now), oldest) if oldest else utc(now), sentence
 
 
-def why_empty(session: Session, plain: str, *, policy: str | None, source: str | None) -> str:
+def why_empty(session: Session, plain: str, scope: Scope) -> str:
     """One line on why a report has no rows; a misspelt filter is the likeliest reason."""
     for column, given, word in (
-        (col(CaseRow.policy), policy, "policy"),
-        (col(CaseRow.source), source, "source"),
+        (col(CaseRow.policy), scope.policy, "policy"),
+        (col(CaseRow.source), scope.source, "source"),
     ):
         if given is None:
             continue

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -28,7 +27,6 @@ from dunning.core.words import StepKind, StepResult
 from dunning.errors import RefusedError
 from dunning.reports.cohorts import (
     balance,
-    came_in,
     entries_of_cohort,
     keys_of_cases,
     labelled,
@@ -37,10 +35,11 @@ from dunning.reports.cohorts import (
     told_of_cohorts,
 )
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS, joined
-from dunning.reports.flows import Scope, amount, debit
+from dunning.reports.flows import amount, came_in, debit
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS, span, zone_named
-from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
+from dunning.reports.report import Column, Kind, Report, Row, in_order
+from dunning.reports.scope import BY_MONTH, Scope
 from dunning.store import CaseRow, EntryRow, StepRow, SubscriptionRow
 from dunning.store.tables import UTCDateTime
 
@@ -86,30 +85,14 @@ _SUMS = ("cases", "minutes", *_MONEY, "without_price")
 def grace(
     session: Session,
     now: datetime,
+    scope: Scope = BY_MONTH,
     *,
-    since: date | None = None,
-    until: date | None = None,
-    by: Sequence[str] = ("month",),
-    source: str | None = None,
-    policy: str | None = None,
-    currency: str | None = None,
-    zone: str = "UTC",
-    year_from: int = 1,
     cut_off: int = 0,
 ) -> Report:
     """What grace cost and what came in during it; both dates are of the first failure."""
     if not 0 <= cut_off <= MOST_DAYS:
         raise RefusedError(f"cut off after {cut_off} days; use 0 to {MOST_DAYS}")
-    scope = Scope(
-        by=checked_breakdown("grace", by, BY),
-        since=since,
-        until=until,
-        source=source,
-        policy=policy,
-        currency=currency,
-        zone=zone,
-        year_from=year_from,
-    )
+    scope = scope.of("grace", BY)
     fresh_until, sentence = data_until(session, now)
     query = _sums(session, scope, utc(fresh_until), cut_off)
     found = [
@@ -124,8 +107,7 @@ def grace(
             sums[name] += one[name]
     totals = [{"currency": name} | _told(sums) for name, sums in whole.items()]
     rows = [{key: one[key] for key in scope.keys} | _told(one) for one in found]
-    filters = scope.filters() | {"cut_off": cut_off}
-    del filters["date"]
+    filters = scope.filters(("date",)) | {"cut_off": cut_off}
     return Report(
         name="grace",
         filters=filters,
@@ -134,7 +116,7 @@ def grace(
         rows=in_order(rows, scope.keys, {OUTCOME: OUTCOMES}),
         totals=in_order(totals, (), {}),
         shown=_columns(scope),
-        note="" if rows else why_empty(session, "no case", policy=policy, source=source),
+        note="" if rows else why_empty(session, "no case", scope),
     )
 
 

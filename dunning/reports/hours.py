@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
@@ -30,7 +30,6 @@ from dunning.core.policy import from_data
 from dunning.core.words import Actor, AttemptStatus
 from dunning.reports.cohorts import seconds_of
 from dunning.reports.dimensions import CASE_DEFINITIONS, CASE_HEADINGS, dimensions, joined
-from dunning.reports.flows import Scope
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.intervals import Counted, wilson
 from dunning.reports.periods import span, zone_named
@@ -39,16 +38,17 @@ from dunning.reports.report import (
     Kind,
     Report,
     Row,
-    checked_breakdown,
     in_order,
     refuse_unknown,
 )
+from dunning.reports.scope import Scope
 from dunning.store import AttemptRow, CaseRow, CustomerRow, PolicyRow
 from dunning.workdays import works_on
 
 ON_THE_CLOCK = ("hour", "weekday", "monthday")
 _OF_CASE = ("policy", "policy_version", "country", "plan")
 BY = (*ON_THE_CLOCK, "made_by", "step", "network", *_OF_CASE, "source", "currency")
+_WITHOUT = ("date", "year_from")
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 Clock = Literal["customer", "books"]
 CLOCKS: tuple[Clock, ...] = get_args(Clock)
@@ -108,35 +108,20 @@ class _Sums:
 
 
 _Groups = dict[tuple[str | None, ...], _Sums]
+_USUAL = Scope(by=("hour",))
 
 
 def hours(
     session: Session,
     now: datetime,
+    scope: Scope = _USUAL,
     *,
-    since: date | None = None,
-    until: date | None = None,
-    by: Sequence[str] = ("hour",),
-    source: str | None = None,
-    policy: str | None = None,
-    currency: str | None = None,
-    zone: str = "UTC",
-    year_from: int = 1,
     clock: Clock = "customer",
     made_by: str | None = None,
 ) -> Report:
     """How charges went; both dates are of the charge, by the calendar of `zone`."""
     refuse_unknown("clock", clock, CLOCKS)
-    scope = Scope(
-        by=checked_breakdown("hours", by, BY),
-        since=since,
-        until=until,
-        source=source,
-        policy=policy,
-        currency=currency,
-        zone=zone,
-        year_from=year_from,
-    )
+    scope = scope.of("hours", BY, _WITHOUT)
     made_by = made_by or (ALL if "made_by" in scope.by else Actor.OURS.value)
     refuse_unknown("made by", made_by, MADE_BY)
     fresh_until, sentence = data_until(session, now)
@@ -148,9 +133,7 @@ def hours(
     average = {key[0]: _rate(sums) for key, sums in whole.items()}
     rows = [_row(scope.keys, key, sums, alike, average) for key, sums in groups.items()]
     totals = [_row(("currency",), key, sums, alike, {}) for key, sums in whole.items()]
-    filters = scope.filters() | {"clock": clock, "made_by": made_by}
-    for unused in ("date", "fiscal_year_start"):
-        del filters[unused]
+    filters = scope.filters(_WITHOUT) | {"clock": clock, "made_by": made_by}
     return Report(
         name="hours",
         filters=filters,
@@ -159,7 +142,7 @@ def hours(
         rows=in_order(rows, scope.by, {"weekday": WEEKDAYS}),
         totals=in_order(totals, (), {}),
         shown=_columns(scope),
-        note="" if rows else why_empty(session, "no charge", policy=policy, source=source),
+        note="" if rows else why_empty(session, "no charge", scope),
     )
 
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from datetime import date as Day  # noqa: N812 - `date` is which of the two times counts
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, case, or_, true
-from sqlmodel import Session
+from sqlmodel import Session, col
 
 from dunning.core.entries import Account
 from dunning.reports.converted import Sums, name_in, refuse_recorded, sums_in, with_rates
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS
 from dunning.reports.exchange import Exchange
-from dunning.reports.flows import Dated, Scope, amount, credit, debit, sums_and_totals
+from dunning.reports.flows import amount, credit, debit
+from dunning.reports.folds import Asked, sums_and_totals
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS
-from dunning.reports.recovered import told_of, totalled
-from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
+from dunning.reports.recovered import told_of
+from dunning.reports.report import Column, Kind, Report, Row, in_order
+from dunning.reports.scope import BY_MONTH, Scope
+from dunning.store import EntryRow
 
 BY = (*UNITS, "kind", "cause", *CASE_KEYS, "source", "currency")
 KINDS = ("lost", "withdrawn", "late_recovery")
@@ -49,36 +50,19 @@ _MONEY = {
 def lost(
     session: Session,
     now: datetime,
+    scope: Scope = BY_MONTH,
     *,
-    since: Day | None = None,
-    until: Day | None = None,
-    by: Sequence[str] = ("month",),
-    source: str | None = None,
-    policy: str | None = None,
-    currency: str | None = None,
-    zone: str = "UTC",
-    date: Dated = "occurred",
-    year_from: int = 1,
     into: Exchange | None = None,
 ) -> Report:
     """What is no longer pursued, and what of it came in late; both dates are part of the range."""
-    chosen = checked_breakdown("lost", by, BY)
-    scope = Scope(
-        by=chosen,
-        since=since,
-        until=until,
-        source=source,
-        policy=policy,
-        currency=currency,
-        zone=zone,
-        date=date,
-        year_from=year_from,
-    )
+    scope = scope.of("lost", BY, ())
     if into is not None:
         refuse_recorded(scope)
     fresh_until, sentence = data_until(session, now)
-    bare = replace(scope, by=tuple(key for key in scope.by if key != "kind"))
-    found, whole = sums_and_totals(session, bare, _AMOUNTS, _CASES, _left())
+    bare = scope.less("kind")
+    found, whole = sums_and_totals(
+        session, bare, Asked(amounts=_AMOUNTS, cases=_CASES, where=_left())
+    )
     other = {} if into is None else sums_in(session, bare, _AMOUNTS, _left(), into)
     rows = in_order(list(_rows(scope, found, into, other)), scope.by, {"kind": KINDS})
     empty = "nothing lost"
@@ -88,13 +72,13 @@ def lost(
         definitions=DEFINITIONS | told_of(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
-        totals=in_order(list(_rows(totalled(scope), whole, None, {})), (), {}),
+        totals=in_order(list(_rows(scope.totalled, whole, None, {})), (), {}),
         shown=(
             *(Column(key, _SHOWN.get(key, key.capitalize())) for key in scope.keys),
             *(Column(name, heading, Kind.MONEY) for name, heading in _MONEY.items()),
             Column("cases", "Cases", Kind.COUNT),
         ),
-        note="" if rows else why_empty(session, empty, policy=policy, source=source),
+        note="" if rows else why_empty(session, empty, scope),
     )
     if into is None:
         return report
@@ -136,7 +120,8 @@ _gone = (_lost, _withdrawn)
 
 
 def _left() -> ColumnElement[bool]:
-    return credit.in_(_gone) | debit.in_(_gone)
+    # The same either way round, so that counter-entries are among them.
+    return col(EntryRow.credit).in_(_gone) | col(EntryRow.debit).in_(_gone)
 
 
 _MOVED = (debit == _lost) & (credit == _withdrawn)

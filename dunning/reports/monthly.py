@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from calendar import month_name
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ from dunning.reports.periods import (
 from dunning.reports.rates import rates
 from dunning.reports.recovered import recovered
 from dunning.reports.report import Column, Kind, Report, Row
+from dunning.reports.scope import Scope
 from dunning.reports.tiles import Tile
 from dunning.statements import named
 from dunning.store import CaseRow, EntryRow
@@ -207,7 +208,8 @@ def monthly(session: Session, now: datetime, month: Month, *, year_from: int = 1
         for (label, _, _), figures in zip(spans, found, strict=True)
     ]
     fresh_until, sentence = data_until(session, now)
-    of_month: Mapping[str, Any] = {"since": month.first, "until": month.last, "zone": month.zone}
+    whole = Scope(by=(), since=month.first, until=month.last, zone=month.zone, year_from=year_from)
+    of_year = Scope(until=month.last, zone=month.zone, year_from=year_from)
     books, digest = _books(session, month)
     return Monthly(
         month=month,
@@ -228,14 +230,12 @@ def monthly(session: Session, now: datetime, month: Month, *, year_from: int = 1
             note="" if rows else "nothing failed, came in or was lost",
         ),
         of_month=[
-            recovered(session, now, by=("mechanism",), year_from=year_from, **of_month),
-            lost(session, now, by=("kind", "cause"), year_from=year_from, **of_month),
-            rates(session, now, by=(), definitions=("all",), year_from=year_from, **of_month),
-            churn(session, now, by=("kind",), year_from=year_from, **of_month),
+            recovered(session, now, replace(whole, by=("mechanism",))),
+            lost(session, now, replace(whole, by=("kind", "cause"))),
+            rates(session, now, whole, definitions=("all",)),
+            churn(session, now, replace(whole, by=("kind",))),
         ],
-        of_year=overview(
-            session, now, until=month.last, zone=month.zone, year_from=year_from, brief=True
-        ),
+        of_year=overview(session, now, of_year, brief=True),
         books=books,
         digest=digest,
     )
@@ -256,15 +256,15 @@ def _figures(
     session: Session, now: datetime, since: date, until: date, zone: str
 ) -> dict[str, dict[str, Any]]:
     """The main figures of a span of days, by currency."""
-    of: Mapping[str, Any] = {"since": since, "until": until, "zone": zone}
+    of = Scope(by=(), since=since, until=until, zone=zone)
     told: dict[str, dict[str, Any]] = {}
-    for row in recovered(session, now, by=(), **of).totals:
+    for row in recovered(session, now, of).totals:
         _at(told, row).update(recovered=row["recovered"], claimed=row["claimed"])
-    for row in lost(session, now, by=(), **of).totals:
+    for row in lost(session, now, of).totals:
         _at(told, row).update(lost=row["net"])
-    for row in rates(session, now, by=(), definitions=("ours_so_far",), **of).totals:
+    for row in rates(session, now, of, definitions=("ours_so_far",)).totals:
         _at(told, row).update(failed=row["denominator"], rate=row["rate"], mature=row["mature"])
-    left = churn(session, now, by=("kind",), **of)
+    left = churn(session, now, replace(of, by=("kind",)))
     for row in left.totals:
         if row["currency"]:
             _at(told, row).update(customers_lost=row["customers_lost"])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
-from typing import Any
 
 from sqlmodel import Session
 
@@ -14,40 +14,35 @@ from dunning.reports.periods import zone_named
 from dunning.reports.rates import rates
 from dunning.reports.recovered import recovered
 from dunning.reports.report import Report
+from dunning.reports.scope import BY_MONTH, Scope
 
 MONTHS = 12
 
 
 def overview(
-    session: Session,
-    now: datetime,
-    *,
-    since: date | None = None,
-    until: date | None = None,
-    source: str | None = None,
-    currency: str | None = None,
-    zone: str = "UTC",
-    year_from: int = 1,
-    unit: str = "month",
-    brief: bool = False,
+    session: Session, now: datetime, scope: Scope = BY_MONTH, *, brief: bool = False
 ) -> list[Report]:
     """What is at risk, and by period what was recovered and lost, at what rates, and churn.
 
     `brief`: without the rates of all of it under each definition.
     """
-    today = now.astimezone(zone_named(zone)).date()
-    until = until or today
-    since = since or _months_before(until, MONTHS - 1)
-    of: dict[str, Any] = {"source": source, "currency": currency}
-    told = of | {"since": since, "until": until, "zone": zone, "year_from": year_from}
-    every = () if brief else (rates(session, now, by=(), definitions=("all",), **told),)
+    today = now.astimezone(zone_named(scope.zone)).date()
+    until = scope.until or today
+    scope = replace(scope, since=scope.since or _months_before(until, MONTHS - 1), until=until)
+
+    def by(*keys: str) -> Scope:
+        return replace(scope, by=keys)
+
+    unit = next(iter(scope.by), "month")
+    open_now = Scope(by=("age",), source=scope.source, currency=scope.currency)
+    every = () if brief else (rates(session, now, by(), definitions=("all",)),)
     return [
-        at_risk(session, now, by=("age",), **of),
-        recovered(session, now, by=(unit, "mechanism"), **told),
-        lost(session, now, by=(unit, "kind"), **told),
-        rates(session, now, by=(unit,), definitions=("ours", "ours_so_far"), **told),
+        at_risk(session, now, open_now),
+        recovered(session, now, by(unit, "mechanism")),
+        lost(session, now, by(unit, "kind")),
+        rates(session, now, by(unit), definitions=("ours", "ours_so_far")),
         *every,
-        churn(session, now, by=(unit, "kind"), **told),
+        churn(session, now, by(unit, "kind")),
     ]
 
 

@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlmodel import col
 
-from dunning.reports.flows import Scope, standing
+from dunning.reports.flows import standing
 from dunning.reports.origins import payment_keys
 from dunning.reports.periods import span, zone_named
+from dunning.reports.scope import Scope
 from dunning.store import EntryRow
 
 

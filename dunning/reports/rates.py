@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, Subquery, case, func, select
+from sqlalchemy import ColumnElement, Select, case, func, select
 from sqlmodel import Session, col
 
 from dunning.clock import utc
 from dunning.core.entries import Account
-from dunning.reports.cohorts import balance, came_in, of_cohort, told_of_cohorts
+from dunning.reports.cohorts import (
+    balance,
+    keys_of_cases,
+    labelled,
+    of_cohort,
+    told_of_cohorts,
+)
 from dunning.reports.dimensions import (
     CASE_HEADINGS,
     CASE_KEYS,
-    dimensions,
     joined,
 )
-from dunning.reports.flows import Scope, amount, period, sums
+from dunning.reports.flows import amount, came_in
+from dunning.reports.folds import Asked, sums
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import PAYMENT_DEFINITIONS, PAYMENT_HEADINGS, PAYMENT_KEYS
 from dunning.reports.payments import last_payments
-from dunning.reports.periods import UNITS, label_of, span, unit_of, zone_named
+from dunning.reports.periods import UNITS, span, zone_named
 from dunning.reports.published import (
     ALL,
     CHURN_BUSTER_WINDOW,
@@ -33,16 +39,16 @@ from dunning.reports.published import (
     Published,
 )
 from dunning.reports.published import DEFINITIONS as PUBLISHED
-from dunning.reports.recovered import MECHANISMS, totalled
+from dunning.reports.recovered import MECHANISMS
 from dunning.reports.report import (
     Column,
     Kind,
     Report,
     Row,
-    checked_breakdown,
     in_order,
     refuse_unknown,
 )
+from dunning.reports.scope import BY_MONTH, Scope
 from dunning.reports.windows import Windows, has_closed, in_words, windows, within, within_window
 from dunning.store import CaseRow, EntryRow
 
@@ -64,6 +70,8 @@ _FIGURES = (
     "cases closed failed_in_all failed recovered recovered_cases recovered_so_far recovered_in_all "
     "gross gross_28 customers customers_14"
 ).split()
+# Those that count whatever came in, however late.
+_WITHOUT_END = {"recovered_so_far", "recovered_in_all", "gross"}
 _SHOWN = {**PAYMENT_HEADINGS, **CASE_HEADINGS}
 
 
@@ -76,46 +84,42 @@ class _Asked:
     windows: Windows
     chosen: tuple[Published, ...]
 
+    @property
+    def wanted(self) -> set[str]:
+        """The figures that these definitions are made of."""
+        return {"cases", "closed"}.union(*((one.numerator, one.denominator) for one in self.chosen))
+
+    def known_until(self, scope: Scope) -> datetime:
+        """Up to when entries may matter: of an old cohort, not all that came since."""
+        _, ends = span(scope.since, scope.until, zone_named(scope.zone))
+        if ends is None or not self.wanted.isdisjoint(_WITHOUT_END):
+            return self.until
+        longest = max((*(window for window, _ in self.windows), CHURN_BUSTER_WINDOW, RETAIN_WINDOW))
+        return min(self.until, ends + longest)
+
 
 def rates(
     session: Session,
     now: datetime,
+    scope: Scope = BY_MONTH,
     *,
-    since: date | None = None,
-    until: date | None = None,
-    by: Sequence[str] = ("month",),
-    source: str | None = None,
-    policy: str | None = None,
-    currency: str | None = None,
-    zone: str = "UTC",
-    year_from: int = 1,
     definitions: Sequence[str] = USUAL,
 ) -> Report:
     """The rates of each cohort under these definitions; both dates are of the first failure."""
-    scope = Scope(
-        by=checked_breakdown("rates", by, BY),
-        since=since,
-        until=until,
-        source=source,
-        policy=policy,
-        currency=currency,
-        zone=zone,
-        year_from=year_from,
-    )
+    scope = scope.of("rates", BY)
     fresh_until, sentence = data_until(session, now)
     asked = _Asked(scope, utc(fresh_until), windows(session), _chosen(definitions))
     order = {"definition": NAMES, "mechanism": MECHANISMS}
-    bare = replace(scope, by=tuple(key for key in scope.by if key not in PAYMENT_KEYS))
+    bare = scope.less(*PAYMENT_KEYS)
     cohorts = _gathered(session, asked, bare)
     parts = cohorts if bare == scope else _parts(session, asked, scope, bare, cohorts)
     rows = in_order(_rows(asked, scope, parts), (*scope.keys, "definition"), order)
     whole = _added_up(cohorts)
     if any(one.measure == "customers" for one in asked.chosen):
         # Who is in two cohorts is one customer, so these cannot be added up.
-        whole = _gathered(session, asked, totalled(scope))
-    totals = _rows(asked, totalled(scope), whole)
-    filters = scope.filters() | {"definitions": [one.name for one in asked.chosen]}
-    del filters["date"]
+        whole = _gathered(session, asked, scope.totalled)
+    totals = _rows(asked, scope.totalled, whole)
+    filters = scope.filters(("date",)) | {"definitions": [one.name for one in asked.chosen]}
     told = {one.name: one.told for one in asked.chosen}
     return Report(
         name="rates",
@@ -125,7 +129,7 @@ def rates(
         rows=rows,
         totals=in_order(totals, ("currency", "definition"), order),
         shown=_columns(scope),
-        note="" if rows else why_empty(session, "no cohort", policy=policy, source=source),
+        note="" if rows else why_empty(session, "no cohort", scope),
     )
 
 
@@ -172,7 +176,8 @@ def _gathered(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
         cohorts[tuple(found[key] for key in scope.keys)] = found
     if any(one.numerator == "cash" for one in asked.chosen):
         blank = dict.fromkeys(_FIGURES, 0)
-        for found in sums(session, scope, {"cash": amount}, {}, came_in()):
+        cash = Asked(amounts={"cash": amount}, cases={}, where=came_in())
+        for found in sums(session, scope, cash):
             key = tuple(found[name] for name in scope.keys)
             cohort = cohorts.setdefault(key, {name: found[name] for name in scope.keys} | blank)
             cohort["cash"] = found["cash"]
@@ -231,45 +236,22 @@ def _ratio(above: int, below: int) -> float | None:
 
 def _cohorts(session: Session, asked: _Asked, scope: Scope) -> list[Row]:
     """The figures of each cohort, from what became of each of its cases."""
-    dialect = session.get_bind().dialect.name
-    of_case = _of_cases(dialect, asked, scope)
-    known = dimensions(dialect) | {
-        "currency": col(CaseRow.currency),
-        "source": col(CaseRow.source),
-    }
-    paid = [key for key in PAYMENT_KEYS if key in scope.by]
-    last = last_payments(paid, came_in(), scope).subquery()
-    known |= {key: last.c[key] for key in paid}
-    keys: dict[str, SQLColumnExpression[Any]] = {
-        key: known[key] for key in scope.keys if key not in UNITS
-    }
-    unit = unit_of(scope.by)
-    if unit is not None:
-        keys[unit] = period(session, unit, scope, col(CaseRow.opened_at))
-    measures = _measures(asked, of_case.c, has_closed(asked.windows, asked.until))
-    named: list[Any] = [one.label(name) for name, one in (*keys.items(), *measures.items())]
-    query: Select[Any] = select(*named).select_from(CaseRow)
-    query = query.outerjoin(of_case, of_case.c.case_id == col(CaseRow.id))
-    if paid:
-        query = query.join(last, last.c.case_id == col(CaseRow.id))
-    query = of_cohort(joined(query, scope.keys), scope).group_by(*keys.values())
+    of_case = _of_cases(session, asked, scope)
+    measures = _measures(asked, of_case)
+    groups = [of_case[key] for key in scope.keys]
+    named = [figure.label(name) for name, figure in measures.items()]
     rows = []
-    for found in session.execute(query).mappings():
-        row: Row = {key: found[key] for key in scope.keys}
-        if unit is not None:
-            row[unit] = label_of(unit, date.fromisoformat(found[unit]), scope.year_from)
+    for found in session.execute(select(*groups, *named).group_by(*groups)).mappings():
+        row = labelled(scope, {key: found[key] for key in scope.keys})
         rows.append(row | {name: int(found[name] or 0) for name in measures})
     return rows
 
 
-def _measures(
-    asked: _Asked, book: Any, closed: ColumnElement[bool]
-) -> Mapping[str, ColumnElement[Any]]:
+def _measures(asked: _Asked, book: Any) -> Mapping[str, ColumnElement[Any]]:
     """The figures of a cohort that are asked for. A case without entries has none of the sums."""
-    due, customer = col(CaseRow.amount_due), col(CaseRow.customer)
+    due, customer, closed = book.due, book.customer, book.closed == 1
     paid_up = (book.came_in > 0) & (book.left_over <= 0)
     in_14 = book.gross_14 >= due
-    wanted = {"cases", "closed"}.union(*((one.numerator, one.denominator) for one in asked.chosen))
     known = {
         "cases": func.count(),
         "closed": _where(closed),
@@ -284,20 +266,20 @@ def _measures(
         "customers": func.count(customer.distinct()),
         "customers_14": func.count(case((in_14, customer), else_=None).distinct()),
     }
-    return {name: figure for name, figure in known.items() if name in wanted}
+    return {name: figure for name, figure in known.items() if name in asked.wanted}
 
 
 def _where(rule: ColumnElement[bool], figure: Any = 1) -> ColumnElement[int]:
     return func.sum(case((rule, figure), else_=0))
 
 
-def _of_cases(dialect: str, asked: _Asked, scope: Scope) -> Subquery:
+def _of_cases(session: Session, asked: _Asked, scope: Scope) -> Any:
     """For each case of the cohorts, what its accounts had held and by when.
 
     A counter-entry goes the other way on the same day, so plain sums are net of corrections.
     """
+    dialect = session.get_bind().dialect.name
     in_window = within_window(dialect, asked.windows)
-    known = col(EntryRow.occurred_at) <= asked.until
     came = balance(Account.RECOVERED)
     left = balance(Account.AT_RISK) + balance(Account.LOST)
     paid = case((came_in(), amount), else_=0)
@@ -309,12 +291,30 @@ def _of_cases(dialect: str, asked: _Asked, scope: Scope) -> Subquery:
         "gross_28": case((within(dialect, CHURN_BUSTER_WINDOW), paid), else_=0),
         "gross_14": case((within(dialect, RETAIN_WINDOW), paid), else_=0),
     }
+    by_payment = [key for key in PAYMENT_KEYS if key in scope.by]
+    last = last_payments(by_payment, came_in(), scope).subquery()
+    keys = keys_of_cases(session, scope) | {key: last.c[key] for key in by_payment}
+    told: dict[str, Any] = {
+        **keys,
+        "due": col(CaseRow.amount_due),
+        "customer": col(CaseRow.customer),
+        "closed": case((has_closed(asked.windows, asked.until), 1), else_=0),
+    }
+    named: list[Any] = [one.label(name) for name, one in told.items()]
     summed: list[Any] = [func.sum(figure).label(name) for name, figure in figures.items()]
-    query: Select[Any] = select(col(EntryRow.case_id).label("case_id"), *summed)
-    query = query.select_from(EntryRow).join(CaseRow, col(CaseRow.id) == col(EntryRow.case_id))
-    query = query.where(known).group_by(col(EntryRow.case_id))
+    query: Select[Any] = select(*named, *summed).select_from(CaseRow)
+    query = joined(query.outerjoin(EntryRow, _its_entries(asked, scope)), scope.keys)
+    if by_payment:
+        query = query.join(last, last.c.case_id == col(CaseRow.id))
+    # What stands in the case's own row goes with its id.
+    beside = [keys[key] for key in (*by_payment, "country", "plan") if key in keys]
+    return of_cohort(query, scope).group_by(col(CaseRow.id), *beside).subquery().c
+
+
+def _its_entries(asked: _Asked, scope: Scope) -> ColumnElement[bool]:
+    """The entries of a case that may matter."""
+    occurred = col(EntryRow.occurred_at)
+    known = (col(EntryRow.case_id) == col(CaseRow.id)) & (occurred <= asked.known_until(scope))
     starts, _ = span(scope.since, scope.until, zone_named(scope.zone))
-    if starts is not None:
-        # Nothing happens to a case before it fails, so older months need not be opened.
-        query = query.where(col(EntryRow.occurred_at) >= starts)
-    return of_cohort(query, scope).subquery()
+    # Nothing happens to a case before it fails, so older months need not be opened.
+    return known if starts is None else known & (occurred >= starts)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from calendar import month_name
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import date as Day  # noqa: N812 - `date` is which of the two times counts
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, case, true
+from sqlalchemy import case, true
 from sqlmodel import Session
 
-from dunning.core.entries import Account
 from dunning.reports.converted import day_of, name_in, refuse_recorded, sums_in, with_rates
 from dunning.reports.dimensions import CASE_DEFINITIONS, CASE_HEADINGS, CASE_KEYS
 from dunning.reports.exchange import Exchange
-from dunning.reports.flows import Dated, Scope, amount, credit, debit, sums_and_totals
+from dunning.reports.flows import amount, came_in
+from dunning.reports.folds import Asked, sums_and_totals
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import (
     CLAIMED,
@@ -28,7 +26,8 @@ from dunning.reports.origins import (
     claimed,
 )
 from dunning.reports.periods import UNITS
-from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
+from dunning.reports.report import Column, Kind, Report, Row, in_order
+from dunning.reports.scope import BY_MONTH, Dated, Scope
 from dunning.reports.takebacks import TakeBack, take_backs
 
 BY = (*UNITS, *PAYMENT_KEYS, *CASE_KEYS, "source", "currency")
@@ -61,31 +60,12 @@ _MONEY = ("recovered", "gross", "refunded", "disputed", "claimed")
 def recovered(
     session: Session,
     now: datetime,
+    scope: Scope = BY_MONTH,
     *,
-    since: Day | None = None,
-    until: Day | None = None,
-    by: Sequence[str] = ("month",),
-    source: str | None = None,
-    policy: str | None = None,
-    currency: str | None = None,
-    zone: str = "UTC",
-    date: Dated = "occurred",
-    year_from: int = 1,
     into: Exchange | None = None,
 ) -> Report:
     """What came in, net of what went back; both dates are part of the range."""
-    chosen = checked_breakdown("recovered", by, BY)
-    scope = Scope(
-        by=chosen,
-        since=since,
-        until=until,
-        source=source,
-        policy=policy,
-        currency=currency,
-        zone=zone,
-        date=date,
-        year_from=year_from,
-    )
+    scope = scope.of("recovered", BY, ())
     if into is not None:
         refuse_recorded(scope)
     fresh_until, sentence = data_until(session, now)
@@ -104,7 +84,7 @@ def recovered(
             *(Column(name, name.capitalize(), Kind.MONEY) for name in _MONEY),
             Column("cases", "Cases", Kind.COUNT),
         ),
-        note="" if rows else why_empty(session, empty, policy=policy, source=source),
+        note="" if rows else why_empty(session, empty, scope),
     )
     if into is None:
         return report
@@ -154,22 +134,18 @@ def _of_payments(scope: Scope) -> dict[str, str]:
     return {key: text for key, text in PAYMENT_DEFINITIONS.items() if key in wanted}
 
 
-def totalled(scope: Scope) -> Scope:
-    """The same question without a breakdown."""
-    return replace(scope, by=())
-
-
 def _rows(session: Session, scope: Scope, into: Exchange | None) -> tuple[list[Row], list[Row]]:
     """The rows of the report, and a total for each currency."""
     amounts = {"gross": amount, "claimed": case((claimed, amount), else_=0)}
-    found, whole = sums_and_totals(session, scope, amounts, {"cases": true()}, _came_in())
+    asked = Asked(amounts=amounts, cases={"cases": true()}, where=came_in())
+    found, whole = sums_and_totals(session, scope, asked)
     parts = list(take_backs(session, scope))
     place = scope.keys.index("currency")
     of_all = [(part, (part.keys[place],)) for part in parts]
     rows = _net(scope, found, [(part, part.keys) for part in parts])
     if into is not None:
         _convert(rows, session, scope, into, parts)
-    return list(rows.values()), list(_net(totalled(scope), whole, of_all).values())
+    return list(rows.values()), list(_net(scope.totalled, whole, of_all).values())
 
 
 def _net(
@@ -198,7 +174,7 @@ def _convert(
 ) -> None:
     """Add to each row its figures in the other currency, every part at the rate of its day."""
     amounts = {"gross": amount, "claimed": case((claimed, amount), else_=0)}
-    sums = sums_in(session, scope, amounts, _came_in(), into)
+    sums = sums_in(session, scope, amounts, came_in(), into)
     for key, row in rows.items():
         came = sums.get(key, Counter())
         for name in _MONEY:
@@ -210,11 +186,6 @@ def _convert(
         row[name_in("recovered", into)] -= back
         if part.mechanism in CLAIMED:
             row[name_in("claimed", into)] -= back
-
-
-def _came_in() -> ColumnElement[bool]:
-    back = (Account.REFUNDED.value, Account.DISPUTED.value)
-    return (credit == Account.RECOVERED.value) & debit.not_in(back)
 
 
 def _row(scope: Scope, key: Sequence[str | None], gross: int, ours: int, cases: int) -> Row:

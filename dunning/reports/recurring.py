@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, select
@@ -23,7 +23,6 @@ from dunning.reports.dimensions import (
     dimensions,
     joined,
 )
-from dunning.reports.flows import Scope
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import mechanism_of
 from dunning.reports.periods import (
@@ -36,7 +35,8 @@ from dunning.reports.periods import (
     unit_of,
     zone_named,
 )
-from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
+from dunning.reports.report import Column, Kind, Report, Row, in_order
+from dunning.reports.scope import BY_MONTH, Scope
 from dunning.store import CaseRow, RecurringRow, among
 
 BY = (*UNITS, "mechanism", *CASE_KEYS, "source", "currency")
@@ -100,42 +100,21 @@ class _Sums:
         self.counts[credit] += 1
 
 
-def recurring(
-    session: Session,
-    now: datetime,
-    *,
-    since: date | None = None,
-    until: date | None = None,
-    by: Sequence[str] = ("month",),
-    source: str | None = None,
-    policy: str | None = None,
-    currency: str | None = None,
-    zone: str = "UTC",
-    year_from: int = 1,
-) -> Report:
+def recurring(session: Session, now: datetime, scope: Scope = BY_MONTH) -> Report:
     """What became of recurring revenue whose payment failed; both days are part of the range."""
-    scope = Scope(
-        by=checked_breakdown("recurring", by, BY),
-        since=since,
-        until=until,
-        source=source,
-        policy=policy,
-        currency=currency,
-        zone=zone,
-        year_from=year_from,
-    )
+    scope = scope.of("recurring", BY)
     fresh_until, sentence = data_until(session, now)
     told = _told(session, scope)
     periods = list(_periods(scope, told, utc(now)))
     keys = tuple(key for key in scope.keys if key not in UNITS)
     rows = list(_rows(scope, keys, periods, told))
     whole = [("", periods[0][1], periods[-1][2])] if periods else []
-    filters = scope.filters()
-    del filters["date"]
+    filters = scope.filters(("date",))
     of_keys = {key: CASE_DEFINITIONS[key] for key in keys if key in CASE_DEFINITIONS}
     period = (
-        f"Days, weeks (ISO, from Monday), months, quarters and years by the calendar of {zone}, by "
-        "when the provider says it happened. Since and until are part of the range."
+        f"Days, weeks (ISO, from Monday), months, quarters and years by the calendar of "
+        f"{scope.zone}, by when the provider says it happened. Since and until are part of the "
+        "range."
     )
     empty = "no recurring revenue has been at risk"
     return Report(
@@ -150,7 +129,7 @@ def recurring(
             *(Column(name, heading, Kind.MONEY) for name, heading in _MONEY.items()),
             *(Column(f"subscriptions_{name}", name, Kind.COUNT, 2) for name in _COUNTS),
         ),
-        note="" if rows else why_empty(session, empty, policy=policy, source=source),
+        note="" if rows else why_empty(session, empty, scope),
     )
 
 

@@ -15,9 +15,10 @@ from itertools import groupby
 from sqlmodel import Session
 
 from dunning.core.entries import Account
-from dunning.reports.flows import Movement, Scope, reversed_cases
+from dunning.reports.flows import Movement, reversed_cases
 from dunning.reports.origins import UNKNOWN, Origin, mechanism_of
 from dunning.reports.periods import label_at, span, unit_of, zone_named
+from dunning.reports.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)

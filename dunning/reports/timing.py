@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Subquery, case, func, select, true
@@ -14,7 +14,6 @@ from sqlmodel import Session, col
 from dunning.clock import utc
 from dunning.core.status import State
 from dunning.reports.cohorts import (
-    came_in,
     entries_of_cohort,
     keys_of_cases,
     labelled,
@@ -23,11 +22,11 @@ from dunning.reports.cohorts import (
     told_of_cohorts,
 )
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS, joined
-from dunning.reports.flows import Scope, amount
+from dunning.reports.flows import amount, came_in
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS
-from dunning.reports.recovered import totalled
-from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
+from dunning.reports.report import Column, Kind, Report, Row, in_order
+from dunning.reports.scope import BY_MONTH, Scope
 from dunning.store import CaseRow, EntryRow
 
 TOOK = "took"
@@ -100,32 +99,10 @@ class _Group:
 _Groups = dict[tuple[str | None, ...], _Group]
 
 
-def timing(
-    session: Session,
-    now: datetime,
-    *,
-    since: date | None = None,
-    until: date | None = None,
-    by: Sequence[str] = ("month",),
-    source: str | None = None,
-    policy: str | None = None,
-    currency: str | None = None,
-    zone: str = "UTC",
-    year_from: int = 1,
-) -> Report:
+def timing(session: Session, now: datetime, scope: Scope = BY_MONTH) -> Report:
     """How long it took; both dates are of the first failure."""
-    chosen = checked_breakdown("timing", by, BY)
-    spread = TOOK in chosen
-    scope = Scope(
-        by=tuple(key for key in chosen if key != TOOK),
-        since=since,
-        until=until,
-        source=source,
-        policy=policy,
-        currency=currency,
-        zone=zone,
-        year_from=year_from,
-    )
+    asked = scope.of("timing", BY)
+    spread, scope = TOOK in asked.by, asked.less(TOOK)
     fresh_until, sentence = data_until(session, now)
     groups = _gathered(session, scope, utc(fresh_until), spread=spread)
     whole: _Groups = {}
@@ -134,18 +111,16 @@ def timing(
     order = {TOOK: BUCKETS}
     keys = (*scope.keys, TOOK) if spread else scope.keys
     rows = in_order(list(_rows(scope, groups, spread=spread)), keys, order)
-    totals = _rows(totalled(scope), whole, spread=False) if not spread else _sums(whole)
-    filters = scope.filters() | {"by": list(chosen)}
-    del filters["date"]
+    totals = _rows(scope.totalled, whole, spread=False) if not spread else _sums(whole)
     return Report(
         name="timing",
-        filters=filters,
+        filters=asked.filters(("date",)),
         definitions=DEFINITIONS | told_of_cohorts(scope) | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
         totals=in_order(list(totals), (), {}),
         shown=_columns(scope, spread=spread),
-        note="" if rows else why_empty(session, "no case", policy=policy, source=source),
+        note="" if rows else why_empty(session, "no case", scope),
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,7 +27,8 @@ from dunning.reports.intervals import (
     wilson,
 )
 from dunning.reports.periods import label_at, span, zone_named
-from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
+from dunning.reports.report import Column, Kind, Report, Row, in_order
+from dunning.reports.scope import Scope
 from dunning.store import CaseRow, EntryRow
 
 BY = ("policy", "month")
@@ -101,26 +102,16 @@ class _Group:
 
 _Key = tuple[str, ...]  # policy, terms, month if asked for, currency
 _Groups = dict[_Key, dict[str, _Group]]
+_USUAL = Scope(by=("policy",))
 
 
-def uplift(
-    session: Session,
-    now: datetime,
-    *,
-    since: date | None = None,
-    until: date | None = None,
-    by: Sequence[str] = ("policy",),
-    source: str | None = None,
-    policy: str | None = None,
-    currency: str | None = None,
-    zone: str = "UTC",
-) -> Report:
+def uplift(session: Session, now: datetime, scope: Scope = _USUAL) -> Report:
     """The two groups of every hold-out; both dates are of the first failure."""
-    chosen = checked_breakdown("uplift", by, BY)
-    monthly, calendar = "month" in chosen, zone_named(zone)
+    scope = scope.of("uplift", BY)
+    monthly, calendar = "month" in scope.by, zone_named(scope.zone)
     fresh_until, sentence = data_until(session, now)
-    starts, ends = span(since, until, calendar)
-    query = _cases(source, policy, currency)
+    starts, ends = span(scope.since, scope.until, calendar)
+    query = _cases(scope)
     if starts is not None:
         query = query.where(col(CaseRow.opened_at) >= starts)
     if ends is not None:
@@ -135,21 +126,16 @@ def uplift(
     ]
     rows = in_order(rows, (*keys, "currency", "group"), {"group": GROUPS})
     empty = "no case of a policy with a hold-out; see `holdout` in docs/policies.md"
-    filters = {"since": _iso(since), "until": _iso(until), "by": list(chosen), "source": source}
     return Report(
         name="uplift",
-        filters=filters | {"policy": policy, "currency": currency, "zone": zone},
+        filters=scope.filters(("date", "year_from")),
         definitions=DEFINITIONS | {"data_until": sentence},
         data_until=fresh_until,
         rows=rows,
         totals=_totals(groups),
         shown=_columns(keys),
-        note=_note(rows, keys) if rows else why_empty(session, empty, policy=policy, source=source),
+        note=_note(rows, keys) if rows else why_empty(session, empty, scope),
     )
-
-
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None
 
 
 def _columns(keys: Sequence[str]) -> tuple[Column, ...]:
@@ -179,7 +165,7 @@ def _columns(keys: Sequence[str]) -> tuple[Column, ...]:
 # --- reading -------------------------------------------------------------------------------
 
 
-def _cases(source: str | None, policy: str | None, currency: str | None) -> Select[Any]:
+def _cases(scope: Scope) -> Select[Any]:
     """Every case that was drawn, with its balances as its window closed."""
     amount, credit, debit = col(EntryRow.amount), col(EntryRow.credit), col(EntryRow.debit)
 
@@ -210,9 +196,9 @@ def _cases(source: str | None, policy: str | None, currency: str | None) -> Sele
         .group_by(col(CaseRow.id), *kept)
     )
     for column, value in (
-        (col(CaseRow.source), source),
-        (col(CaseRow.holdout_of), policy),
-        (col(CaseRow.currency), currency),
+        (col(CaseRow.source), scope.source),
+        (col(CaseRow.holdout_of), scope.policy),
+        (col(CaseRow.currency), scope.currency),
     ):
         if value is not None:
             query = query.where(column == value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
@@ -27,14 +27,14 @@ from dunning.core.heard import pairs_from
 from dunning.core.money import Money
 from dunning.core.status import State
 from dunning.core.worth import Value, lifetime_value
-from dunning.reports.cohorts import came_in
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS, dimensions, joined
-from dunning.reports.flows import Scope, amount, in_span, period
+from dunning.reports.flows import amount, came_in, in_span, period
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import CLAIMED, PAYMENT_DEFINITIONS, mechanism_of
 from dunning.reports.periods import UNITS, label_of, unit_of
 from dunning.reports.recovered import MECHANISMS, told_of
-from dunning.reports.report import Column, Kind, Report, Row, checked_breakdown, in_order
+from dunning.reports.report import Column, Kind, Report, Row, in_order
+from dunning.reports.scope import BY_MONTH, Scope
 from dunning.store import CaseRow, CustomerRow, EntryRow, SubscriptionRow
 
 BY = (*UNITS, "mechanism", *CASE_KEYS, "source", "currency")
@@ -64,28 +64,12 @@ _SUMS = ("subscriptions", "ended", "without_inputs", "valued", "value", "claimed
 def value(
     session: Session,
     now: datetime,
+    scope: Scope = BY_MONTH,
     *,
     formula: Value | None,
-    since: date | None = None,
-    until: date | None = None,
-    by: Sequence[str] = ("month",),
-    source: str | None = None,
-    policy: str | None = None,
-    currency: str | None = None,
-    zone: str = "UTC",
-    year_from: int = 1,
 ) -> Report:
     """What the recovered subscriptions are worth; both dates are of the payment."""
-    scope = Scope(
-        by=checked_breakdown("value", by, BY),
-        since=since,
-        until=until,
-        source=source,
-        policy=policy,
-        currency=currency,
-        zone=zone,
-        year_from=year_from,
-    )
+    scope = scope.of("value", BY)
     fresh_until, sentence = data_until(session, now)
     rows: dict[tuple[str | None, ...], Row] = {}
     totals: dict[str, Row] = {}
@@ -99,8 +83,7 @@ def value(
             total[name] += more
         if why:
             reasons[why] += sums["without_inputs"]
-    filters = scope.filters()
-    del filters["date"]
+    filters = scope.filters(("date",))
     words = told_of(scope)
     del words["corrections"]
     empty = "no subscription was recovered"
@@ -112,7 +95,7 @@ def value(
         rows=in_order(list(rows.values()), scope.by, {"mechanism": MECHANISMS}),
         totals=in_order(list(totals.values()), (), {}),
         shown=_columns(scope),
-        note=_note(formula) if rows else why_empty(session, empty, policy=policy, source=source),
+        note=_note(formula) if rows else why_empty(session, empty, scope),
     )
 
 

@@ -31,6 +31,7 @@ from dunning.pinned import Pinned
 from dunning.reports.at_risk import at_risk
 from dunning.reports.lost import lost
 from dunning.reports.recovered import recovered
+from dunning.reports.scope import Scope
 from dunning.staff.finding import BAD_ADDRESSES, recovery
 from dunning.staff.gathering import SHOWN
 from dunning.staff.notice import Notice, Part
@@ -109,12 +110,12 @@ def digest(session: Session, day: Day, staff: StaffTerms, now: datetime) -> Noti
 
 def _money(session: Session, day: Day, now: datetime) -> tuple[Part, list[str]]:
     """A row for each currency, and in a few words what happened."""
-    span: dict[str, Any] = {"since": day.date, "until": day.date, "zone": day.zone.key}
-    came_in = recovered(session, now, by=("currency",), **span).rows
+    scope = Scope(by=("currency",), since=day.date, until=day.date, zone=day.zone.key)
+    came_in = recovered(session, now, scope).rows
     columns = {
         "Opened": _opened(session, day),
         "Recovered": _sums(came_in, "recovered"),
-        "Lost": _sums(lost(session, now, by=("currency",), **span).rows, "net"),
+        "Lost": _sums(lost(session, now, scope).rows, "net"),
         "At risk now": _sums(at_risk(session, now).rows, "at_risk"),
     }
     currencies = sorted({currency for sums in columns.values() for currency in sums})

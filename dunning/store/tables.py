@@ -193,8 +193,7 @@ class MethodRow(SQLModel, table=True):
 class CaseRow(SQLModel, table=True):
     """A case: its facts as one document, and what follows from them as columns.
 
-    When it is looked at next, and who holds it, is in `schedule`: there is no claim that writes
-    to this wide row.
+    When it is looked at next, and who holds it, is in `schedule`: no claim writes to this row.
     """
 
     __tablename__ = "cases"
@@ -346,6 +345,7 @@ class EntryRow(SQLModel, table=True):
         Index("ix_entries_occurred", "occurred_at", "currency"),
         Index("ix_entries_recorded", "recorded_at", postgresql_using="brin"),
         _partial("ix_entries_posted", "posted_at", where="posted_at IS NOT NULL"),
+        _partial("ix_entries_further", "occurred_at", where="place <> 2 AND debit <> 'owed'"),
     )
 
     id: int | None = Field(default=None, sa_column=Column(_Id, primary_key=True))

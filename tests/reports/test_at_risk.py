@@ -9,12 +9,13 @@ import pytest
 
 from dunning.errors import RefusedError
 from dunning.reports import at_risk
+from dunning.reports.scope import Scope
 from tests.reports.shop import NOW, Shop, on
 
 
 def rows_of(shop: Shop, **asked: Any) -> list[dict[str, Any]]:
     with shop.reading() as session:
-        return at_risk(session, NOW, **asked).rows
+        return at_risk(session, NOW, Scope(**{"by": ("currency",)} | asked)).rows
 
 
 def test_only_what_is_still_owed_and_pursued(shop: Shop) -> None:
@@ -84,4 +85,4 @@ def test_nothing_open(shop: Shop) -> None:
 
 def test_a_wrong_key_names_the_nearest(shop: Shop) -> None:
     with shop.reading() as session, pytest.raises(RefusedError, match="Did you mean 'age'"):
-        at_risk(session, NOW, by=("ages",))
+        at_risk(session, NOW, Scope(by=("ages",)))

@@ -7,6 +7,7 @@ from typing import Any
 
 from dunning.core.events import SubscriptionReported
 from dunning.reports import Report, churn
+from dunning.reports.scope import Scope
 from tests.reports.shop import NOW, Shop, on
 
 BEFORE = datetime.fromisoformat("2025-06-01T00:00:00+00:00")
@@ -45,7 +46,7 @@ def subscribed(
 
 def told(shop: Shop, **asked: Any) -> Report:
     with shop.reading() as session:
-        return churn(session, NOW, **asked)
+        return churn(session, NOW, Scope(**asked))
 
 
 def year(shop: Shop, **asked: Any) -> Report:

@@ -31,6 +31,7 @@ from dunning.reports import (
     uplift,
     verify_all,
 )
+from dunning.reports.scope import Scope
 from dunning.store import CaseRow, EntryRow
 from tests.databases import SqliteDatabases
 from tests.policies import STANDARD
@@ -64,13 +65,13 @@ def test_the_last_email_and_click_before_a_payment_stand_apart_from_what_brought
         led.refunded(on(2, 1), 500)
         shop.failed(on(1, 5), 4000).paid(on(1, 7))
         ask = ("mechanism", "last_email", "last_click")
-        report = recovered(session, NOW, by=ask)
+        report = recovered(session, NOW, Scope(by=ask))
         assert by(report, *ask) == {
             ("our_retry", "payment_failed", "card"): 1000,
             ("link", "reminder", "pay"): 1500,
             ("natural", "none", "none"): 4000,
         }
-        steps = recovered(session, NOW, by=("last_email_step",), date="recorded")
+        steps = recovered(session, NOW, Scope(by=("last_email_step",), date="recorded"))
         assert by(steps, "last_email_step") == {
             ("email:payment_failed",): 1000,
             ("email:reminder",): 1500,
@@ -85,7 +86,7 @@ def test_an_email_heard_of_late_corrects_what_was_written(shop: Shop) -> None:
         unpaid.charged(on(1, 8), "retry:1")
         unpaid.written_to(on(1, 7), "reminder")
         unpaid.pressed(on(1, 7))
-        report = recovered(session, NOW, by=("last_email", "last_click", "step"))
+        report = recovered(session, NOW, Scope(by=("last_email", "last_click", "step")))
         assert by(report, "last_email", "last_click", "step") == {
             ("reminder", "pay", "retry:1"): 1000
         }
@@ -101,7 +102,7 @@ def test_entries_of_before_it_was_kept_say_so_and_hold(shop: Shop) -> None:
     blank = dict.fromkeys(("email_step", "email_template", "email_at", "click", "click_at"))
     tamper(shop, update(EntryRow).values(**blank))
     with shop.reading() as session:
-        report = recovered(session, NOW, by=("last_email", "last_click", "mechanism"))
+        report = recovered(session, NOW, Scope(by=("last_email", "last_click", "mechanism")))
         assert verify_all(session).faults == []
     keys = ("last_email", "last_click", "mechanism")
     assert by(report, *keys) == {("unknown", "unknown", "our_retry"): 1000}
@@ -133,14 +134,14 @@ def test_what_who_is_held_out_paid_is_never_claimed(shop: Shop) -> None:
         assert ours[True]
         assert ours[False]
         assert verify_all(session).faults == []
-        whole = recovered(session, NOW, by=("mechanism",))
+        whole = recovered(session, NOW, Scope(by=("mechanism",)))
         assert by(whole, "mechanism") == {
             ("our_retry",): ours[False],
             ("holdout",): ours[True],
         }
         assert by(whole, "mechanism", figure="claimed") == {("our_retry",): ours[False]}
         assert tiles([whole])[1].values == [str(Money(ours[False], "usd"))]
-        shared = rates(session, NOW, by=("mechanism",), definitions=("stripe",))
+        shared = rates(session, NOW, Scope(by=("mechanism",)), definitions=("stripe",))
         assert by(shared, "mechanism", figure="numerator") == by(whole, "mechanism")
 
 
@@ -201,8 +202,8 @@ def test_a_case_keeps_the_segments_it_began_in(shop: Shop) -> None:
         shop.book = CaseBook(choose=lambda _: Chosen(STANDARD, "", ("other",)))
         session.expire_all()
         for report in (
-            recovered(session, NOW, by=("segment",)),
-            rates(session, NOW, by=("segment",), definitions=("stripe",)),
+            recovered(session, NOW, Scope(by=("segment",))),
+            rates(session, NOW, Scope(by=("segment",)), definitions=("stripe",)),
         ):
             figure = "recovered" if report.name == "recovered" else "numerator"
             assert by(report, "segment", figure=figure) == {
@@ -239,7 +240,7 @@ def test_every_report_by_every_key_or_why_not(
         for key in ASKED:
             if key in NONE_OF[ask]:
                 with pytest.raises(RefusedError, match=r"by '\w+': .{20,}; it can be \w"):
-                    ask(session, NOW, by=(key,))
+                    ask(session, NOW, Scope(by=(key,)))
             else:
-                assert ask(session, NOW, by=(key,)).rows == []
+                assert ask(session, NOW, Scope(by=(key,))).rows == []
     shop.engine.dispose()

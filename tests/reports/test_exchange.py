@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from dunning.errors import RefusedError
 from dunning.reports import Report, at_risk, lost, recovered, to_html, to_json, to_xlsx
 from dunning.reports.exchange import Exchange, read_rates
+from dunning.reports.scope import Scope
 from tests.reports.shop import NOW, Shop, on
 from tests.reports.test_breakdowns import LEDGERS, live
 
@@ -135,9 +136,9 @@ def test_each_entry_is_converted_at_the_rate_of_its_day(shop: Shop) -> None:
     shop.failed(on(1, 8), 240)
     into = exchange()
     with shop.reading() as session:
-        came = recovered(session, NOW, by=("mechanism",), into=into)
-        gone = lost(session, NOW, by=("kind",), into=exchange())
-        stays = at_risk(session, NOW, by=("age",), into=exchange())
+        came = recovered(session, NOW, Scope(by=("mechanism",)), into=into)
+        gone = lost(session, NOW, Scope(by=("kind",)), into=exchange())
+        stays = at_risk(session, NOW, Scope(by=("age",)), into=exchange())
     assert {row["currency"]: row["recovered_eur"] for row in came.totals} == {
         "usd": 2 + 2 + 8,
         "jpy": 267 + 375 - 62,  # 266.67 and 375, less 62.5
@@ -175,7 +176,7 @@ def test_however_it_is_broken_down_it_comes_to_the_same(shop: Shop, histories: l
         for ask, breakdowns, figures in asked:
             for figure in figures:
                 told = {
-                    whole(ask(session, NOW, by=by, into=exchange(FIXED)), f"{figure}_eur")
+                    whole(ask(session, NOW, Scope(by=by), into=exchange(FIXED)), f"{figure}_eur")
                     for by in breakdowns
                 }
                 assert len(told) == 1, (ask, figure, told)
@@ -190,4 +191,4 @@ def whole(report: Report, name: str) -> int:
 
 def test_what_was_recorded_when_is_not_converted(shop: Shop) -> None:
     with shop.reading() as session, pytest.raises(RefusedError, match="leave out --date recorded"):
-        recovered(session, NOW, date="recorded", into=exchange())
+        recovered(session, NOW, Scope(date="recorded"), into=exchange())

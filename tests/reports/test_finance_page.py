@@ -19,6 +19,7 @@ from dunning.core.money import Money
 from dunning.reports import grace, recovered, recurring, timing, verify_all
 from dunning.reports.origins import UNKNOWN, mechanism_of
 from dunning.reports.recovered import MECHANISMS
+from dunning.reports.scope import Scope
 from dunning.statements import Statement, listed
 from dunning.store import CaseRow, SubscriptionRow
 from tests.reports.shop import NOW, Shop, Unpaid, on
@@ -153,7 +154,7 @@ def test_the_month_by_hand_is_the_month_of_the_books(shop: Shop, cem: Unpaid) ->
 
     figures = written("recurring USD JPY KWD whose", "recurring")
     with shop.reading() as session:
-        report = recurring(session, NOW, since=on(1, 1).date(), until=on(1, 31).date())
+        report = recurring(session, NOW, Scope(since=on(1, 1).date(), until=on(1, 31).date()))
     for one in report.rows:
         said = {key[1]: figures[key] for key in figures if key[0] == one["currency"].upper()}
         assert {name: one[name] for name in said} == said
@@ -171,9 +172,9 @@ def test_what_is_heard_after_the_closing_is_february_s(shop: Shop, cem: Unpaid) 
     assert [(one["credit"], one["amount"]) for one in saved] == [("saved", 825)]
     with shop.reading() as session:
         assert verify_all(session).faults == []
-        by_books = recovered(session, NOW, by=("month",), date="books", currency="usd")
-        occurred = recovered(session, NOW, by=("month",), currency="usd")
-        only_later = recovered(session, NOW, by=(), date="books", since=on(2, 1).date())
+        by_books = recovered(session, NOW, Scope(by=("month",), date="books", currency="usd"))
+        occurred = recovered(session, NOW, Scope(by=("month",), currency="usd"))
+        only_later = recovered(session, NOW, Scope(by=(), date="books", since=on(2, 1).date()))
     # 277.00 USD in January, by its statement, and 59.00 in February; all of it occurred in January.
     told = {row["month"]: (row["gross"], row["cases"]) for row in by_books.rows}
     assert told == {"2026-01": (27_700, 5), "2026-02": (5900, 1)}
@@ -189,9 +190,9 @@ def test_the_page_names_every_mechanism_and_what_is_ours() -> None:
 
 def test_how_long_it_took(shop: Shop, cem: Unpaid) -> None:
     with shop.reading() as session:
-        told = timing(session, on(2, 2), by=())
-        spread = timing(session, on(2, 2), by=("took",))
-        gross = recovered(session, on(2, 2), by=("currency",))
+        told = timing(session, on(2, 2), Scope(by=()))
+        spread = timing(session, on(2, 2), Scope(by=("took",)))
+        gross = recovered(session, on(2, 2), Scope(by=("currency",)))
     rows = {row["currency"].upper(): row for row in told.rows}
     page = tables()["time USD JPY KWD"]
     for line in page:
@@ -224,6 +225,6 @@ def test_what_grace_cost(shop: Shop, cem: Unpaid) -> None:
                 )
             )
     with shop.reading() as session:
-        rows = {row["currency"].upper(): row for row in grace(session, on(2, 2), by=()).rows}
+        rows = {row["currency"].upper(): row for row in grace(session, on(2, 2), Scope(by=())).rows}
     page = written("grace USD JPY KWD", "grace")
     assert {(currency, name): rows[currency][name] for currency, name in page} == page

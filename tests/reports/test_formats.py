@@ -34,6 +34,7 @@ from dunning.reports import (
     total_cells,
 )
 from dunning.reports.formats import safe
+from dunning.reports.scope import Scope
 from tests.reports.shop import NOW, Shop, on
 
 NASTY = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "=cmd|' /C calc'!A0", "＝1"]
@@ -160,9 +161,9 @@ def test_a_sheet_for_each_currency_says_what_json_says(shop: Shop) -> None:
             unpaid.paid(on(2, 8))
             shop.failed(on(3, 5), 700 + number, currency)
         made = [
-            recovered(session, NOW, by=("month", "mechanism")),
+            recovered(session, NOW, Scope(by=("month", "mechanism"))),
             rates(session, NOW, definitions=["all"]),
-            at_risk(session, NOW, by=("age",)),
+            at_risk(session, NOW, Scope(by=("age",))),
         ]
     for told in made:
         data = json.loads(to_json(told))

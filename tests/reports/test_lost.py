@@ -8,12 +8,13 @@ import pytest
 
 from dunning.errors import RefusedError
 from dunning.reports import lost, recovered
+from dunning.reports.scope import Scope
 from tests.reports.shop import NOW, Shop, on
 
 
 def rows_of(shop: Shop, **asked: Any) -> list[dict[str, Any]]:
     with shop.reading() as session:
-        return lost(session, NOW, **asked).rows
+        return lost(session, NOW, Scope(**asked)).rows
 
 
 def every_ending(shop: Shop) -> None:
@@ -104,4 +105,4 @@ def test_nothing_lost_and_wrong_keys(shop: Shop) -> None:
     with shop.reading() as session:
         assert lost(session, NOW).note.startswith("nothing lost")
         with pytest.raises(RefusedError, match="Did you mean 'kind'"):
-            lost(session, NOW, by=("kinds",))
+            lost(session, NOW, Scope(by=("kinds",)))

@@ -13,6 +13,7 @@ import pytest
 from dunning.reports import Report, cells, overview, recovered, tiles, to_html, total_cells
 from dunning.reports.charts import Chart, Series, bars, columns, nice
 from dunning.reports.page_style import paper
+from dunning.reports.scope import Scope
 from tests import browser
 from tests.reports.shop import NOW, Shop, on
 
@@ -65,7 +66,7 @@ def reports(shop: Shop) -> list[Report]:
 
 def test_every_figure_is_on_the_page_as_text(filled: Shop) -> None:
     with filled.reading() as session:
-        report = recovered(session, NOW, by=("month", "mechanism"))
+        report = recovered(session, NOW, Scope(by=("month", "mechanism")))
     page = Page(to_html([report]))
     for line in (*cells(report), *total_cells(report)):
         assert set(filter(None, line)) <= set(page.texts)
@@ -86,14 +87,14 @@ def test_an_overview_is_one_file_that_loads_nothing(filled: Shop) -> None:
 
 def test_a_month_without_money_is_seen_to_be_empty(filled: Shop) -> None:
     with filled.reading() as session:
-        report = recovered(session, NOW, since=on(1, 1).date(), until=on(5, 31).date())
+        report = recovered(session, NOW, Scope(since=on(1, 1).date(), until=on(5, 31).date()))
     assert "2026-05" in Page(to_html([report])).texts
 
 
 @pytest.mark.parametrize("nasty", ["<script>alert(1)</script>", '"><img src=x>', "a\nb\x1b[2J"])
 def test_what_came_from_outside_is_text(filled: Shop, nasty: str) -> None:
     with filled.reading() as session:
-        report = recovered(session, NOW, by=("policy", "month"))
+        report = recovered(session, NOW, Scope(by=("policy", "month")))
     rows = [row | {"policy": nasty} for row in report.rows]
     text = to_html([replace(report, rows=rows)])
     Page(text)

@@ -13,6 +13,7 @@ from dunning.reports import Report, cells, rates, to_csv
 from dunning.reports.origins import PAYMENT_KEYS
 from dunning.reports.published import ALL, NAMES
 from dunning.reports.rates import BY
+from dunning.reports.scope import Scope
 from tests.reports.shop import NOW, Shop, on
 
 
@@ -46,7 +47,8 @@ def figures(row: dict[str, Any]) -> tuple[int, int]:
 
 
 def asked(session: Session, **more: Any) -> Report:
-    return rates(session, NOW, **({"definitions": [ALL]} | more))
+    definitions = more.pop("definitions", [ALL])
+    return rates(session, NOW, Scope(**more), definitions=definitions)
 
 
 JANUARY = {
@@ -157,7 +159,7 @@ def test_a_word_nobody_knows_is_refused_with_the_nearest(shop: Shop) -> None:
 def test_money_is_shown_as_money_and_cases_as_numbers(shop: Shop) -> None:
     with shop.trial() as session:
         tell(shop)
-        report = rates(session, NOW, until=on(1, 31).date())
+        report = rates(session, NOW, Scope(until=on(1, 31).date()))
     lines = {line[2]: line for line in cells(report) if "USD" in line[1]}
     assert "53.00 USD" in lines["ours"]
     assert lines["ours_cases"].count("1") == 1

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dunning.reports import Report, lost, recovered
-from dunning.reports.flows import Dated
 from dunning.reports.periods import UNITS, Unit, label_of, period_after, period_from
+from dunning.reports.scope import Dated, Scope
 from tests.reports.shop import NOW, Shop, money, on
 
 
@@ -18,10 +18,10 @@ def by_month(report: Report, figure: str = "recovered") -> dict[str, int]:
     return {row["month"]: row[figure] for row in report.rows if row[figure]}
 
 
-def month_by_month(shop: Shop, dated: str, ask: object = recovered) -> Report:
+def month_by_month(shop: Shop, dated: Dated, ask: object = recovered) -> Report:
     assert callable(ask)
     with shop.reading() as session:
-        report = ask(session, NOW, by=("month",), date=dated)
+        report = ask(session, NOW, Scope(by=("month",), date=dated))
     assert isinstance(report, Report)
     return report
 
@@ -68,7 +68,7 @@ def test_both_times_come_to_the_same_in_the_end(shop: Shop, dated: Dated) -> Non
     shop.now = on(3, 3)
     unpaid.disputed(on(2, 9))
     with shop.reading() as session:
-        report = recovered(session, NOW, by=("mechanism", "step"), date=dated)
+        report = recovered(session, NOW, Scope(by=("mechanism", "step"), date=dated))
     assert money(report.totals, "gross") == {"usd": 600}
     assert money(report.totals, "disputed") == {"usd": 600}
     assert {row["mechanism"] for row in report.rows} == {"our_retry"}
@@ -111,7 +111,7 @@ def test_the_databases_know_fiscal_years(shop: Shop, unit: Unit, year_from: int)
     with shop.trial() as session:
         for day in days:
             shop.failed(on(1, 1)).paid(day)
-        report = recovered(session, NOW, by=(unit,), year_from=year_from)
+        report = recovered(session, NOW, Scope(by=(unit,), year_from=year_from))
     expected: dict[str, int] = {}
     for day in days:
         label = label_of(unit, day.date(), year_from)

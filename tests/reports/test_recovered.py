@@ -10,13 +10,14 @@ import pytest
 from dunning.core.events import DisputeStatus
 from dunning.errors import MoneyError, RefusedError
 from dunning.reports import recovered
+from dunning.reports.scope import Scope
 from dunning.store import InboxRow
 from tests.reports.shop import NOW, Shop, on
 
 
 def rows_of(shop: Shop, **asked: Any) -> list[dict[str, Any]]:
     with shop.reading() as session:
-        return recovered(session, NOW, **asked).rows
+        return recovered(session, NOW, Scope(**asked)).rows
 
 
 def row(shop: Shop, **asked: Any) -> dict[str, Any]:
@@ -68,7 +69,7 @@ def test_what_we_did_not_cause_is_shown_and_never_claimed(shop: Shop) -> None:
         "outside": (4000, 0, 1),
     }
     with shop.reading() as session:
-        [total] = recovered(session, NOW, by=("mechanism",)).totals
+        [total] = recovered(session, NOW, Scope(by=("mechanism",))).totals
     assert total["claimed"] == 1000 + 1001 + 1002 + 1003 + 2000
     assert total["recovered"] == total["claimed"] + 1004 + 3000 + 4000
     assert total["cases"] == 8
@@ -222,7 +223,7 @@ def test_a_day_ends_where_the_zone_says(shop: Shop, zone: str, days: list[str]) 
         (days[1], 200),
     ]
     with shop.reading() as session:
-        assert zone in recovered(session, NOW, zone=zone).definitions["period"]
+        assert zone in recovered(session, NOW, Scope(zone=zone)).definitions["period"]
 
 
 def test_every_unit_has_its_label(shop: Shop) -> None:
@@ -247,7 +248,7 @@ def test_nothing_yet(shop: Shop) -> None:
     shop.failed(on(1, 5))
     with shop.reading() as session:
         assert "goes from 2026-01-05 12:00 UTC" in recovered(session, NOW).note
-        misspelt = recovered(session, NOW, policy="standrad").note
+        misspelt = recovered(session, NOW, Scope(policy="standrad")).note
     assert "no case is of policy 'standrad'; there are cases of standard" in misspelt
 
 
@@ -265,13 +266,13 @@ def test_nothing_yet(shop: Shop) -> None:
 )
 def test_what_cannot_be_meant_is_refused(asked: dict[str, Any], words: str, shop: Shop) -> None:
     with shop.reading() as session, pytest.raises(RefusedError, match=r".") as refused:
-        recovered(session, NOW, **asked)
+        recovered(session, NOW, Scope(**asked))
     assert words in str(refused.value)
 
 
 def test_a_currency_is_three_letters(shop: Shop) -> None:
     with shop.reading() as session, pytest.raises(MoneyError):
-        recovered(session, NOW, currency="$")
+        recovered(session, NOW, Scope(currency="$"))
 
 
 def test_figures_are_complete_up_to_the_oldest_event_still_to_be_handled(shop: Shop) -> None:
@@ -299,6 +300,6 @@ def test_figures_are_complete_up_to_the_oldest_event_still_to_be_handled(shop: S
 
 def test_every_money_column_and_key_is_defined(shop: Shop) -> None:
     with shop.reading() as session:
-        report = recovered(session, NOW, by=("month", "mechanism", "step", "decline_code"))
+        report = recovered(session, NOW, Scope(by=("month", "mechanism", "step", "decline_code")))
     named = {column.name for column in report.shown} - {"month"}
     assert named <= set(report.definitions)

@@ -18,6 +18,7 @@ from dunning.closing import Wish
 from dunning.core.events import InvoiceNews
 from dunning.proving import prove
 from dunning.reports import Report, recurring, verify_all
+from dunning.reports.scope import Scope
 from dunning.store import RecurringRow, reading, transaction
 from tests.reports.shop import NOW, Shop, Unpaid, on
 
@@ -26,7 +27,7 @@ FIGURES = ("at_risk_before", "failed", "saved", "lost", "withdrawn", "at_risk_af
 
 def report(shop: Shop, **asked: Any) -> Report:
     with shop.reading() as session:
-        return recurring(session, NOW, **asked)
+        return recurring(session, NOW, Scope(**asked))
 
 
 def figures(row: dict[str, Any]) -> tuple[int, ...]:

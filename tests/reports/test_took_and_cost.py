@@ -30,8 +30,9 @@ from dunning.reports import (
 from dunning.reports import value as kept
 from dunning.reports.grace import BY as GRACE_BY
 from dunning.reports.hours import BY as HOURS_BY
-from dunning.reports.hours import step_of_key
+from dunning.reports.hours import Clock, step_of_key
 from dunning.reports.intervals import Counted, wilson
+from dunning.reports.scope import Scope
 from dunning.reports.timing import BY as TIMING_BY
 from dunning.reports.value import BY as VALUE_BY
 from dunning.store import AttemptRow, CaseRow, CustomerRow, StepRow, SubscriptionRow
@@ -76,8 +77,8 @@ def test_what_part_had_been_paid_by_then_is_of_those_watched_so_long(shop: Shop)
     shop.failed(on(6, 29, 13))  # 23 hours ago
     shop.failed(on(5, 1)).ended(on(5, 2), "cancellation_requested")
     with shop.reading() as session:
-        report = timing(session, NOW, by=("took",))
-        (whole,) = timing(session, NOW, by=()).rows
+        report = timing(session, NOW, Scope(by=("took",)))
+        (whole,) = timing(session, NOW, Scope(by=())).rows
     told = {row["took"]: (row["cases"], row["paid_by_then"], row["watched"]) for row in report.rows}
     assert told == {
         "0d": (1, 1, 4),
@@ -99,8 +100,8 @@ def test_a_payment_that_was_corrected_counts_at_its_right_moment(shop: Shop) -> 
     unpaid.paid(on(1, 9))
     unpaid.part_paid(on(1, 3), unpaid.amount)  # heard later: it was there all along
     with shop.reading() as session:
-        (row,) = timing(session, NOW, by=("month",)).rows
-        spread = timing(session, NOW, by=("took", "month")).rows
+        (row,) = timing(session, NOW, Scope(by=("month",))).rows
+        spread = timing(session, NOW, Scope(by=("took", "month"))).rows
     assert (row["month"], row["median"], row["amount"]) == ("2026-01", 2.0, 4900)
     assert {one["took"]: one["amount"] for one in spread if one["amount"]} == {"2-3d": 4900}
 
@@ -113,14 +114,14 @@ def test_whatever_happened_it_adds_up_to_what_was_recovered(
     with shop.trial() as session:
         live(shop, histories)
         gross = {row["currency"]: row["gross"] for row in recovered(session, NOW).totals}
-        spread, plain = timing(session, NOW, by=("took", "source")), timing(session, NOW)
+        spread, plain = timing(session, NOW, Scope(by=("took", "source"))), timing(session, NOW)
         for report in (spread, plain):
             assert_same(money(report.rows, "amount"), gross)
             assert_same(money(report.totals, "amount"), gross)
         for row in plain.rows:
             assert row["cases"] == row["paid"] + row["open"] + row["unpaid"]
         assert_same(money(plain.rows, "paid"), money(spread.rows, "cases"))
-        cost = grace(session, NOW, by=("outcome",))
+        cost = grace(session, NOW, Scope(by=("outcome",)))
         assert_same(money(cost.rows, "cases"), money(plain.rows, "cases"))
         for currency, won in money(cost.rows, "won_back").items():
             assert won <= gross.get(currency, 0)
@@ -142,7 +143,7 @@ def test_every_key_adds_up_and_every_figure_is_defined(shop: Shop) -> None:
             (kept, VALUE_BY, {"formula": THREE_YEARS}),
         ]
         for ask, keys, told in asked:
-            made: list[Report] = [ask(session, NOW, by=(key,), **told) for key in keys]
+            made: list[Report] = [ask(session, NOW, Scope(by=(key,)), **told) for key in keys]
             for report in made:
                 assert report.rows
                 for name in (column.name for column in report.shown if column.is_money):
@@ -180,9 +181,9 @@ def charged(unpaid: Unpaid, *times: datetime, good: int = 0, **told: Any) -> Non
     add(unpaid.shop, *rows)
 
 
-def buckets(shop: Shop, by: str, **asked: Any) -> dict[str, int]:
+def buckets(shop: Shop, by: str, clock: Clock = "customer", **asked: Any) -> dict[str, int]:
     with shop.reading() as session:
-        rows = hours(session, NOW, by=(by,), **asked).rows
+        rows = hours(session, NOW, Scope(by=(by,), **asked), clock=clock).rows
     return {row[by]: row["attempts"] for row in rows}
 
 
@@ -200,8 +201,8 @@ def test_hours_and_days_are_those_where_the_customer_lives(shop: Shop) -> None:
     assert buckets(shop, "hour") == {"01:00": 2, "03:00": 1, "09:00": 1}
     assert buckets(shop, "weekday") == {"Mon": 1, "Sun": 3}
     assert buckets(shop, "monthday") == {"01": 1, "02": 1, "08": 2}
-    books = {"clock": "books", "zone": "Asia/Tokyo"}
-    assert buckets(shop, "hour", **books) == {"05:00": 1, "15:00": 1, "16:00": 1, "18:00": 1}
+    by_books = buckets(shop, "hour", "books", zone="Asia/Tokyo")
+    assert by_books == {"05:00": 1, "15:00": 1, "16:00": 1, "18:00": 1}
     assert buckets(shop, "hour", since=date(2026, 2, 1), until=date(2026, 2, 2)) == {"09:00": 1}
 
 
@@ -215,7 +216,7 @@ def test_rates_of_hours_by_hand(shop: Shop) -> None:
             charged(one, on(1, 7, 12), by="provider")
             charged(one, on(1, 8, 10), status="processing")
         report = hours(session, NOW)
-        makers = hours(session, NOW, by=("made_by",)).rows
+        makers = hours(session, NOW, Scope(by=("made_by",))).rows
     ten, eleven = report.rows
     assert [ten[name] for name in ("hour", "attempts", "succeeded", "undecided")] == [
         *("10:00", 40, 20, 4),
@@ -273,8 +274,8 @@ def test_grace_by_hand(shop: Shop) -> None:
     taken_over = shop.failed(on(1, 1))
     taken_over.by_us(adopted(on(1, 20)))  # nobody knows what service they had
     with shop.reading() as session:
-        report = grace(session, on(2, 10), by=("outcome",))
-        later = grace(session, on(2, 10), by=("outcome",), cut_off=3)
+        report = grace(session, on(2, 10), Scope(by=("outcome",)))
+        later = grace(session, on(2, 10), Scope(by=("outcome",)), cut_off=3)
     told = {
         row["outcome"]: (row["cases"], row["service"], row["won_back"], row["without_price"])
         for row in report.rows

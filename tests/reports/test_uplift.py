@@ -13,6 +13,7 @@ from dunning.core.holdout import Holdout, draw
 from dunning.errors import RefusedError
 from dunning.reports import to_csv, to_json, to_xlsx, uplift
 from dunning.reports.intervals import Counted, counted, difference, resampled, wilson
+from dunning.reports.scope import Scope
 from tests.policies import STANDARD
 from tests.reports.shop import NOW, Shop, Unpaid, on
 
@@ -34,7 +35,7 @@ def is_held_out(unpaid: Unpaid) -> bool:
 
 def report_of(shop: Shop, **asked: Any) -> list[dict[str, Any]]:
     with shop.reading() as session:
-        return uplift(session, NOW, **asked).rows
+        return uplift(session, NOW, Scope(**{"by": ("policy",)} | asked)).rows
 
 
 def by_group(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dunning.cli.opening import Reading
-from dunning.cli.report_options import asked, books_of
+from dunning.cli.report_options import asked
 from dunning.reports import recovered, snapshot
 from tests.scenarios.conftest import Begin
 from tests.world import AT_ONCE
@@ -27,8 +27,8 @@ def test_reports_go_by_the_calendar_of_the_books(begin: Begin) -> None:
     world.passes(days=1, expect=["retry:1 paid", "product case.recovered", "email recovered"])
     with snapshot(world.program.engine) as session:
         view = Reading(session, world.now, world.program.settings)
-        words = asked(["year"], None, None, None, None, None).words(books_of(view))
-        [row] = recovered(session, world.now, **words).rows
+        scope = asked(["year"], None, None, None, None, None).scope(view)
+        [row] = recovered(session, world.now, scope).rows
     year = world.now.year if world.now.month >= 2 else world.now.year - 1
     assert row["year"] == f"FY{year}/{(year + 1) % 100:02}"
-    assert words["zone"] == "Pacific/Kiritimati"
+    assert scope.zone == "Pacific/Kiritimati"

@@ -9,6 +9,7 @@ import pytest
 
 from dunning.core.events import Bill, InvoiceStatus, StepKind, StepResult
 from dunning.reports import recovered
+from dunning.reports.scope import Scope
 from dunning.store import transaction
 from tests.builders import bill, paid
 from tests.staff.conftest import Opens
@@ -97,7 +98,7 @@ def test_it_says_what_the_day_brought_in_each_currency(opens: Opens) -> None:
     assert back not in said
     with transaction(here.program.engine) as session:
         day = EVENING.date()
-        told = recovered(session, here.clock.now(), since=day, until=day, by=("currency",))
+        told = recovered(session, here.clock.now(), Scope(since=day, until=day, by=("currency",)))
     assert [(row["currency"], row["recovered"]) for row in told.rows] == [("usd", 30_000)]
 
 

@@ -20,6 +20,7 @@ from dunning.closing import Wish
 from dunning.core.events import BillingEvent, InvoiceEvent, PolicyChanged
 from dunning.proving import prove
 from dunning.reports import lost, recovered
+from dunning.reports.scope import Scope
 from dunning.routing import CustomerNews
 from dunning.store import CaseRow, reading, transaction
 from tests.builders import SOURCE, T0
@@ -95,7 +96,7 @@ def reported(session: Session) -> Figures:
         (recovered, ("gross", "refunded", "disputed")),
         (lost, ("lost", "withdrawn", "late_recovery")),
     ):
-        for row in ask(session, T0, by=("month",), date="books").rows:
+        for row in ask(session, T0, Scope(by=("month",), date="books")).rows:
             for figure in figures:
                 sums[row["month"], row["currency"], figure] += row[figure]
     return Counter({key: amount for key, amount in sums.items() if amount})

@@ -15,6 +15,7 @@ from dunning.crashpoints import Killed
 from dunning.errors import ConfigError
 from dunning.moving import BATCH, move
 from dunning.reports import recovered, snapshot, verify_all
+from dunning.reports.scope import Scope
 from dunning.store import InboxRow, engine_for, transaction
 from tests.databases import PostgresDatabases, SqliteDatabases
 from tests.providers.stripe.bodies import Body, event, invoice, paid_invoice
@@ -69,7 +70,7 @@ def told(url: str) -> dict[str, Any]:
             }
             proof = verify_all(session)
             assert proof.faults == []
-            report = recovered(session, NOW, by=("month", "mechanism"))
+            report = recovered(session, NOW, Scope(by=("month", "mechanism")))
             return everything | {
                 "proof": proof.summary(),
                 "report": (report.rows, report.totals),
