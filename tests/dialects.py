@@ -20,8 +20,6 @@ _COMPILED: LRUCache[Any, Any] = LRUCache(4000)
 class _Shared:
     """Dialects of one kind are equal, which is all that the key of a compiled statement asks."""
 
-    supports_statement_cache = True
-
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)
 
