@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 import structlog
@@ -72,9 +73,15 @@ def loader(templates: tuple[str, ...]) -> Load:
     """Reads texts without asking what the variables named in `sources` stand for."""
 
     def load(text: Text) -> PolicyFile:
-        return load_policies(text.text, filename=text.name, environ=None, known_templates=templates)
+        return _loaded(text, templates)
 
     return load
+
+
+# A process reads a text when it offers its file, and again when it finds it in force.
+@lru_cache(maxsize=8)
+def _loaded(text: Text, templates: tuple[str, ...]) -> PolicyFile:
+    return load_policies(text.text, filename=text.name, environ=None, known_templates=templates)
 
 
 def newest(session: Session) -> PolicyFileRow | None:

@@ -9,6 +9,7 @@ PostgreSQL whose user may create databases, and a Redis whose contents may be wi
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +17,7 @@ import pytest
 import redis
 from hypothesis import settings
 
-from tests import browser, guards
+from tests import browser, dialects, guards
 from tests.databases import PostgresDatabases, SqliteDatabases, sqlite_url
 from tests.secrets import WATCH
 from tests.servers import Postgres, Redis, Server, ServerUnavailableError
@@ -32,6 +33,7 @@ Got = TypeVar("Got")
 
 OVERRIDES = guards.scrub_environment()
 guards.guard_sockets()
+dialects.share_compiled()
 
 # The same examples in every run; `--hypothesis-profile=explore` looks for new ones.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
@@ -70,6 +72,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             PostgresDatabases(config.stash[SHARED]).end()
         finally:
             run.end()
+
+
+def pytest_collection_finish() -> None:
+    """What stays until the end need not be searched for garbage again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import itertools
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ from tests.servers import (
     Redis,
     Server,
     ServerUnavailableError,
+    everyone_may_enter,
     locked,
     scratch_folder,
 )
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SWEEPER = "sweeper"
 PRIVATE = "private"
+MEMORY = Path("/dev/shm")
+# Much more than the servers of a run ever need at once, which is not a quarter of it.
+PLENTY = 8 * 1024**3
 KINDS: dict[str, type[Server]] = {"postgresql": Postgres, "redis": Redis}
 
 
@@ -127,7 +132,7 @@ class Run:
     """The life of the shared servers: from the first process of a test run to its end."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="dunning-tests-", dir=scratch_folder()))
+        self.folder = Path(tempfile.mkdtemp(prefix="dunning-tests-", dir=roomiest()))
         self.folder.chmod(0o711)
         self._alive = (self.folder / "alive").open("w")
         fcntl.flock(self._alive, fcntl.LOCK_EX)
@@ -136,6 +141,19 @@ class Run:
         """Let the keepers stop their servers and wait until they have."""
         self._alive.close()
         remove(self.folder)
+
+
+def roomiest() -> str:
+    """Memory, where there is plenty: a database for each test is files that come and soon go.
+
+    To make one takes a fifth of the time that it takes on a disk. Programs must run there too.
+    """
+    if not (MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and everyone_may_enter(MEMORY)):
+        return scratch_folder()
+    about = os.statvfs(MEMORY)
+    free = min(about.f_bavail * about.f_frsize, psutil.virtual_memory().available)
+    runs_programs = not about.f_flag & os.ST_NOEXEC
+    return str(MEMORY) if runs_programs and free >= PLENTY else scratch_folder()
 
 
 def remove(folder: Path) -> None:

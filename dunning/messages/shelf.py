@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import CodeType
 
 from babel import Locale, UnknownLocaleError
-from jinja2 import FileSystemLoader, StrictUndefined, Template, meta, nodes
+from jinja2 import BytecodeCache, FileSystemLoader, StrictUndefined, Template, meta, nodes
+from jinja2.bccache import Bucket
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from dunning.errors import ConfigError
@@ -73,6 +75,24 @@ class Shelf:
         return environment((EMAILS,), autoescape=self.form == "html")
 
 
+class _Compiled(BytecodeCache):
+    """What templates became: who has several of this program in one process compiles them once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._known.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        assert bucket.code is not None
+        self._known[bucket.key, bucket.checksum] = bucket.code
+
+
+# The same source becomes something else where what is printed is escaped.
+_COMPILED = {True: _Compiled(), False: _Compiled()}
+
+
 def environment(folders: Sequence[Path], *, autoescape: bool) -> ImmutableSandboxedEnvironment:
     """How templates are read: sandboxed, strict about names, translated as they run."""
     made = ImmutableSandboxedEnvironment(
@@ -81,6 +101,7 @@ def environment(folders: Sequence[Path], *, autoescape: bool) -> ImmutableSandbo
         undefined=StrictUndefined,
         finalize=printable,
         extensions=["jinja2.ext.i18n", Paragraphs],
+        bytecode_cache=_COMPILED[autoescape],
         auto_reload=False,  # a message does not change while the program runs
     )
     made.newstyle_gettext = True  # type: ignore[attr-defined]  # what i18n adds to it

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlmodel import Session
@@ -15,9 +14,6 @@ from dunning.errors import ConfigError
 from dunning.store import partitions
 from dunning.store.engine import engine_for
 
-if TYPE_CHECKING:
-    from alembic.script import ScriptDirectory
-
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
@@ -27,26 +23,32 @@ def migrate(url: str) -> None:
     One transaction: killed half-way, it has changed nothing. A newer database that this program
     can work with is left as it is; `ConfigError` when it cannot.
     """
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", os.fspath(MIGRATIONS))
     engine = engine_for(url, patient=True)
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(partitions.LOCK)
-            if _is_newer(_revision(connection)):
+            have = _revision(connection)
+            if _is_newer(have):
                 if why := _misfit(connection):
                     raise ConfigError(why)
-            else:
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+            elif have != newest_version():
+                _upgrade(connection)
             crashpoints.reach("migrate.before_commit")
         partitions.ahead(engine, SystemClock().now())
     finally:
         engine.dispose()
+
+
+def _upgrade(connection: Connection) -> None:
+    # Not above: a process that starts on tables of its version does without all of Alembic.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", os.fspath(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def version(engine: Engine) -> str | None:
@@ -57,10 +59,7 @@ def version(engine: Engine) -> str | None:
 
 def version_seen(session: Session) -> str | None:
     """The same inside a session that only reads, which waits for no writer."""
-    if not inspect(session.connection()).has_table("alembic_version"):
-        return None
-    found: str | None = session.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
+    return _revision(session.connection())
 
 
 def newest_version() -> str:
@@ -70,7 +69,8 @@ def newest_version() -> str:
 
 def known_versions() -> list[str]:
     """Every migration this program knows, the newest first; any other is of a later program."""
-    return [str(script.revision) for script in _scripts().walk_revisions()]
+    files = (MIGRATIONS / "versions").glob("[0-9]*_*.py")
+    return sorted((file.name.partition("_")[0] for file in files), reverse=True)
 
 
 def misfit(engine: Engine) -> str | None:
@@ -107,12 +107,7 @@ def _is_newer(have: str | None) -> bool:
 
 
 def _revision(connection: Connection) -> str | None:
-    from alembic.runtime.migration import MigrationContext
-
-    return MigrationContext.configure(connection).get_current_revision()
-
-
-def _scripts() -> ScriptDirectory:
-    from alembic.script import ScriptDirectory
-
-    return ScriptDirectory(os.fspath(MIGRATIONS))
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found

@@ -89,6 +89,7 @@ def test_the_page_of_a_notice_leads_to_where_a_card_is_given(noticing: World) ->
     led = world.http.post(f"{link}/card", allow_redirects=False, timeout=30)
     assert led.status_code == 303
     assert led.headers["Location"].startswith(world.sandbox.url)
+    world.settles(expect=[])  # the provider tells of the visit
 
 
 def test_a_card_that_expires_before_a_renewal_is_told_of_twice_and_nothing_is_charged(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 from sqlmodel import col, select
 
@@ -17,6 +19,7 @@ from dunning.core.events import StepEnded, StepKind, StepResult
 from dunning.errors import ConfigError
 from dunning.schedule import claim_due
 from dunning.store import CaseRow, FitRow, InboxRow, engine_for, transaction
+from dunning.store.versions import MIGRATIONS, known_versions
 from tests.providers.stripe.bodies import event, invoice, paid_invoice
 from tests.servers import clean_environment
 from tests.sharing import ROOT
@@ -56,6 +59,12 @@ def fits_from(stage: Stage, oldest: str) -> None:
 
 
 # --- which program works on which tables -------------------------------------------------------
+
+
+def test_the_names_of_the_files_are_the_migrations_in_their_order() -> None:
+    """Read off the names: a process that starts would need a library for it otherwise."""
+    walked = ScriptDirectory(os.fspath(MIGRATIONS)).walk_revisions()
+    assert known_versions() == [script.revision for script in walked]
 
 
 def test_an_empty_or_older_database_is_to_be_migrated(engine: Engine, database_url: str) -> None:
