@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, select, union
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from dunning.clock import utc
@@ -181,27 +182,43 @@ def _mechanisms(moved: Sequence[Moved]) -> dict[str, str]:
 
 
 def _narrowed(scope: Scope) -> Select[Any]:
-    """The entries of subscriptions that moved since the range began, or are at risk now."""
+    """The entries of subscriptions that moved in the range, or were at risk as it began."""
     row = RecurringRow
     query: Select[Any] = select(row).select_from(row)
     if scope.source is not None:
         query = query.where(col(row.source) == scope.source)
     if scope.currency is not None:
         query = query.where(col(row.currency) == scope.currency)
-    starts, _ = span(scope.since, scope.until, zone_named(scope.zone))
+    starts, ends = span(scope.since, scope.until, zone_named(scope.zone))
     if starts is None:
         return query
-    its_name: list[Any] = [col(row.source).label("source"), col(row.subscription).label("name")]
-    still = select(col(CaseRow.source), col(CaseRow.subscription)).where(
-        col(CaseRow.state).in_([state.value for state in State if state.is_open]),
-        col(CaseRow.subscription).is_not(None),
-    )
-    moved = select(*its_name).where(col(row.occurred_at) >= starts)
-    wanted = moved.union(still).subquery()
+    wanted = union(*_touched(starts, ends)).subquery()
     return query.join(
         wanted,
         (wanted.c.source == col(row.source)) & (wanted.c.name == col(row.subscription)),
     )
+
+
+def _touched(starts: datetime, ends: datetime | None) -> Iterator[Select[Any]]:
+    """The names of those that moved, those at risk still, and those that were until later."""
+    row = RecurringRow
+    its_name: list[Any] = [col(row.source).label("source"), col(row.subscription).label("name")]
+    moved = select(*its_name).where(col(row.occurred_at) >= starts)
+    yield moved if ends is None else moved.where(col(row.occurred_at) < ends)
+    yield select(col(CaseRow.source), col(CaseRow.subscription)).where(
+        col(CaseRow.state).in_([state.value for state in State if state.is_open]),
+        col(CaseRow.subscription).is_not(None),
+    )
+    if ends is not None:
+        before = aliased(row)
+        failed = select(col(before.case_id)).where(
+            col(before.occurred_at) < starts, col(before.credit) == _AT_RISK.value
+        )
+        yield select(*its_name).where(
+            col(row.occurred_at) >= ends,
+            col(row.debit) == _AT_RISK.value,
+            col(row.case_id).in_(failed),
+        )
 
 
 def _of_cases(
