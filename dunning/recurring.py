@@ -7,17 +7,15 @@ several cases; `counted_once` tells what it did as a whole.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, select, text
+from sqlalchemy import ColumnElement, FromClause, Select, case, exists, func, select, text
 from sqlmodel import Session, col
 
 from dunning.appending import Book, difference
-from dunning.core.moves import Cause
-from dunning.core.recurring import TURNS, Moved, RecurringAccount, Turn, once
+from dunning.core.recurring import TURNS, RecurringAccount, Turn
 from dunning.store import CaseRow, RecurringRow, table_of
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -121,53 +119,83 @@ def standing() -> tuple[ColumnElement[bool], ...]:
     return col(RecurringRow.reverses).is_(None), ~taken_back
 
 
-_READ = (
-    *("source", "subscription", "currency", "key", "case_id", "debit", "credit", "amount"),
-    *("cause", "occurred_at", "how"),
+def counted_once(rows: Select[Any] | None = None) -> FromClause:
+    """The movements of each subscription as a whole; of all, or of those with rows in a query.
+
+    It is at risk from the first failure until the last of its cases is over, and then stands where
+    that one does. What was lost is not running: at risk again, it comes from there. Columns are
+    `source`, `currency`, `at`, `debit` and `credit`; `first`, the case with which it came to be at
+    risk, and `amount`, what it brought in then; `saved_by`: how the money came that saved it.
+    """
+    query = rows if rows is not None else select(RecurringRow)
+    row = table_of(RecurringRow).c
+    told: list[Any] = [row[name] for name in _READ]
+    told.append(case(_RANK, value=row.debit).label("rank"))
+    more = case((row.credit == _AT_RISK, 1), (row.debit == _AT_RISK, -1), else_=0)
+    told.append(more.label("more"))
+    one = _changes(query.with_only_columns(*told).where(*standing()).subquery().c)
+    run: dict[str, Any] = {"partition_by": (*_of_subscription(one), one.run)}
+    return select(
+        one.source,
+        one.currency,
+        one.occurred_at.label("at"),
+        case((one.begins == 1, _RUNNING), else_=one.before).label("debit"),
+        one.stands.label("credit"),
+        func.max(case((one.begins == 1, one.case_id))).over(**run).label("first"),
+        func.max(case((one.begins == 1, one.amount))).over(**run).label("amount"),
+        func.max(case((one.stands == _SAVED, one.how))).over(**run).label("saved_by"),
+    ).subquery()
+
+
+_RUNNING, _SAVED, _LOST = (
+    RecurringAccount.RUNNING.value,
+    RecurringAccount.SAVED.value,
+    RecurringAccount.LOST.value,
 )
+_READ = (
+    *("source", "subscription", "currency", "case_id", "debit", "credit", "amount"),
+    *("occurred_at", "how"),
+)
+# In what order a case goes from account to account, where it does so in one moment.
+_RANK = {account.value: rank for rank, account in enumerate(RecurringAccount)}
 
 
-def counted_once(
-    session: Session, narrowed: Select[Any] | None = None
-) -> Iterator[tuple[str, str, list[Moved]]]:
-    """Source, currency and movements of each subscription; of all, or those of a query of rows."""
-    query = narrowed if narrowed is not None else select(RecurringRow)
-    query = query.with_only_columns(*(table_of(RecurringRow).c[name] for name in _READ))
-    query = query.where(*standing()).order_by(
-        col(RecurringRow.source), col(RecurringRow.subscription), col(RecurringRow.currency)
-    )
-    rows = session.execute(query.execution_options(yield_per=5_000))
-    for (source, name, currency), group in groupby(rows, key=lambda row: tuple(row[:3])):
-        yield source, currency, list(once(_turn(name, row) for row in group))
+def _changes(row: Any) -> Any:
+    """The rows by which a subscription came to stand elsewhere, numbered by time at risk."""
+    unpaid = func.sum(row.more).over(**_until_it(row))
+    stands = case((unpaid > 0, _AT_RISK), else_=row.credit)
+    row = select(*row, stands.label("stands")).subquery().c
+    before = func.lag(row.stands, 1, _RUNNING).over(**_in_order(row))
+    row = select(*row, before.label("before")).subquery().c
+    begins = case(((row.stands == _AT_RISK) & (row.before != _LOST), 1), else_=0)
+    changed = select(*row, begins.label("begins")).where(row.stands != row.before)
+    row = changed.subquery().c
+    return select(*row, func.sum(row.begins).over(**_until_it(row)).label("run")).subquery().c
 
 
-def _turn(subscription: str, row: Any) -> Turn:
-    return Turn(
-        key=row.key,
-        case_id=row.case_id,
-        subscription=subscription,
-        debit=RecurringAccount(row.debit),
-        credit=RecurringAccount(row.credit),
-        amount=row.amount,
-        cause=Cause(row.cause),
-        at=row.occurred_at,
-        how=row.how,
-    )
+def _of_subscription(row: Any) -> tuple[Any, ...]:
+    return row.source, row.subscription, row.currency
+
+
+def _in_order(row: Any) -> dict[str, Any]:
+    order = (row.occurred_at, row.rank, row.case_id)
+    return {"partition_by": _of_subscription(row), "order_by": order}
+
+
+def _until_it(row: Any) -> dict[str, Any]:
+    return _in_order(row) | {"rows": (None, 0)}
 
 
 def balances(session: Session) -> dict[str, dict[str, int]]:
     """What stands in each account, per currency, each subscription counted once."""
-    sums: dict[str, Counter[str]] = {}
-    for _, currency, moved in counted_once(session):
-        add_up(sums.setdefault(currency, Counter()), moved)
+    one = counted_once().c
+    moved = func.sum(one.amount)
+    query = select(one.currency, one.debit, one.credit, moved).group_by(text("1, 2, 3"))
+    sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for currency, debit, credit, amount in session.execute(query):
+        sums[currency][debit] -= int(amount)
+        sums[currency][credit] += int(amount)
     return {
         currency: {name.value: sums[currency][name.value] for name in RecurringAccount}
         for currency in sorted(sums)
     }
-
-
-def add_up(held: Counter[str], moved: Iterable[Moved]) -> None:
-    """Add movements to what accounts hold."""
-    for one in moved:
-        held[one.turn.debit.value] -= one.turn.amount
-        held[one.turn.credit.value] += one.turn.amount

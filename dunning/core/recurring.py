@@ -3,14 +3,13 @@
     running -> at_risk -> saved | lost | withdrawn      lost, withdrawn -> saved (paid late)
 
 Beside the money and computed in the same way: whole, from the facts of one case. A subscription
-with several unpaid invoices has a case for each, so whoever adds up counts it `once`.
+with several unpaid invoices has a case for each, so whoever adds up has to count it once.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from dunning.core.attribution import mechanism
@@ -140,42 +139,3 @@ def _late(sheet: Books, end: End | None) -> datetime | None:
     if max(left) > 0 or not times:
         return None
     return None if end is not None and end.at <= max(times) else max(times)
-
-
-# --- each subscription once ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A movement of a subscription as a whole. `first`: the case with which it came to be at risk.
-
-    The amount is what it brought in then.
-    """
-
-    first: str
-    turn: Turn
-
-
-_RANK = {standing: rank for rank, standing in enumerate(RecurringAccount)}
-
-
-def once(told: Iterable[Turn]) -> Iterator[Moved]:
-    """The movements of one subscription, counted once however many of its invoices are unpaid.
-
-    It is at risk from the first failure until the last of its cases is over, and then stands where
-    that one does. What was lost is not running: at risk again, it comes from there.
-    """
-    still: set[str] = set()
-    stands, first, amount = RecurringAccount.RUNNING, "", 0
-    for turn in sorted(told, key=lambda one: (one.at, _RANK[one.debit], one.case_id)):
-        if turn.credit is RecurringAccount.AT_RISK:
-            still.add(turn.case_id)
-        else:
-            still.discard(turn.case_id)
-        now = RecurringAccount.AT_RISK if still else turn.credit
-        if now is stands:
-            continue
-        if now is RecurringAccount.AT_RISK and stands is not RecurringAccount.LOST:
-            stands, first, amount = RecurringAccount.RUNNING, turn.case_id, turn.amount
-        yield Moved(first, replace(turn, debit=stands, credit=now, amount=amount))
-        stands = now

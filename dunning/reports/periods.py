@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal, get_args
@@ -121,11 +122,19 @@ MOST_PERIODS = 1_000
 def periods_between(
     unit: Unit | None, starts: datetime, closes: datetime, zone: ZoneInfo, year_from: int = 1
 ) -> Iterator[Period]:
-    """Every period from one moment to another, the quiet ones too; without a unit only one."""
+    """Every period from one moment to another, the quiet ones too; without a unit only one.
+
+    `RefusedError` for more of them than anybody reads.
+    """
     at = starts
-    for _ in range(MOST_PERIODS):
+    for turn in itertools.count():
         if at >= closes:
             return
+        if turn == MOST_PERIODS:
+            raise RefusedError(
+                f"the range has more than {MOST_PERIODS:,} of its periods ({unit}); "
+                "ask for a shorter range, or by a longer period"
+            )
         day = at.astimezone(zone).date()
         ends = closes
         if unit is not None:

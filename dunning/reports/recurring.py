@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Select, select, union
+from sqlalchemy import ColumnElement, Select, Text, case, func, literal, select, union
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from dunning.clock import utc
-from dunning.core.recurring import Moved, RecurringAccount
+from dunning.core.recurring import RecurringAccount
 from dunning.core.status import State
 from dunning.recurring import counted_once
+from dunning.reports.buckets import begin_of
 from dunning.reports.dimensions import (
     CASE_DEFINITIONS,
     CASE_HEADINGS,
@@ -30,6 +30,8 @@ from dunning.reports.periods import (
     UNITS,
     Period,
     first_moment,
+    label_of,
+    offsets,
     period_from,
     periods_between,
     span,
@@ -38,7 +40,7 @@ from dunning.reports.periods import (
 )
 from dunning.reports.report import Column, Kind, Report, Row, in_order
 from dunning.reports.scope import BY_MONTH, Scope
-from dunning.store import CaseRow, RecurringRow, among
+from dunning.store import CaseRow, RecurringRow
 
 BY = (*UNITS, "mechanism", *CASE_KEYS, "source", "currency")
 
@@ -79,7 +81,8 @@ _MONEY = {
 }
 _COUNTS = ("failed", "saved", "lost")
 _SHOWN = {"mechanism": "Mechanism", **CASE_HEADINGS}
-_AT_RISK, _RUNNING = RecurringAccount.AT_RISK, RecurringAccount.RUNNING
+_AT_RISK = RecurringAccount.AT_RISK.value
+_SETTLED = ("saved", "lost", "withdrawn")
 _Key = tuple[str | None, ...]
 
 
@@ -87,29 +90,24 @@ _Key = tuple[str | None, ...]
 class _Sums:
     """What each account grew by, and by how many subscriptions."""
 
-    amounts: dict[RecurringAccount, int] = field(
-        default_factory=lambda: dict.fromkeys(RecurringAccount, 0)
-    )
-    counts: dict[RecurringAccount, int] = field(
-        default_factory=lambda: dict.fromkeys(RecurringAccount, 0)
-    )
+    amounts: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
 
-    def take(self, debit: RecurringAccount, credit: RecurringAccount, amount: int) -> None:
-        self.amounts[debit] -= amount
-        self.amounts[credit] += amount
-        self.counts[debit] -= 1
-        self.counts[credit] += 1
+    def take(self, one: _Moved) -> None:
+        for account, sign in ((one.debit, -1), (one.credit, 1)):
+            self.amounts[account] += sign * one.amount
+            self.counts[account] += sign * one.many
 
 
 def recurring(session: Session, now: datetime, scope: Scope = BY_MONTH) -> Report:
     """What became of recurring revenue whose payment failed; both days are part of the range."""
     scope = scope.of("recurring", BY)
     fresh_until, sentence = data_until(session, now)
-    told = _told(session, scope)
-    periods = list(_periods(scope, told, utc(now)))
+    periods = list(_periods(session, scope, utc(now)))
+    moved = list(_moved(session, scope, periods))
     keys = tuple(key for key in scope.keys if key not in UNITS)
-    rows = list(_rows(scope, keys, periods, told))
-    whole = [("", periods[0][1], periods[-1][2])] if periods else []
+    rows = list(_rows(scope, keys, periods, moved))
+    totals = list(_rows(scope.totalled, ("currency",), periods[:1], moved))
     filters = scope.filters(("date",))
     of_keys = {key: CASE_DEFINITIONS[key] for key in keys if key in CASE_DEFINITIONS}
     period = (
@@ -124,7 +122,7 @@ def recurring(session: Session, now: datetime, scope: Scope = BY_MONTH) -> Repor
         definitions=DEFINITIONS | of_keys | {"period": period, "data_until": sentence},
         data_until=fresh_until,
         rows=in_order(rows, scope.keys, {}),
-        totals=in_order(list(_rows(scope, ("currency",), whole, told)), (), {}),
+        totals=in_order(totals, (), {}),
         shown=(
             *(Column(key, _SHOWN.get(key, key.capitalize())) for key in scope.keys),
             *(Column(name, heading, Kind.MONEY) for name, heading in _MONEY.items()),
@@ -138,47 +136,79 @@ def recurring(session: Session, now: datetime, scope: Scope = BY_MONTH) -> Repor
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """One movement of a subscription, with what it is known by."""
+class _Moved:
+    """Movements that are alike, added up. `place`: in which of the periods, or before them all."""
 
-    at: datetime
-    debit: RecurringAccount
-    credit: RecurringAccount
-    amount: int
     keys: dict[str, str | None]
+    place: int | None
+    debit: str
+    credit: str
+    many: int
+    amount: int
 
 
-def _told(session: Session, scope: Scope) -> list[_Told]:
-    """The movements of every subscription that may matter to the range, in the order of time."""
-    found = [
-        (source, code, moved)
-        for source, code, moved in counted_once(session, _narrowed(scope))
-        if moved
-    ]
-    asked = [key for key in scope.by if key in CASE_KEYS]
-    first = {one.first for _, _, moved in found for one in moved}
-    known = _of_cases(session, asked, first if asked or scope.policy else ())
-    told = []
-    for source, code, moved in found:
-        hows = _mechanisms(moved)
-        for one in moved:
-            of_case = known.get(one.first, {})
-            if scope.policy is not None and of_case.get("policy") != scope.policy:
-                continue
-            keys = of_case | {
-                "source": source,
-                "currency": code,
-                "mechanism": hows.get(one.first),
-            }
-            turn = one.turn
-            told.append(_Told(turn.at, turn.debit, turn.credit, turn.amount, keys))
-    return sorted(told, key=lambda one: one.at)
+def _periods(session: Session, scope: Scope, now: datetime) -> Iterator[Period]:
+    """Every period of the range, up to now at most."""
+    zone, unit = zone_named(scope.zone), unit_of(scope.by)
+    starts, closes = span(scope.since, scope.until, zone)
+    if starts is None:
+        first = session.scalar(select(func.min(col(RecurringRow.occurred_at))))
+        if first is None:
+            return
+        day = first.astimezone(zone).date()
+        starts = first_moment(period_from(unit or "day", day, scope.year_from), zone)
+    closes = min(closes, now) if closes is not None else now
+    yield from periods_between(unit, starts, closes, zone, scope.year_from)
 
 
-def _mechanisms(moved: Sequence[Moved]) -> dict[str, str]:
-    """What saved it, for each time it was at risk."""
-    saved = (one for one in moved if one.turn.credit is RecurringAccount.SAVED)
-    return {one.first: mechanism_of(one.turn.how) for one in saved}
+def _moved(session: Session, scope: Scope, periods: Sequence[Period]) -> Iterator[_Moved]:
+    """What moved up to the end of the last period, each subscription counted once."""
+    if not periods:
+        return
+    unit, places = unit_of(scope.by), {label: i for i, (label, _, _) in enumerate(periods)}
+    keys = [key for key in scope.keys if key not in UNITS]
+    for found in session.execute(_sums(session, scope, keys, periods)).mappings():
+        told = {key: found[key] for key in keys}
+        if "mechanism" in told:
+            how = told["mechanism"]
+            told["mechanism"] = None if how is None else mechanism_of(how)
+        place = None
+        if found["_begins"] is not None:
+            day = date.fromisoformat(found["_begins"])
+            place = places[label_of(unit, day, scope.year_from)] if unit else 0
+        figures = int(found["_many"]), int(found["_amount"])
+        yield _Moved(told, place, found["_debit"], found["_credit"], *figures)
+
+
+def _sums(
+    session: Session, scope: Scope, keys: Sequence[str], periods: Sequence[Period]
+) -> Select[Any]:
+    """The sums of each key, period and turn; of no period is what came before the first."""
+    counted = counted_once(_narrowed(scope))
+    one = counted.c
+    starts, closes = periods[0][1], periods[-1][2]
+    dialect, zone = session.get_bind().dialect.name, zone_named(scope.zone)
+    known: dict[str, Any] = dimensions(dialect) | {
+        "source": one.source,
+        "currency": one.currency,
+        "mechanism": one.saved_by,
+    }
+    begins: ColumnElement[str] = literal(starts.date().isoformat(), Text())
+    if (unit := unit_of(scope.by)) is not None:
+        begins = begin_of(dialect, unit, offsets(zone, starts, closes), one.at, scope.year_from)
+    told: list[Any] = [known[key].label(key) for key in keys]
+    told.append(case((one.at < starts, None), else_=begins).label("_begins"))
+    told += [one.debit.label("_debit"), one.credit.label("_credit"), one.amount]
+    query: Select[Any] = select(*told).select_from(counted)
+    asked = [key for key in keys if key in CASE_KEYS]
+    if asked or scope.policy is not None:
+        query = joined(query.join(CaseRow, col(CaseRow.id) == one.first), asked)
+    if scope.policy is not None:
+        query = query.where(col(CaseRow.policy) == scope.policy)
+    each = query.where(one.at < closes).subquery().c
+    groups = [each[name] for name in (*keys, "_begins", "_debit", "_credit")]
+    many, amount = func.count().label("_many"), func.sum(each.amount).label("_amount")
+    return select(*groups, many, amount).group_by(*groups)
 
 
 def _narrowed(scope: Scope) -> Select[Any]:
@@ -205,94 +235,59 @@ def _touched(starts: datetime, ends: datetime | None) -> Iterator[Select[Any]]:
     its_name: list[Any] = [col(row.source).label("source"), col(row.subscription).label("name")]
     moved = select(*its_name).where(col(row.occurred_at) >= starts)
     yield moved if ends is None else moved.where(col(row.occurred_at) < ends)
-    yield select(col(CaseRow.source), col(CaseRow.subscription)).where(
+    its_case: list[Any] = [col(CaseRow.source), col(CaseRow.subscription)]
+    yield select(*its_case).where(
         col(CaseRow.state).in_([state.value for state in State if state.is_open]),
         col(CaseRow.subscription).is_not(None),
     )
     if ends is not None:
         before = aliased(row)
         failed = select(col(before.case_id)).where(
-            col(before.occurred_at) < starts, col(before.credit) == _AT_RISK.value
+            col(before.occurred_at) < starts, col(before.credit) == _AT_RISK
         )
         yield select(*its_name).where(
             col(row.occurred_at) >= ends,
-            col(row.debit) == _AT_RISK.value,
+            col(row.debit) == _AT_RISK,
             col(row.case_id).in_(failed),
         )
-
-
-def _of_cases(
-    session: Session, keys: Sequence[str], names: Collection[str]
-) -> dict[str, dict[str, str | None]]:
-    """What the cases are known by, with which subscriptions came to be at risk."""
-    if not names:
-        return {}
-    known = dimensions(session.get_bind().dialect.name)
-    wanted = dict.fromkeys((*keys, "policy"))
-    query: Select[Any] = select(col(CaseRow.id), *(known[key] for key in wanted))
-    query = joined(query.select_from(CaseRow), wanted)
-    query = query.where(among(session, col(CaseRow.id), sorted(names)))
-    return {
-        case_id: dict(zip(wanted, told, strict=True)) for case_id, *told in session.execute(query)
-    }
 
 
 # --- adding up -------------------------------------------------------------------------------
 
 
-def _periods(scope: Scope, told: Sequence[_Told], now: datetime) -> Iterator[Period]:
-    """Every period of the range, up to now at most."""
-    zone, unit = zone_named(scope.zone), unit_of(scope.by)
-    starts, closes = span(scope.since, scope.until, zone)
-    if starts is None:
-        if not told:
-            return
-        day = told[0].at.astimezone(zone).date()
-        starts = first_moment(period_from(unit or "day", day, scope.year_from), zone)
-    closes = min(closes, now) if closes is not None else now
-    yield from periods_between(unit, starts, closes, zone, scope.year_from)
-
-
 def _rows(
-    scope: Scope, keys: Sequence[str], periods: Sequence[Period], told: Sequence[_Told]
+    scope: Scope, keys: Sequence[str], periods: Sequence[Period], moved: Sequence[_Moved]
 ) -> Iterator[Row]:
-    """For each key and period in which there was anything: what there was, moved and is."""
-    if not periods:
-        return
+    """For each key and period in which there was anything: what there was, moved and is.
+
+    Of one period only, all that moved was in it.
+    """
     before: defaultdict[_Key, int] = defaultdict(int)
     sums: defaultdict[_Key, defaultdict[int, _Sums]] = defaultdict(lambda: defaultdict(_Sums))
-    begins = [starts for _, starts, _ in periods]
-    for one in told:
-        key = tuple(one.keys.get(name) for name in keys)
-        place = bisect_right(begins, one.at) - 1
-        if place < 0:
-            before[key] += one.amount * ((one.credit is _AT_RISK) - (one.debit is _AT_RISK))
-        elif one.at < periods[-1][2]:
-            sums[key][place].take(one.debit, one.credit, one.amount)
+    for one in moved:
+        key = tuple(one.keys[name] for name in keys)
+        if one.place is None:
+            before[key] += one.amount * ((one.credit == _AT_RISK) - (one.debit == _AT_RISK))
+        else:
+            sums[key][min(one.place, len(periods) - 1)].take(one)
     unit = unit_of(scope.by)
     for key in sorted(before.keys() | sums.keys(), key=repr):
         held = before[key]
         for place, (label, _, _) in enumerate(periods):
-            moved = sums[key].get(place, _Sums())
-            after = held + moved.amounts[_AT_RISK]
+            told = sums[key].get(place, _Sums())
+            after = held + told.amounts[_AT_RISK]
             if held or place in sums[key]:
                 row: Row = dict(zip(keys, key, strict=True))
-                if unit is not None and label:
+                if unit is not None:
                     row[unit] = label
-                yield row | _figures(held, moved, after)
+                yield row | _figures(held, told, after)
             held = after
 
 
 def _figures(before: int, moved: _Sums, after: int) -> Row:
     amounts, counts = moved.amounts, moved.counts
-    row: Row = {"at_risk_before": before, "failed": -amounts[_RUNNING]}
-    for account in (
-        RecurringAccount.SAVED,
-        RecurringAccount.LOST,
-        RecurringAccount.WITHDRAWN,
-    ):
-        row[account.value] = amounts[account]
-    row |= {"at_risk_after": after, "subscriptions_failed": -counts[_RUNNING]}
-    for account in (RecurringAccount.SAVED, RecurringAccount.LOST):
-        row[f"subscriptions_{account.value}"] = counts[account]
-    return row
+    row: Row = {"at_risk_before": before, "failed": -amounts[RecurringAccount.RUNNING.value]}
+    row |= {name: amounts[name] for name in _SETTLED}
+    row |= {"at_risk_after": after}
+    row |= {"subscriptions_failed": -counts[RecurringAccount.RUNNING.value]}
+    return row | {f"subscriptions_{name}": counts[name] for name in _SETTLED if name in _COUNTS}

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from dunning.core.entries import Account, books
 from dunning.core.events import BillingEvent, OnCancel
-from dunning.core.facts import Case, Terms
+from dunning.core.facts import Terms
 from dunning.core.monthly import KEPT, Monthly, a_month, as_of, merged, needed, newest, rounded
-from dunning.core.recurring import TURNS, RecurringAccount, Turn, once, turns
+from dunning.core.recurring import TURNS, RecurringAccount, turns
 from dunning.core.status import status
 from tests import builders as b
 from tests import happenings as h
-from tests.builders import T0, case_of, days
+from tests.builders import T0, days
 from tests.core.lives import lives, part, shuffled
 
 AT_RISK, SAVED, LOST = RecurringAccount.AT_RISK, RecurringAccount.SAVED, RecurringAccount.LOST
@@ -180,96 +180,3 @@ def test_of_every_life_in_any_order_it_is_at_risk_while_the_case_is_open(
     assert held[AT_RISK] == (found[0].amount if found and is_open else 0)
     if held[SAVED]:
         assert books(case).balance(Account.LOST) == 0
-    assert list(moved(found)) == [(one.debit, one.credit, one.amount) for one in found]
-
-
-# --- several unpaid invoices of one subscription ----------------------------------------------
-
-
-def life(
-    number: int, opens: int, *stations: tuple[RecurringAccount, int], amount: int
-) -> list[Turn]:
-    """The turns of one case: at risk from a day on, then wherever on which day."""
-    found, stands = [], RUNNING
-    for place, day in ((AT_RISK, opens), *stations):
-        found.append(
-            Turn(
-                key=f"case_{number}/recurring:{stands}",
-                case_id=f"case_{number}",
-                subscription=NAME,
-                debit=stands,
-                credit=place,
-                amount=amount,
-                cause=books(PAID).entries[0].cause,
-                at=days(day),
-            )
-        )
-        stands = place
-    return found
-
-
-PAID: Case = case_of(b.failed(), b.paid(days(1)))
-
-
-def moved(found: list[Turn] | tuple[Turn, ...]) -> list[tuple[str, str, int]]:
-    return [(one.turn.debit, one.turn.credit, one.turn.amount) for one in once(found)]
-
-
-def test_two_unpaid_invoices_are_one_subscription_at_risk() -> None:
-    first = life(1, 0, (LOST, 20), amount=1000)
-    second = life(2, 8, (SAVED, 25), amount=2000)
-    # From the first failure, with what it brought in then, to wherever the last one goes.
-    assert moved([*second, *first]) == [OPENED, (AT_RISK, SAVED, 1000)]
-    assert {one.first for one in once([*second, *first])} == {"case_1"}
-
-
-def test_what_was_lost_is_not_lost_again_by_the_next_invoice() -> None:
-    first = life(1, 0, (LOST, 20), amount=1000)
-    second = life(2, 30, (LOST, 50), amount=2000)
-    again = [OPENED, (AT_RISK, LOST, 1000), (LOST, AT_RISK, 1000), (AT_RISK, LOST, 1000)]
-    assert moved([*first, *second]) == again
-    # What was saved runs, and may be saved again.
-    first = life(1, 0, (SAVED, 20), amount=1000)
-    second = life(2, 30, (SAVED, 50), amount=2000)
-    assert moved([*first, *second])[2:] == [(RUNNING, AT_RISK, 2000), (AT_RISK, SAVED, 2000)]
-
-
-def test_paid_late_while_another_invoice_is_unpaid_saves_nothing_yet() -> None:
-    first = life(1, 0, (LOST, 20), (SAVED, 40), amount=1000)
-    second = life(2, 30, (LOST, 50), amount=1000)
-    assert moved([*first, *second])[2:] == [(LOST, AT_RISK, 1000), (AT_RISK, LOST, 1000)]
-
-
-@given(
-    cases=st.lists(
-        st.tuples(
-            st.integers(0, 30),
-            st.integers(0, 30),
-            st.sampled_from((None, SAVED, LOST, WITHDRAWN)),
-            st.integers(1, 9),
-        ),
-        max_size=5,
-    )
-)
-def test_a_subscription_is_at_risk_while_any_case_is_and_never_twice(
-    cases: list[tuple[int, int, RecurringAccount | None, int]],
-) -> None:
-    every = [
-        turn
-        for number, (opens, lasts, ends, amount) in enumerate(cases)
-        for turn in life(number, opens, *([(ends, opens + lasts)] if ends else []), amount=amount)
-    ]
-    found = list(once(every))
-    for day in range(62):
-        held: Counter[str] = Counter()
-        for one in found:
-            if one.turn.at <= days(day):
-                held[one.turn.debit] -= one.turn.amount
-                held[one.turn.credit] += one.turn.amount
-        open_then = [
-            amount
-            for opens, lasts, ends, amount in cases
-            if opens <= day and (ends is None or opens + lasts > day)
-        ]
-        assert bool(held[AT_RISK]) is bool(open_then)
-        assert min(held[AT_RISK], held[SAVED], held[LOST], held[WITHDRAWN]) >= 0

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select
 from sqlmodel import Session
 
-from dunning import ledger
+from dunning import ledger, rollups
 from dunning.cases import CaseBook
 from dunning.chosen import Chosen
 from dunning.core.choosing import Subject
@@ -295,11 +295,14 @@ def test_sql_and_python_put_every_moment_into_the_same_period(
     shop: Shop, moments: list[datetime], zone: str
 ) -> None:
     with shop.trial() as session:
+        rows = []
         for number, at in enumerate(moments):
             row = {"key": str(number), "base": "", "case_id": "", "source": "", "cause": "paid"}
             row |= {"debit": "at_risk", "credit": "recovered", "currency": "usd", "how": ""}
             times = {"occurred_at": at, "recorded_at": at}
-            session.execute(insert(EntryRow).values(**row, **times, amount=1, place=number + 1))
+            rows.append(row | times | {"amount": 1, "place": number + 1, "reverses": None})
+        session.execute(insert(EntryRow), rows)
+        rollups.add(session, rows)
         for unit in UNITS:
             report = recovered(session, NOW, Scope(by=(unit,), zone=zone))
             wanted = Counter(label_at(unit, at, zone_named(zone)) for at in moments)
