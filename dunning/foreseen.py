@@ -303,7 +303,9 @@ def start(given: Given) -> None:
     global _planner  # noqa: PLW0603 - one process, one planner
     policies = {policy.name: policy for policy in map(_policy, given.made)}
     _planner = Planner(given.asked, given.bodies, target_of(policies, given.choices, given.terms))
-    gc.freeze()  # what is loaded by now stays: it need not be looked through again
+    # What is loaded by now stays, and a case that was planned is in no cycle.
+    gc.freeze()
+    gc.disable()
 
 
 def plan_page(rows: Sequence[Row]) -> Outcome:
