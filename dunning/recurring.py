@@ -11,7 +11,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Select, case, exists, func, select, text
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    case,
+    exists,
+    func,
+    select,
+    text,
+    union_all,
+)
 from sqlmodel import Session, col
 
 from dunning.appending import Book, difference
@@ -111,29 +121,34 @@ def standing() -> tuple[ColumnElement[bool], ...]:
     """Rows that hold: neither a counter-entry nor taken back by one."""
     counter = table_of(RecurringRow).alias("counter")
     taken_back = exists(
+        # That it is one says the index, of which there are few.
         select(1).where(
-            counter.c.case_id == col(RecurringRow.case_id),
-            counter.c.reverses == col(RecurringRow.key),
+            counter.c.reverses.is_not(None), counter.c.reverses == col(RecurringRow.key)
         )
     )
     return col(RecurringRow.reverses).is_(None), ~taken_back
 
 
-def counted_once(rows: Select[Any] | None = None) -> FromClause:
-    """The movements of each subscription as a whole; of all, or of those with rows in a query.
+def told(query: Select[Any]) -> Select[Any]:
+    """What is to be known of rows to count them once; without those that do not hold."""
+    row = table_of(RecurringRow).c
+    more = case((row.credit == _AT_RISK, 1), (row.debit == _AT_RISK, -1), else_=0)
+    rank: Any = case(_RANK, value=row.debit)
+    columns: list[Any] = [row[name] for name in _READ]
+    columns += [rank.label("rank"), more.label("more")]
+    return query.with_only_columns(*columns).where(*standing())
+
+
+def counted_once(*parts: Select[Any]) -> FromClause:
+    """The movements of each subscription as a whole: of all, or of these rows, as `told`.
 
     It is at risk from the first failure until the last of its cases is over, and then stands where
     that one does. What was lost is not running: at risk again, it comes from there. Columns are
     `source`, `currency`, `at`, `debit` and `credit`; `first`, the case with which it came to be at
     risk, and `amount`, what it brought in then; `saved_by`: how the money came that saved it.
     """
-    query = rows if rows is not None else select(RecurringRow)
-    row = table_of(RecurringRow).c
-    told: list[Any] = [row[name] for name in _READ]
-    told.append(case(_RANK, value=row.debit).label("rank"))
-    more = case((row.credit == _AT_RISK, 1), (row.debit == _AT_RISK, -1), else_=0)
-    told.append(more.label("more"))
-    one = _changes(query.with_only_columns(*told).where(*standing()).subquery().c)
+    rows = union_all(*(parts or (told(select(RecurringRow)),)))
+    one = _changes(rows.subquery().c)
     run: dict[str, Any] = {"partition_by": (*_of_subscription(one), one.run)}
     return select(
         one.source,

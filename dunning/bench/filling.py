@@ -126,8 +126,9 @@ def fill(engine: Engine, entries: int, now: datetime) -> None:
     began = now - timedelta(days=30 * MONTHS)
     words = {
         "cases": cases,
-        "customers": max(1, cases // 10),
-        "subscriptions": max(1, cases // 8),
+        # Each fails twice in the two years, and every other customer has two of them.
+        "customers": max(1, cases // 3),
+        "subscriptions": max(1, cases // 2),
         "began": began,
         "step": 30 * MONTHS * 86_400 / (cases + 1),
         "young": now - timedelta(days=28),

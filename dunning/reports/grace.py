@@ -198,7 +198,11 @@ def _of_each(
         "_won_back": books.c.won_back,
     }
     named: list[Any] = [one.label(name) for name, one in told.items()]
-    query = select(*named).select_from(CaseRow).join(books, books.c.case_id == col(CaseRow.id))
+    # Every case has books. As an outer join, and with `<`, since of what was grouped, or equals
+    # something, PostgreSQL expects but a few rows and looks each of them up.
+    query = select(*named).select_from(CaseRow)
+    query = query.outerjoin(books, books.c.case_id == col(CaseRow.id))
+    query = query.where(func.coalesce(books.c.taken_over, 1) < 1)
     return of_cohort(joined(query, (*scope.keys, "plan")), scope).subquery()
 
 
@@ -213,13 +217,13 @@ def _books(dialect: str, scope: Scope, cut_off: int) -> Subquery:
         func.sum(case((in_grace, moments.c.paid), else_=0)).label("won_back"),
         func.max(case((moments.c.off < 0, moments.c.at), else_=None)).label("ended"),
         func.max(case((moments.c.came > 0, moments.c.at), else_=None)).label("last"),
+        func.max(moments.c.taken_over).label("taken_over"),
     ]
     return (
         select(*told)
         .select_from(moments)
         .outerjoin(suspended, suspended.c.case_id == moments.c.case_id)
         .group_by(moments.c.case_id, suspended.c.at)
-        .having(func.max(moments.c.taken_over) == 0)
         .subquery()
     )
 

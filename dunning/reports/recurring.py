@@ -8,14 +8,26 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Text, case, func, literal, select, union
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    SelectBase,
+    Text,
+    case,
+    exists,
+    func,
+    literal,
+    select,
+    true,
+    union,
+)
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from dunning.clock import utc
 from dunning.core.recurring import RecurringAccount
 from dunning.core.status import State
-from dunning.recurring import counted_once
+from dunning.recurring import counted_once, told
 from dunning.reports.buckets import begin_of
 from dunning.reports.dimensions import (
     CASE_DEFINITIONS,
@@ -82,6 +94,7 @@ _MONEY = {
 _COUNTS = ("failed", "saved", "lost")
 _SHOWN = {"mechanism": "Mechanism", **CASE_HEADINGS}
 _AT_RISK = RecurringAccount.AT_RISK.value
+_LOST, _WITHDRAWN = RecurringAccount.LOST, RecurringAccount.WITHDRAWN
 _SETTLED = ("saved", "lost", "withdrawn")
 _Key = tuple[str | None, ...]
 
@@ -168,26 +181,26 @@ def _moved(session: Session, scope: Scope, periods: Sequence[Period]) -> Iterato
     unit, places = unit_of(scope.by), {label: i for i, (label, _, _) in enumerate(periods)}
     keys = [key for key in scope.keys if key not in UNITS]
     for found in session.execute(_sums(session, scope, keys, periods)).mappings():
-        told = {key: found[key] for key in keys}
-        if "mechanism" in told:
-            how = told["mechanism"]
-            told["mechanism"] = None if how is None else mechanism_of(how)
+        known = {key: found[key] for key in keys}
+        if "mechanism" in known:
+            how = known["mechanism"]
+            known["mechanism"] = None if how is None else mechanism_of(how)
         place = None
         if found["_begins"] is not None:
             day = date.fromisoformat(found["_begins"])
             place = places[label_of(unit, day, scope.year_from)] if unit else 0
         figures = int(found["_many"]), int(found["_amount"])
-        yield _Moved(told, place, found["_debit"], found["_credit"], *figures)
+        yield _Moved(known, place, found["_debit"], found["_credit"], *figures)
 
 
 def _sums(
     session: Session, scope: Scope, keys: Sequence[str], periods: Sequence[Period]
 ) -> Select[Any]:
     """The sums of each key, period and turn; of no period is what came before the first."""
-    counted = counted_once(_narrowed(scope))
-    one = counted.c
     starts, closes = periods[0][1], periods[-1][2]
     dialect, zone = session.get_bind().dialect.name, zone_named(scope.zone)
+    counted = counted_once(*_parts(dialect, scope))
+    one = counted.c
     known: dict[str, Any] = dimensions(dialect) | {
         "source": one.source,
         "currency": one.currency,
@@ -196,10 +209,10 @@ def _sums(
     begins: ColumnElement[str] = literal(starts.date().isoformat(), Text())
     if (unit := unit_of(scope.by)) is not None:
         begins = begin_of(dialect, unit, offsets(zone, starts, closes), one.at, scope.year_from)
-    told: list[Any] = [known[key].label(key) for key in keys]
-    told.append(case((one.at < starts, None), else_=begins).label("_begins"))
-    told += [one.debit.label("_debit"), one.credit.label("_credit"), one.amount]
-    query: Select[Any] = select(*told).select_from(counted)
+    columns: list[Any] = [known[key].label(key) for key in keys]
+    columns.append(case((one.at < starts, None), else_=begins).label("_begins"))
+    columns += [one.debit.label("_debit"), one.credit.label("_credit"), one.amount]
+    query: Select[Any] = select(*columns).select_from(counted)
     asked = [key for key in keys if key in CASE_KEYS]
     if asked or scope.policy is not None:
         query = joined(query.join(CaseRow, col(CaseRow.id) == one.first), asked)
@@ -211,45 +224,62 @@ def _sums(
     return select(*groups, many, amount).group_by(*groups)
 
 
-def _narrowed(scope: Scope) -> Select[Any]:
-    """The entries of subscriptions that moved in the range, or were at risk as it began."""
+def _parts(dialect: str, scope: Scope) -> Iterator[Select[Any]]:
+    """The entries that matter to the range: its own, and what says how it was as it began."""
     row = RecurringRow
-    query: Select[Any] = select(row).select_from(row)
-    if scope.source is not None:
-        query = query.where(col(row.source) == scope.source)
-    if scope.currency is not None:
-        query = query.where(col(row.currency) == scope.currency)
+    at = col(row.occurred_at)
     starts, ends = span(scope.since, scope.until, zone_named(scope.zone))
-    if starts is None:
-        return query
-    wanted = union(*_touched(starts, ends)).subquery()
-    return query.join(
-        wanted,
-        (wanted.c.source == col(row.source)) & (wanted.c.name == col(row.subscription)),
-    )
+    every: Select[Any] = select(row).select_from(row)
+    if scope.source is not None:
+        every = every.where(col(row.source) == scope.source)
+    if scope.currency is not None:
+        every = every.where(col(row.currency) == scope.currency)
+    within = every if ends is None else every.where(at < ends)
+    yield told(within if starts is None else within.where(at >= starts))
+    if starts is not None:
+        yield _of(dialect, every.where(at < starts), union(*_with_a_past(starts, ends)))
+    if ends is not None and "mechanism" in scope.by:
+        # What saved it may have come later.
+        moved = _names(at < ends, *([at >= starts] if starts else [])).distinct()
+        yield _of(dialect, every.where(at >= ends), moved)
 
 
-def _touched(starts: datetime, ends: datetime | None) -> Iterator[Select[Any]]:
-    """The names of those that moved, those at risk still, and those that were until later."""
-    row = RecurringRow
-    its_name: list[Any] = [col(row.source).label("source"), col(row.subscription).label("name")]
-    moved = select(*its_name).where(col(row.occurred_at) >= starts)
-    yield moved if ends is None else moved.where(col(row.occurred_at) < ends)
-    its_case: list[Any] = [col(CaseRow.source), col(CaseRow.subscription)]
-    yield select(*its_case).where(
+def _of(dialect: str, query: Select[Any], names: SelectBase) -> Select[Any]:
+    """The entries of these subscriptions alone, looked up one subscription after another."""
+    wanted, row = names.subquery(), RecurringRow
+    its = (wanted.c.source == col(row.source)) & (wanted.c.subscription == col(row.subscription))
+    if dialect == "sqlite":
+        return told(query.join(wanted, its))
+    # By itself PostgreSQL would rather read all there is, as if none of it were in memory.
+    found = told(query.where(its)).offset(0).lateral()
+    return select(*found.c).select_from(wanted).join(found, true())
+
+
+def _names(*where: ColumnElement[bool]) -> Select[Any]:
+    name: list[Any] = [col(RecurringRow.source), col(RecurringRow.subscription)]
+    return select(*name).where(*where)
+
+
+def _with_a_past(starts: datetime, ends: datetime | None) -> Iterator[Select[Any]]:
+    """Those at risk at that moment, still or until later, and of what moves those lost before."""
+    row, before = RecurringRow, aliased(RecurringRow)
+    at, debit = col(row.occurred_at), col(row.debit)
+    of_case: list[Any] = [col(CaseRow.source), col(CaseRow.subscription)]
+    yield select(*of_case).where(
         col(CaseRow.state).in_([state.value for state in State if state.is_open]),
         col(CaseRow.subscription).is_not(None),
+        col(CaseRow.opened_at) < starts,
     )
-    if ends is not None:
-        before = aliased(row)
-        failed = select(col(before.case_id)).where(
-            col(before.occurred_at) < starts, col(before.credit) == _AT_RISK
-        )
-        yield select(*its_name).where(
-            col(row.occurred_at) >= ends,
-            col(row.debit) == _AT_RISK,
-            col(row.case_id).in_(failed),
-        )
+    earlier: Any = select(1).where(col(before.occurred_at) < starts)
+    failed = earlier.where(before.case_id == col(row.case_id), before.credit == _AT_RISK)
+    yield _names(at >= starts, debit == _AT_RISK, exists(failed))
+    ended = earlier.where(
+        before.source == col(row.source),
+        before.subscription == col(row.subscription),
+        col(before.credit).in_([account.value for account in (_LOST, _WITHDRAWN)]),
+    )
+    moved = [at >= starts, debit != _AT_RISK, exists(ended)]
+    yield _names(*moved, *([at < ends] if ends is not None else []))
 
 
 # --- adding up -------------------------------------------------------------------------------

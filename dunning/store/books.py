@@ -42,6 +42,12 @@ class RecurringRow(SQLModel, table=True):
         Index("ix_recurring_entries_subscription", "source", "subscription"),
         Index("ix_recurring_entries_occurred", "occurred_at"),
         Index(
+            "ix_recurring_entries_counter",
+            "reverses",
+            sqlite_where=text("reverses IS NOT NULL"),
+            postgresql_where=text("reverses IS NOT NULL"),
+        ),
+        Index(
             "ix_recurring_entries_posted",
             "posted_at",
             sqlite_where=text("posted_at IS NOT NULL"),
