@@ -72,20 +72,20 @@ def came_in() -> ColumnElement[bool]:
     return came | ~plain & (col(EntryRow.debit) == name) & col(EntryRow.credit).not_in(back)
 
 
-def standing() -> tuple[ColumnElement[bool], ...]:
+def standing(since: datetime | None = None) -> tuple[ColumnElement[bool], ...]:
     """Rows that hold: neither a counter-entry nor taken back by one.
 
-    A counter-entry has the amount and the day of what it takes back, so leaving both out is the
-    same as adding both up.
+    A counter-entry has the amount and the moment of what it takes back, so leaving both out is the
+    same as adding both up. `since`: of rows that all occurred from then on.
     """
     counter = EntryRow.__table__.alias("counter")  # type: ignore[attr-defined]
-    taken_back = exists(
-        select(1).where(
-            # The case is named for its index.
-            counter.c.case_id == col(EntryRow.case_id),
-            counter.c.reverses == col(EntryRow.key),
-        )
+    found = select(1).where(
+        # The case is named for its index.
+        counter.c.case_id == col(EntryRow.case_id),
+        counter.c.reverses.is_not(None),
+        counter.c.reverses == col(EntryRow.key),
     )
+    taken_back = exists(found if since is None else found.where(counter.c.occurred_at >= since))
     return col(EntryRow.reverses).is_(None), ~taken_back
 
 

@@ -35,7 +35,7 @@ from dunning.reports.cohorts import (
     told_of_cohorts,
 )
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS, joined
-from dunning.reports.flows import amount, came_in, debit
+from dunning.reports.flows import came_in, standing
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import UNITS, span, zone_named
 from dunning.reports.report import Column, Kind, Report, Row, in_order
@@ -208,41 +208,24 @@ def _of_each(
 
 def _books(dialect: str, scope: Scope, cut_off: int) -> Subquery:
     """Of each case what came in during its grace, and when which part of its life was over."""
-    moments, suspended = _moments(scope), _suspensions(scope)
-    late_enough = minutes_between(dialect, moments.c.opened, moments.c.at) >= cut_off * _DAY
-    in_grace = or_(suspended.c.at.is_(None), moments.c.at <= suspended.c.at) & late_enough
-    told: list[Any] = [
-        moments.c.case_id,
-        suspended.c.at.label("suspended"),
-        func.sum(case((in_grace, moments.c.paid), else_=0)).label("won_back"),
-        func.max(case((moments.c.off < 0, moments.c.at), else_=None)).label("ended"),
-        func.max(case((moments.c.came > 0, moments.c.at), else_=None)).label("last"),
-        func.max(moments.c.taken_over).label("taken_over"),
-    ]
-    return (
-        select(*told)
-        .select_from(moments)
-        .outerjoin(suspended, suspended.c.case_id == moments.c.case_id)
-        .group_by(moments.c.case_id, suspended.c.at)
-        .subquery()
-    )
-
-
-def _moments(scope: Scope) -> Subquery:
-    """What came in and what went off at each moment of each case, net of corrections."""
+    suspended = _suspensions(scope)
     case_id, at, opened = col(EntryRow.case_id), col(EntryRow.occurred_at), col(CaseRow.opened_at)
-    pursued = came_in() & (debit == Account.AT_RISK.value)
+    came = came_in() & (col(EntryRow.debit) == Account.AT_RISK.value)
+    late_enough = minutes_between(dialect, opened, at) >= cut_off * _DAY
+    in_grace = or_(suspended.c.at.is_(None), at <= suspended.c.at) & late_enough
     adopted = col(EntryRow.cause) == Cause.ADOPTED.value
     told: list[Any] = [
         case_id.label("case_id"),
-        at.label("at"),
-        opened.label("opened"),
-        func.sum(case((came_in(), amount), else_=0)).label("came"),
-        func.sum(case((pursued, amount), else_=0)).label("paid"),
-        func.sum(balance(Account.AT_RISK)).label("off"),
+        func.min(suspended.c.at).label("suspended"),
+        func.sum(case((came & in_grace, col(EntryRow.amount)), else_=0)).label("won_back"),
+        func.max(case((balance(Account.AT_RISK) < 0, at), else_=None)).label("ended"),
+        func.max(case((came_in(), at), else_=None)).label("last"),
         func.max(case((adopted, 1), else_=0)).label("taken_over"),
     ]
-    return entries_of_cohort(select(*told).group_by(case_id, at, opened), scope).subquery()
+    starts, _ = span(scope.since, scope.until, zone_named(scope.zone))
+    query = entries_of_cohort(select(*told), scope).where(*standing(starts))
+    query = query.outerjoin(suspended, suspended.c.case_id == case_id)
+    return query.group_by(case_id).subquery()
 
 
 def _suspensions(scope: Scope) -> Subquery:

@@ -22,9 +22,9 @@ from dunning.reports.cohorts import (
     told_of_cohorts,
 )
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS, joined
-from dunning.reports.flows import amount, came_in
+from dunning.reports.flows import came_in, standing
 from dunning.reports.freshness import data_until, why_empty
-from dunning.reports.periods import UNITS
+from dunning.reports.periods import UNITS, span, zone_named
 from dunning.reports.report import Column, Kind, Report, Row, in_order
 from dunning.reports.scope import BY_MONTH, Scope
 from dunning.store import CaseRow, EntryRow
@@ -271,23 +271,20 @@ def _gathered(session: Session, scope: Scope, until: datetime, *, spread: bool) 
 
 def _payments(dialect: str, scope: Scope, places: Sequence[int]) -> Subquery:
     """Of each case what came in and when the last of it, and how much in each bucket."""
-    case_id, at, opened = col(EntryRow.case_id), col(EntryRow.occurred_at), col(CaseRow.opened_at)
-    told: list[Any] = [case_id.label("case_id"), at.label("at"), opened.label("opened")]
-    paid = func.sum(amount)
-    query = entries_of_cohort(select(*told, paid.label("paid")), scope)
-    query = query.where(came_in()).group_by(case_id, at, opened)
-    # What was taken back by a counter-entry has the same moment, and comes to nothing.
-    held = query.having(paid != 0).subquery()
-    minutes = minutes_between(dialect, held.c.opened, held.c.at)
-    sums: list[Any] = [
-        func.max(held.c.at).label("at"),
-        func.sum(held.c.paid).label("amount"),
+    case_id, at, paid = col(EntryRow.case_id), col(EntryRow.occurred_at), col(EntryRow.amount)
+    minutes = minutes_between(dialect, col(CaseRow.opened_at), at)
+    told: list[Any] = [
+        case_id.label("case_id"),
+        func.max(at).label("at"),
+        func.sum(paid).label("amount"),
         *(
-            func.sum(case((_within(minutes, place), held.c.paid), else_=0)).label(f"amount_{place}")
+            func.sum(case((_within(minutes, place), paid), else_=0)).label(f"amount_{place}")
             for place in places
         ),
     ]
-    return select(held.c.case_id, *sums).group_by(held.c.case_id).subquery()
+    starts, _ = span(scope.since, scope.until, zone_named(scope.zone))
+    query = entries_of_cohort(select(*told), scope).where(came_in(), *standing(starts))
+    return query.group_by(case_id).subquery()
 
 
 def _within(minutes: ColumnElement[int], place: int) -> ColumnElement[bool]:
