@@ -28,10 +28,10 @@ from dunning.core.money import Money
 from dunning.core.status import State
 from dunning.core.worth import Value, lifetime_value
 from dunning.reports.dimensions import CASE_HEADINGS, CASE_KEYS, dimensions, joined
-from dunning.reports.flows import amount, came_in, in_span, period
+from dunning.reports.flows import came_in, in_span, period, standing
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import CLAIMED, PAYMENT_DEFINITIONS, mechanism_of
-from dunning.reports.periods import UNITS, label_of, unit_of
+from dunning.reports.periods import UNITS, label_of, span, unit_of, zone_named
 from dunning.reports.recovered import MECHANISMS, told_of
 from dunning.reports.report import Column, Kind, Report, Row, in_order
 from dunning.reports.scope import BY_MONTH, Scope
@@ -217,11 +217,17 @@ def _first_payments(session: Session, scope: Scope) -> Any:
     told: dict[str, Any] = {"case_id": col(EntryRow.case_id), "at": at, "how": col(EntryRow.how)}
     if unit is not None:
         told[unit] = period(session, unit, scope, at)
-    told |= {"source": col(CaseRow.source), "subscription": col(CaseRow.subscription)}
+    place = func.row_number().over(
+        partition_by=(col(CaseRow.source), col(CaseRow.subscription)),
+        order_by=(at, col(EntryRow.case_id), col(EntryRow.how)),
+    )
+    told["place"] = place
     query: Select[Any] = select(*(one.label(name) for name, one in told.items()))
     query = query.select_from(EntryRow).join(CaseRow, col(CaseRow.id) == col(EntryRow.case_id))
+    starts, _ = span(scope.since, scope.until, zone_named(scope.zone))
     query = in_span(scope, query).where(
         came_in(),
+        *standing(starts),
         col(CaseRow.state) == State.RECOVERED.value,
         col(CaseRow.subscription).is_not(None),
     )
@@ -231,13 +237,7 @@ def _first_payments(session: Session, scope: Scope) -> Any:
         (col(CaseRow.policy), scope.policy),
     )
     query = query.where(*(column == value for column, value in given if value is not None))
-    # What was taken back by a counter-entry has the same moment, and comes to nothing.
-    held = query.group_by(*told.values()).having(func.sum(amount) > 0).subquery()
-    place = func.row_number().over(
-        partition_by=(held.c.source, held.c.subscription),
-        order_by=(held.c.at, held.c.case_id, held.c.how),
-    )
-    return select(*held.c, place.label("place")).subquery()
+    return query.subquery()
 
 
 def _yearly(dialect: str) -> ColumnElement[Any]:
