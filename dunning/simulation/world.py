@@ -16,7 +16,7 @@ from dunning import crashpoints
 from dunning.clock import from_unix
 from dunning.core.ports import Letter
 from dunning.crashpoints import Killed
-from dunning.providers.stripe.subscribe import EVENTS
+from dunning.providers.stripe.subscribe import EVENTS, NOTICE_EVENTS
 from dunning.sandbox import delivery, jobs
 from dunning.sandbox.gateway import Gateway
 from dunning.sandbox.sandbox import Sandbox
@@ -44,6 +44,8 @@ from dunning.simulation.weather import Weather
 Act = tuple[str, Callable[[], object]]
 DEEPEST = 2  # a request during a request is enough
 MOST_TURNS = 5_000  # a world that is still busy then goes in circles
+# Customers were there before the endpoint was, so nothing tells that they came.
+NEWS_OF_NOTICES = frozenset(NOTICE_EVENTS) - {"customer.created"}
 
 
 class RestlessError(Exception):
@@ -89,7 +91,9 @@ class World:
         # The second one takes part while a request of the first is on its way.
         self.processes: list[Process | None] = [None] * (DEEPEST + 1)
         self.sandbox.add_webhook(
-            "https://dunning.example.com/webhooks/stripe", WEBHOOK_SECRET, events=list(EVENTS)
+            "https://dunning.example.com/webhooks/stripe",
+            WEBHOOK_SECRET,
+            events=[*EVENTS, *(sorted(NEWS_OF_NOTICES) if script.notices else ())],
         )
 
     # --- life ------------------------------------------------------------------------------

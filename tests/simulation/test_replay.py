@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from dunning.simulation.pairs import FAILS, Story
 from dunning.simulation.plots import HOUR
 from dunning.simulation.run import perform, play
-from dunning.simulation.script import write
+from dunning.simulation.script import Happening, write
 from dunning.simulation.shrink import shrink, words
 from tests.simulation.planted import planted
 
@@ -60,6 +61,9 @@ def test_a_zone_that_the_last_look_tells_of_has_its_own_day() -> None:
     kept = {one.index for one in ann if one.kind == "customer" or "interval" in one.what}
     few = script.only(kept)
     assert [one.kind for one in few.happenings] == ["customer", "subscribes again"]
+    # That they subscribe is not heard: their zone is first told of by the last look.
+    deaf = Happening(99, 30, "posts", {"fate": "lose", "times": 1})
+    few = replace(few, happenings=(few.happenings[0], deaf, *few.happenings[1:]))
     assert perform(few).breaches == []
     with planted("a_zone_that_is_learned_late_moves_no_day"):
         (found,) = perform(few).breaches

@@ -1,7 +1,7 @@
 """The event types a Stripe webhook endpoint for dunning should be sent; the README lists them.
 
-More are understood; these are enough to open, follow and end every case, and leave out what
-Stripe sends for each healthy payment as well.
+More are understood; `EVENTS` are enough to open, follow and end every case, and leave out what
+Stripe sends for each healthy payment as well. Notices of what lies ahead need `NOTICE_EVENTS` too.
 """
 
 from __future__ import annotations
@@ -40,4 +40,11 @@ EVENTS = (
     "customer.source.updated",
     "customer.subscription.updated",
     "customer.subscription.deleted",
+)
+NOTICE_EVENTS = (
+    "invoice.upcoming",
+    "customer.created",
+    "customer.subscription.created",
+    "customer.source.created",
+    "customer.source.deleted",
 )
