@@ -5,6 +5,7 @@ The future of a case is its plan: exact where every charge fails and nobody pays
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -93,8 +94,8 @@ def look_ahead(
     if standing is not None and standing.until is not None and standing.until > begins:
         begins = standing.until
         ahead = plan(case, old.policy, begins, known, around)
-    moved = under(moved_to(case, event), new.policy)
-    if moved.terms != case.terms:
+    moved = under(as_it_was := moved_to(case, event), new.policy)
+    if moved is not as_it_was:
         known = status(moved)
     then = plan(moved, new.policy, begins, known, around, brief=True)
     before = _future(case, old.policy, ahead, begins)
@@ -142,13 +143,13 @@ def _owed(case: Case, policy: Policy, ahead: Plan, now: datetime) -> tuple[StepK
 
 def _future(case: Case, policy: Policy, ahead: Plan, now: datetime) -> Future:
     """Every step that will be done, with the message that follows a suspension."""
-    steps: dict[StepKind, list[datetime]] = {}
+    steps: dict[StepKind, list[datetime]] = defaultdict(list)
     left = [step for step in ahead.steps if step.skip is None and step.kind not in _BESIDE]
     for step in _apart(case, policy, left, now):
-        steps.setdefault(step.kind, []).append(max(step.due_at, now))
+        steps[step.kind].append(max(step.due_at, now))
     doors = steps.get(StepKind.SUSPEND)
     if doors and not tells_of_suspension(policy) and why_no_email(case, policy) is None:
-        emails = steps.setdefault(StepKind.EMAIL, [])
+        emails = steps[StepKind.EMAIL]
         emails.append(opening(doors[0], message_hours(policy), local_of(case, policy)))
         emails.sort()
     return Future({kind: tuple(moments) for kind, moments in steps.items()})

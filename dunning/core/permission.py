@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dunning.core.declines import permits_charge
+from dunning.core.declines import Verdict, permits_charge
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Retries
 from dunning.core.status import method_gone, spoken_of, verdict
@@ -14,9 +14,15 @@ def why_no_charge(case: Case, policy: Policy, *, forced: bool = False) -> str | 
 
     `forced`: a person overrides the advice, unless a network or scheme itself forbids the charge.
     """
+    return charge_barred(case, policy, verdict(case, policy.declines), forced=forced)
+
+
+def charge_barred(
+    case: Case, policy: Policy, said: Verdict | None, *, forced: bool = False
+) -> str | None:
+    """The same, where it is at hand what the bank said."""
     if case.by_hand:
         return "the customer pays this invoice by hand; there is no card to charge"
-    said = verdict(case, policy.declines)
     against = said is not None and not permits_charge(said.advice)
     if said is not None and against and (said.forbidden or not forced):
         return f"{said.advice.value}: {said.reason}"
@@ -60,7 +66,9 @@ def template_for(case: Case, planned: str, policy: Policy) -> str:
 
 def why_no_email(case: Case, policy: Policy) -> str | None:
     """The reason not to write to the customer now, or None."""
-    said = verdict(case, policy.declines)
-    if said is not None and said.quiet:
-        return f"no messages: {said.reason}"
-    return None
+    return email_barred(verdict(case, policy.declines))
+
+
+def email_barred(said: Verdict | None) -> str | None:
+    """The same, where it is at hand what the bank said."""
+    return f"no messages: {said.reason}" if said is not None and said.quiet else None

@@ -263,10 +263,10 @@ def placed(case: Case, policy: Policy) -> Placed:
 def _begun_at(case: Case, policy: Policy) -> datetime:
     if case.notice is not None:
         return moment(case, policy.timezone)
-    assert case.failed_at is not None
-    adopted = case.adopted
+    failed_at, adopted = case.failed_at, case.adopted
+    assert failed_at is not None
     if adopted is None:
-        return case.failed_at
+        return failed_at
     off = adopted.standing is not Standing.NORMAL
     ahead = min(
         offset
@@ -276,7 +276,7 @@ def _begun_at(case: Case, policy: Policy) -> datetime:
     )
     # A policy whose door comes sooner than the notice begins anew.
     place = max(ahead - NOTICE, timedelta(0))
-    return max(case.failed_at, adopted.resumes_at - place)
+    return max(failed_at, adopted.resumes_at - place)
 
 
 def _put_back(change: PolicyChanged, start: datetime, door: _Door | None) -> timedelta:
