@@ -8,6 +8,9 @@ from dunning.core.policy import Policy, Retries
 from dunning.core.status import method_gone, spoken_of, verdict
 from dunning.core.steps import fitting_template
 
+# By names of their own: to look `Retries.PROVIDER` up takes as long as to call a function.
+_PROVIDER, _PROVIDER_FIRST = Retries.PROVIDER, Retries.PROVIDER_FIRST
+
 
 def why_no_charge(case: Case, policy: Policy, *, forced: bool = False) -> str | None:
     """The reason not to charge this invoice now, or None when nothing speaks against it.
@@ -29,10 +32,10 @@ def charge_barred(
     if method_gone(case):
         return "new_method: the payment method was removed, and no other has come"
     bill = case.bill
-    if policy.retries is Retries.PROVIDER:
+    if policy.retries is _PROVIDER:
         return "the provider owns the charges of this policy"
     theirs = bill is not None and bill.next_attempt_at is not None
-    if policy.retries is Retries.PROVIDER_FIRST and theirs:
+    if policy.retries is _PROVIDER_FIRST and theirs:
         return "the provider has not finished its own retries"
     return None
 

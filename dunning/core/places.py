@@ -33,10 +33,10 @@ from dunning.core.words import MESSAGES
 # By names of their own: to look `StepKind.EMAIL` up takes as long as to call a function.
 _RETRY, _EMAIL, _RESTRICT = StepKind.RETRY, StepKind.EMAIL, StepKind.RESTRICT
 _SUSPEND, _DONE = StepKind.SUSPEND, StepResult.DONE
-CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
-DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
+CHARGES = frozenset((StepKind.RETRY, StepKind.SIGNAL))
+DOORS = frozenset((StepKind.SUSPEND, StepKind.GIVE_UP))
 # Steps of which a timeline has one at most: others may be placed by them without a name.
-ONCE = (StepKind.RESTRICT, *DOORS)
+ONCE = (StepKind.RESTRICT, StepKind.SUSPEND, StepKind.GIVE_UP)
 # What a branch has its own of, with its name in the key; the rest has one key in all branches.
 REPLACED = (StepKind.RETRY, *MESSAGES, StepKind.ANNOUNCE)
 # From taking a case over to the first door it comes to, at least; less only where the policy
@@ -289,8 +289,11 @@ def _put_back(change: PolicyChanged, start: datetime, door: _Door | None) -> tim
 
 def _next_door(case: Case, policy: Policy, change: PolicyChanged) -> _Door | None:
     """The next one as of the move: a timeline stays where it is once a door has opened."""
+    doors = _doors(policy)
     ended = {step.id: step.at for step in case.done if step.kind in DOORS}
-    for offset, kind in _doors(policy):
+    if doors and not ended:
+        return doors[0]
+    for offset, kind in doors:
         at = ended.get(f"{case.id}/{kind.value}:1")
         if at is None or at > change.at:
             return offset, kind

@@ -22,7 +22,7 @@ from dunning.core.steps import Step, fitting_template
 # A customer hears at once that only they can help, unless a message is due within this time.
 SOON = timedelta(days=1)
 # Advice that nobody but the customer can follow.
-_ASKS_THEM = (Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP)
+_ASKS_THEM = frozenset((Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP))
 # By names of their own: to look `StepKind.EMAIL` up takes as long as to call a function.
 _EMAIL, _RECONCILE, _SUSPEND = StepKind.EMAIL, StepKind.RECONCILE, StepKind.SUSPEND
 _VOIDS = (OnCancel.VOID, OnCancel.VOID_IF_WHOLLY_UNPAID)
