@@ -33,6 +33,8 @@ def _in_plain_utc(schema: Any) -> Any:
     return schema
 
 
+# Slots are filled one by one, a record without them at once: so the case, and those of its records
+# of which it has many, have none.
 _READ = SchemaValidator(cast("CoreSchema", _in_plain_utc(_FACTS.core_schema)))
 
 

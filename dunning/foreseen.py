@@ -26,7 +26,7 @@ from dunning.core.subject import subject_of
 from dunning.documents import parse_facts
 from dunning.workdays import works_on
 
-SOON = timedelta(hours=24)
+SOON, SECOND = timedelta(hours=24), timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,15 +114,17 @@ class Kind:
         """Count one case; the first of one is set beside the first of the other, and so on."""
         self.before += len(was)
         self.after += len(now)
-        self.cases_more += len(now) > len(was)
-        self.cases_fewer += len(now) < len(was)
         self.soon_before += bisect_right(was, soon)
         self.soon_after += bisect_right(now, soon)
+        if was == now:
+            return
+        self.cases_more += len(now) > len(was)
+        self.cases_fewer += len(now) < len(was)
         for old, new in zip(was, now, strict=False):
             if new < old:
-                self.earlier[int((old - new).total_seconds())] += 1
+                self.earlier[(old - new) // SECOND] += 1
             elif new > old:
-                self.later[int((new - old).total_seconds())] += 1
+                self.later[(new - old) // SECOND] += 1
 
     def merge(self, other: Kind) -> None:
         """Add what was counted elsewhere."""

@@ -24,8 +24,8 @@ def await_notice(case: Case, way: Way, steps: tuple[Step, ...], now: datetime) -
     said = _said(case, way, steps, now) if way.notices else []
     if not said:
         return steps
-    held = [_held(step, said) if step.kind in DOORS else step for step in steps]
-    return in_order(held)
+    held = tuple([_held(step, said) if step.kind in DOORS else step for step in steps])
+    return steps if held == steps else in_order(held)
 
 
 def _said(case: Case, way: Way, steps: tuple[Step, ...], now: datetime) -> list[_Said]:

@@ -112,8 +112,9 @@ def on_day(
 ) -> datetime:
     """Move to the first wanted day within so many days, same time of day. None fits: unmoved."""
     shown = moment.astimezone(local.zone)
-    day = _wanted_day(shown.date(), tuple(wishes), local, patience.days)
-    if day is None:
+    today = shown.date()
+    day = _wanted_day(today, tuple(wishes), local, patience.days)
+    if day is None or day == today:
         return moment
     clock = shown.time().replace(fold=shown.fold)
     return max(datetime.combine(day, clock, tzinfo=local.zone).astimezone(UTC), moment)

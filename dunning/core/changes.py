@@ -5,17 +5,20 @@ The future of a case is its plan: exact where every charge fails and nobody pays
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from dunning.core.around import ALONE, Around
 from dunning.core.calendar import opening
+from dunning.core.declines import Verdict
 from dunning.core.events import PolicyChanged, StepKind
 from dunning.core.facts import Case, moved_to
 from dunning.core.freezing import freeze
 from dunning.core.local import local_of, message_hours
-from dunning.core.permission import why_no_email
+from dunning.core.permission import email_barred
 from dunning.core.places import CHARGES, DOORS, NOTICE, starts_at
 from dunning.core.plan import Plan, plan, timeline
 from dunning.core.policy import Policy
@@ -24,6 +27,8 @@ from dunning.core.status import Status, status, verdict
 from dunning.core.steps import Step
 from dunning.core.terms import under
 
+# By names of their own: to look `StepKind.EMAIL` up takes as long as to call a function.
+_EMAIL, _SUSPEND, _GIVE_UP = StepKind.EMAIL, StepKind.SUSPEND, StepKind.GIVE_UP
 # These follow from what is found on the way, not from the policy.
 _BESIDE = (StepKind.RECONCILE, StepKind.RESTORE)
 
@@ -50,7 +55,7 @@ class Person:
 class Future:
     """The steps a case will come to, by kind, each with its moment in order."""
 
-    steps: dict[StepKind, tuple[datetime, ...]]
+    steps: Mapping[StepKind, Sequence[datetime]]
 
     def first(self, kind: StepKind) -> datetime | None:
         """The first step of the kind, if there is one."""
@@ -68,7 +73,7 @@ class Change:
     @property
     def suspends_sooner(self) -> bool:
         """Whether the customer would lose access sooner, or where they would have kept it."""
-        old, new = self.before.first(StepKind.SUSPEND), self.after.first(StepKind.SUSPEND)
+        old, new = self.before.first(_SUSPEND), self.after.first(_SUSPEND)
         return new is not None and (old is None or new < old)
 
 
@@ -93,8 +98,8 @@ def look_ahead(
     if standing is not None and standing.until is not None and standing.until > begins:
         begins = standing.until
         ahead = plan(case, old.policy, begins, known, around)
-    moved = under(moved_to(case, event), new.policy)
-    if moved.terms != case.terms:
+    moved = under(as_it_was := moved_to(case, event), new.policy)
+    if moved is not as_it_was:
         known = status(moved)
     then = plan(moved, new.policy, begins, known, around, brief=True)
     before = _future(case, old.policy, ahead, begins)
@@ -121,8 +126,8 @@ def _news(case: Case, old: Version, new: Version, person: Person, ahead: Plan) -
         former_version=old.hash,
         why=person.why,
         by=person.by,
-        suspends_from=min(doors.get(StepKind.SUSPEND, notice), notice),
-        gives_up_from=min(doors.get(StepKind.GIVE_UP, notice), notice),
+        suspends_from=min(doors.get(_SUSPEND, notice), notice),
+        gives_up_from=min(doors.get(_GIVE_UP, notice), notice),
         owed=_owed(case, old.policy, ahead, person.at),
     )
 
@@ -142,19 +147,20 @@ def _owed(case: Case, policy: Policy, ahead: Plan, now: datetime) -> tuple[StepK
 
 def _future(case: Case, policy: Policy, ahead: Plan, now: datetime) -> Future:
     """Every step that will be done, with the message that follows a suspension."""
-    steps: dict[StepKind, list[datetime]] = {}
+    steps: dict[StepKind, list[datetime]] = defaultdict(list)
     left = [step for step in ahead.steps if step.skip is None and step.kind not in _BESIDE]
-    for step in _apart(case, policy, left, now):
-        steps.setdefault(step.kind, []).append(max(step.due_at, now))
-    doors = steps.get(StepKind.SUSPEND)
-    if doors and not tells_of_suspension(policy) and why_no_email(case, policy) is None:
-        emails = steps.setdefault(StepKind.EMAIL, [])
+    said = verdict(case, policy.declines)
+    for step in _apart(left, said, now):
+        steps[step.kind].append(max(step.due_at, now))
+    doors = steps.get(_SUSPEND)
+    if doors and not tells_of_suspension(policy) and email_barred(said) is None:
+        emails = steps[_EMAIL]
         emails.append(opening(doors[0], message_hours(policy), local_of(case, policy)))
         emails.sort()
-    return Future({kind: tuple(moments) for kind, moments in steps.items()})
+    return Future(steps)
 
 
-def _apart(case: Case, policy: Policy, steps: list[Step], now: datetime) -> list[Step]:
+def _apart(steps: list[Step], said: Verdict | None, now: datetime) -> list[Step]:
     """The same with the time between charges that the bank will ask for each time it declines.
 
     What that pushes on to a later charge is dropped as missed, and doors wait, as in `core.plan`.
@@ -162,7 +168,6 @@ def _apart(case: Case, policy: Policy, steps: list[Step], now: datetime) -> list
     charges = [step for step in steps if step.kind in CHARGES]
     if len(charges) < 2:
         return steps
-    said = verdict(case, policy.declines)
     wait = said.wait if said is not None and said.wait is not None else timedelta(0)
     near = any(b.due_at - max(a.due_at, now) < wait for a, b in pairwise(charges))
     if not near:

@@ -82,7 +82,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: see `documents`
 class Decline:
     """Why a charge failed, in every word the provider and the networks gave."""
 
@@ -97,7 +97,7 @@ class Decline:
     method_type: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: see `documents`
 class Bill:
     """The invoice as one message showed it; `remaining` + `paid` + `credited` never changes."""
 
@@ -130,7 +130,7 @@ class Bill:
     what_for: str | None = None  # in the merchant's words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: see `documents`
 class Attempt:
     """One charge try by anyone. `id` is the charge id, else the payment intent's."""
 
@@ -326,7 +326,7 @@ class RenewalUpcoming:
     period_end: datetime | None = None  # of the term that ends with it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: see `documents`
 class StepEnded:
     """A step of ours ended. `id` is the step key; `off`: giving up took the service away.
 

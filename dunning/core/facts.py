@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import repeat
-from operator import attrgetter, call
 
 from dunning.core.events import (
     Adopted,
@@ -45,7 +42,7 @@ class Payment:
     charge: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: see `documents`
 class Word:
     """The last word on one thing; a later `at` wins, and `id` decides between equals."""
 
@@ -88,7 +85,8 @@ class Terms:
     wide: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# No slots: see `documents`. A copy takes a sixth of the time besides.
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """The facts about one invoice. `(id, at)` pairs order the last word; amounts in minor units."""
 
@@ -254,20 +252,13 @@ class Case:
         return frozenset(known)
 
 
-_FIELDS = tuple(field.name for field in fields(Case))
-_READ = attrgetter(*_FIELDS)
-_WRITE = {name: getattr(Case, name).__set__ for name in _FIELDS}
-_IN_ORDER = tuple(_WRITE.values())
-
-
 def moved_to(case: Case, change: PolicyChanged) -> Case:
     """The case with one more move to another version of its policy.
 
-    As `dataclasses.replace` does it, in a third of the time: a plan of open cases moves each.
+    As `dataclasses.replace` does it, in a fraction of the time: a plan of open cases moves each.
     """
     moved = object.__new__(Case)
-    deque(map(call, _IN_ORDER, repeat(moved), _READ(case)), 0)
-    _WRITE["policy_changes"](moved, (*case.policy_changes, change))
+    vars(moved).update(vars(case), policy_changes=(*case.policy_changes, change))
     return moved
 
 

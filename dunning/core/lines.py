@@ -24,6 +24,8 @@ def left_undone(
 
     What was begun is not ruled out any more: how it ended has to be found out.
     """
+    if not way.asks and way.since is None and case.adopted is None:
+        return {}
     subject = None
     if way.asks:
         subject = subject_at(case, way.policy, present, around)
@@ -39,8 +41,6 @@ def left_undone(
             why = _unfulfilled(step, subject, way)
         return why
 
-    if subject is None and way.since is None and case.adopted is None:
-        return {}
     return {step.key: why for step in steps if (why := why_not(step))}
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dunning.core.declines import permits_charge
+from dunning.core.declines import Verdict, permits_charge
 from dunning.core.facts import Case
 from dunning.core.policy import Policy, Retries
 from dunning.core.status import method_gone, spoken_of, verdict
 from dunning.core.steps import fitting_template
+
+# By names of their own: to look `Retries.PROVIDER` up takes as long as to call a function.
+_PROVIDER, _PROVIDER_FIRST = Retries.PROVIDER, Retries.PROVIDER_FIRST
 
 
 def why_no_charge(case: Case, policy: Policy, *, forced: bool = False) -> str | None:
@@ -14,19 +17,25 @@ def why_no_charge(case: Case, policy: Policy, *, forced: bool = False) -> str | 
 
     `forced`: a person overrides the advice, unless a network or scheme itself forbids the charge.
     """
+    return charge_barred(case, policy, verdict(case, policy.declines), forced=forced)
+
+
+def charge_barred(
+    case: Case, policy: Policy, said: Verdict | None, *, forced: bool = False
+) -> str | None:
+    """The same, where it is at hand what the bank said."""
     if case.by_hand:
         return "the customer pays this invoice by hand; there is no card to charge"
-    said = verdict(case, policy.declines)
     against = said is not None and not permits_charge(said.advice)
     if said is not None and against and (said.forbidden or not forced):
         return f"{said.advice.value}: {said.reason}"
     if method_gone(case):
         return "new_method: the payment method was removed, and no other has come"
     bill = case.bill
-    if policy.retries is Retries.PROVIDER:
+    if policy.retries is _PROVIDER:
         return "the provider owns the charges of this policy"
     theirs = bill is not None and bill.next_attempt_at is not None
-    if policy.retries is Retries.PROVIDER_FIRST and theirs:
+    if policy.retries is _PROVIDER_FIRST and theirs:
         return "the provider has not finished its own retries"
     return None
 
@@ -60,7 +69,9 @@ def template_for(case: Case, planned: str, policy: Policy) -> str:
 
 def why_no_email(case: Case, policy: Policy) -> str | None:
     """The reason not to write to the customer now, or None."""
-    said = verdict(case, policy.declines)
-    if said is not None and said.quiet:
-        return f"no messages: {said.reason}"
-    return None
+    return email_barred(verdict(case, policy.declines))
+
+
+def email_barred(said: Verdict | None) -> str | None:
+    """The same, where it is at hand what the bank said."""
+    return f"no messages: {said.reason}" if said is not None and said.quiet else None

@@ -33,10 +33,10 @@ from dunning.core.words import MESSAGES
 # By names of their own: to look `StepKind.EMAIL` up takes as long as to call a function.
 _RETRY, _EMAIL, _RESTRICT = StepKind.RETRY, StepKind.EMAIL, StepKind.RESTRICT
 _SUSPEND, _DONE = StepKind.SUSPEND, StepResult.DONE
-CHARGES = (StepKind.RETRY, StepKind.SIGNAL)
-DOORS = (StepKind.SUSPEND, StepKind.GIVE_UP)
+CHARGES = frozenset((StepKind.RETRY, StepKind.SIGNAL))
+DOORS = frozenset((StepKind.SUSPEND, StepKind.GIVE_UP))
 # Steps of which a timeline has one at most: others may be placed by them without a name.
-ONCE = (StepKind.RESTRICT, *DOORS)
+ONCE = (StepKind.RESTRICT, StepKind.SUSPEND, StepKind.GIVE_UP)
 # What a branch has its own of, with its name in the key; the rest has one key in all branches.
 REPLACED = (StepKind.RETRY, *MESSAGES, StepKind.ANNOUNCE)
 # From taking a case over to the first door it comes to, at least; less only where the policy
@@ -263,10 +263,10 @@ def placed(case: Case, policy: Policy) -> Placed:
 def _begun_at(case: Case, policy: Policy) -> datetime:
     if case.notice is not None:
         return moment(case, policy.timezone)
-    assert case.failed_at is not None
-    adopted = case.adopted
+    failed_at, adopted = case.failed_at, case.adopted
+    assert failed_at is not None
     if adopted is None:
-        return case.failed_at
+        return failed_at
     off = adopted.standing is not Standing.NORMAL
     ahead = min(
         offset
@@ -276,7 +276,7 @@ def _begun_at(case: Case, policy: Policy) -> datetime:
     )
     # A policy whose door comes sooner than the notice begins anew.
     place = max(ahead - NOTICE, timedelta(0))
-    return max(case.failed_at, adopted.resumes_at - place)
+    return max(failed_at, adopted.resumes_at - place)
 
 
 def _put_back(change: PolicyChanged, start: datetime, door: _Door | None) -> timedelta:
@@ -289,8 +289,11 @@ def _put_back(change: PolicyChanged, start: datetime, door: _Door | None) -> tim
 
 def _next_door(case: Case, policy: Policy, change: PolicyChanged) -> _Door | None:
     """The next one as of the move: a timeline stays where it is once a door has opened."""
+    doors = _doors(policy)
     ended = {step.id: step.at for step in case.done if step.kind in DOORS}
-    for offset, kind in _doors(policy):
+    if doors and not ended:
+        return doors[0]
+    for offset, kind in doors:
         at = ended.get(f"{case.id}/{kind.value}:1")
         if at is None or at > change.at:
             return offset, kind

@@ -22,12 +22,7 @@ from dunning.core.freezing import Freeze, Stop, freeze
 from dunning.core.lines import left_undone
 from dunning.core.local import local_of, moment_of
 from dunning.core.notices import in_time, last_look
-from dunning.core.permission import (
-    why_held_out,
-    why_no_access,
-    why_no_charge,
-    why_no_email,
-)
+from dunning.core.permission import charge_barred, email_barred, why_held_out, why_no_access
 from dunning.core.places import (
     CHARGES,
     DOORS,
@@ -43,7 +38,7 @@ from dunning.core.places import (
 from dunning.core.policy import Policy
 from dunning.core.reactions import after_end, while_open
 from dunning.core.spacing import Wait, is_try, spaced, wait_of
-from dunning.core.status import State, Status, spoken_of, status
+from dunning.core.status import State, Status, status, verdict
 from dunning.core.steps import Step, fitting_template, in_order, short_name
 from dunning.core.words import MESSAGES
 
@@ -95,7 +90,7 @@ def plan(
         return Plan(steps=in_hours(case, policy, left, now))
     way = way_of(case, policy)
     ladder = _ladder(case, way, now, present, around, brief=brief)
-    steps = _ready(case, [*while_open(case, way.policy, ladder), *ladder])
+    steps = _ready(case, while_open(case, way.policy, ladder), ladder)
     if case.adopted is not None:
         resumes_at = case.adopted.resumes_at
         steps = in_order(_not_before(step, resumes_at) for step in steps)
@@ -121,17 +116,14 @@ def _of_notice(case: Case, policy: Policy, now: datetime, present: Status, aroun
     return Plan(steps=as_of_now(case, policy, steps, now), frozen=standing)
 
 
-def _ready(case: Case, steps: Iterable[Step]) -> tuple[Step, ...]:
-    """Take out what is done, put off what was deferred, and sort."""
+def _ready(case: Case, steps: Iterable[Step], ladder: Iterable[Step] = ()) -> tuple[Step, ...]:
+    """Take out what is done, put off what was deferred, and sort; a ladder has nothing done."""
     ended = {step.id for step in case.done}
-    if not case.deferred:
-        return in_order([step for step in steps if step.key not in ended])
-    until = {step.id: step.until for step in case.deferred}
-    return in_order(
-        _not_before(step, until[step.key]) if step.key in until else step
-        for step in steps
-        if step.key not in ended
-    )
+    left = [*ladder, *[step for step in steps if step.key not in ended]]
+    if case.deferred:
+        until = {step.id: step.until for step in case.deferred}
+        left = [_not_before(s, until[s.key]) if s.key in until else s for s in left]
+    return in_order(left)
 
 
 def _not_before(step: Step, moment: datetime) -> Step:
@@ -188,22 +180,26 @@ def _ladder(
     place = placed(case, way.whole)
     lines = _left(way, place) if brief else way.lines
     whole = _lines(case, way, place, lines, () if place.change else ended)
-    opened = [
-        step
-        for step in whole
-        if step.key in ended and step.kind in DOORS and ended[step.key].result is _DONE
-    ]
-    behind = left_behind(case, place, whole)
-    left = behind
-    if behind and around.begun:
-        left = {key: why for key, why in behind.items() if key not in around.begun}
-    ahead = [step for step in whole if step.key not in ended]
+    ahead: list[Step] = []
+    opened: list[Step] = []
+    for step in whole:
+        done = ended.get(step.key)
+        if done is None:
+            ahead.append(step)
+        elif done.result is _DONE and step.kind in DOORS:
+            opened.append(step)
+    left = left_behind(case, place, whole)
+    if left and around.begun:
+        left = {key: why for key, why in left.items() if key not in around.begun}
     if case.advanced:
         pulled = {told.step: told for told in case.advanced}
         ahead = [_pulled(step, pulled.get(step.key)) for step in ahead]
     undone = {**left_undone(case, way, ahead, present, around), **left}
-    standing = [step for step in ahead if step.key not in undone] if undone else ahead
-    found = [step.left_out(undone[step.key]) for step in ahead if step.key in undone]
+    standing = ahead
+    found: list[Step] = []
+    if undone:
+        standing = [step for step in ahead if step.key not in undone]
+        found = [step.left_out(undone[step.key]) for step in ahead if step.key in undone]
     if standing:
         found += map(_Judge(case, way.policy, standing, opened, now).judged, standing)
     if around.begun:
@@ -291,11 +287,11 @@ class _Judge:
 
     def __post_init__(self) -> None:
         self.doors = [step for step in self.steps if step.kind in DOORS]
-        held_out = why_held_out(self.case)
-        self.no_charge = held_out or why_no_charge(self.case, self.policy)
-        self.no_email = held_out or why_no_email(self.case, self.policy)
-        self.wait = None if self.no_charge else wait_of(self.case, self.policy)
-        self.said = spoken_of(self.case, self.policy.declines)
+        held_out, said = why_held_out(self.case), verdict(self.case, self.policy.declines)
+        self.no_charge = held_out or charge_barred(self.case, self.policy, said)
+        self.no_email = held_out or email_barred(said)
+        self.wait = None if self.no_charge else wait_of(self.case, said)
+        self.said = said
 
     def judged(self, step: Step) -> Step:
         """The step with its reason not to be done, if there is one, and when it may be."""

@@ -22,9 +22,9 @@ from dunning.core.steps import Step, fitting_template
 # A customer hears at once that only they can help, unless a message is due within this time.
 SOON = timedelta(days=1)
 # Advice that nobody but the customer can follow.
-_ASKS_THEM = (Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP)
+_ASKS_THEM = frozenset((Advice.AUTHENTICATE, Advice.NEW_METHOD, Advice.STOP))
 # By names of their own: to look `StepKind.EMAIL` up takes as long as to call a function.
-_EMAIL, _SUSPEND = StepKind.EMAIL, StepKind.SUSPEND
+_EMAIL, _RECONCILE, _SUSPEND = StepKind.EMAIL, StepKind.RECONCILE, StepKind.SUSPEND
 _VOIDS = (OnCancel.VOID, OnCancel.VOID_IF_WHOLLY_UNPAID)
 # Reasons to end a case after which nothing is owed, so the service comes back.
 _NOTHING_OWED = frozenset(
@@ -39,11 +39,12 @@ _NOTHING_OWED = frozenset(
 
 def while_open(case: Case, policy: Policy, ladder: Sequence[Step]) -> Iterator[Step]:
     """What the facts of an open case call for beside its timeline."""
-    assert case.failed_at is not None
+    failed_at = case.failed_at
+    assert failed_at is not None
     yield Step(
         key=f"{case.id}/reconcile:open",
-        kind=StepKind.RECONCILE,
-        due_at=case.failed_at,
+        kind=_RECONCILE,
+        due_at=failed_at,
         why="ask the provider what the event did not carry, and who owns the retries",
     )
     if case.method_at is not None:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from dunning.core.declines import Verdict
 from dunning.core.events import StepEnded, StepKind, StepResult
 from dunning.core.facts import Case
-from dunning.core.policy import Policy
-from dunning.core.status import last_decline, verdict
+from dunning.core.status import last_decline
 from dunning.core.steps import Step
 
 # A door waits for its last chance, and a bank may ask for ten days. It waits no longer than that
@@ -28,9 +28,8 @@ class Wait(NamedTuple):
     reason: str
 
 
-def wait_of(case: Case, policy: Policy) -> Wait | None:
+def wait_of(case: Case, said: Verdict | None) -> Wait | None:
     """How long the bank's answer asks to wait; None: it asks for nothing."""
-    said = verdict(case, policy.declines)
     if said is None or said.wait is None:
         return None
     last = last_decline(case)
