@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import (
     BigInteger,
@@ -25,10 +23,8 @@ from sqlalchemy import (
 )
 from sqlmodel import Session, col
 
-from dunning.core.calendar import zone_of
-from dunning.core.policy import from_data
 from dunning.core.words import Actor, AttemptStatus
-from dunning.reports.cohorts import seconds_of
+from dunning.reports.clocks import ON_THE_CLOCK, WEEKDAYS, Clocks
 from dunning.reports.dimensions import CASE_DEFINITIONS, CASE_HEADINGS, dimensions, joined
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.intervals import Counted, wilson
@@ -42,21 +38,17 @@ from dunning.reports.report import (
     refuse_unknown,
 )
 from dunning.reports.scope import Scope
-from dunning.store import AttemptRow, CaseRow, CustomerRow, PolicyRow
-from dunning.workdays import works_on
+from dunning.store import AttemptRow, CaseRow
 
-ON_THE_CLOCK = ("hour", "weekday", "monthday")
 _OF_CASE = ("policy", "policy_version", "country", "plan")
 BY = (*ON_THE_CLOCK, "made_by", "step", "network", *_OF_CASE, "source", "currency")
 _WITHOUT = ("date", "year_from")
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 Clock = Literal["customer", "books"]
 CLOCKS: tuple[Clock, ...] = get_args(Clock)
 ALL = "all"
 MADE_BY = (*(one.value for one in Actor), ALL)
 # Fewer than these say nothing of an hour.
 LEAST = 30
-_SLOT = 900  # no zone is off by anything else than whole quarters of an hour
 _GOOD = AttemptStatus.SUCCEEDED.value
 _DECIDED = (_GOOD, AttemptStatus.DECLINED.value, AttemptStatus.ACTION_NEEDED.value)
 
@@ -125,7 +117,7 @@ def hours(
     made_by = made_by or (ALL if "made_by" in scope.by else Actor.OURS.value)
     refuse_unknown("made by", made_by, MADE_BY)
     fresh_until, sentence = data_until(session, now)
-    groups, alike = _gathered(session, scope, clock, made_by)
+    groups, alike = _gathered(session, now, scope, clock, made_by)
     whole: _Groups = {}
     for key, sums in groups.items():
         one = whole.setdefault((key[scope.keys.index("currency")],), _Sums())
@@ -210,23 +202,22 @@ def _row(
 # --- reading -------------------------------------------------------------------------------
 
 
-def _gathered(session: Session, scope: Scope, clock: Clock, made_by: str) -> tuple[_Groups, float]:
+def _gathered(
+    session: Session, now: datetime, scope: Scope, clock: Clock, made_by: str
+) -> tuple[_Groups, float]:
     """The charges of each key, and how much those of one customer are alike.
 
-    The database adds up by quarters of an hour and by what tells where the customer lives; which
-    hour that was there is looked up here, the same for both databases.
+    The database adds up what was charged at one time and by what tells where the customer lives;
+    which hour that was there is looked up here, the same for both databases.
     """
     keys = [key for key in scope.keys if key not in ON_THE_CLOCK]
-    timed = len(keys) < len(scope.keys)
-    where_of = _where_of(session, scope, clock) if timed else None
+    clocks = None
+    if len(keys) < len(scope.keys):
+        clocks = Clocks(session, now, scope, zone_named(scope.zone) if clock == "books" else None)
     found: dict[tuple[Any, ...], _Sums] = {}
-    known_times: dict[tuple[Any, ...], tuple[str, ...]] = {(): ()}
     squares, fixed = "0 0 0 0 0 0", len(keys)
-    for row in session.execute(_slots(session, scope, keys, clock if timed else None, made_by)):
-        time = row[fixed:-5]
-        when = known_times.get(time)
-        if when is None and where_of is not None:
-            when = known_times[time] = _on_the_clock(where_of(time[1:]), time[0])
+    for row in session.execute(_sums(session, scope, keys, clocks, made_by)):
+        when = clocks.shown(*row[fixed:-5]) if clocks else ()
         key = (when, row[:fixed])
         sums = found.get(key)
         if sums is None:
@@ -244,32 +235,6 @@ def _gathered(session: Session, scope: Scope, clock: Clock, made_by: str) -> tup
     return groups, alike
 
 
-def _where_of(
-    session: Session, scope: Scope, clock: Clock
-) -> Callable[[Sequence[str | None]], ZoneInfo]:
-    """Whose hours those of a charge are, by the customer's zone and country and the policy."""
-    books = zone_named(scope.zone)
-    if clock == "books":
-        return lambda _: books
-    told = session.execute(select(col(PolicyRow.version), col(PolicyRow.body)))
-    policies = {version: from_data(json.loads(body), works_on).timezone for version, body in told}
-    zones: dict[tuple[str | None, ...], ZoneInfo] = {}
-
-    def of_customer(names: Sequence[str | None]) -> ZoneInfo:
-        key = tuple(names)
-        if key not in zones:
-            zone, country, version = names
-            zones[key] = zone_of(zone, country, policies.get(version or "", "UTC"))
-        return zones[key]
-
-    return of_customer
-
-
-def _on_the_clock(zone: ZoneInfo, slot: int) -> tuple[str, str, str]:
-    at = datetime.fromtimestamp(slot * _SLOT, zone)
-    return f"{at.hour:02}:00", WEEKDAYS[at.weekday()], f"{at.day:02}"
-
-
 _RUNG = re.compile(r"(?:.*\.)?retry:[0-9]+")
 
 
@@ -280,12 +245,11 @@ def step_of_key(name: str | None) -> str | None:
     return ":".join(name.split(":")[:2])
 
 
-def _slots(
-    session: Session, scope: Scope, keys: Sequence[str], clock: Clock | None, made_by: str
+def _sums(
+    session: Session, scope: Scope, keys: Sequence[str], clocks: Clocks | None, made_by: str
 ) -> Select[Any]:
-    """The sums of each key and quarter of an hour; beside each, those of customers over all."""
-    dialect = session.get_bind().dialect.name
-    known = dimensions(dialect) | {
+    """The sums of each key and time; beside each, those of customers over all."""
+    known = dimensions(session.get_bind().dialect.name) | {
         "currency": col(AttemptRow.currency),
         "source": col(AttemptRow.source),
         "made_by": col(AttemptRow.by),
@@ -293,11 +257,8 @@ def _slots(
         "step": func.substr(col(AttemptRow.key), func.length(col(AttemptRow.case_id)) + 2),
     }
     told: dict[str, SQLColumnExpression[Any]] = {key: known[key] for key in keys}
-    if clock is not None:
-        told["_slot"] = _slot(dialect)
-    if clock == "customer":
-        told |= {"_zone": col(CustomerRow.timezone), "_country": col(CustomerRow.country)}
-        told["_version"] = col(CaseRow.policy_version)
+    if clocks is not None:
+        told |= clocks.told()
     of_each: list[Any] = [one.label(name) for name, one in told.items()]
     of_each += [
         col(AttemptRow.status).label("_status"),
@@ -305,7 +266,7 @@ def _slots(
         col(AttemptRow.source).label("_source"),
         func.coalesce(col(CaseRow.customer), col(CaseRow.id)).label("_who"),
     ]
-    tables = (*scope.keys, "country") if clock == "customer" else scope.keys
+    tables = (*scope.keys, "country") if "_country" in told else scope.keys
     made = _charges(select(*of_each).select_from(AttemptRow), scope, made_by, tables).cte("made")
     good, decided = made.c["_status"] == _GOOD, made.c["_status"].in_(_DECIDED)
     sums: list[Any] = [
@@ -355,13 +316,6 @@ def _charges(
     )
     query = query.where(*(column == value for column, value in given if value is not None))
     return query.where(at > col(CaseRow.opened_at))
-
-
-def _slot(dialect: str) -> SQLColumnExpression[int]:
-    """Which quarter of an hour since 1970, in UTC."""
-    if dialect == "sqlite":
-        return seconds_of(col(AttemptRow.at)) // _SLOT
-    return cast(func.floor(func.extract("epoch", col(AttemptRow.at)) / _SLOT), BigInteger())
 
 
 def design_effect(many: int, x: int, n: int, xx: int, xn: int, nn: int) -> float:
