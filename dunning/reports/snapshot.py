@@ -15,10 +15,10 @@ from sqlmodel import Session
 
 _SETTINGS = (
     # Compiling a report's statements takes longer than they do.
-    "jit = off",
+    text("SET LOCAL jit = off"),
     # A month is a small part of what there is: found by an index, on any disk without a moving arm.
-    "random_page_cost = 1.1",
-    "work_mem = '64MB'",
+    text("SET LOCAL random_page_cost = 1.1"),
+    text("SET LOCAL work_mem = '64MB'"),
 )
 
 
@@ -31,7 +31,7 @@ def snapshot(engine: Engine) -> Iterator[Session]:
         )
         with Session(steady, autoflush=False) as session, session.begin():
             for setting in _SETTINGS:
-                session.execute(text(f"SET LOCAL {setting}"))
+                session.execute(setting)
             yield session
         return
     # Its transactions begin without the write lock, so it needs connections of its own.
