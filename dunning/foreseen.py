@@ -265,6 +265,11 @@ class Planner:
         former = version_before(case, self._asked.back_to)
         return self._pinned[former or row.version]
 
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether no policy that a case has or may get asks for anything beside it."""
+        return not self._choice_asks and not any(self._asks.values())
+
     def asks(self, row: Row) -> frozenset[str]:
         """What has to be known beside the case, for the policy it has and any it may get."""
         new = self._choice_asks

@@ -12,15 +12,16 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlmodel import Session, col
 
 from dunning.core.around import ALONE
 from dunning.core.policy import to_data
 from dunning.core.status import State
 from dunning.foreseen import Asked, Given, Outcome, Planner, Row, Target, plan_page, start
-from dunning.store import CaseRow, PolicyRow
+from dunning.store import CaseRow, PolicyRow, table_of
 from dunning.surroundings import Wanted, around
 
 PAGE = 500
@@ -100,6 +101,8 @@ def bodies(session: Session) -> dict[str, str]:
 
 def with_around(session: Session, planner: Planner, rows: Sequence[Row]) -> Sequence[Row]:
     """The rows with what their policies ask for; as they are where none asks."""
+    if planner.asks_nothing:
+        return rows
     wanted = (
         Wanted(row.id, (row.source, row.customer or ""), row.currency, planner.asks(row))
         for row in rows
@@ -111,11 +114,12 @@ def with_around(session: Session, planner: Planner, rows: Sequence[Row]) -> Sequ
 def _pages(
     session: Session, where: Sequence[ColumnElement[bool]], size: int
 ) -> Iterator[Sequence[Row]]:
-    table = (
-        CaseRow.id, CaseRow.source, CaseRow.customer, CaseRow.policy, CaseRow.policy_version,
-        CaseRow.currency, CaseRow.amount_at_risk, CaseRow.state, CaseRow.access, CaseRow.facts,
+    table = table_of(CaseRow).c  # as plain columns, which are read in less time than fields
+    columns = (
+        table.id, table.source, table.customer, table.policy, table.policy_version,
+        table.currency, table.amount_at_risk, table.state, table.access, table.facts,
     )  # fmt: skip
-    query = select(*(col(column) for column in table)).where(*where)
+    query: Select[Any] = select(*columns).where(*where)
     rows = session.execute(query, execution_options={"yield_per": size})
     for page in rows.partitions(size):
         yield [Row(*row) for row in page]
