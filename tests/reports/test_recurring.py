@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session, select
@@ -91,6 +94,42 @@ def test_each_month_each_subscription_once(shop: Shop) -> None:
     assert proof.faults == []
     assert proof.recurring["usd"]["saved"] == 3300
     assert proof.recurring["jpy"]["at_risk"] == 700
+
+
+ENDINGS: dict[str, Callable[[Unpaid, Any], None]] = {
+    "paid": lambda unpaid, at: unpaid.paid(at),
+    "given up": lambda unpaid, at: unpaid.given_up(at),
+    "written off": lambda unpaid, at: unpaid.uncollectible(at),
+    "voided": lambda unpaid, at: unpaid.voided(at),
+    "closed": lambda unpaid, at: unpaid.closed_by_hand(at),
+    "ended": lambda unpaid, at: unpaid.ended(at, "payment_failed"),
+}
+# Of each subscription its invoices: after how many hours it fails, and what comes then, and when.
+INVOICE = st.tuples(
+    st.integers(0, 60 * 24),
+    st.lists(st.tuples(st.sampled_from(sorted(ENDINGS)), st.integers(1, 70 * 24)), max_size=2),
+)
+SUBSCRIPTIONS = st.lists(st.lists(INVOICE, min_size=1, max_size=4), min_size=1, max_size=4)
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(subscriptions=SUBSCRIPTIONS)
+def test_a_month_alone_is_as_it_is_among_all(shop: Shop, subscriptions: list[Any]) -> None:
+    """What is read of the past of a month is enough, and so is not to look beyond it."""
+    with shop.trial() as session:
+        for invoices in subscriptions:
+            first = None
+            for after, endings in invoices:
+                began = on(1, 5) + timedelta(hours=after)
+                first = unpaid = shop.failed(began, monthly=1000 + after, of=first)
+                for name, hours in endings:
+                    ENDINGS[name](unpaid, began + timedelta(hours=hours))
+        for by in (("month",), ("month", "mechanism")):
+            whole = recurring(session, NOW, Scope(by=by)).rows
+            for month in range(1, 7):
+                days = on(month, 1).date(), (on(month + 1, 1) - timedelta(days=1)).date()
+                alone = recurring(session, NOW, Scope(by=by, since=days[0], until=days[1]))
+                assert alone.rows == [row for row in whole if row["month"] == f"2026-0{month}"]
 
 
 def test_events_in_any_order_book_the_same(shop: Shop) -> None:
