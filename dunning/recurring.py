@@ -121,7 +121,7 @@ def standing() -> tuple[ColumnElement[bool], ...]:
     """Rows that hold: neither a counter-entry nor taken back by one."""
     counter = table_of(RecurringRow).alias("counter")
     taken_back = exists(
-        # That it is one says the index, of which there are few.
+        # That it reverses something is said for the index of the few that do.
         select(1).where(
             counter.c.reverses.is_not(None), counter.c.reverses == col(RecurringRow.key)
         )

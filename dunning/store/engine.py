@@ -27,7 +27,7 @@ PREPARED = 512
 # that does nothing for so long belongs to somebody who hangs while others wait for its locks.
 STATEMENT_SECONDS = 60
 LOCK_SECONDS = 30
-IDLE_SECONDS = 120
+IDLE_SECONDS = 60
 # A peer that is gone without a word is noticed after about a minute.
 KEEPALIVES = {
     "keepalives": 1,

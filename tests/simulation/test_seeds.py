@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dunning.simulation.many import Summary
 
 # TEST_SIMULATION_SEEDS plays more of them, in the same order.
-SEEDS = int(os.environ.get("TEST_SIMULATION_SEEDS", "2000"))
+SEEDS = int(os.environ.get("TEST_SIMULATION_SEEDS", "1200"))
 
 # Where only real processes come by: the receiver and its keeper, real connections, channels,
 # migrations, people's commands, a real broker, a worker that is told to stop.
