@@ -15,16 +15,12 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
 from dunning.clock import utc
+from dunning.reports.flows import periods_of
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.periods import (
     UNITS,
     Period,
-    first_moment,
-    period_from,
-    periods_between,
-    span,
     unit_of,
-    zone_named,
 )
 from dunning.reports.report import Column, Kind, Report, Row, in_order
 from dunning.reports.scope import BY_MONTH, Scope
@@ -107,7 +103,7 @@ def churn(session: Session, now: datetime, scope: Scope = BY_MONTH) -> Report:
     """Who left in each period, of those who were there at its start."""
     scope = scope.of("churn", BY, _WITHOUT)
     fresh_until, sentence = data_until(session, now)
-    periods = list(_periods(session, scope, utc(fresh_until)))
+    periods = list(periods_of(session, scope, col(SubscriptionRow.ended_at), utc(fresh_until)))
     ends = sorted(_ends(session, scope, periods), key=_ended_at)
     # The totals begin where the first period does.
     there = cache(partial(_at_start, session, scope))
@@ -149,23 +145,6 @@ def _columns(scope: Scope) -> tuple[Column, ...]:
             Column(_RATES[name], "Churn", Kind.RATE, rank),
         ]
     return tuple(shown)
-
-
-# --- periods -------------------------------------------------------------------------------
-
-
-def _periods(session: Session, scope: Scope, until: datetime) -> Iterator[Period]:
-    """Every period of the range, also the quiet ones; the last may not be over yet."""
-    zone, unit = zone_named(scope.zone), unit_of(scope.by)
-    starts, closes = span(scope.since, scope.until, zone)
-    if starts is None:
-        first = session.scalar(select(func.min(col(SubscriptionRow.ended_at))))
-        if first is None:
-            return
-        began = period_from(unit or "month", first.astimezone(zone).date(), scope.year_from)
-        starts = first_moment(began, zone)
-    closes = min(closes, until) if closes is not None else until
-    yield from periods_between(unit, starts, closes, zone, scope.year_from)
 
 
 def _one(periods: Sequence[Period]) -> list[Period]:

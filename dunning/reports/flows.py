@@ -25,9 +25,14 @@ from dunning.reports.dimensions import CASE_KEYS, dimensions, joined
 from dunning.reports.origins import Origin, origin, payment_keys
 from dunning.reports.periods import (
     FIRST,
+    Period,
     Unit,
+    first_moment,
     offsets,
+    period_from,
+    periods_between,
     span,
+    unit_of,
     zone_named,
 )
 from dunning.reports.scope import Scope
@@ -144,6 +149,23 @@ def edges_of(session: Session, scope: Scope) -> tuple[datetime, datetime]:
     begins = month_of(first or EPOCH)
     closes = month_of(month_of(last) + timedelta(days=32)) if last else begins
     return max(starts or begins, begins), min(ends or closes, closes)
+
+
+def periods_of(session: Session, scope: Scope, moment: Any, until: datetime) -> Iterator[Period]:
+    """Every period of the range, the quiet ones too; the last may not be over yet.
+
+    Where no first day is asked for they begin with that of the earliest `moment` there is.
+    """
+    zone, unit = zone_named(scope.zone), unit_of(scope.by)
+    starts, closes = span(scope.since, scope.until, zone)
+    if starts is None:
+        first = session.scalar(select(func.min(moment)))
+        if first is None:
+            return
+        began = period_from(unit or "month", first.astimezone(zone).date(), scope.year_from)
+        starts = first_moment(began, zone)
+    closes = min(closes, until) if closes is not None else until
+    yield from periods_between(unit, starts, closes, zone, scope.year_from)
 
 
 def month_of(at: datetime) -> datetime:

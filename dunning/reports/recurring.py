@@ -36,16 +36,14 @@ from dunning.reports.dimensions import (
     dimensions,
     joined,
 )
+from dunning.reports.flows import periods_of
 from dunning.reports.freshness import data_until, why_empty
 from dunning.reports.origins import mechanism_of
 from dunning.reports.periods import (
     UNITS,
     Period,
-    first_moment,
     label_of,
     offsets,
-    period_from,
-    periods_between,
     span,
     unit_of,
     zone_named,
@@ -116,7 +114,7 @@ def recurring(session: Session, now: datetime, scope: Scope = BY_MONTH) -> Repor
     """What became of recurring revenue whose payment failed; both days are part of the range."""
     scope = scope.of("recurring", BY)
     fresh_until, sentence = data_until(session, now)
-    periods = list(_periods(session, scope, utc(now)))
+    periods = list(periods_of(session, scope, col(RecurringRow.occurred_at), utc(now)))
     moved = list(_moved(session, scope, periods))
     keys = tuple(key for key in scope.keys if key not in UNITS)
     rows = list(_rows(scope, keys, periods, moved))
@@ -158,20 +156,6 @@ class _Moved:
     credit: str
     many: int
     amount: int
-
-
-def _periods(session: Session, scope: Scope, now: datetime) -> Iterator[Period]:
-    """Every period of the range, up to now at most."""
-    zone, unit = zone_named(scope.zone), unit_of(scope.by)
-    starts, closes = span(scope.since, scope.until, zone)
-    if starts is None:
-        first = session.scalar(select(func.min(col(RecurringRow.occurred_at))))
-        if first is None:
-            return
-        day = first.astimezone(zone).date()
-        starts = first_moment(period_from(unit or "day", day, scope.year_from), zone)
-    closes = min(closes, now) if closes is not None else now
-    yield from periods_between(unit, starts, closes, zone, scope.year_from)
 
 
 def _moved(session: Session, scope: Scope, periods: Sequence[Period]) -> Iterator[_Moved]:

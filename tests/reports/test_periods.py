@@ -28,6 +28,7 @@ from dunning.reports.periods import (
     label_at,
     label_of,
     offsets,
+    periods_between,
     span,
     unit_of,
     zone_named,
@@ -118,3 +119,11 @@ def test_every_mechanism_of_the_core_has_its_place() -> None:
     assert {word for word in words if is_ours(word)} == {*ours, LINK}
     assert mechanism_of("") == UNKNOWN
     assert {word for word in words if step_of(word)} == set(ours)
+
+
+def test_more_periods_than_anybody_reads_are_refused_and_not_cut() -> None:
+    starts = datetime(2020, 1, 1, tzinfo=UTC)
+    found = list(periods_between("day", starts, starts + timedelta(days=1_000), zone_named("UTC")))
+    assert len(found) == 1_000
+    with pytest.raises(RefusedError, match="longer period"):
+        list(periods_between("day", starts, starts + timedelta(days=1_001), zone_named("UTC")))
